@@ -90,7 +90,7 @@ SETTINGS = {
     "UserPoolTier": "PLUS",
     "KeyConfiguration": {"KeyType": "CUSTOMER_MANAGED_KEY", "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k-1"},
     "IssuerConfiguration": {"Type": "UPDATED"},
-    "AcrConfiguration": {"urn:silver": "1"},
+    "AcrConfiguration": {"Level1": {"AcrValue": "urn:example:silver"}},
 }
 OTHER_TRIGGERS = {
     **{key: arn(key) for key in (
@@ -113,7 +113,8 @@ def pool(settings=None, triggers=None):
     client.update_user_pool(UserPoolId=pool_id, **settings)
     client.set_user_pool_mfa_config(
         UserPoolId=pool_id, MfaConfiguration="OPTIONAL",
-        SmsMfaConfiguration={"SmsAuthenticationMessage": "sms {####}"}, SoftwareTokenMfaConfiguration={"Enabled": True},
+        SmsMfaConfiguration={"SmsAuthenticationMessage": "sms {####}", "SmsConfiguration": {"SnsCallerArn": "arn:aws:iam::123456789012:role/sms"}},
+        SoftwareTokenMfaConfiguration={"Enabled": True},
     )
     return pool_id
 
@@ -158,7 +159,7 @@ def leaves(shape, path=""):
 def test_the_pool_of_this_test_sets_every_setting_there_is():
     shape = cognito().meta.service_model.operation_model("UpdateUserPool").input_shape
     ours = attach.flat({**SETTINGS, "LambdaConfig": {**OTHER_TRIGGERS, **{k: {} for k in ALL_TRIGGERS}}})
-    missing = [leaf for leaf in leaves(shape) if not any(path == leaf or path.startswith(leaf) or leaf.startswith(path) for path in ours)]
+    missing = [leaf for leaf in leaves(shape) if not any(f"{path}.".startswith(f"{leaf}.") or leaf.startswith(f"{path}.") for path in ours)]
     # The two names by which the call itself is addressed, the older name of the token trigger, and the older name of
     # TemporaryPasswordValidityDays, which has a test of its own.
     assert missing == [
@@ -294,15 +295,15 @@ def test_a_setting_that_this_sdk_does_not_know_is_refused(monkeypatch, capsys):
     pool_id = pool()
     gate(pool_id)
     before = state(pool_id)
-    model = cognito().meta.service_model
-    original = attach.Pool.read
+    original = boto3.Session.client
 
-    def older(self):
-        del self.cognito.meta.service_model.shape_for("PasswordPolicyType").members["PasswordHistorySize"]
-        return original(self)
+    def older(self, service, **kwargs):
+        made = original(self, service, **kwargs)
+        if service == "cognito-idp":
+            del made.meta.service_model._service_description["shapes"]["PasswordPolicyType"]["members"]["PasswordHistorySize"]
+        return made
 
-    monkeypatch.setattr(attach.Pool, "read", older)
-    assert model.shape_for("PasswordPolicyType").members["PasswordHistorySize"] is not None
+    monkeypatch.setattr(boto3.Session, "client", older)
     assert run("apply", pool_id) == 1
     assert "Policies.PasswordPolicy.PasswordHistorySize" in capsys.readouterr().err
     monkeypatch.undo()
@@ -380,16 +381,12 @@ def test_a_gate_that_does_not_answer_as_riskgate_is_not_wired(monkeypatch, capsy
     gate(pool_id)
     before = state(pool_id)
 
-    def not_ours(self, **_):
-        return {"Payload": io.BytesIO(b'{"errorMessage": "exit status 1"}'), "FunctionError": "Unhandled"}
-
-    monkeypatch.setattr(attach.Function, "at", lambda self: {"FunctionName": self.unqualified, "Qualifier": self.alias})
     original = boto3.Session.client
 
     def client(self, service, **kwargs):
         made = original(self, service, **kwargs)
         if service == "lambda":
-            made.invoke = not_ours.__get__(made)
+            made.invoke = lambda **_: {"Payload": io.BytesIO(b'{"errorMessage": "exit status 1"}'), "FunctionError": "Unhandled"}
         return made
 
     monkeypatch.setattr(boto3.Session, "client", client)
