@@ -280,7 +280,7 @@ def test_a_pool_that_may_not_call_is_refused(capsys):
     pool_id = pool()
     gate("us-east-1_another")
     assert run("apply", pool_id) == 1
-    assert "UserPoolArns" in capsys.readouterr().err
+    assert "UserPoolArn" in capsys.readouterr().err
 
 
 def test_a_pool_that_is_not_served_is_refused(capsys):
