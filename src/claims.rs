@@ -1,0 +1,1 @@
+//! Pre token generation: the sign-in's assessment becomes claims.

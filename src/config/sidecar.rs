@@ -1,0 +1,37 @@
+//! The HTTP face.
+
+use std::net::SocketAddr;
+
+use secrecy::SecretString;
+
+use super::env::{Reader, count_within};
+
+/// The HTTP face.
+#[derive(Debug, Clone)]
+pub struct SidecarConfig {
+    /// Where it listens. `LISTEN`, default 127.0.0.1:8710.
+    pub listen: SocketAddr,
+    /// Where the dashboard and `/metrics` listen when `listen` is not loopback. `ADMIN_LISTEN`, default 127.0.0.1:9710.
+    pub admin_listen: SocketAddr,
+    /// The bearer token that callers must send. `TOKEN`.
+    pub token: Option<SecretString>,
+    /// Proxies in front, counted from the right of `X-Forwarded-For`. `TRUSTED_PROXIES`, default 0.
+    pub trusted_proxies: usize,
+    /// Requests worked on at once. `MAX_IN_FLIGHT`, default 512.
+    pub max_in_flight: usize,
+}
+
+impl SidecarConfig {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        let address = |v: &str| v.parse::<SocketAddr>().map_err(|_| "must be an address and port, such as 127.0.0.1:8710".to_owned());
+        let token = r.parsed("TOKEN", |v| if v.len() >= 16 { Ok(SecretString::from(v.to_owned())) } else { Err("must be at least 16 characters".to_owned()) });
+        let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        SidecarConfig {
+            listen: r.parsed("LISTEN", address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8710))),
+            admin_listen: r.parsed("ADMIN_LISTEN", address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9710))),
+            token,
+            trusted_proxies: size(r.parsed("TRUSTED_PROXIES", count_within(0, 16)).unwrap_or(0)),
+            max_in_flight: size(r.parsed("MAX_IN_FLIGHT", count_within(1, 100_000)).unwrap_or(512)),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Variables, read from maps.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Config, env::Fault, services::Service};
+
+fn read(pairs: &[(&str, &str)]) -> (Config, Vec<Fault>) {
+    let map: BTreeMap<String, String> = pairs.iter().map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
+    Config::read(&map)
+}
+
+#[track_caller]
+fn check_faulty(pairs: &[(&str, &str)], variables: &[&str]) {
+    let (_, faults) = read(pairs);
+    let found: Vec<&str> = faults.iter().map(|fault| fault.variable.strip_prefix("RISKGATE_").expect("a prefix")).collect();
+    assert_eq!(found, variables, "{faults:?}");
+}
+
+#[test]
+fn all_faults_are_reported_at_once() {
+    check_faulty(&[("DENY_AT", "eighty"), ("BUDGET", "2500"), ("MODE", "on")], &["BUDGET", "MODE", "DENY_AT"]);
+}
+
+#[test]
+fn an_unknown_name_is_a_fault_that_names_its_neighbour() {
+    let (_, faults) = read(&[("DENY_ATT", "80")]);
+    assert!(faults[0].to_string().contains("RISKGATE_DENY_AT?"), "{faults:?}");
+    check_faulty(&[("DENY_AT__web", "70"), ("MINFRAUD_WEIGHT", "2")], &[]);
+    check_faulty(&[("BUDGET__web", "1s")], &["BUDGET__web"]);
+}
+
+#[test]
+fn a_faulty_variable_leaves_its_default() {
+    let (config, _) = read(&[("DENY_AT", "900"), ("REVIEW_AT", "40")]);
+    assert_eq!((config.decision.deny_at.default, config.decision.review_at.default), (80.0, 40.0));
+}
+
+#[test]
+fn clients_can_differ() {
+    let (config, _) = read(&[("DENY_AT", "70"), ("DENY_AT__kiosk", "95")]);
+    assert_eq!((*config.decision.deny_at.of("kiosk"), *config.decision.deny_at.of("web")), (95.0, 70.0));
+}
+
+#[test]
+fn unset_times_shrink_and_set_ones_are_held_against_each_other() {
+    let (config, faults) = read(&[("BUDGET", "500ms")]);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert!(config.budget.provider <= Duration::from_millis(450) && config.budget.connect <= config.budget.provider);
+    check_faulty(&[("BUDGET", "500ms"), ("PROVIDER_TIMEOUT", "900ms")], &["PROVIDER_TIMEOUT"]);
+    check_faulty(&[("BUDGET", "3s")], &["BUDGET"]);
+    check_faulty(&[("REVIEW_AT", "90"), ("DENY_AT", "20")], &[]);
+}
+
+#[test]
+fn services_name_what_they_miss() {
+    check_faulty(&[("PROVIDERS", "minfraud,http")], &["MINFRAUD_LICENSE_KEY", "MINFRAUD_ACCOUNT_ID", "HTTP_URL"]);
+    let (config, faults) = read(&[("PROVIDERS", "http, http"), ("HTTP_URL", "http://127.0.0.1:9/x?ip={ip}")]);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(config.services.services.iter().map(|s| s.service).collect::<Vec<_>>(), [Service::Http]);
+}
+
+#[test]
+fn urls_that_could_reach_inside_are_refused() {
+    for url in
+        ["http://169.254.169.254/", "https://169.254.169.254/", "http://example.net/", "https://user:pass@host/", "ftp://host/", "host/path", "https://{ip}/"]
+    {
+        check_faulty(&[("PROVIDERS", "http"), ("HTTP_URL", url)], &["HTTP_URL", "HTTP_URL"]);
+    }
+    check_faulty(&[("PROVIDERS", "http"), ("HTTP_URL", "http://risk.internal:80/s"), ("ALLOW_PLAIN_HTTP", "http://risk.internal:80")], &[]);
+}
+
+#[test]
+fn a_shared_store_needs_a_pseudonym_key() {
+    check_faulty(&[("STORE", "redis://127.0.0.1:1/0")], &["PSEUDONYM_KEY"]);
+    check_faulty(&[("STORE", "redis://127.0.0.1:1/0"), ("PSEUDONYM_KEY", "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")], &[]);
+    check_faulty(&[("PSEUDONYM_KEY", "short:AAAA")], &["PSEUDONYM_KEY"]);
+}
+
+#[test]
+fn values_come_from_files_too() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), "0.01\n").expect("written");
+    let (config, faults) = read(&[("PRIOR_FILE", &file.path().to_string_lossy())]);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(config.history.prior, 0.01);
+    check_faulty(&[("PRIOR", "0.1"), ("PRIOR_FILE", "x")], &["PRIOR"]);
+    check_faulty(&[("PRIOR_FILE", "/nonexistent/prior")], &["PRIOR_FILE"]);
+}
+
+#[test]
+fn secrets_do_not_print() {
+    let (config, _) =
+        read(&[("PROVIDERS", "ipqs"), ("IPQS_KEY", "s3cr3t-key"), ("TOKEN", "s3cr3t-token-long-enough"), ("HTTP_HEADERS", "X-Key: s3cr3t-header")]);
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+}

@@ -1,0 +1,59 @@
+//! Whose context is believed.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::env::{PerClient, Reader, duration, one_of};
+
+/// Whose context is believed, and which pools are served.
+#[derive(Debug, Clone)]
+pub struct TrustConfig {
+    /// Keys of signed contexts, as written. `CONTEXT_KEYS`.
+    pub context_keys: Option<SecretString>,
+    /// The oldest signed context that is believed. `CONTEXT_MAX_AGE`, default 5 min.
+    pub context_max_age: Duration,
+    /// App clients whose context is believed unsigned. `TRUSTED_CLIENTS`.
+    pub trusted_clients: Vec<String>,
+    /// What unsigned claims are worth. `UNTRUSTED_CONTEXT`.
+    pub untrusted_context: PerClient<UntrustedContext>,
+    /// User pools that are served; all when empty. `POOLS`.
+    pub pools: Vec<String>,
+    /// The user attribute that names the tenant. `TENANT_ATTRIBUTE`.
+    pub tenant_attribute: Option<String>,
+}
+
+/// What unsigned claims are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UntrustedContext {
+    /// They may raise the score.
+    #[default]
+    Score,
+    /// Nothing.
+    Ignore,
+}
+
+impl TrustConfig {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        TrustConfig {
+            context_keys: r.secret("CONTEXT_KEYS"),
+            context_max_age: r.parsed("CONTEXT_MAX_AGE", duration).unwrap_or(Duration::from_secs(300)),
+            trusted_clients: r.list("TRUSTED_CLIENTS", |v| Ok(v.to_owned())),
+            untrusted_context: r.per_client("UNTRUSTED_CONTEXT", UntrustedContext::Score, |v| {
+                one_of(v, &[("score", UntrustedContext::Score), ("ignore", UntrustedContext::Ignore)])
+            }),
+            pools: r.list("POOLS", |v| Ok(v.to_owned())),
+            tenant_attribute: r.text("TENANT_ATTRIBUTE"),
+        }
+    }
+
+    /// Whether a user pool is served.
+    pub fn serves(&self, pool: &str) -> bool {
+        self.pools.is_empty() || self.pools.iter().any(|served| served == pool)
+    }
+
+    /// Whether an app client's context is believed without a signature.
+    pub fn trusts(&self, client: &str) -> bool {
+        !client.is_empty() && self.trusted_clients.iter().any(|trusted| trusted == client)
+    }
+}

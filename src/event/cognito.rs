@@ -1,0 +1,244 @@
+//! Cognito's events: pre-authentication is decided, the two later triggers are served, all others go back untouched.
+//!
+//! The shapes are AWS's; the types are ours, because real events carry nulls, unknown fields and
+//! values that are no strings, and none of that may keep a person out.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use smol_str::SmolStr;
+
+use super::{
+    Existence, Person, SignIn, Trigger,
+    context::{self, Context, Trust},
+    now::Now,
+    personal::{Personal, RawEvent},
+};
+use crate::{
+    config::trust::{TrustConfig, UntrustedContext},
+    event::{ClientIp, UserAgent},
+};
+
+/// An event, told by its trigger.
+#[derive(Debug)]
+pub enum Event {
+    /// A sign-in to decide.
+    PreAuthentication(Box<SignIn>),
+    /// The password was right: something may be learned.
+    PostAuthentication(Box<PostAuthentication>),
+    /// A token is about to be made: claims may be added.
+    PreTokenGeneration(Box<PreTokenGeneration>),
+    /// A trigger that is not ours, or a pool that is not served: handed back untouched.
+    NotOurs(RawEvent),
+    /// `{"riskgate":"check"}`: the configuration and a timed probe of what it names.
+    Check,
+}
+
+/// `PostAuthentication_Authentication`.
+#[derive(Debug)]
+pub struct PostAuthentication {
+    /// The event as it came.
+    pub raw: RawEvent,
+    /// When it had been read.
+    pub received: Now,
+    /// The user pool's id.
+    pub pool: SmolStr,
+    /// The app client's id.
+    pub client: SmolStr,
+    /// Who signed in.
+    pub person: Person,
+    /// `newDeviceUsed`; absent where the pool remembers no devices.
+    pub new_device_used: Option<bool>,
+    /// The nonce of the attempt that this completes, when its own metadata carries a context.
+    pub nonce: Option<SmolStr>,
+    /// The value of the tenant attribute.
+    pub tenant: Option<Personal<SmolStr>>,
+}
+
+/// `TokenGeneration_*`, any version.
+#[derive(Debug)]
+pub struct PreTokenGeneration {
+    /// The event as it came.
+    pub raw: RawEvent,
+    /// When it had been read.
+    pub received: Now,
+    /// The user pool's id.
+    pub pool: SmolStr,
+    /// The app client's id.
+    pub client: SmolStr,
+    /// Whose token.
+    pub person: Person,
+    /// `version`: "1" for ID-token claims, "2" and "3" for claims and scopes.
+    pub version: SmolStr,
+    /// The part after `TokenGeneration_`: `Authentication`, `HostedAuth`, `RefreshTokens`, ...
+    pub source: SmolStr,
+    /// The value of the tenant attribute.
+    pub tenant: Option<Personal<SmolStr>>,
+}
+
+/// The event could not be read as a Cognito event. The person signing in never sees why.
+#[derive(Debug, thiserror::Error)]
+pub enum BadEvent {
+    /// Not JSON, or not one object.
+    #[error("the event is not a JSON object: {0}")]
+    Json(serde_json::Error),
+    /// A field that decides who is signing in has a wrong type.
+    #[error("{0} is not an object")]
+    NotAnObject(&'static str),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    #[serde(borrow)]
+    riskgate: Option<&'a RawValue>,
+    #[serde(borrow)]
+    version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    trigger_source: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_pool_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    caller_context: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct WireRequest<'a> {
+    #[serde(borrow)]
+    user_attributes: Option<&'a RawValue>,
+    #[serde(borrow)]
+    validation_data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    client_metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_not_found: Option<&'a RawValue>,
+    #[serde(borrow)]
+    new_device_used: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct WireCaller<'a> {
+    #[serde(borrow)]
+    client_id: Option<&'a RawValue>,
+}
+
+type Map<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+
+/// Reads one event.
+///
+/// # Errors
+///
+/// Text that is no JSON object, or a `request`, `userAttributes` or metadata that is neither null nor an object.
+pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event, BadEvent> {
+    let wire: Wire<'_> = serde_json::from_str(raw.text()).map_err(BadEvent::Json)?;
+    if wire.riskgate.and_then(text).as_deref() == Some("check") {
+        return Ok(Event::Check);
+    }
+    let source = wire.trigger_source.and_then(text);
+    let source = source.as_deref().unwrap_or("PreAuthentication_Authentication");
+    let pool = SmolStr::from(wire.user_pool_id.and_then(text).unwrap_or_default());
+    let is_ours = source.starts_with("PreAuthentication_") || source.starts_with("PostAuthentication_") || source.starts_with("TokenGeneration_");
+    if !is_ours || !config.serves(&pool) {
+        return Ok(Event::NotOurs(raw));
+    }
+    let request: WireRequest<'_> = object(wire.request, "request")?;
+    let caller: WireCaller<'_> = object(wire.caller_context, "callerContext")?;
+    let client = SmolStr::from(caller.client_id.and_then(text).unwrap_or_default());
+    let attributes: Map<'_> = object(request.user_attributes, "userAttributes")?;
+    let person = person(&wire, &request, &attributes);
+    let tenant = config.tenant_attribute.as_deref().and_then(|name| attribute(&attributes, name));
+    let metadata: Map<'_> = match object(request.validation_data, "validationData")? {
+        empty if Map::is_empty(&empty) => object(request.client_metadata, "clientMetadata")?,
+        found => found,
+    };
+    if let Some(source) = source.strip_prefix("TokenGeneration_") {
+        let (version, source) = (wire.version.and_then(text).unwrap_or_default().into(), source.into());
+        return Ok(Event::PreTokenGeneration(Box::new(PreTokenGeneration { received, pool, client, person, version, source, tenant, raw })));
+    }
+    let context = context(&metadata, &person, &pool, &client, received, config);
+    if source.starts_with("PostAuthentication_") {
+        let new_device_used = request.new_device_used.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let nonce = context.nonce;
+        return Ok(Event::PostAuthentication(Box::new(PostAuthentication { received, pool, client, person, new_device_used, nonce, tenant, raw })));
+    }
+    Ok(Event::PreAuthentication(Box::new(SignIn { trigger: Trigger::PreAuthentication, received, pool, client, tenant, person, context, raw })))
+}
+
+fn person(wire: &Wire<'_>, request: &WireRequest<'_>, attributes: &Map<'_>) -> Person {
+    let not_found = request.user_not_found.is_some_and(|raw| matches!(raw.get(), "true" | "\"true\""));
+    Person {
+        name: Personal::new(wire.user_name.and_then(text).unwrap_or_default().into()),
+        sub: attribute(attributes, "sub"),
+        existence: if not_found { Existence::NotFound } else { Existence::Known },
+        aliases: ["email", "phone_number", "preferred_username"].iter().filter_map(|name| attribute(attributes, name)).collect(),
+    }
+}
+
+/// The claims in the caller's metadata, with the trust that the client or a signature lends them.
+fn context(metadata: &Map<'_>, person: &Person, pool: &str, client: &str, received: Now, config: &TrustConfig) -> Context {
+    let claim = |name: &str| metadata.get(name).copied().and_then(text);
+    if let Some(token) = claim("riskgate") {
+        match context::verify(&token, person, pool, client, received, config) {
+            Ok(context) => return context,
+            Err(bad) => return Context { trust: Trust::Bad(bad), ..unsigned(&claim, client, config) },
+        }
+    }
+    let mut context = unsigned(&claim, client, config);
+    let is_empty = context.ip == ClientIp::Missing
+        && context.user_agent.is_none()
+        && context.device_id.is_none()
+        && context.accept_language.is_none()
+        && context.timezone.is_none();
+    context.trust = match (is_empty, config.trusts(client)) {
+        (true, _) => Trust::None,
+        (false, true) => Trust::Trusted,
+        (false, false) => Trust::Unsigned,
+    };
+    context
+}
+
+fn unsigned<'a>(claim: &impl Fn(&str) -> Option<Cow<'a, str>>, client: &str, config: &TrustConfig) -> Context {
+    if !config.trusts(client) && *config.untrusted_context.of(client) == UntrustedContext::Ignore {
+        return Context::default();
+    }
+    Context {
+        ip: claim("ip").or_else(|| claim("IpAddress")).map_or(ClientIp::Missing, |ip| ClientIp::parse(&ip)),
+        user_agent: claim("userAgent").and_then(|ua| UserAgent::parse(&ua)),
+        device_id: claim("deviceId").and_then(|id| context::claim(&id)),
+        accept_language: claim("acceptLanguage").and_then(|text| context::claim(&text)),
+        timezone: claim("timezone").and_then(|zone| context::claim(&zone)),
+        ..Context::default()
+    }
+}
+
+fn attribute(attributes: &Map<'_>, name: &str) -> Option<Personal<SmolStr>> {
+    attributes.get(name).copied().and_then(text).filter(|value| !value.is_empty()).map(|value| Personal::new(value.into()))
+}
+
+/// A JSON string's text; `None` for any other value.
+fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    if !raw.get().starts_with('"') {
+        return None;
+    }
+    // `Cow<str>` itself always copies; a borrowed string is the common case.
+    match serde_json::from_str::<&str>(raw.get()) {
+        Ok(plain) => Some(Cow::Borrowed(plain)),
+        Err(_) => serde_json::from_str::<String>(raw.get()).ok().map(Cow::Owned),
+    }
+}
+
+/// An object, or its empty value where there is none or null.
+fn object<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>, name: &'static str) -> Result<T, BadEvent> {
+    match raw {
+        None => Ok(T::default()),
+        Some(raw) if raw.get() == "null" => Ok(T::default()),
+        Some(raw) => serde_json::from_str(raw.get()).map_err(|_| BadEvent::NotAnObject(name)),
+    }
+}

@@ -1,0 +1,169 @@
+//! The context of a sign-in: what is said of the connection, and how far it may be believed.
+
+use smol_str::SmolStr;
+
+use super::{ClientIp, Now, Person, UserAgent, personal::Personal};
+use crate::config::trust::TrustConfig;
+
+/// Longest device id, language list or zone name that is read, in bytes; a longer one is cut.
+const LONGEST: usize = 256;
+
+/// What is said of the connection, and by whom. A missing claim is a value of its own, never zero.
+#[derive(Debug, Default)]
+pub struct Context {
+    /// How far the claims may be believed.
+    pub trust: Trust,
+    /// The client's address.
+    pub ip: ClientIp,
+    /// The user agent, parsed.
+    pub user_agent: Option<UserAgent>,
+    /// An id that the app keeps on the device.
+    pub device_id: Option<Personal<SmolStr>>,
+    /// The `Accept-Language` header, as sent.
+    pub accept_language: Option<Personal<SmolStr>>,
+    /// The device's time zone, an IANA name such as `Europe/Oslo`.
+    pub timezone: Option<Personal<SmolStr>>,
+    /// Facts that a trusted caller states and that are not looked up again: ISO country and AS number.
+    pub stated: Stated,
+    /// The signed context's nonce (`jti`), by which a replay is told.
+    pub nonce: Option<SmolStr>,
+}
+
+/// Facts stated by a trusted caller or by a row of a log.
+#[derive(Debug, Default, Clone)]
+pub struct Stated {
+    /// ISO 3166-1 alpha-2 country.
+    pub country: Option<Country>,
+    /// Autonomous system number.
+    pub asn: Option<u32>,
+    /// Device type, operating system and browser, where the log has them apart from the agent.
+    pub device_type: Option<super::user_agent::DeviceType>,
+    /// Operating system family.
+    pub os: Option<SmolStr>,
+    /// Browser family.
+    pub browser: Option<SmolStr>,
+}
+
+/// An ISO 3166-1 alpha-2 country code, upper case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Country([u8; 2]);
+
+/// How far a context may be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// A signature over it was verified.
+    Signed,
+    /// It came from a `TRUSTED_CLIENTS` client, or from the sidecar's caller.
+    Trusted,
+    /// The client says so itself: it may raise the score, never lower it (invariant 4).
+    Unsigned,
+    /// It carried a signature that does not hold; treated as unsigned and counted.
+    Bad(BadContext),
+    /// There is none.
+    #[default]
+    None,
+}
+
+/// Why a signed context was not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadContext {
+    /// Not a compact JWS of at most 8 KiB with an object inside.
+    Malformed,
+    /// No key with its `kid`, or no key at all.
+    UnknownKey,
+    /// Another algorithm than the one pinned to the key.
+    Algorithm,
+    /// The signature does not verify.
+    Signature,
+    /// Made for another pool or client.
+    Audience,
+    /// Made for another person.
+    Subject,
+    /// Older than `CONTEXT_MAX_AGE`.
+    Expired,
+    /// Dated in the future beyond the allowed skew.
+    Future,
+}
+
+// === impl Context ===
+
+impl Context {
+    /// Whether claims may lower the score.
+    pub fn is_believed(&self) -> bool {
+        match self.trust {
+            Trust::Signed | Trust::Trusted => true,
+            Trust::Unsigned | Trust::Bad(_) | Trust::None => false,
+        }
+    }
+}
+
+// === impl Trust ===
+
+impl Trust {
+    /// The label of `riskgate_context_total{state}` and of the Assessment's `context`.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Trust::Signed => "signed",
+            Trust::Trusted => "trusted",
+            Trust::Unsigned => "unsigned",
+            Trust::Bad(_) => "bad",
+            Trust::None => "none",
+        }
+    }
+
+    /// Every label there is.
+    pub const LABELS: [&'static str; 5] = ["signed", "trusted", "unsigned", "bad", "none"];
+}
+
+// === impl BadContext ===
+
+impl BadContext {
+    /// The label under which it is counted.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            BadContext::Malformed => "malformed",
+            BadContext::UnknownKey => "unknown_key",
+            BadContext::Algorithm => "algorithm",
+            BadContext::Signature => "signature",
+            BadContext::Audience => "audience",
+            BadContext::Subject => "subject",
+            BadContext::Expired => "expired",
+            BadContext::Future => "future",
+        }
+    }
+
+    /// Every label there is.
+    pub const LABELS: [&'static str; 8] = ["malformed", "unknown_key", "algorithm", "signature", "audience", "subject", "expired", "future"];
+}
+
+// === impl Country ===
+
+impl Country {
+    /// Reads two ASCII letters of either case; anything else is no country.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.as_bytes() {
+            [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => Some(Country([a.to_ascii_uppercase(), b.to_ascii_uppercase()])),
+            _ => None,
+        }
+    }
+
+    /// The two letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a country is two ASCII letters")
+    }
+}
+
+/// Checks a signed context. Without a key for it, it is not believed.
+pub(super) fn verify(_token: &str, _person: &Person, _pool: &str, _client: &str, _received: Now, _config: &TrustConfig) -> Result<Context, BadContext> {
+    Err(BadContext::UnknownKey)
+}
+
+/// A claim's text, cut to 256 bytes at a character; `None` when it is empty.
+pub(super) fn claim(text: &str) -> Option<Personal<SmolStr>> {
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = text[..end].trim();
+    (!text.is_empty()).then(|| Personal::new(text.into()))
+}

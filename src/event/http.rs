@@ -1,0 +1,101 @@
+//! The sidecar's own JSON: the caller is the customer's backend, so what it says of the connection is trusted.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use smol_str::SmolStr;
+
+use super::{
+    ClientIp, Person, SignIn, Trigger, UserAgent,
+    context::{self, Context, Country, Stated, Trust},
+    now::Now,
+    personal::{Personal, RawEvent},
+};
+
+/// The body of `POST /v1/assess`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wire {
+    user: String,
+    #[serde(default)]
+    client: Option<String>,
+    #[serde(default)]
+    pool: Option<String>,
+    #[serde(default)]
+    tenant: Option<String>,
+    #[serde(default)]
+    ip: Option<String>,
+    #[serde(default)]
+    user_agent: Option<String>,
+    #[serde(default)]
+    device_id: Option<String>,
+    #[serde(default)]
+    accept_language: Option<String>,
+    #[serde(default)]
+    timezone: Option<String>,
+    #[serde(default)]
+    time: Option<Timestamp>,
+    #[serde(default)]
+    country: Option<String>,
+    #[serde(default)]
+    asn: Option<u32>,
+}
+
+/// Why a body was refused; told to the caller, who is a program of the customer's.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRequest {
+    /// Not JSON, or not of the documented shape.
+    #[error("the body is not an assess request: {0}")]
+    Json(#[from] serde_json::Error),
+    /// `user` is empty or longer than 512 bytes.
+    #[error("user must be 1 to 512 bytes long")]
+    User,
+    /// `ip` is no canonical address.
+    #[error("ip is not an IPv4 or IPv6 address in canonical form")]
+    Ip,
+    /// `country` is not two letters.
+    #[error("country must be an ISO 3166-1 alpha-2 code")]
+    Country,
+}
+
+/// Reads the body of `POST /v1/assess`. `forwarded` is the address that the trusted proxies report; the body's `ip` beats it.
+///
+/// # Errors
+///
+/// Any departure from the documented shape: the caller is a program, and a typing mistake in it must not pass for a missing claim.
+pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, BadRequest> {
+    let wire: Wire = serde_json::from_slice(body)?;
+    if wire.user.is_empty() || wire.user.len() > 512 {
+        return Err(BadRequest::User);
+    }
+    let ip = match wire.ip.as_deref().map(ClientIp::parse) {
+        Some(ClientIp::Invalid) => return Err(BadRequest::Ip),
+        Some(ip) => ip,
+        None => forwarded,
+    };
+    let country = match wire.country.as_deref().map(Country::parse) {
+        Some(None) => return Err(BadRequest::Country),
+        Some(found) => found,
+        None => None,
+    };
+    let text = |value: Option<String>| value.as_deref().and_then(context::claim);
+    let context = Context {
+        trust: Trust::Trusted,
+        ip,
+        user_agent: wire.user_agent.as_deref().and_then(UserAgent::parse),
+        device_id: text(wire.device_id),
+        accept_language: text(wire.accept_language),
+        timezone: text(wire.timezone),
+        stated: Stated { country, asn: wire.asn, ..Stated::default() },
+        nonce: None,
+    };
+    Ok(SignIn {
+        raw: RawEvent::default(),
+        trigger: Trigger::Http,
+        received: wire.time.map_or(received, |wall| Now { wall, mono: received.mono }),
+        pool: SmolStr::from(wire.pool.unwrap_or_default()),
+        client: SmolStr::from(wire.client.unwrap_or_default()),
+        tenant: wire.tenant.map(|tenant| Personal::new(tenant.into())),
+        person: Person { name: Personal::new(wire.user.into()), ..Person::default() },
+        context,
+    })
+}

@@ -1,0 +1,184 @@
+//! The user agent, parsed once: device type, operating system, browser, and what it gives away.
+
+use smol_str::SmolStr;
+use woothee::parser::Parser;
+
+use super::personal::Personal;
+
+/// Longest user agent that is read, in bytes; the rest is cut (F17).
+const LONGEST: usize = 512;
+
+/// Marks of programs that sign in by themselves, lower case, as they name themselves. Libraries that
+/// phone and desktop apps are built on (okhttp, CFNetwork, Electron) are not among them.
+const AUTOMATION: &[&str] = &[
+    "headlesschrome",
+    "phantomjs",
+    "selenium",
+    "puppeteer",
+    "playwright",
+    "webdriver",
+    "python",
+    "curl/",
+    "wget/",
+    "httpie",
+    "go-http-client",
+    "java/",
+    "libwww",
+    "axios",
+    "node-fetch",
+    "undici",
+    "aiohttp",
+    "httpx",
+    "scrapy",
+    "postman",
+    "insomnia",
+    "ruby",
+    "perl",
+    "guzzle",
+    "restsharp",
+    "apache-httpclient",
+    "bot/",
+    "spider",
+    "crawler",
+];
+
+/// A parsed user agent.
+#[derive(Debug, Clone)]
+pub struct UserAgent {
+    /// The text, cut to 512 bytes.
+    pub text: Personal<SmolStr>,
+    /// What kind of device it claims to be.
+    pub device_type: DeviceType,
+    /// Operating system family, "Windows 10", "iPhone", "Android"; `UNKNOWN` when the parser does not know.
+    pub os: SmolStr,
+    /// Browser family, "Chrome", "Safari"; `UNKNOWN` when the parser does not know.
+    pub browser: SmolStr,
+    /// What it gives away of itself.
+    pub oddity: Oddity,
+}
+
+/// The kinds of device of the RBA data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeviceType {
+    /// A phone.
+    Mobile,
+    /// A computer.
+    Desktop,
+    /// A tablet.
+    Tablet,
+    /// A program that says so.
+    Bot,
+    /// None of these.
+    Unknown,
+}
+
+/// What a user agent gives away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oddity {
+    /// Nothing.
+    None,
+    /// It names a program, a library or a headless browser.
+    Automation,
+    /// No browser writes this: control characters, a template, or too short to name anything.
+    Impossible,
+}
+
+impl DeviceType {
+    /// The RBA data set's spelling.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            DeviceType::Mobile => "mobile",
+            DeviceType::Desktop => "desktop",
+            DeviceType::Tablet => "tablet",
+            DeviceType::Bot => "bot",
+            DeviceType::Unknown => "unknown",
+        }
+    }
+
+    /// Reads the RBA data set's spelling; anything else is `Unknown`.
+    pub fn from_label(label: &str) -> Self {
+        match label {
+            "mobile" => DeviceType::Mobile,
+            "desktop" => DeviceType::Desktop,
+            "tablet" => DeviceType::Tablet,
+            "bot" => DeviceType::Bot,
+            _ => DeviceType::Unknown,
+        }
+    }
+}
+
+impl UserAgent {
+    /// Parses a user agent; `None` for an empty one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut end = text.len().min(LONGEST);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = &text[..end];
+        if text.trim().is_empty() {
+            return None;
+        }
+        let parsed = Parser::new().parse(text);
+        let (device_type, os, browser) = match &parsed {
+            Some(p) => (device_type(p.category, text), p.os, p.name),
+            None => (DeviceType::Unknown, "UNKNOWN", "UNKNOWN"),
+        };
+        let oddity = oddity(text);
+        Some(UserAgent { text: Personal::new(text.into()), device_type, os: os.into(), browser: browser.into(), oddity })
+    }
+}
+
+fn device_type(category: &str, text: &str) -> DeviceType {
+    match category {
+        // iPad and Android tablets are "smartphone" to the parser.
+        "smartphone" if text.contains("iPad") || (text.contains("Android") && !text.contains("Mobile")) => DeviceType::Tablet,
+        "smartphone" | "mobilephone" => DeviceType::Mobile,
+        "pc" => DeviceType::Desktop,
+        "crawler" => DeviceType::Bot,
+        _ => DeviceType::Unknown,
+    }
+}
+
+fn oddity(text: &str) -> Oddity {
+    let lower = text.to_ascii_lowercase();
+    if AUTOMATION.iter().any(|mark| lower.contains(mark)) {
+        Oddity::Automation
+    } else if text.chars().any(|c| c.is_control() || c == '\u{fffd}') || text.contains("${") || text.len() < 8 {
+        Oddity::Impossible
+    } else {
+        Oddity::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+
+    #[test]
+    fn a_browser_is_read() {
+        let ua = UserAgent::parse(CHROME).expect("a user agent");
+        assert_eq!((ua.device_type, ua.os.as_str(), ua.browser.as_str(), ua.oddity), (DeviceType::Desktop, "Windows 10", "Chrome", Oddity::None));
+    }
+
+    #[test]
+    fn programs_and_forgeries_are_told() {
+        for (text, expected) in [
+            ("python-requests/2.32", Oddity::Automation),
+            ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/140.0.0.0 Safari/537.36", Oddity::Automation),
+            ("${jndi:ldap://x}", Oddity::Impossible),
+            ("Mozilla\u{0}/5.0 (Windows NT 10.0)", Oddity::Impossible),
+            ("x", Oddity::Impossible),
+        ] {
+            assert_eq!(UserAgent::parse(text).expect("a user agent").oddity, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn long_ones_are_cut_at_a_character() {
+        let ua = UserAgent::parse(&"é".repeat(40_000)).expect("a user agent");
+        assert!(ua.text.expose().len() <= LONGEST);
+        assert!(UserAgent::parse("  ").is_none());
+    }
+}

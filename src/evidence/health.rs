@@ -1,0 +1,23 @@
+//! What happens off the path, in atomics: read by `/metrics`, EMF and `/readyz`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters and states of what happens off the path.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Faults in the configuration in force.
+    pub config_faults: AtomicU64,
+    /// mmdb files that could not be read when they changed; the old one stayed.
+    pub networks_refused: AtomicU64,
+    /// When the bundled database was built, seconds since 1970.
+    pub networks_built: AtomicU64,
+    /// Stage panics that were turned into answers.
+    pub panics: AtomicU64,
+}
+
+impl Health {
+    /// Adds one.
+    pub fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}

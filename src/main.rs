@@ -1,0 +1,3 @@
+//! The binary: Lambda when Lambda starts it, else a command.
+
+fn main() {}

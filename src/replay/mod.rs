@@ -1,0 +1,1 @@
+//! A history of sign-ins, judged again: what each threshold would have done.

@@ -1,0 +1,1 @@
+//! The faces: Lambda, the sidecar, the dashboard.
