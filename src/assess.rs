@@ -1,9 +1,5 @@
 //! The order of the stages, and nothing else: gather (waits), judge (does not).
 
-use std::time::Duration;
-
-use smol_str::SmolStr;
-
 use crate::{
     config::Config,
     decision::{Decision, Policy},
@@ -11,21 +7,6 @@ use crate::{
     score::Model,
     signals::{Lists, Signals},
 };
-
-/// A decision with an id and the time it took.
-#[derive(Debug)]
-pub struct Assessment {
-    /// A ULID: what a denied person quotes and the audit line is found by.
-    pub id: SmolStr,
-    /// The decision.
-    pub decision: Decision,
-    /// From the whole request read to the verdict.
-    pub elapsed: Duration,
-    /// What stages 3 to 5 took.
-    pub judging: Duration,
-    /// The date of the model's tables.
-    pub model: SmolStr,
-}
 
 /// Stages 3 to 5: pure, and shared by the live gate and replay.
 #[derive(Debug)]
