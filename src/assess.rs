@@ -1,12 +1,34 @@
 //! The order of the stages, and nothing else: gather (waits), judge (does not).
 
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use smol_str::{SmolStr, ToSmolStr};
+use tokio::time::Instant;
+use ulid::Ulid;
+
 use crate::{
     config::Config,
     decision::{Decision, Policy},
-    evidence::Evidence,
+    event::SignIn,
+    evidence::{Evidence, Sources, health::Health, resilience::deadline::Deadline},
+    response::Assessment,
     score::Model,
     signals::{Lists, Signals},
 };
+
+/// The longest slice of the budget that is kept for judging and for recording the verdict.
+const RESERVE: Duration = Duration::from_millis(100);
+
+/// The gate: the sources of evidence and the judge, behind one deadline.
+#[derive(Debug)]
+pub struct Gate {
+    sources: Sources,
+    judge: Judge,
+    budget: Duration,
+}
 
 /// Stages 3 to 5: pure, and shared by the live gate and replay.
 #[derive(Debug)]
@@ -16,10 +38,59 @@ pub struct Judge {
     policy: Policy,
 }
 
+// === impl Gate ===
+
+impl Gate {
+    /// A gate from its parts.
+    pub fn new(config: &Config, sources: Sources, judge: Judge) -> Self {
+        Gate { sources, judge, budget: config.budget.total }
+    }
+
+    /// The deadline of a sign-in that was read at `received`: its budget, or `limit` if that is sooner.
+    pub fn deadline(&self, received: Instant, limit: Option<Duration>) -> Deadline {
+        Deadline::after(received, limit.map_or(self.budget, |limit| limit.min(self.budget)))
+    }
+
+    /// Assesses a sign-in: stages 2 to 5, and the verdict recorded for the triggers that follow.
+    pub async fn assess(&self, sign_in: SignIn, deadline: Deadline) -> Assessment {
+        let started = sign_in.received.mono;
+        let id = new_id(&sign_in);
+        let reserve = RESERVE.min(deadline.left(started) / 10);
+        let evidence = self.sources.gather(sign_in, deadline.reserving(reserve)).await;
+        let gathered = Instant::now();
+        let decision = self.judge(evidence);
+        let judging = gathered.elapsed();
+        Assessment { id, decision, elapsed: started.elapsed(), judging, model: self.judge.model.date().into() }
+    }
+
+    /// What happens off the path.
+    pub fn health(&self) -> &Health {
+        self.sources.health()
+    }
+
+    /// The sources, for the triggers that follow a sign-in.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Judges, and answers with the fallback when the judge panics (invariant 2).
+    fn judge(&self, evidence: Evidence) -> Decision {
+        // Shares the strings and the event's bytes: what the answer needs if the evidence is lost in a panic.
+        let spare = (evidence.sign_in.clone(), evidence.history.block.clone());
+        catch_unwind(AssertUnwindSafe(|| self.judge.judge(evidence))).unwrap_or_else(|_| {
+            Health::count(&self.sources.health().panics);
+            let (sign_in, block) = spare;
+            self.judge.without_score(Evidence::after_panic(sign_in, block))
+        })
+    }
+}
+
+// === impl Judge ===
+
 impl Judge {
     /// The judge that a configuration describes.
-    pub fn new(config: &Config) -> Self {
-        Judge { lists: Lists::new(&config.decision), model: Model::bundled(&config.history), policy: Policy::new(config.decision.clone()) }
+    pub fn new(config: &Config, model: Model) -> Self {
+        Judge { lists: Lists::new(&config.decision), model, policy: Policy::new(config.decision.clone()) }
     }
 
     /// Judges the evidence of one sign-in.
@@ -27,8 +98,19 @@ impl Judge {
         self.policy.decide(self.model.score(Signals::read(evidence, &self.lists)))
     }
 
+    /// The verdict when no score can be had: lists and blocks hold, else the fallback, `local` being `deny`.
+    fn without_score(&self, evidence: Evidence) -> Decision {
+        self.policy.decide_without_score(self.model.unscored(Signals::bare(evidence, &self.lists)))
+    }
+
     /// The model in force.
     pub fn model(&self) -> &Model {
         &self.model
     }
+}
+
+/// A ULID of the moment of arrival.
+fn new_id(sign_in: &SignIn) -> SmolStr {
+    let millis = u64::try_from(sign_in.received.wall.as_millisecond()).unwrap_or_default();
+    Ulid::from_parts(millis, rand::random()).to_smolstr()
 }

@@ -30,15 +30,28 @@ impl Policy {
             _ => Level::Low,
         };
         let fallback = self.fallback(&score, client);
-        let (rule, verdict) = match self.rule(&score, client) {
-            Some(listed) => listed,
-            None => match fallback {
-                Some(Fallback::Deny) => (Rule::Fallback, Verdict::Deny),
-                Some(Fallback::Allow) => (Rule::Fallback, if score.value >= deny_at { Verdict::Deny } else { Verdict::Allow }),
-                Some(Fallback::Local) => (Rule::Fallback, by_threshold(&score, review_at, self.degraded_deny_at(deny_at, review_at))),
-                None => (Rule::Thresholds, by_threshold(&score, review_at, deny_at)),
-            },
-        };
+        let (rule, verdict) = self.rule(&score, client).unwrap_or_else(|| match fallback {
+            Some(Fallback::Deny) => (Rule::Fallback, Verdict::Deny),
+            Some(Fallback::Allow) => (Rule::Fallback, if score.value >= deny_at { Verdict::Deny } else { Verdict::Allow }),
+            Some(Fallback::Local) => (Rule::Fallback, by_threshold(&score, review_at, self.degraded_deny_at(deny_at, review_at))),
+            None => (Rule::Thresholds, by_threshold(&score, review_at, deny_at)),
+        });
+        Self::conclude(score, rule, verdict, mode, level, fallback)
+    }
+
+    /// Judges a sign-in for which no score could be had: lists and blocks hold, else the fallback, and `local` is `deny`.
+    pub fn decide_without_score(&self, score: Score) -> Decision {
+        let client = score.signals.evidence.sign_in.client.as_str();
+        let mode = *self.config.mode.of(client);
+        let fallback = *self.config.fallback.of(client);
+        let (rule, verdict) = self.rule(&score, client).unwrap_or(match fallback {
+            Fallback::Allow => (Rule::Fallback, Verdict::Allow),
+            Fallback::Local | Fallback::Deny => (Rule::Fallback, Verdict::Deny),
+        });
+        Self::conclude(score, rule, verdict, mode, Level::High, Some(fallback))
+    }
+
+    fn conclude(score: Score, rule: Rule, verdict: Verdict, mode: Mode, level: Level, fallback: Option<Fallback>) -> Decision {
         let action = match (mode, rule) {
             // An operator who suspends somebody has decided already; monitor mode is for what riskgate decides.
             (Mode::Monitor, Rule::Suspended) | (Mode::Enforce, _) => verdict,

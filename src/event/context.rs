@@ -9,7 +9,7 @@ use crate::config::trust::TrustConfig;
 const LONGEST: usize = 256;
 
 /// What is said of the connection, and by whom. A missing claim is a value of its own, never zero.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Context {
     /// How far the claims may be believed.
     pub trust: Trust,

@@ -28,7 +28,7 @@ pub use self::{
 };
 
 /// A sign-in that is to be decided: who, through which pool and client, and the context that came with it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SignIn {
     /// The event exactly as it came, for the echo; `null` over HTTP.
     pub raw: RawEvent,
@@ -71,7 +71,7 @@ impl Trigger {
 }
 
 /// The person who is signing in, as the caller names them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Person {
     /// `userName`: what was typed, or the sub in pools that sign in by e-mail; empty when the event names none.
     pub name: Personal<SmolStr>,

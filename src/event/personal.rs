@@ -1,16 +1,17 @@
 //! Values that say something of a person: they print as `[redacted]` (invariant 7).
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// A personal value: a name, an address, a device id. Its `Debug` never prints it, and it has no `Display`.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Personal<T>(T);
 
-/// The event as it came, byte for byte.
+/// The event as it came, byte for byte. A clone shares the bytes; serialised, it is those bytes.
 #[derive(Clone)]
-pub struct RawEvent(Box<RawValue>);
+pub struct RawEvent(Arc<Box<RawValue>>);
 
 // === impl Personal ===
 
@@ -37,23 +38,24 @@ impl<T> fmt::Debug for Personal<T> {
 impl RawEvent {
     /// Keeps the bytes of a JSON value.
     pub fn new(raw: Box<RawValue>) -> Self {
-        RawEvent(raw)
+        RawEvent(Arc::new(raw))
     }
 
     /// The JSON text.
     pub fn text(&self) -> &str {
         self.0.get()
     }
-
-    /// The raw value, to be written out as it came.
-    pub fn into_inner(self) -> Box<RawValue> {
-        self.0
-    }
 }
 
 impl Default for RawEvent {
     fn default() -> Self {
-        RawEvent(RawValue::NULL.to_owned())
+        RawEvent::new(RawValue::NULL.to_owned())
+    }
+}
+
+impl Serialize for RawEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }
 

@@ -159,6 +159,23 @@ pub enum Cause {
     Panic,
 }
 
+// === impl Evidence ===
+
+impl Evidence {
+    /// What is left of a sign-in whose judging panicked: who it was and what an operator has decided about them.
+    pub fn after_panic(sign_in: SignIn, block: Option<history::Block>) -> Self {
+        Evidence {
+            sign_in,
+            networks: NetworkFacts::default(),
+            features: Features::default(),
+            history: History { block, ..History::default() },
+            history_outcome: Outcome::Failed(Cause::Panic),
+            services: SmallVec::new(),
+            took: Waits::default(),
+        }
+    }
+}
+
 // === impl Outcome ===
 
 impl Outcome {

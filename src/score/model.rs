@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::Score;
+use super::{Reason, ReasonCode, Score};
 use crate::{config::history::HistoryConfig, signals::Signals};
 
 /// The tables of the model, read at start.
@@ -24,6 +24,12 @@ impl Model {
     /// The date of the tables, as answers name it.
     pub fn date(&self) -> &str {
         "2026-11"
+    }
+
+    /// No score at all, when weighing panicked: the highest value stands in, with one reason.
+    pub fn unscored(&self, signals: Signals) -> Score {
+        let reason = Reason { code: ReasonCode::Degraded, weight: 0.0, detail: None };
+        Score { signals, value: 100.0, log_odds: self.base, base: self.base, reasons: smallvec::smallvec![reason] }
     }
 
     /// Weighs the signals.

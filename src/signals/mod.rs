@@ -23,4 +23,10 @@ impl Signals {
         let lists = lists.hits(&evidence.sign_in);
         Signals { evidence, lists }
     }
+
+    /// Only the lists, when reading the rest panicked.
+    pub fn bare(evidence: Evidence, lists: &Lists) -> Self {
+        let lists = lists.hits(&evidence.sign_in);
+        Signals { evidence, lists }
+    }
 }
