@@ -1,3 +1,38 @@
-//! The binary: Lambda when Lambda starts it, else a command.
+//! The binary: the Lambda trigger when Lambda starts it, else a command.
+#![expect(clippy::print_stderr, reason = "init faults are told before any log exists")]
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use riskgate::{
+    commands::{self, Cli},
+    config::{Config, env::ProcessEnv},
+    serve::{Instance, lambda, shutdown},
+};
+
+/// What the runtime client needs from Lambda; it panics without them.
+const NEEDED: [&str; 3] = ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"];
+
+fn main() -> ExitCode {
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() && std::env::args_os().len() == 1 {
+        return match serve_lambda() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("riskgate: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    commands::run(Cli::parse())
+}
+
+/// One environment sees one sign-in at a time: a single thread answers sooner than several that wake each other.
+fn serve_lambda() -> anyhow::Result<()> {
+    if let Some(missing) = NEEDED.iter().find(|name| std::env::var_os(name).is_none()) {
+        anyhow::bail!("{missing} is not set although AWS_LAMBDA_RUNTIME_API is; Lambda sets both");
+    }
+    let (config, faults) = Config::read(&ProcessEnv);
+    let instance = Instance::lenient(config, faults)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(lambda::run(instance, shutdown::requested())).map_err(|error| anyhow::anyhow!(error))
+}

@@ -1,1 +1,67 @@
 //! The commands: arguments in, exit code out.
+//!
+//! 0 done, 1 the input or the run failed, 2 usage or configuration. Only this folder and `main` write to
+//! standard output by themselves; logs go to standard error.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is its purpose")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod assess;
+
+pub mod config;
+
+pub mod serve;
+
+/// Decides, while a person is signing in, whether the sign-in may go on.
+#[derive(Debug, Parser)]
+#[command(name = "riskgate", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Assess(assess::Args),
+    Config(config::Args),
+    Serve(serve::Args),
+}
+
+const EXAMPLES: &str = "Examples:
+  riskgate assess event.json           one verdict, with every reason and its weight
+  riskgate config                      every variable, its value and its meaning
+  riskgate serve                       the HTTP sidecar on 127.0.0.1:8710
+
+Started with AWS_LAMBDA_RUNTIME_API set, and no command, it is the Lambda trigger.
+Exit codes: 0 done, 1 the input or the run failed, 2 usage or configuration.";
+
+/// Why a command ends without having done its work.
+#[derive(Debug)]
+pub enum Failure {
+    /// The input or the run failed: exit 1.
+    Run(String),
+    /// Usage or configuration: exit 2.
+    Usage(String),
+}
+
+/// Runs the command that the arguments name.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Assess(args) => assess::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Serve(args) => serve::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Run(problem)) => {
+            eprintln!("riskgate: {problem}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(problem)) => {
+            eprintln!("riskgate: {problem}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -24,6 +24,8 @@ pub mod trust;
 
 pub mod variables;
 
+use serde::Serialize;
+
 use self::{
     budget::BudgetConfig,
     decision::DecisionConfig,
@@ -35,6 +37,7 @@ use self::{
     telemetry::TelemetryConfig,
     token::TokenConfig,
     trust::TrustConfig,
+    variables::{Disclosure, PER_SERVICE, PREFIX, SERVICES, Scope, VARIABLES},
 };
 
 /// The whole configuration in force.
@@ -98,6 +101,57 @@ impl Config {
         let (config, faults) = Self::read(&std::collections::BTreeMap::<String, String>::new());
         debug_assert!(faults.is_empty(), "defaults have no fault: {faults:?}");
         config
+    }
+}
+
+/// One variable as it stands: for `riskgate config` and Lambda's check.
+#[derive(Debug, Clone, Serialize)]
+pub struct Setting {
+    /// The group under which it is listed.
+    pub group: &'static str,
+    /// The whole name, per-client and per-service ones included.
+    pub name: String,
+    /// The value that is set, secrets masked; `None` when the default holds.
+    pub value: Option<String>,
+    /// The default.
+    pub default: &'static str,
+    /// What it does.
+    pub meaning: String,
+}
+
+/// Every variable, and every per-client and per-service one that is set.
+pub fn settings(source: &dyn Strings) -> Vec<Setting> {
+    let setting = |group, name: &str, default, meaning: &str, disclosure| {
+        let value = Reader::new(source).text(name).map(|value| if disclosure == Disclosure::Secret || value.contains("://") { masked(&value) } else { value });
+        Setting { group, name: format!("{PREFIX}{name}"), value, default, meaning: meaning.to_owned() }
+    };
+    let mut settings = Vec::new();
+    for variable in VARIABLES {
+        settings.push(setting(variable.group, variable.name, variable.default, variable.meaning, variable.disclosure));
+        let clients =
+            source.names().into_iter().filter_map(|name| name.strip_prefix(PREFIX)?.strip_prefix(variable.name)?.strip_prefix("__").map(str::to_owned));
+        for client in clients.filter(|_| variable.scope == Scope::PerClient) {
+            let meaning = format!("{} (this app client)", variable.meaning);
+            settings.push(setting(variable.group, &format!("{}__{client}", variable.name), variable.default, &meaning, variable.disclosure));
+        }
+    }
+    for service in SERVICES {
+        for (suffix, default, meaning) in PER_SERVICE {
+            settings.push(setting("services", &format!("{service}_{suffix}"), default, meaning, Disclosure::Open));
+        }
+    }
+    settings
+}
+
+/// A secret as it may be shown; a URL keeps its host, since that is what people look for.
+fn masked(value: &str) -> String {
+    match value.split_once("://") {
+        Some((scheme, rest)) => {
+            let rest = rest.rsplit_once('@').map_or(rest.to_owned(), |(_, host)| format!("***@{host}"));
+            let origin_and_path = rest.split(['?', '#']).next().unwrap_or_default();
+            format!("{scheme}://{origin_and_path}")
+        }
+        None => "***".to_owned(),
     }
 }
 

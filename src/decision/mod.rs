@@ -89,6 +89,24 @@ impl Verdict {
     }
 }
 
+// === impl Rule ===
+
+impl Rule {
+    /// The name in explanations and the audit line.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Rule::Exempt => "exempt",
+            Rule::Suspended => "suspended",
+            Rule::DenyClients => "deny_clients",
+            Rule::DenyCidrs => "deny_cidrs",
+            Rule::AllowCidrs => "allow_cidrs",
+            Rule::NoIp => "no_ip",
+            Rule::Fallback => "fallback",
+            Rule::Thresholds => "thresholds",
+        }
+    }
+}
+
 // === impl Level ===
 
 impl Level {

@@ -1,1 +1,81 @@
-//! The faces: Lambda, the sidecar, the dashboard.
+//! The faces: Lambda and the sidecar, around one instance of the gate.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::{
+    assess::{Gate, Judge},
+    config::{
+        Config, OnBadConfig,
+        decision::Mode,
+        env::{Fault, PerClient},
+    },
+    evidence::Sources,
+    score::Model,
+};
+
+pub mod lambda;
+
+pub mod sidecar;
+
+pub mod shutdown;
+
+/// One running riskgate: the configuration in force and what was built from it.
+#[derive(Debug)]
+pub struct Instance {
+    /// The configuration in force.
+    pub config: Config,
+    /// What is wrong with it; empty outside Lambda.
+    pub faults: Vec<Fault>,
+    /// The gate.
+    pub gate: Gate,
+}
+
+/// The configuration is faulty: every fault, one a line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct BadConfig(pub Vec<Fault>);
+
+impl Instance {
+    /// Builds an instance; any fault refuses it.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of the variables, and of the files that they name.
+    pub fn strict(config: Config, mut faults: Vec<Fault>) -> Result<Arc<Self>, BadConfig> {
+        let instance = Self::build(config, &mut faults);
+        if faults.is_empty() { Ok(Arc::new(instance)) } else { Err(BadConfig(faults)) }
+    }
+
+    /// Builds an instance for Lambda, where a fault must not lock everybody out: it answers in monitor mode, unless told to refuse.
+    ///
+    /// # Errors
+    ///
+    /// As `strict`, when `ON_BAD_CONFIG` is `refuse`.
+    pub fn lenient(config: Config, mut faults: Vec<Fault>) -> Result<Arc<Self>, BadConfig> {
+        let refuse = config.on_bad_config == OnBadConfig::Refuse;
+        let mut instance = Self::build(config.clone(), &mut faults);
+        if !faults.is_empty() {
+            if refuse {
+                return Err(BadConfig(faults));
+            }
+            let mut config = config;
+            config.decision.mode = PerClient::all(Mode::Monitor);
+            instance = Self::build(config, &mut Vec::new());
+            instance.gate.health().config_faults.store(faults.len() as u64, Ordering::Relaxed);
+            instance.faults = faults;
+        }
+        Ok(Arc::new(instance))
+    }
+
+    fn build(config: Config, faults: &mut Vec<Fault>) -> Self {
+        let (sources, found) = Sources::open(&config);
+        faults.extend(found);
+        let model = Model::bundled(&config.history);
+        let gate = Gate::new(&config, sources, Judge::new(&config, model));
+        Instance { config, faults: Vec::new(), gate }
+    }
+}
+
+fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,117 @@
+//! `riskgate assess`: one event in, one verdict with its reasons out.
+
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+};
+
+use super::Failure;
+use crate::{
+    config::{Config, env::ProcessEnv},
+    event::{
+        ClientIp, Now, RawEvent, SignIn,
+        cognito::{self, Event},
+        http,
+    },
+    response::{Assessment, http::AssessmentJson},
+    serve::Instance,
+};
+
+/// The largest event that is read, in bytes: Lambda's own limit.
+const LARGEST: u64 = 6 * 1024 * 1024;
+
+/// Assesses one sign-in and explains the verdict. Reads history, writes nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  riskgate assess event.json
+  echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --json")]
+pub struct Args {
+    /// A Cognito event or the sidecar's JSON; `-` is standard input.
+    #[arg(default_value = "-", value_name = "FILE")]
+    file: PathBuf,
+    /// One Assessment object and nothing else on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Input that cannot be read, or a faulty configuration.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let name = args.file.display().to_string();
+    let bytes = read(args).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
+    let (config, faults) = Config::read(&ProcessEnv);
+    let instance = Instance::strict(config, faults).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let sign_in = match parse(&bytes, &instance.config).map_err(|problem| Failure::Run(format!("{name}: {problem}")))? {
+        Some(sign_in) => sign_in,
+        None => {
+            println!("not decided: only pre-authentication events of a served pool are; this one goes back untouched");
+            return Ok(());
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
+    let deadline = instance.gate.deadline(sign_in.received.mono, None);
+    let assessment = runtime.block_on(instance.gate.assess(sign_in, deadline));
+    let json = serde_json::to_string(&AssessmentJson(&assessment)).map_err(|error| Failure::Run(error.to_string()))?;
+    let text = if args.json { json } else { explain(&assessment) };
+    // A closed pipe is the reader's choice.
+    let _ = writeln!(std::io::stdout(), "{text}");
+    Ok(())
+}
+
+fn read(args: &Args) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let limited = |reader: &mut dyn Read, bytes: &mut Vec<u8>| reader.take(LARGEST + 1).read_to_end(bytes).map_err(|error| error.to_string());
+    if args.file.as_os_str() == "-" {
+        limited(&mut std::io::stdin().lock(), &mut bytes)?;
+    } else {
+        let mut file = std::fs::File::open(&args.file).map_err(|error| error.to_string())?;
+        limited(&mut file, &mut bytes)?;
+    }
+    match bytes.len() as u64 {
+        0 => Err("the input is empty; a Cognito event or the sidecar's JSON is expected".to_owned()),
+        length if length > LARGEST => Err("the event is larger than 6 MiB, which is more than Lambda accepts".to_owned()),
+        _ => Ok(bytes),
+    }
+}
+
+/// Reads either form; `None` for a Cognito event that is not decided.
+fn parse(bytes: &[u8], config: &Config) -> Result<Option<SignIn>, String> {
+    let received = Now::read();
+    let raw: Box<serde_json::value::RawValue> = serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))?;
+    let fields: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
+        serde_json::from_str(raw.get()).map_err(|_| "not a JSON object".to_owned())?;
+    if fields.contains_key("user") && !fields.contains_key("request") {
+        return http::parse(raw.get().as_bytes(), ClientIp::Missing, received).map(Some).map_err(|bad| bad.to_string());
+    }
+    match cognito::parse(RawEvent::new(raw), received, &config.trust).map_err(|bad| bad.to_string())? {
+        Event::PreAuthentication(sign_in) => Ok(Some(*sign_in)),
+        Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotOurs(_) | Event::Check => Ok(None),
+    }
+}
+
+/// The verdict for eyes.
+fn explain(assessment: &Assessment) -> String {
+    let decision = &assessment.decision;
+    let score = &decision.score;
+    let evidence = &score.signals.evidence;
+    let mut lines = vec![
+        format!("{}  score {:.1} ({})", decision.verdict.as_label(), score.value, decision.level.as_label()),
+        format!("  action {} ({} mode), decided by {}", decision.action.as_label(), decision.mode.as_label(), decision.rule.as_label()),
+        format!("  log-odds {:+.2} = base {:+.2} and", score.log_odds, score.base),
+    ];
+    lines.extend(score.reasons.iter().map(|reason| {
+        let detail = reason.detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
+        format!("    {:+6.2}  {}{detail}", reason.weight, reason.code.as_label())
+    }));
+    lines.push(format!("  context {}", evidence.sign_in.context.trust.as_label()));
+    for asked in &evidence.services {
+        let codes = asked.answer.as_ref().map(|answer| answer.codes.join(" ")).unwrap_or_default();
+        lines.push(format!("  {} {} in {:.1} ms {codes}", asked.service.as_label(), asked.outcome.as_label(), asked.took.as_secs_f64() * 1e3));
+    }
+    lines.push(format!("  history {}", evidence.history_outcome.as_label()));
+    lines.push(format!("  {} in {:.1} ms, model {}", assessment.id, assessment.elapsed.as_secs_f64() * 1e3, assessment.model));
+    lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,135 @@
+//! The Lambda face: one function for three triggers, told apart by their `triggerSource`.
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::{RawValue, to_raw_value};
+use smol_str::{SmolStr, ToSmolStr};
+use ulid::Ulid;
+
+use super::Instance;
+use crate::{
+    config::{self, env},
+    event::{
+        Now, RawEvent,
+        cognito::{self, Event},
+    },
+    response::cognito::{Denial, ERROR_TYPE, denial},
+};
+
+/// Kept between our answer and Lambda's own deadline.
+const MARGIN: Duration = Duration::from_millis(100);
+
+/// A deadline farther away than Lambda's longest timeout is no deadline; a local runtime API sends such numbers.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// The event as it came. Reading it cannot fail: lambda_runtime would show its parser's words to the person signing in.
+#[derive(Debug)]
+pub struct Payload(Option<RawEvent>);
+
+/// Serves the Lambda runtime API until the process is asked to end.
+///
+/// # Errors
+///
+/// Those of the runtime API itself.
+pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> Result<(), lambda_runtime::Error> {
+    let runtime = Runtime::new(service_fn(move |event: LambdaEvent<Payload>| {
+        let instance = Arc::clone(&instance);
+        async move { answer(&instance, event.payload, event.context.deadline).await }
+    }));
+    tokio::select! {
+        ended = runtime.run() => ended,
+        () = stop => Ok(()),
+    }
+}
+
+/// Answers one invocation: the event as it came, or a fixed sentence.
+///
+/// # Errors
+///
+/// A denial, in the words that every denial has.
+pub async fn answer(instance: &Instance, payload: Payload, deadline_ms: u64) -> Result<RawEvent, Diagnostic> {
+    let received = Now::read();
+    let id = Ulid::from_parts(u64::try_from(received.wall.as_millisecond()).unwrap_or_default(), rand::random()).to_smolstr();
+    let handled = AssertUnwindSafe(handle(instance, payload, received, until(deadline_ms, received), &id)).catch_unwind().await;
+    handled.unwrap_or_else(|_| Err(Denial::new(&instance.config.decision.deny_message, &id))).map_err(diagnostic)
+}
+
+async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Option<Duration>, id: &SmolStr) -> Result<RawEvent, Denial> {
+    let sentence = instance.config.decision.deny_message.as_str();
+    let Some(raw) = payload.0 else {
+        tracing::warn!(id = %id, "the event is not JSON");
+        return Err(Denial::new(sentence, id));
+    };
+    match cognito::parse(raw, received, &instance.config.trust) {
+        Err(bad) => {
+            tracing::warn!(id = %id, problem = %bad, "the event cannot be read");
+            Err(Denial::new(sentence, id))
+        }
+        Ok(Event::PreAuthentication(sign_in)) => {
+            let raw = sign_in.raw.clone();
+            let deadline = instance.gate.deadline(received.mono, limit);
+            let assessment = instance.gate.assess(*sign_in, deadline).await;
+            match denial(&assessment, sentence) {
+                Some(denial) => Err(denial),
+                None => Ok(raw),
+            }
+        }
+        Ok(Event::PostAuthentication(event)) => Ok(event.raw),
+        Ok(Event::PreTokenGeneration(event)) => Ok(event.raw),
+        Ok(Event::NotOurs(raw)) => Ok(raw),
+        Ok(Event::Check) => Ok(check(instance)),
+    }
+}
+
+/// The answer to `{"riskgate":"check"}`: the configuration in force, secrets masked, and what is wrong with it.
+fn check(instance: &Instance) -> RawEvent {
+    let settings = config::settings(&env::ProcessEnv);
+    let faults: Vec<String> = instance.faults.iter().map(ToString::to_string).collect();
+    let answer = serde_json::json!({ "riskgate": "check", "version": env!("CARGO_PKG_VERSION"), "faults": faults, "variables": settings });
+    to_raw_value(&answer).map(RawEvent::new).unwrap_or_default()
+}
+
+/// The time until Lambda's own deadline less a margin; `None` when the deadline cannot be believed.
+fn until(deadline_ms: u64, received: Now) -> Option<Duration> {
+    let now_ms = u64::try_from(received.wall.as_millisecond()).ok()?;
+    let left = Duration::from_millis(deadline_ms.checked_sub(now_ms)?);
+    (left <= LONGEST_TIMEOUT).then(|| left.saturating_sub(MARGIN))
+}
+
+fn diagnostic(denial: Denial) -> Diagnostic {
+    Diagnostic { error_type: ERROR_TYPE.to_owned(), error_message: denial.message }
+}
+
+// === impl Payload ===
+
+impl Payload {
+    /// Reads an event's bytes; what is not one JSON value is kept as unreadable.
+    pub fn from_slice(bytes: &[u8]) -> Self {
+        Payload(serde_json::from_slice::<Box<RawValue>>(bytes).ok().map(RawEvent::new))
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Payload(Box::<RawValue>::deserialize(deserializer).ok().map(RawEvent::new)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plausible_deadlines_are_believed() {
+        let now = Now::read();
+        let ms = u64::try_from(now.wall.as_millisecond()).expect("after 1970");
+        for (deadline, expected) in
+            [(0, None), (600_000, None), (u64::MAX, None), (ms - 1, None), (ms + 300, Some(200)), (ms + 50, Some(0)), (ms + 4_000, Some(3_900))]
+        {
+            assert_eq!(until(deadline, now), expected.map(Duration::from_millis), "{deadline}");
+        }
+    }
+}

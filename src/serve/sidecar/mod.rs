@@ -1,0 +1,149 @@
+//! The HTTP face: routes, and the shell that stands before them.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use super::Instance;
+use crate::config::env::Fault;
+
+mod probes;
+
+mod problem;
+
+mod routes;
+
+mod shell;
+
+/// Longest time for a client to send its request's head, or to begin its next one.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long requests in flight may still take when the process is asked to end.
+const DRAIN: Duration = Duration::from_secs(4);
+
+/// Which routes a listener has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Everything: the main listener on loopback.
+    Whole,
+    /// Sign-ins only: the main listener on another address.
+    Main,
+    /// The dashboard and `/metrics` only.
+    Admin,
+}
+
+/// Checks what only the sidecar needs: a public address needs a token.
+pub fn check(instance: &Instance) -> Result<(), Fault> {
+    let config = &instance.config.sidecar;
+    if !config.listen.ip().is_loopback() && config.token.is_none() {
+        let problem = "is needed because LISTEN is not a loopback address".to_owned();
+        return Err(Fault { variable: "RISKGATE_TOKEN".to_owned(), problem });
+    }
+    Ok(())
+}
+
+/// Serves the main listener, and the admin listener where the main one is not loopback, until `stop`; then lets requests in flight end.
+///
+/// # Errors
+///
+/// An address that cannot be listened on.
+pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    let config = &instance.config.sidecar;
+    let main = TcpListener::bind(config.listen).await?;
+    let listening = main.local_addr()?;
+    tracing::info!(address = %listening, "listening");
+    if listening.ip().is_loopback() {
+        return serve(main, Side::Whole, instance, stop).await;
+    }
+    let admin = TcpListener::bind(config.admin_listen).await?;
+    tracing::info!(address = %admin.local_addr()?, "dashboard and metrics");
+    let (ended, ending) = tokio::sync::watch::channel(());
+    let until_ended = |mut ending: tokio::sync::watch::Receiver<()>| async move {
+        // Nothing is ever sent: the change is the sender's end.
+        let _ = ending.changed().await;
+    };
+    let stopping = async {
+        stop.await;
+        drop(ended);
+        std::future::pending::<()>().await;
+    };
+    let main = serve(main, Side::Main, Arc::clone(&instance), until_ended(ending.clone()));
+    let admin = serve(admin, Side::Admin, Arc::clone(&instance), until_ended(ending));
+    tokio::select! {
+        () = stopping => Ok(()),
+        served = async { tokio::try_join!(main, admin) } => served.map(|_| ()),
+    }
+}
+
+/// Serves one listener until `stop`.
+///
+/// # Errors
+///
+/// A listener that has no address.
+pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    let local = listener.local_addr()?;
+    let app = router(&instance, side, local);
+    let connections = Arc::new(Semaphore::new(instance.config.sidecar.max_in_flight * 4 + 64));
+    let graceful = hyper_util::server::graceful::GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let permit = tokio::select! {
+            () = &mut stop => break,
+            permit = Arc::clone(&connections).acquire_owned() => permit.expect("the semaphore is never closed"),
+        };
+        let stream = tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, or a client gone before it was greeted: the next one may fare better.
+                    tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            },
+        };
+        let _ = stream.set_nodelay(true);
+        let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(16 * 1024).keep_alive(true);
+        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone())).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that breaks off or sends no HTTP is its own affair.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    Ok(())
+}
+
+fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr) -> Router {
+    let shell = Arc::new(shell::Shell::new(&instance.config.sidecar, local));
+    let mut app = Router::new();
+    if side != Side::Admin {
+        app = app.route("/v1/assess", post(routes::assess)).route("/openapi.json", get(routes::openapi));
+        if local.ip().is_loopback() {
+            app = app.route("/2015-03-31/functions/{name}/invocations", post(routes::invoke));
+        }
+    }
+    app.route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(shell, shell::guard))
+        .with_state(Arc::clone(instance))
+}

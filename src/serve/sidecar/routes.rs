@@ -1,0 +1,99 @@
+//! The routes that decide.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+
+use super::problem::problem;
+use crate::{
+    event::{ClientIp, Now, client_ip, http as sign_in},
+    response::http::AssessmentJson,
+    serve::{Instance, lambda},
+};
+
+/// The largest body of the sidecar's own routes, in bytes.
+const BODY: usize = 16 * 1024;
+
+/// The largest event, in bytes: Lambda's own limit for a synchronous call.
+const EVENT: usize = 6 * 1024 * 1024;
+
+/// Longest time for a client to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `POST /v1/assess`.
+pub async fn assess(State(instance): State<Arc<Instance>>, request: Request<Body>) -> Response {
+    if !is_json(request.headers()) {
+        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON", "send Content-Type: application/json".to_owned());
+    }
+    let forwarded = forwarded(request.headers(), instance.config.sidecar.trusted_proxies);
+    let body = match read(request, BODY).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let received = Now::read();
+    let sign_in = match sign_in::parse(&body, forwarded, received) {
+        Ok(sign_in) => sign_in,
+        Err(bad) => return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an assess request", bad.to_string()),
+    };
+    if !instance.config.trust.serves(&sign_in.pool) {
+        return problem(StatusCode::UNPROCESSABLE_ENTITY, "the pool is not served", "RISKGATE_POOLS names the pools that are".to_owned());
+    }
+    let deadline = instance.gate.deadline(received.mono, None);
+    let assessment = instance.gate.assess(sign_in, deadline).await;
+    match serde_json::to_vec(&AssessmentJson(&assessment)) {
+        Ok(json) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response(),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the assessment could not be written", None),
+    }
+}
+
+/// `POST /2015-03-31/functions/{name}/invocations`: the Lambda Invoke API, as any AWS SDK calls it.
+pub async fn invoke(State(instance): State<Arc<Instance>>, request: Request<Body>) -> Response {
+    let body = match read(request, EVENT).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let (body, error) = match lambda::answer(&instance, lambda::Payload::from_slice(&body), 0).await {
+        Ok(event) => (event.text().to_owned(), None),
+        Err(diagnostic) => (serde_json::to_string(&diagnostic).unwrap_or_default(), Some(HeaderValue::from_static("Unhandled"))),
+    };
+    let mut response = ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response();
+    response.headers_mut().insert(HeaderName::from_static("x-amz-executed-version"), HeaderValue::from_static("$LATEST"));
+    if let Some(error) = error {
+        response.headers_mut().insert(HeaderName::from_static("x-amz-function-error"), error);
+    }
+    response
+}
+
+/// `GET /openapi.json`.
+pub async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], include_str!("openapi.json")).into_response()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    sent.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+/// The address behind the trusted proxies, from every `X-Forwarded-For` line in order.
+fn forwarded(headers: &HeaderMap, hops: usize) -> ClientIp {
+    let lines = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?"));
+    client_ip::forwarded_for(lines, hops)
+}
+
+/// Reads a body of at most `limit` bytes within its own time: the budget starts when it has been read.
+async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, Response> {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(request.into_body(), limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", format!("at most {limit} bytes are read")))
+        }
+        Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body could not be read", None)),
+        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body came too slowly", None)),
+    }
+}
