@@ -1,0 +1,17 @@
+# Sourced after lib.sh: the release binary as a function behind the Lambda API of cargo lambda.
+
+# lambda_api NAME=VALUE..: starts the API and the binary with those variables; sets INVOKE to the adapter's address.
+lambda_api() {
+  local watch adapter
+  watch=$(free_port) adapter=$(free_port)
+  # Without a package to run it is the bare API: it starts nothing itself.
+  (cd "$WORK" && exec cargo-lambda lambda watch --only-lambda-apis -A 127.0.0.1 -P "$watch") >"$WORK/watch.log" 2>&1 &
+  PIDS+=($!)
+  until_answers "http://127.0.0.1:$watch/"
+  start function env "$@" AWS_LAMBDA_FUNCTION_NAME=_ AWS_LAMBDA_FUNCTION_VERSION=1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256 \
+    AWS_LAMBDA_RUNTIME_API="http://127.0.0.1:$watch/.rt" "$RISKGATE"
+  FUNCTION_PID=$!
+  start adapter node "$HERE/cognito/invoke-adapter.mjs" "$adapter" "http://127.0.0.1:$watch"
+  until_answers "http://127.0.0.1:$adapter/"
+  INVOKE="http://127.0.0.1:$adapter"
+}

@@ -1,0 +1,52 @@
+# Sourced by each part. Gives it a directory of its own, free ports, background processes that end with it, and proofs.
+#
+# Set by run: CACHE (what was installed), RISKGATE (the binary), and on PATH the virtual environment's python.
+set -euo pipefail
+: "${CACHE:?start the parts through tests/e2e/run}" "${RISKGATE:?start the parts through tests/e2e/run}"
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$HERE/../.." && pwd)
+PART=$(basename "$0" .sh)
+WORK=$(mktemp -d)
+PIDS=()
+export AWS_ACCESS_KEY_ID=testing AWS_SECRET_ACCESS_KEY=testing AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
+export NODE_PATH="$CACHE/node/node_modules" PYTHONDONTWRITEBYTECODE=1
+
+finish() {
+  local code=$?
+  for pid in "${PIDS[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${PIDS[@]}"; do wait "$pid" 2>/dev/null || true; done
+  if [ $code -ne 0 ]; then
+    echo "--- $PART failed; the end of each log:"
+    for log in "$WORK"/*.log; do [ -e "$log" ] && { echo "--- $(basename "$log")"; tail -n 25 "$log"; }; done
+  fi
+  rm -rf "$WORK"
+  exit $code
+}
+trap finish EXIT
+
+# prove TEXT: what has just been shown, in the words of a reader.
+prove() { printf '  proved: %s\n' "$*"; }
+
+fail() { printf '  FAILED: %s\n' "$*" >&2; exit 1; }
+
+# free_port: a port that nothing listens on.
+free_port() { python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# start NAME COMMAND..: in the background, logged to $WORK/NAME.log, ended with the part.
+start() {
+  local name=$1; shift
+  "$@" >"$WORK/$name.log" 2>&1 &
+  PIDS+=($!)
+}
+
+# until_answers URL [SECONDS]: waits until anything at all answers there.
+until_answers() {
+  local end=$((SECONDS + ${2:-20}))
+  until curl -s -o /dev/null --max-time 2 "$1"; do
+    [ $SECONDS -lt $end ] || fail "nothing answers at $1"
+    sleep 0.1
+  done
+}
+
+# equal WHAT WANTED GOT
+equal() { [ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"; }
