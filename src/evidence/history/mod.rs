@@ -5,7 +5,9 @@ use smol_str::SmolStr;
 
 pub mod profile;
 
-pub use self::profile::Profile;
+pub mod pseudonym;
+
+pub use self::{profile::Profile, pseudonym::Pseudonyms};
 
 /// What the store knows at the moment of one sign-in.
 #[derive(Debug, Clone, Default)]

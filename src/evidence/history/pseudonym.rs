@@ -1,0 +1,201 @@
+//! Pseudonyms: what stands for a person, a network or a device wherever something is kept or logged.
+//!
+//! Every value is HMAC-SHA256 (FIPS 198-1) under a key of its own purpose, derived from the
+//! configured key in the manner of HKDF-Expand (RFC 5869), so that a store and a log cannot be
+//! joined without the key. The first configured key writes; the others are only read with, until
+//! what they made has aged out.
+
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use ring::{
+    hmac,
+    rand::{SecureRandom, SystemRandom},
+};
+use secrecy::ExposeSecret;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use crate::{
+    config::history::{PseudonymKey, base64url},
+    evidence::features::FeatureKey,
+};
+
+/// Makes pseudonyms.
+pub struct Pseudonyms {
+    /// Newest first; never empty.
+    generations: SmallVec<[Generation; 1]>,
+}
+
+/// A person's key in the store, under the newest key first.
+pub type PersonKeys = SmallVec<[SmolStr; 1]>;
+
+/// The keys derived from one configured key.
+struct Generation {
+    features: FeatureKey,
+    store: hmac::Key,
+    audit: hmac::Key,
+    decoy: hmac::Key,
+}
+
+// === impl Pseudonyms ===
+
+impl Pseudonyms {
+    /// Derives every purpose's key. Without a configured key one is drawn that lives as long as the process: for the memory store.
+    pub fn new(keys: &[PseudonymKey]) -> Self {
+        let generations: SmallVec<[Generation; 1]> =
+            keys.iter().filter_map(|key| base64url(key.key.expose_secret()).ok()).map(|key| Generation::derive(&key)).collect();
+        if generations.is_empty() {
+            return Self::random();
+        }
+        Pseudonyms { generations }
+    }
+
+    /// Pseudonyms under a key that is forgotten with the process.
+    pub fn random() -> Self {
+        let mut key = [0_u8; 32];
+        SystemRandom::new().fill(&mut key).expect("the operating system has random bytes");
+        Pseudonyms { generations: SmallVec::from_iter([Generation::derive(&key)]) }
+    }
+
+    /// The key of what is hashed of a sign-in now.
+    pub fn feature_key(&self) -> &FeatureKey {
+        &self.newest().features
+    }
+
+    /// The keys under which profiles may still hold hashes, newest first.
+    pub fn feature_keys(&self) -> impl Iterator<Item = &FeatureKey> {
+        self.generations.iter().map(|generation| &generation.features)
+    }
+
+    /// The keys of a person's record in the store: 22 letters of base64url each.
+    pub fn person(&self, pool: &str, person: &str) -> PersonKeys {
+        self.generations.iter().map(|generation| text(&generation.store, "person", &[pool.as_bytes(), person.as_bytes()], 16)).collect()
+    }
+
+    /// The key of a network's or a nonce's record in the store.
+    pub(super) fn record(&self, purpose: &str, parts: &[&[u8]]) -> SmolStr {
+        text(&self.newest().store, purpose, parts, 16)
+    }
+
+    /// Four bytes of a value, for the small sets of the store.
+    pub(super) fn mark(&self, purpose: &str, parts: &[&[u8]]) -> u32 {
+        let tag = tag(&self.newest().store, purpose, parts);
+        u32::from_be_bytes(*tag.as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes"))
+    }
+
+    /// 32 bytes to draw an invented person from: the same for a name each time, and nothing to who lacks the key.
+    pub(super) fn draw(&self, pool: &str, name: &str) -> [u8; 32] {
+        let tag = tag(&self.newest().decoy, "decoy", &[pool.as_bytes(), name.as_bytes()]);
+        *tag.as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes")
+    }
+
+    /// A person in audit lines and the activity table: 16 letters of base64url, 96 bits.
+    pub fn user(&self, pool: &str, person: &str) -> SmolStr {
+        text(&self.newest().audit, "user", &[pool.as_bytes(), person.as_bytes()], 12)
+    }
+
+    /// A network (/24 or /48) in audit lines.
+    pub fn network(&self, ip: IpAddr) -> SmolStr {
+        let network = crate::event::client_ip::network_of(ip.to_canonical());
+        match network {
+            IpAddr::V4(v4) => text(&self.newest().audit, "network", &[&v4.octets()], 12),
+            IpAddr::V6(v6) => text(&self.newest().audit, "network", &[&v6.octets()], 12),
+        }
+    }
+
+    /// A device id in audit lines.
+    pub fn device(&self, id: &str) -> SmolStr {
+        text(&self.newest().audit, "device", &[id.as_bytes()], 12)
+    }
+
+    fn newest(&self) -> &Generation {
+        self.generations.first().expect("there is always one key")
+    }
+}
+
+impl std::fmt::Debug for Pseudonyms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pseudonyms({} keys)", self.generations.len())
+    }
+}
+
+// === impl Generation ===
+
+impl Generation {
+    fn derive(key: &[u8]) -> Self {
+        let master = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let purpose = |name: &str| hmac::sign(&master, format!("riskgate/1/{name}").as_bytes());
+        let keyed = |name: &str| hmac::Key::new(hmac::HMAC_SHA256, purpose(name).as_ref());
+        Generation {
+            features: FeatureKey::new(*purpose("features").as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes")),
+            store: keyed("store"),
+            audit: keyed("audit"),
+            decoy: keyed("decoy"),
+        }
+    }
+}
+
+fn text(key: &hmac::Key, purpose: &str, parts: &[&[u8]], bytes: usize) -> SmolStr {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&tag(key, purpose, parts).as_ref()[..bytes]).into()
+}
+
+/// Parts go in with their lengths, so that ("ab", "c") and ("a", "bc") differ.
+fn tag(key: &hmac::Key, purpose: &str, parts: &[&[u8]]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
+        context.update(&u64::try_from(part.len()).expect("a length fits 64 bits").to_be_bytes());
+        context.update(part);
+    }
+    context.sign()
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn key(kid: &str, key: &str) -> PseudonymKey {
+        PseudonymKey { kid: kid.to_owned(), key: SecretString::from(key.to_owned()) }
+    }
+
+    #[test]
+    fn purposes_pools_and_boundaries_are_kept_apart() {
+        let made = Pseudonyms::new(&[key("a", "AAAAAAAAAAAAAAAAAAAAAA")]);
+        let all = [
+            made.user("p", "ann"),
+            made.user("q", "ann"),
+            made.user("pa", "nn"),
+            made.device("ann"),
+            made.network("8.8.8.8".parse().unwrap()),
+            made.person("p", "ann")[0].clone(),
+            made.record("person2", &[b"p", b"ann"]),
+        ];
+        for (i, one) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|other| other != one), "{i}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_one_pseudonym_whatever_its_host() {
+        let made = Pseudonyms::random();
+        assert_eq!(made.network("8.8.8.8".parse().unwrap()), made.network("::ffff:8.8.8.9".parse().unwrap()));
+        assert_ne!(made.network("8.8.8.8".parse().unwrap()), made.network("8.8.9.8".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_newest_key_writes_and_the_older_ones_are_still_found() {
+        let (old, new) = (key("old", "AAAAAAAAAAAAAAAAAAAAAA"), key("new", "_____________________w"));
+        let before = Pseudonyms::new(std::slice::from_ref(&old));
+        let after = Pseudonyms::new(&[new, old]);
+        assert_eq!(after.person("p", "ann")[1], before.person("p", "ann")[0]);
+        assert_ne!(after.person("p", "ann")[0], before.person("p", "ann")[0]);
+        assert_ne!(after.user("p", "ann"), before.user("p", "ann"));
+    }
+
+    #[test]
+    fn nothing_of_a_key_is_printed() {
+        assert_eq!(format!("{:?}", Pseudonyms::random()), "Pseudonyms(1 keys)");
+    }
+}
