@@ -1,1 +1,169 @@
 //! What riskgate says of itself: metrics, audit lines, logs. Reads the finished Assessment; nothing below knows of it.
+//!
+//! A happening is a struct in `events`; `Telemetry::emit` writes its log line and its metric
+//! together. Nothing here can hold up a sign-in: lines are written by a thread of their own, and
+//! the faces never wait for it past the sign-in's deadline.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use self::{
+    audit::{AuditLine, Part},
+    emf::Emf,
+    events::Event,
+    metrics::Metrics,
+    writer::LineWriter,
+};
+use crate::{
+    config::{
+        Config,
+        env::Fault,
+        telemetry::{Audit, Metrics as MetricsSetting},
+    },
+    evidence::{health::Health, resilience::deadline::Deadline},
+    response::Assessment,
+};
+
+pub mod audit;
+
+pub mod emf;
+
+pub mod events;
+
+pub mod metrics;
+
+pub mod prometheus;
+
+pub mod subscriber;
+
+pub mod writer;
+
+/// Metrics, audit lines and the page's feed of one process.
+#[derive(Debug)]
+pub struct Telemetry {
+    face: Face,
+    health: Arc<Health>,
+    metrics: Option<Metrics>,
+    emf: Option<Emf>,
+    audit: Option<LineWriter>,
+    stdout: Option<LineWriter>,
+    feed: Option<mpsc::Sender<Arc<str>>>,
+}
+
+/// Who is speaking: it decides where metrics go and whether a line is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// A long-lived server: Prometheus, lines written behind the answer.
+    Sidecar,
+    /// Lambda: EMF in the audit line, and the line is out before the answer is (invariant 10).
+    Lambda,
+}
+
+/// Audit lines that the page may lag behind by; more are left out of it.
+const FEED_LENGTH: usize = 1024;
+
+impl Telemetry {
+    /// Opens what the configuration names.
+    ///
+    /// # Errors
+    ///
+    /// A fault when the audit file cannot be opened; audit lines then go to standard output.
+    pub fn open(config: &Config, face: Face, health: Arc<Health>) -> (Self, Vec<Fault>) {
+        let mut faults = Vec::new();
+        let on = config.telemetry.metrics == MetricsSetting::On;
+        let metrics = (on && face == Face::Sidecar).then(|| Metrics::new(config));
+        let emf = (on && face == Face::Lambda).then(Emf::default);
+        let mut audit = match &config.telemetry.audit {
+            Audit::Off => None,
+            Audit::Stdout => Some(LineWriter::stdout()),
+            Audit::File(path) => match LineWriter::append(path) {
+                Ok(writer) => Some(writer),
+                Err(error) => {
+                    faults.push(Fault { variable: "RISKGATE_AUDIT".to_owned(), problem: format!("cannot open the file to add to it: {}", error.kind()) });
+                    Some(LineWriter::stdout())
+                }
+            },
+        };
+        // EMF is read from standard output alone: where audit lines go elsewhere, it gets a line of its own.
+        let to_stdout = matches!(config.telemetry.audit, Audit::Stdout) || !faults.is_empty();
+        let stdout = match emf {
+            Some(_) if to_stdout => audit.take(),
+            Some(_) => Some(LineWriter::stdout()),
+            None => None,
+        };
+        (Telemetry { face, health, metrics, emf, audit, stdout, feed: None }, faults)
+    }
+
+    /// The lines that the page is fed with, from now on.
+    pub fn feed(&mut self) -> mpsc::Receiver<Arc<str>> {
+        let (sender, receiver) = mpsc::channel(FEED_LENGTH);
+        self.feed = Some(sender);
+        receiver
+    }
+
+    /// Records a decided sign-in: metrics, audit line, page. In Lambda it ends when the line is out or the deadline has passed; in the sidecar at once.
+    pub async fn assessed(&self, assessment: &Assessment, deadline: Deadline) {
+        if let Some(metrics) = &self.metrics {
+            metrics.assessed(assessment);
+        }
+        if self.audit.is_some() || self.feed.is_some() {
+            let line: Arc<str> = AuditLine { assessment, part: Part::Audit }.to_line().into();
+            if let Some(feed) = &self.feed {
+                // A page that lags is no reason to wait, and it says itself how much it has missed.
+                drop(feed.try_send(Arc::clone(&line)));
+            }
+            self.write(self.audit.as_ref(), line, deadline).await;
+        }
+        if let Some(emf) = &self.emf {
+            let block = emf.block(assessment, &self.health);
+            let part = if self.audit.is_some() { Part::Metrics(block) } else { Part::Both(block) };
+            self.write(self.stdout.as_ref(), AuditLine { assessment, part }.to_line().into(), deadline).await;
+        }
+    }
+
+    /// Writes a happening's log line and counts it.
+    pub fn emit(&self, event: impl Event) {
+        event.log();
+        if let Some(metrics) = &self.metrics {
+            event.count(metrics);
+        }
+    }
+
+    /// The metrics in Prometheus' text format; `None` when they are off.
+    pub fn render(&self) -> Option<String> {
+        self.metrics.as_ref().map(|metrics| metrics.render(&self.health, self.lines_lost()))
+    }
+
+    /// The metrics, where they are kept.
+    pub fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.as_ref()
+    }
+
+    /// Folds recorded samples into their buckets; without it they pile up between two scrapes. To be called every few seconds.
+    pub fn upkeep(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.upkeep();
+        }
+    }
+
+    /// Waits until every line handed over is out, or the deadline has passed.
+    pub async fn flush(&self, deadline: Deadline) {
+        for writer in self.audit.iter().chain(&self.stdout) {
+            writer.write_by("".into(), deadline).await;
+        }
+    }
+
+    /// Lines that could not be written.
+    fn lines_lost(&self) -> u64 {
+        self.audit.iter().chain(&self.stdout).map(LineWriter::lost).sum()
+    }
+
+    async fn write(&self, writer: Option<&LineWriter>, line: Arc<str>, deadline: Deadline) {
+        match (writer, self.face) {
+            (Some(writer), Face::Sidecar) => writer.write(line),
+            (Some(writer), Face::Lambda) => writer.write_by(line, deadline).await,
+            (None, _) => {}
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The audit line: the Assessment and whom it was about, as one JSON object a line.
+//!
+//! Its shape is `data/audit.schema.json`. A person, a network and a device appear as keyed
+//! pseudonyms only (invariant 7): the same one is always the same word, and without the key the word says nothing.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::emf::EmfBlock;
+use crate::{
+    evidence::{Evidence, features::Level},
+    response::{Assessment, http::AssessmentJson},
+};
+
+/// The version of the line's shape. It grows when a member changes its meaning, not when one is added.
+pub const SCHEMA: u32 = 1;
+
+/// Longest pool, client or tenant that is written, in bytes: a line stays far under EMF's megabyte whatever an event says.
+const LONGEST: usize = 256;
+
+/// An Assessment as a line.
+#[derive(Debug)]
+pub struct AuditLine<'a> {
+    /// What was decided.
+    pub assessment: &'a Assessment,
+    /// Which members the line has.
+    pub part: Part,
+}
+
+/// Which members a line has.
+#[derive(Debug)]
+pub enum Part {
+    /// The audit line.
+    Audit,
+    /// The audit line with CloudWatch's metrics in it.
+    Both(EmfBlock),
+    /// Only CloudWatch's metrics.
+    Metrics(EmfBlock),
+}
+
+// === impl AuditLine ===
+
+impl AuditLine<'_> {
+    /// The object and a line break.
+    pub fn to_line(&self) -> String {
+        let mut line = String::with_capacity(1024);
+        // Every member is a string, a finite number or a map with string keys: nothing that JSON cannot say.
+        line.push_str(&serde_json::to_string(self).expect("an audit line is always JSON"));
+        line.push('\n');
+        line
+    }
+}
+
+impl Serialize for AuditLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.part {
+            Part::Audit => audit_members(self.assessment, &mut map)?,
+            Part::Both(block) => {
+                block.members(&mut map)?;
+                audit_members(self.assessment, &mut map)?;
+            }
+            Part::Metrics(block) => {
+                block.members(&mut map)?;
+                map.serialize_entry("decision", self.assessment.decision.verdict.as_label())?;
+                map.serialize_entry("mode", self.assessment.decision.mode.as_label())?;
+            }
+        }
+        map.end()
+    }
+}
+
+fn audit_members<M: SerializeMap>(assessment: &Assessment, map: &mut M) -> Result<(), M::Error> {
+    let evidence = &assessment.decision.score.signals.evidence;
+    let Evidence { sign_in, networks, features, .. } = evidence;
+    map.serialize_entry("schema", &SCHEMA)?;
+    map.serialize_entry("time", &format_args!("{:.3}", sign_in.received.wall))?;
+    AssessmentJson(assessment).members(map)?;
+    map.serialize_entry("trigger", sign_in.trigger.as_label())?;
+    map.serialize_entry("pool", cut(&sign_in.pool))?;
+    map.serialize_entry("client", cut(&sign_in.client))?;
+    map.serialize_entry("tenant", &sign_in.tenant.as_ref().map(|tenant| cut(tenant.expose())))?;
+    map.serialize_entry("user", &None::<&str>)?;
+    map.serialize_entry("net", &features.at(Level::Network).map(Pseudonym))?;
+    map.serialize_entry("country", &networks.country.as_ref().map(|country| country.as_str()))?;
+    map.serialize_entry("asn", &networks.asn)?;
+    map.serialize_entry("device", &features.at(Level::Device).or(features.at(Level::UserAgent)).map(Pseudonym))?;
+    map.serialize_entry("took_ms", &Took(assessment))?;
+    map.serialize_entry("tiers", &Tiers(evidence))
+}
+
+/// A keyed hash as eight hexadecimal digits.
+struct Pseudonym(u32);
+
+/// Milliseconds of each part of the way.
+struct Took<'a>(&'a Assessment);
+
+/// Which cache tier answered for each service, where one did.
+struct Tiers<'a>(&'a Evidence);
+
+impl Serialize for Pseudonym {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:08x}", self.0))
+    }
+}
+
+impl Serialize for Took<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let evidence = &self.0.decision.score.signals.evidence;
+        let millis = |took: std::time::Duration| (took.as_secs_f64() * 1e6).round() / 1e3;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("networks", &millis(evidence.took.networks))?;
+        map.serialize_entry("history", &millis(evidence.took.history))?;
+        map.serialize_entry("evidence", &millis(evidence.took.total))?;
+        map.serialize_entry("judge", &millis(self.0.judging))?;
+        for asked in &evidence.services {
+            map.serialize_entry(asked.service.as_label(), &millis(asked.took))?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Tiers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for asked in &self.0.services {
+            if let Some(tier) = asked.tier {
+                map.serialize_entry(asked.service.as_label(), tier.as_label())?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// A text cut to 256 bytes at a character.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,139 @@
+//! CloudWatch's embedded metric format: metrics that ride in the audit line, so that Lambda calls nobody.
+//!
+//! The shape is AWS's specification of the format. CloudWatch drops what breaks a rule of it
+//! without a word, so the directives are constants and every value is finite.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Serialize, ser::SerializeMap};
+
+use super::metrics as names;
+use crate::{
+    evidence::{Outcome, health::Health},
+    response::{Assessment, http::is_degraded},
+};
+
+/// The namespace of every metric.
+pub const NAMESPACE: &str = "riskgate";
+
+/// What the format needs to know of the process.
+#[derive(Debug, Default)]
+pub struct Emf {
+    /// Whether the first invocation has been written.
+    warm: AtomicBool,
+}
+
+/// One invocation's metrics.
+#[derive(Debug)]
+pub struct EmfBlock {
+    /// Milliseconds since 1970.
+    timestamp: i64,
+    /// Seconds.
+    duration: f64,
+    score: f64,
+    degraded: u8,
+    cold_starts: u8,
+    config_faults: u64,
+    /// A service that was asked, and its seconds.
+    provider: Option<(&'static str, f64)>,
+}
+
+/// `_aws`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Aws {
+    timestamp: i64,
+    cloud_watch_metrics: &'static [Directive],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive {
+    namespace: &'static str,
+    dimensions: &'static [&'static [&'static str]],
+    metrics: &'static [Metric],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric {
+    name: &'static str,
+    unit: &'static str,
+}
+
+const DIRECTIVES: &[Directive] = &[
+    Directive {
+        namespace: NAMESPACE,
+        dimensions: &[&[], &["decision"], &["decision", "mode"]],
+        metrics: &[metric(names::ASSESSMENT_DURATION, "Seconds"), metric(names::DECISIONS, "Count")],
+    },
+    Directive {
+        namespace: NAMESPACE,
+        dimensions: &[&[]],
+        metrics: &[metric(names::SCORE, "None"), metric(names::DEGRADED, "Count"), metric(names::COLD_STARTS, "Count"), metric(names::CONFIG_FAULTS, "Count")],
+    },
+    // Only where a service was asked: a directive that names a missing member is dropped whole.
+    Directive { namespace: NAMESPACE, dimensions: &[&["provider"]], metrics: &[metric(names::PROVIDER_DURATION, "Seconds")] },
+];
+
+const fn metric(name: &'static str, unit: &'static str) -> Metric {
+    Metric { name, unit }
+}
+
+// === impl Emf ===
+
+impl Emf {
+    /// The metrics of one invocation.
+    pub fn block(&self, assessment: &Assessment, health: &Health) -> EmfBlock {
+        let decision = &assessment.decision;
+        EmfBlock {
+            timestamp: decision.score.signals.evidence.sign_in.received.wall.as_millisecond(),
+            duration: assessment.elapsed.as_secs_f64(),
+            score: decision.score.value,
+            degraded: u8::from(is_degraded(decision)),
+            cold_starts: u8::from(!self.warm.swap(true, Ordering::Relaxed)),
+            config_faults: health.config_faults.load(Ordering::Relaxed),
+            provider: sampled_provider(assessment),
+        }
+    }
+}
+
+// === impl EmfBlock ===
+
+impl EmfBlock {
+    /// Writes `_aws` and the values that it names; `decision` and `mode` are the Assessment's own members.
+    ///
+    /// # Errors
+    ///
+    /// Those of the serializer.
+    pub fn members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let directives = if self.provider.is_some() { DIRECTIVES } else { &DIRECTIVES[..2] };
+        map.serialize_entry("_aws", &Aws { timestamp: self.timestamp, cloud_watch_metrics: directives })?;
+        map.serialize_entry(names::ASSESSMENT_DURATION, &finite(self.duration))?;
+        map.serialize_entry(names::DECISIONS, &1)?;
+        map.serialize_entry(names::SCORE, &finite(self.score))?;
+        map.serialize_entry(names::DEGRADED, &self.degraded)?;
+        map.serialize_entry(names::COLD_STARTS, &self.cold_starts)?;
+        map.serialize_entry(names::CONFIG_FAULTS, &self.config_faults)?;
+        if let Some((provider, seconds)) = self.provider {
+            map.serialize_entry("provider", provider)?;
+            map.serialize_entry(names::PROVIDER_DURATION, &finite(seconds))?;
+        }
+        Ok(())
+    }
+}
+
+/// One of the services that were asked, picked by the id, which is random.
+///
+/// A line has one member `provider`, so with several services each line tells of one of them: the
+/// percentiles of each are those of a fair sample.
+fn sampled_provider(assessment: &Assessment) -> Option<(&'static str, f64)> {
+    let services = &assessment.decision.score.signals.evidence.services;
+    let asked = || services.iter().filter(|asked| asked.outcome != Outcome::NotAsked);
+    let pick = usize::from(*assessment.id.as_bytes().last()?) % asked().count().max(1);
+    asked().nth(pick).map(|asked| (asked.service.as_label(), asked.took.as_secs_f64()))
+}
+
+fn finite(value: f64) -> f64 {
+    if value.is_finite() { value } else { 0.0 }
+}

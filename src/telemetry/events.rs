@@ -1,0 +1,154 @@
+//! Happenings: one struct each, in the past tense. `Telemetry::emit` writes the log line and the metric together.
+//!
+//! No field may hold a personal value: what is logged here is read by many.
+
+use super::metrics::Metrics;
+use crate::config::env::Fault;
+
+/// Something that happened.
+pub trait Event {
+    /// Its log line.
+    fn log(&self);
+
+    /// Its metric.
+    fn count(&self, metrics: &Metrics);
+}
+
+/// The gate is ready to decide.
+#[derive(Debug)]
+pub struct GateStarted<'a> {
+    /// Which face.
+    pub face: &'static str,
+    /// The date of the model's tables.
+    pub model: &'a str,
+    /// The services that are asked, in order.
+    pub services: &'a [&'static str],
+}
+
+/// A variable is faulty and its default stands in.
+#[derive(Debug)]
+pub struct FaultFound<'a>(pub &'a Fault);
+
+/// An event went back as it came.
+#[derive(Debug)]
+pub struct EventHandedBack(pub HandBack);
+
+/// An HTTP request was refused.
+#[derive(Debug)]
+pub struct RequestRefused(pub Refusal);
+
+/// Something was heard of a sign-in after its decision; the label is one of `OUTCOMES`.
+#[derive(Debug)]
+pub struct OutcomeHeard(pub &'static str);
+
+/// Why an event went back undecided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandBack {
+    /// Its trigger is not one of ours.
+    OtherTrigger,
+    /// Its pool is not served.
+    OtherPool,
+    /// It could not be read as an event.
+    Unreadable,
+}
+
+/// Why an HTTP request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not of the documented shape.
+    BadRequest,
+    /// No token, or a wrong one.
+    Unauthorized,
+    /// A Host that is not ours, or not JSON.
+    WrongDoor,
+    /// Too large.
+    TooLarge,
+    /// Too slow in sending.
+    TooSlow,
+    /// Too many at once.
+    Overloaded,
+}
+
+/// What may be heard of a sign-in: what callers report, and what became of an attempt at post-authentication.
+pub const OUTCOMES: [&str; 8] = ["success", "failure", "fraud", "not_fraud", "learned", "ambiguous", "no_attempt", "refused"];
+
+impl Event for GateStarted<'_> {
+    fn log(&self) {
+        tracing::info!(face = self.face, model = self.model, services = self.services.join(","), version = env!("CARGO_PKG_VERSION"), "ready to decide");
+    }
+
+    fn count(&self, _metrics: &Metrics) {}
+}
+
+impl Event for FaultFound<'_> {
+    fn log(&self) {
+        tracing::warn!(variable = self.0.variable, problem = self.0.problem, "a variable is faulty; its default stands in");
+    }
+
+    fn count(&self, _metrics: &Metrics) {}
+}
+
+impl Event for EventHandedBack {
+    fn log(&self) {
+        tracing::info!(cause = self.0.as_label(), "an event was handed back undecided");
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.handed_back(self.0);
+    }
+}
+
+impl Event for RequestRefused {
+    fn log(&self) {
+        tracing::debug!(cause = self.0.as_label(), "a request was refused");
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.refused(self.0);
+    }
+}
+
+impl Event for OutcomeHeard {
+    fn log(&self) {
+        tracing::debug!(outcome = self.0, "an outcome was heard of");
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.outcome(self.0);
+    }
+}
+
+// === impl HandBack ===
+
+impl HandBack {
+    /// Every one.
+    pub const ALL: [HandBack; 3] = [HandBack::OtherTrigger, HandBack::OtherPool, HandBack::Unreadable];
+
+    /// The label in metrics and logs.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            HandBack::OtherTrigger => "other_trigger",
+            HandBack::OtherPool => "other_pool",
+            HandBack::Unreadable => "unreadable",
+        }
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// Every one.
+    pub const ALL: [Refusal; 6] = [Refusal::BadRequest, Refusal::Unauthorized, Refusal::WrongDoor, Refusal::TooLarge, Refusal::TooSlow, Refusal::Overloaded];
+
+    /// The label in metrics and logs.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Refusal::BadRequest => "bad_request",
+            Refusal::Unauthorized => "unauthorized",
+            Refusal::WrongDoor => "wrong_door",
+            Refusal::TooLarge => "too_large",
+            Refusal::TooSlow => "too_slow",
+            Refusal::Overloaded => "overloaded",
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The metrics: every name with its help and its series, held as handles.
+//!
+//! A label's values come from a closed enum through its `as_label`, and every series is registered
+//! at start: their number never depends on who signs in.
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::{
+    events::{HandBack, Refusal},
+    prometheus::Registry,
+};
+use crate::{
+    config::{
+        Config,
+        decision::{Fallback, Mode},
+        services::Service,
+    },
+    decision::{Level, Verdict},
+    event::{BadContext, Trust},
+    evidence::{Cause, Consultation, Outcome, Tier, health::Health},
+    response::{Assessment, http::is_degraded},
+    score::ReasonCode,
+};
+
+macro_rules! names {
+    ($($constant:ident $name:literal $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: &str = $name;)*
+
+        /// Every metric: name and help.
+        pub const ALL: &[(&str, &str)] = &[$(($name, $help),)*];
+    };
+}
+
+names! {
+    ASSESSMENT_DURATION "riskgate_assessment_duration_seconds" "Time from the whole request read to the verdict, by verdict.";
+    STAGE_DURATION "riskgate_stage_duration_seconds" "Time that a part of the way took: networks, history, evidence (both and the services, at once), judge (signals, score and decision).";
+    PROVIDER_DURATION "riskgate_provider_duration_seconds" "Time until an outside service's part was known, by service and outcome.";
+    DECISIONS "riskgate_decisions_total" "Sign-ins decided, by what was judged, by mode and by the score's level.";
+    DEGRADED "riskgate_degraded_total" "Sign-ins decided with something missing, each counted once, by the first cause and by the fallback that decided.";
+    CACHE_REQUESTS "riskgate_cache_requests_total" "Look-ups of an outside service's answer in a cache, by tier and result.";
+    BREAKER_STATE "riskgate_breaker_state" "Whether a service is asked: 0 closed (asked), 1 half open (one probe), 2 open (not asked).";
+    SIGNALS "riskgate_signals_total" "Sign-ins that carried a reason, by reason.";
+    SCORE "riskgate_score" "Scores, 0 to 100: 50 is one legitimate sign-in in a hundred, 75 one in a thousand.";
+    CONTEXT "riskgate_context_total" "Sign-ins by how far their context is believed.";
+    BAD_CONTEXT "riskgate_bad_context_total" "Signed contexts that did not hold, by why.";
+    OUTCOMES "riskgate_outcomes_total" "What was heard of sign-ins after their decision, by outcome.";
+    IN_FLIGHT "riskgate_in_flight" "Sign-ins being decided at this moment.";
+    COLD_STARTS "riskgate_cold_starts_total" "Starts of the process.";
+    CONFIG_FAULTS "riskgate_config_faults" "Faults in the configuration in force; above zero the gate runs in monitor mode.";
+    NETWORKS_BUILT "riskgate_networks_built_timestamp_seconds" "When a network database was built, seconds since 1970.";
+    NETWORKS_REFUSED "riskgate_networks_refused_total" "Changed network databases that could not be read; the old one stayed.";
+    PANICS "riskgate_panics_total" "Panics inside a stage that became an answer.";
+    HANDED_BACK "riskgate_handed_back_total" "Events handed back undecided, by why.";
+    REFUSED "riskgate_requests_refused_total" "HTTP requests refused, by why.";
+    LINES_LOST "riskgate_lines_lost_total" "Audit lines that could not be written because their reader was too slow or the disk full.";
+    BUDGET "riskgate_budget_seconds" "Longest time to an answer that is configured.";
+    BUILD_INFO "riskgate_build_info" "Always 1; the labels tell the version and the date of the model.";
+}
+
+/// Upper edges of time histograms in seconds, 1 ms to the 3 s that no budget reaches; the budget and 80 % of it are put in.
+const DURATION_EDGES: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0];
+
+/// Finer edges below a millisecond: a part that does not wait takes microseconds.
+const FINE_EDGES: &[f64] = &[0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005];
+
+/// Edges of the score's histogram: every five points.
+const SCORE_EDGES: &[f64] = &[0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0, 95.0, 100.0];
+
+/// Handles on every series.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    durations: Family<Verdict, Histogram>,
+    networks: Histogram,
+    history: Histogram,
+    evidence: Histogram,
+    judge: Histogram,
+    providers: Family<(Service, Outcome), Histogram>,
+    decisions: Family<(Verdict, Mode, Level), Counter>,
+    degraded: Family<(Cause, Option<Fallback>), Counter>,
+    cache: Family<(Tier, CacheResult), Counter>,
+    signals: Family<ReasonCode, Counter>,
+    score: Histogram,
+    contexts: Family<&'static str, Counter>,
+    bad_contexts: Family<&'static str, Counter>,
+    outcomes: Family<&'static str, Counter>,
+    handed_back: Family<HandBack, Counter>,
+    refused: Family<Refusal, Counter>,
+    in_flight: Gauge,
+    config_faults: Gauge,
+    networks_built: Gauge,
+    networks_refused: Counter,
+    panics: Counter,
+    lines_lost: Counter,
+}
+
+/// Counts a sign-in as in flight until it is dropped.
+#[derive(Debug)]
+pub struct InFlight(Option<Gauge>);
+
+/// The series of one metric, by the values of its labels.
+#[derive(Debug)]
+struct Family<K, H>(Vec<(K, H)>);
+
+/// How a cache look-up ended; the values of `result`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CacheResult {
+    Hit,
+    Stale,
+    Negative,
+    Miss,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Registers every series that the configuration can give rise to.
+    pub fn new(config: &Config) -> Self {
+        let budget = config.budget.total.as_secs_f64();
+        let mut durations = DURATION_EDGES.to_vec();
+        durations.extend([budget, budget * 0.8]);
+        let mut fine = FINE_EDGES.to_vec();
+        fine.extend_from_slice(&durations);
+        let registry = Registry::new(&[
+            (ASSESSMENT_DURATION, sorted(durations.clone())),
+            (PROVIDER_DURATION, sorted(durations)),
+            (STAGE_DURATION, sorted(fine)),
+            (SCORE, SCORE_EDGES.to_vec()),
+        ]);
+        let r = &registry;
+        let services = config.services.services.iter().map(|service| service.service);
+        let outcomes = || [Outcome::Fresh, Outcome::Hit, Outcome::Stale, Outcome::Negative].into_iter().chain(Cause::ALL.map(Outcome::Failed));
+        let fallbacks = [None, Some(Fallback::Local), Some(Fallback::Allow), Some(Fallback::Deny)];
+        let tiers = [Tier::Memory, Tier::Store];
+        let results = [CacheResult::Hit, CacheResult::Stale, CacheResult::Negative, CacheResult::Miss];
+        let stage = |stage| r.histogram(STAGE_DURATION, &[("stage", stage)]);
+        r.gauge(BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+        r.gauge(BUDGET, &[]).set(budget);
+        r.counter(COLD_STARTS, &[]).increment(1);
+        let labels = |name, label: &'static str, values: &[&'static str]| Family::new(values.iter().copied(), |value| r.counter(name, &[(label, value)]));
+        Metrics {
+            durations: Family::new(Verdict::ALL, |verdict| r.histogram(ASSESSMENT_DURATION, &[("decision", verdict.as_label())])),
+            networks: stage("networks"),
+            history: stage("history"),
+            evidence: stage("evidence"),
+            judge: stage("judge"),
+            providers: Family::new(services.flat_map(|service| outcomes().map(move |outcome| (service, outcome))), |(service, outcome)| {
+                r.histogram(PROVIDER_DURATION, &[("provider", service.as_label()), ("outcome", outcome.as_label())])
+            }),
+            decisions: Family::new(
+                Verdict::ALL.into_iter().flat_map(|verdict| {
+                    [Mode::Enforce, Mode::Monitor].into_iter().flat_map(move |mode| Level::ALL.into_iter().map(move |level| (verdict, mode, level)))
+                }),
+                |(verdict, mode, level)| r.counter(DECISIONS, &[("decision", verdict.as_label()), ("mode", mode.as_label()), ("level", level.as_label())]),
+            ),
+            degraded: Family::new(
+                Cause::ALL.into_iter().flat_map(|cause| fallbacks.into_iter().map(move |fallback| (cause, fallback))),
+                |(cause, fallback)| r.counter(DEGRADED, &[("cause", cause.as_label()), ("fallback", fallback.map_or("none", Fallback::as_label))]),
+            ),
+            cache: Family::new(tiers.into_iter().flat_map(|tier| results.into_iter().map(move |result| (tier, result))), |(tier, result)| {
+                r.counter(CACHE_REQUESTS, &[("tier", tier.as_label()), ("result", result.as_label())])
+            }),
+            signals: Family::new(ReasonCode::OWN.iter().copied().chain(Service::ALL.map(ReasonCode::Service)), |code| {
+                r.counter(SIGNALS, &[("reason", code.as_label())])
+            }),
+            score: r.histogram(SCORE, &[]),
+            contexts: labels(CONTEXT, "state", &Trust::LABELS),
+            bad_contexts: labels(BAD_CONTEXT, "cause", &BadContext::LABELS),
+            outcomes: labels(OUTCOMES, "outcome", &super::events::OUTCOMES),
+            handed_back: Family::new(HandBack::ALL, |why| r.counter(HANDED_BACK, &[("cause", why.as_label())])),
+            refused: Family::new(Refusal::ALL, |why| r.counter(REFUSED, &[("cause", why.as_label())])),
+            in_flight: r.gauge(IN_FLIGHT, &[]),
+            config_faults: r.gauge(CONFIG_FAULTS, &[]),
+            networks_built: r.gauge(NETWORKS_BUILT, &[("source", "bundled")]),
+            networks_refused: r.counter(NETWORKS_REFUSED, &[]),
+            panics: r.counter(PANICS, &[]),
+            lines_lost: r.counter(LINES_LOST, &[]),
+            registry,
+        }
+    }
+
+    /// Counts a sign-in as in flight from now on.
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.increment(1.0);
+        InFlight(Some(self.in_flight.clone()))
+    }
+
+    pub(super) fn assessed(&self, assessment: &Assessment) {
+        let decision = &assessment.decision;
+        let evidence = &decision.score.signals.evidence;
+        if let Some(duration) = self.durations.of(decision.verdict) {
+            duration.record(assessment.elapsed);
+        }
+        self.networks.record(evidence.took.networks);
+        self.history.record(evidence.took.history);
+        self.evidence.record(evidence.took.total);
+        self.judge.record(assessment.judging);
+        self.decisions.add((decision.verdict, decision.mode, decision.level));
+        for asked in &evidence.services {
+            self.consulted(asked);
+        }
+        if is_degraded(decision) {
+            let failed = evidence.services.iter().map(|asked| asked.outcome).chain([evidence.history_outcome]).find_map(Outcome::cause);
+            failed.into_iter().for_each(|cause| self.degraded.add((cause, decision.fallback)));
+        }
+        for reason in &decision.score.reasons {
+            self.signals.add(reason.code);
+        }
+        self.score.record(decision.score.value);
+        let trust = evidence.sign_in.context.trust;
+        self.contexts.add(trust.as_label());
+        if let Trust::Bad(cause) = trust {
+            self.bad_contexts.add(cause.as_label());
+        }
+    }
+
+    pub(super) fn outcome(&self, outcome: &'static str) {
+        self.outcomes.add(outcome);
+    }
+
+    pub(super) fn handed_back(&self, why: HandBack) {
+        self.handed_back.add(why);
+    }
+
+    pub(super) fn refused(&self, why: Refusal) {
+        self.refused.add(why);
+    }
+
+    pub(super) fn render(&self, health: &Health, lines_lost: u64) -> String {
+        use std::sync::atomic::Ordering::Relaxed;
+        // Counts beyond 2^53 are not reached, and a timestamp in seconds fits a double.
+        #[expect(clippy::cast_precision_loss, reason = "numbers of faults and seconds since 1970 are far below 2^53")]
+        let set = |gauge: &Gauge, value: u64| gauge.set(value as f64);
+        set(&self.config_faults, health.config_faults.load(Relaxed));
+        set(&self.networks_built, health.networks_built.load(Relaxed));
+        self.networks_refused.absolute(health.networks_refused.load(Relaxed));
+        self.panics.absolute(health.panics.load(Relaxed));
+        self.lines_lost.absolute(lines_lost);
+        self.registry.render()
+    }
+
+    pub(super) fn upkeep(&self) {
+        self.registry.upkeep();
+    }
+
+    fn consulted(&self, asked: &Consultation) {
+        if let Some(duration) = self.providers.of((asked.service, asked.outcome)) {
+            duration.record(asked.took);
+        }
+        let result = match asked.outcome {
+            Outcome::Hit => CacheResult::Hit,
+            Outcome::Stale => CacheResult::Stale,
+            Outcome::Negative if asked.tier.is_some() => CacheResult::Negative,
+            Outcome::Fresh | Outcome::Negative | Outcome::Failed(_) => CacheResult::Miss,
+            Outcome::NotAsked => return,
+        };
+        self.cache.add((asked.tier.unwrap_or(Tier::Memory), result));
+    }
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    /// Counts nothing: metrics are off.
+    pub fn uncounted() -> Self {
+        InFlight(None)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(gauge) = &self.0 {
+            gauge.decrement(1.0);
+        }
+    }
+}
+
+// === impl Family ===
+
+impl<K: PartialEq + Copy, H> Family<K, H> {
+    fn new(keys: impl IntoIterator<Item = K>, mut handle: impl FnMut(K) -> H) -> Self {
+        Family(keys.into_iter().map(|key| (key, handle(key))).collect())
+    }
+
+    /// The series of a label; a few dozen at most, so that looking through them beats hashing.
+    fn of(&self, key: K) -> Option<&H> {
+        self.0.iter().find(|(known, _)| *known == key).map(|(_, handle)| handle)
+    }
+}
+
+impl<K: PartialEq + Copy> Family<K, Counter> {
+    fn add(&self, key: K) {
+        if let Some(counter) = self.of(key) {
+            counter.increment(1);
+        }
+    }
+}
+
+// === impl CacheResult ===
+
+impl CacheResult {
+    fn as_label(self) -> &'static str {
+        match self {
+            CacheResult::Hit => "hit",
+            CacheResult::Stale => "stale",
+            CacheResult::Negative => "negative",
+            CacheResult::Miss => "miss",
+        }
+    }
+}
+
+fn sorted(mut edges: Vec<f64>) -> Vec<f64> {
+    edges.sort_by(f64::total_cmp);
+    edges.dedup_by(|a, b| (*a - *b).abs() < 1e-9);
+    edges
+}

@@ -1,0 +1,169 @@
+//! Lines written by a thread of their own, so that a slow reader of standard output or a full disk never holds up a sign-in.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, BufWriter, Write},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+};
+
+use tokio::sync::oneshot;
+
+use crate::evidence::resilience::deadline::Deadline;
+
+/// Lines that may wait for the reader; about 8 MB. The next ones are left out and counted.
+const QUEUE: usize = 8192;
+
+/// A queue of lines and the thread that writes them.
+#[derive(Debug, Clone)]
+pub struct LineWriter {
+    queue: SyncSender<Job>,
+    lost: Arc<AtomicU64>,
+}
+
+/// One line, and whom to tell when it is out.
+#[derive(Debug)]
+struct Job {
+    line: Arc<str>,
+    done: Option<oneshot::Sender<()>>,
+}
+
+impl LineWriter {
+    /// Writes to standard output.
+    pub fn stdout() -> Self {
+        Self::to(io::stdout())
+    }
+
+    /// Adds to a file, which is made if it is missing. On Unix only its owner may read a new one.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened.
+    pub fn append(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path).map(Self::to)
+    }
+
+    /// Writes to anything.
+    pub fn to(out: impl Write + Send + 'static) -> Self {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&lost);
+        let spawned = std::thread::Builder::new().name("riskgate-lines".to_owned()).spawn(move || write_all(&jobs, out, &counter));
+        if let Err(error) = spawned {
+            // Without the thread every line is counted as lost: the gate goes on deciding.
+            tracing::error!(error.kind = ?error.kind(), "the thread that writes audit lines could not be started");
+        }
+        LineWriter { queue, lost }
+    }
+
+    /// Hands a line over. Never waits: when the queue is full the line is lost and counted.
+    pub fn write(&self, line: Arc<str>) {
+        self.send(Job { line, done: None });
+    }
+
+    /// Hands a line over and waits until it is out, at most until the deadline.
+    pub async fn write_by(&self, line: Arc<str>, deadline: Deadline) {
+        let (done, told) = oneshot::channel();
+        self.send(Job { line, done: Some(done) });
+        // Past the deadline the thread still tries; the sign-in no longer waits for it.
+        drop(deadline.run(told).await);
+    }
+
+    /// Lines that were not written.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn send(&self, job: Job) {
+        if self.queue.try_send(job).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn write_all(jobs: &Receiver<Job>, out: impl Write, lost: &AtomicU64) {
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+    let mut next = jobs.recv().ok();
+    while let Some(Job { line, done }) = next {
+        if let Err(error) = out.write_all(line.as_bytes()) {
+            note_loss(lost, &error);
+        }
+        waiting.extend(done);
+        next = jobs.try_recv().ok();
+        if next.is_none() {
+            // The queue is empty: everything written so far goes out at once.
+            if let Err(error) = out.flush() {
+                note_loss(lost, &error);
+            }
+            // Dropping the sender is the signal: whoever waits learns that nothing is left to wait for.
+            waiting.clear();
+            next = jobs.recv().ok();
+        }
+    }
+}
+
+fn note_loss(lost: &AtomicU64, error: &io::Error) {
+    if lost.fetch_add(1, Ordering::Relaxed) == 0 {
+        tracing::error!(error.kind = ?error.kind(), "audit lines cannot be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A reader that takes nothing until it is let go.
+    struct Stuck(std::sync::mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            drop(self.0.recv());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stuck_reader_is_left_at_the_deadline_and_what_does_not_fit_is_counted() {
+        let (release, stuck) = std::sync::mpsc::channel();
+        let writer = LineWriter::to(Stuck(stuck));
+        let started = Instant::now();
+        writer.write_by("one\n".into(), Deadline::after(started, Duration::from_millis(50))).await;
+        assert!(started.elapsed() < Duration::from_secs(1), "waited {:?}", started.elapsed());
+        for _ in 0..QUEUE + 10 {
+            writer.write("more\n".into());
+        }
+        assert!((9..=11).contains(&writer.lost()), "{} lost", writer.lost());
+        drop(release);
+    }
+
+    #[tokio::test]
+    async fn lines_come_out_whole_and_in_order() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("audit.jsonl");
+        let writer = LineWriter::append(&path).expect("opens");
+        for n in 0..100 {
+            writer.write(format!("{n}\n").into());
+        }
+        writer.write_by("last\n".into(), Deadline::after(Instant::now(), Duration::from_secs(5))).await;
+        let text = std::fs::read_to_string(&path).expect("reads");
+        assert_eq!(text.lines().count(), 101);
+        assert!(text.starts_with("0\n1\n") && text.ends_with("99\nlast\n"));
+    }
+}
