@@ -8,6 +8,7 @@ use riskgate::{
     commands::{self, Cli},
     config::{Config, env::ProcessEnv},
     serve::{Instance, lambda, shutdown},
+    telemetry::subscriber,
 };
 
 /// What the runtime client needs from Lambda; it panics without them.
@@ -32,6 +33,7 @@ fn serve_lambda() -> anyhow::Result<()> {
         anyhow::bail!("{missing} is not set although AWS_LAMBDA_RUNTIME_API is; Lambda sets both");
     }
     let (config, faults) = Config::read(&ProcessEnv);
+    subscriber::install(&config.telemetry);
     let instance = Instance::lenient(config, faults)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(lambda::run(instance, shutdown::requested())).map_err(|error| anyhow::anyhow!(error))

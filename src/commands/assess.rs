@@ -15,6 +15,7 @@ use crate::{
     },
     response::{Assessment, http::AssessmentJson},
     serve::Instance,
+    telemetry::Face,
 };
 
 /// The largest event that is read, in bytes: Lambda's own limit.
@@ -43,7 +44,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let name = args.file.display().to_string();
     let bytes = read(args).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
     let (config, faults) = Config::read(&ProcessEnv);
-    let instance = Instance::strict(config, faults).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let instance = Instance::strict(config, faults, Face::Command).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let sign_in = match parse(&bytes, &instance.config).map_err(|problem| Failure::Run(format!("{name}: {problem}")))? {
         Some(sign_in) => sign_in,
         None => {

@@ -6,6 +6,7 @@ use super::Failure;
 use crate::{
     config::{self, Config, Setting, env::ProcessEnv},
     serve::Instance,
+    telemetry::Face,
 };
 
 /// Lists every variable: value in force (secrets masked), default, meaning. Exits 2 with all faults when something is wrong.
@@ -37,7 +38,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let (config, faults) = Config::read(&ProcessEnv);
     let text = if args.json { serde_json::to_string_pretty(&settings).map_err(|error| Failure::Run(error.to_string()))? } else { table(&settings) };
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
-    Instance::strict(config, faults).map(|_| ()).map_err(|faults| Failure::Usage(format!("the configuration is faulty\n{faults}")))
+    Instance::strict(config, faults, Face::Command).map(|_| ()).map_err(|faults| Failure::Usage(format!("the configuration is faulty\n{faults}")))
 }
 
 fn table(settings: &[Setting]) -> String {

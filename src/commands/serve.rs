@@ -6,6 +6,7 @@ use super::Failure;
 use crate::{
     config::{Config, env::ProcessEnv},
     serve::{Instance, shutdown, sidecar},
+    telemetry::{Face, subscriber},
 };
 
 /// Serves the HTTP sidecar until SIGTERM or Ctrl-C; sign-ins in flight are answered first.
@@ -29,7 +30,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(listen) = args.listen {
         config.sidecar.listen = listen;
     }
-    let instance = Instance::strict(config, faults).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    subscriber::install(&config.telemetry);
+    let instance = Instance::strict(config, faults, Face::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
     sidecar::check(&instance).map_err(|fault| Failure::Usage(fault.to_string()))?;
     // Two threads fight with the load generator on a small machine, and gain nothing: one does until there are cores to spare.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -17,6 +17,7 @@ use crate::{
         cognito::{self, Event},
     },
     response::cognito::{Denial, ERROR_TYPE, denial},
+    telemetry::events::{EventHandedBack, HandBack},
 };
 
 /// Kept between our answer and Lambda's own deadline.
@@ -61,17 +62,21 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
     let sentence = instance.config.decision.deny_message.as_str();
     let Some(raw) = payload.0 else {
         tracing::warn!(id = %id, "the event is not JSON");
+        instance.telemetry.emit(EventHandedBack(HandBack::Unreadable));
         return Err(Denial::new(sentence, id));
     };
     match cognito::parse(raw, received, &instance.config.trust) {
         Err(bad) => {
             tracing::warn!(id = %id, problem = %bad, "the event cannot be read");
+            instance.telemetry.emit(EventHandedBack(HandBack::Unreadable));
             Err(Denial::new(sentence, id))
         }
         Ok(Event::PreAuthentication(sign_in)) => {
             let raw = sign_in.raw.clone();
             let deadline = instance.gate.deadline(received.mono, limit);
+            let _counted = instance.telemetry.in_flight();
             let assessment = instance.gate.assess(*sign_in, deadline).await;
+            instance.telemetry.assessed(&assessment, deadline).await;
             match denial(&assessment, sentence) {
                 Some(denial) => Err(denial),
                 None => Ok(raw),
@@ -79,7 +84,10 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
         }
         Ok(Event::PostAuthentication(event)) => Ok(event.raw),
         Ok(Event::PreTokenGeneration(event)) => Ok(event.raw),
-        Ok(Event::NotOurs(raw)) => Ok(raw),
+        Ok(Event::NotOurs(raw)) => {
+            instance.telemetry.emit(EventHandedBack(HandBack::NotOurs));
+            Ok(raw)
+        }
         Ok(Event::Check) => Ok(check(instance)),
     }
 }

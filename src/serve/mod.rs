@@ -11,6 +11,7 @@ use crate::{
     },
     evidence::Sources,
     score::Model,
+    telemetry::{Face, Telemetry, events::FaultFound},
 };
 
 pub mod lambda;
@@ -28,6 +29,8 @@ pub struct Instance {
     pub faults: Vec<Fault>,
     /// The gate.
     pub gate: Gate,
+    /// What it says of itself.
+    pub telemetry: Telemetry,
 }
 
 /// The configuration is faulty: every fault, one a line.
@@ -36,13 +39,13 @@ pub struct Instance {
 pub struct BadConfig(pub Vec<Fault>);
 
 impl Instance {
-    /// Builds an instance; any fault refuses it.
+    /// Builds an instance that speaks as `face` does; any fault refuses it.
     ///
     /// # Errors
     ///
     /// Every fault of the variables, and of the files that they name.
-    pub fn strict(config: Config, mut faults: Vec<Fault>) -> Result<Arc<Self>, BadConfig> {
-        let instance = Self::build(config, &mut faults);
+    pub fn strict(config: Config, mut faults: Vec<Fault>, face: Face) -> Result<Arc<Self>, BadConfig> {
+        let instance = Self::build(config, &mut faults, face);
         if faults.is_empty() { Ok(Arc::new(instance)) } else { Err(BadConfig(faults)) }
     }
 
@@ -53,26 +56,29 @@ impl Instance {
     /// As `strict`, when `ON_BAD_CONFIG` is `refuse`.
     pub fn lenient(config: Config, mut faults: Vec<Fault>) -> Result<Arc<Self>, BadConfig> {
         let refuse = config.on_bad_config == OnBadConfig::Refuse;
-        let mut instance = Self::build(config.clone(), &mut faults);
+        let mut instance = Self::build(config.clone(), &mut faults, Face::Lambda);
         if !faults.is_empty() {
             if refuse {
                 return Err(BadConfig(faults));
             }
             let mut config = config;
             config.decision.mode = PerClient::all(Mode::Monitor);
-            instance = Self::build(config, &mut Vec::new());
+            instance = Self::build(config, &mut Vec::new(), Face::Lambda);
+            faults.iter().for_each(|fault| instance.telemetry.emit(FaultFound(fault)));
             instance.gate.health().config_faults.store(faults.len() as u64, Ordering::Relaxed);
             instance.faults = faults;
         }
         Ok(Arc::new(instance))
     }
 
-    fn build(config: Config, faults: &mut Vec<Fault>) -> Self {
+    fn build(config: Config, faults: &mut Vec<Fault>, face: Face) -> Self {
         let (sources, found) = Sources::open(&config);
         faults.extend(found);
         let model = Model::bundled(&config.history);
+        let (telemetry, found) = Telemetry::open(&config, face, Arc::clone(sources.health()));
+        faults.extend(found);
         let gate = Gate::new(&config, sources, Judge::new(&config, model));
-        Instance { config, faults: Vec::new(), gate }
+        Instance { config, faults: Vec::new(), gate, telemetry }
     }
 }
 

@@ -44,11 +44,9 @@ pub struct OutcomeHeard(pub &'static str);
 /// Why an event went back undecided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandBack {
-    /// Its trigger is not one of ours.
-    OtherTrigger,
-    /// Its pool is not served.
-    OtherPool,
-    /// It could not be read as an event.
+    /// Its trigger is not one of ours, or its pool is not served.
+    NotOurs,
+    /// It could not be read as an event: answered with a denial's words.
     Unreadable,
 }
 
@@ -122,13 +120,12 @@ impl Event for OutcomeHeard {
 
 impl HandBack {
     /// Every one.
-    pub const ALL: [HandBack; 3] = [HandBack::OtherTrigger, HandBack::OtherPool, HandBack::Unreadable];
+    pub const ALL: [HandBack; 2] = [HandBack::NotOurs, HandBack::Unreadable];
 
     /// The label in metrics and logs.
     pub fn as_label(self) -> &'static str {
         match self {
-            HandBack::OtherTrigger => "other_trigger",
-            HandBack::OtherPool => "other_pool",
+            HandBack::NotOurs => "not_ours",
             HandBack::Unreadable => "unreadable",
         }
     }

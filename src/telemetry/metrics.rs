@@ -96,7 +96,7 @@ pub struct Metrics {
 
 /// Counts a sign-in as in flight until it is dropped.
 #[derive(Debug)]
-pub struct InFlight(Option<Gauge>);
+pub struct InFlight(Gauge);
 
 /// The series of one metric, by the values of its labels.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ impl Metrics {
     /// Counts a sign-in as in flight from now on.
     pub fn in_flight(&self) -> InFlight {
         self.in_flight.increment(1.0);
-        InFlight(Some(self.in_flight.clone()))
+        InFlight(self.in_flight.clone())
     }
 
     pub(super) fn assessed(&self, assessment: &Assessment) {
@@ -260,18 +260,9 @@ impl Metrics {
 
 // === impl InFlight ===
 
-impl InFlight {
-    /// Counts nothing: metrics are off.
-    pub fn uncounted() -> Self {
-        InFlight(None)
-    }
-}
-
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(gauge) = &self.0 {
-            gauge.decrement(1.0);
-        }
+        self.0.decrement(1.0);
     }
 }
 

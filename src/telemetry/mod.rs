@@ -4,7 +4,7 @@
 //! together. Nothing here can hold up a sign-in: lines are written by a thread of their own, and
 //! the faces never wait for it past the sign-in's deadline.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
 
@@ -12,7 +12,7 @@ use self::{
     audit::{AuditLine, Part},
     emf::Emf,
     events::Event,
-    metrics::Metrics,
+    metrics::{InFlight, Metrics},
     writer::LineWriter,
 };
 use crate::{
@@ -48,7 +48,7 @@ pub struct Telemetry {
     emf: Option<Emf>,
     audit: Option<LineWriter>,
     stdout: Option<LineWriter>,
-    feed: Option<mpsc::Sender<Arc<str>>>,
+    feed: OnceLock<mpsc::Sender<Arc<str>>>,
 }
 
 /// Who is speaking: it decides where metrics go and whether a line is waited for.
@@ -56,6 +56,8 @@ pub struct Telemetry {
 pub enum Face {
     /// A long-lived server: Prometheus, lines written behind the answer.
     Sidecar,
+    /// A command that assesses and ends: it keeps nothing and writes nothing.
+    Command,
     /// Lambda: EMF in the audit line, and the line is out before the answer is (invariant 10).
     Lambda,
 }
@@ -75,6 +77,7 @@ impl Telemetry {
         let metrics = (on && face == Face::Sidecar).then(|| Metrics::new(config));
         let emf = (on && face == Face::Lambda).then(Emf::default);
         let mut audit = match &config.telemetry.audit {
+            _ if face == Face::Command => None,
             Audit::Off => None,
             Audit::Stdout => Some(LineWriter::stdout()),
             Audit::File(path) => match LineWriter::append(path) {
@@ -92,13 +95,13 @@ impl Telemetry {
             Some(_) => Some(LineWriter::stdout()),
             None => None,
         };
-        (Telemetry { face, health, metrics, emf, audit, stdout, feed: None }, faults)
+        (Telemetry { face, health, metrics, emf, audit, stdout, feed: OnceLock::new() }, faults)
     }
 
-    /// The lines that the page is fed with, from now on.
-    pub fn feed(&mut self) -> mpsc::Receiver<Arc<str>> {
+    /// The lines that the page is fed with, from the first call on; later calls get none.
+    pub fn feed(&self) -> mpsc::Receiver<Arc<str>> {
         let (sender, receiver) = mpsc::channel(FEED_LENGTH);
-        self.feed = Some(sender);
+        let _ = self.feed.set(sender);
         receiver
     }
 
@@ -107,9 +110,9 @@ impl Telemetry {
         if let Some(metrics) = &self.metrics {
             metrics.assessed(assessment);
         }
-        if self.audit.is_some() || self.feed.is_some() {
+        if self.audit.is_some() || self.feed.get().is_some() {
             let line: Arc<str> = AuditLine { assessment, part: Part::Audit }.to_line().into();
-            if let Some(feed) = &self.feed {
+            if let Some(feed) = self.feed.get() {
                 // A page that lags is no reason to wait, and it says itself how much it has missed.
                 drop(feed.try_send(Arc::clone(&line)));
             }
@@ -135,9 +138,9 @@ impl Telemetry {
         self.metrics.as_ref().map(|metrics| metrics.render(&self.health, self.lines_lost()))
     }
 
-    /// The metrics, where they are kept.
-    pub fn metrics(&self) -> Option<&Metrics> {
-        self.metrics.as_ref()
+    /// Counts a sign-in as in flight until what is returned is dropped.
+    pub fn in_flight(&self) -> Option<InFlight> {
+        self.metrics.as_ref().map(Metrics::in_flight)
     }
 
     /// Folds recorded samples into their buckets; without it they pile up between two scrapes. To be called every few seconds.
@@ -163,7 +166,7 @@ impl Telemetry {
         match (writer, self.face) {
             (Some(writer), Face::Sidecar) => writer.write(line),
             (Some(writer), Face::Lambda) => writer.write_by(line, deadline).await,
-            (None, _) => {}
+            (_, Face::Command) | (None, _) => {}
         }
     }
 }

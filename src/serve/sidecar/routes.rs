@@ -45,7 +45,9 @@ pub async fn assess(State(instance): State<Arc<Instance>>, request: Request<Body
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "the pool is not served", "RISKGATE_POOLS names the pools that are".to_owned());
     }
     let deadline = instance.gate.deadline(received.mono, None);
+    let _counted = instance.telemetry.in_flight();
     let assessment = instance.gate.assess(sign_in, deadline).await;
+    instance.telemetry.assessed(&assessment, deadline).await;
     match serde_json::to_vec(&AssessmentJson(&assessment)) {
         Ok(json) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response(),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the assessment could not be written", None),
