@@ -4,6 +4,8 @@
 
 pub mod budget;
 
+pub mod context_key;
+
 pub mod decision;
 
 pub mod env;

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::ExposeSecret;
 
-use super::env::{PerClient, Reader, duration, one_of};
+use super::{
+    context_key::{self, ContextKey},
+    env::{PerClient, Reader, duration, one_of},
+};
 
 /// Whose context is believed, and which pools are served.
 #[derive(Debug, Clone)]
 pub struct TrustConfig {
-    /// Keys of signed contexts, as written. `CONTEXT_KEYS`.
-    pub context_keys: Option<SecretString>,
+    /// Keys of signed contexts, prepared. `CONTEXT_KEYS`.
+    pub context_keys: Vec<ContextKey>,
     /// The oldest signed context that is believed. `CONTEXT_MAX_AGE`, default 5 min.
     pub context_max_age: Duration,
     /// App clients whose context is believed unsigned. `TRUSTED_CLIENTS`.
@@ -35,8 +38,9 @@ pub enum UntrustedContext {
 
 impl TrustConfig {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        let keys = r.secret("CONTEXT_KEYS");
         TrustConfig {
-            context_keys: r.secret("CONTEXT_KEYS"),
+            context_keys: keys.map(|text| context_key::parse_all(text.expose_secret(), |problem| r.fault("CONTEXT_KEYS", problem))).unwrap_or_default(),
             context_max_age: r.parsed("CONTEXT_MAX_AGE", duration).unwrap_or(Duration::from_secs(300)),
             trusted_clients: r.list("TRUSTED_CLIENTS", |v| Ok(v.to_owned())),
             untrusted_context: r.per_client("UNTRUSTED_CONTEXT", UntrustedContext::Score, |v| {

@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 
 use super::{
     Existence, Person, SignIn, Trigger,
-    context::{self, Context, Trust},
+    context::{self, Audience, BadContext, Context, Trust},
     now::Now,
     personal::{Personal, RawEvent},
 };
@@ -184,8 +184,10 @@ fn person(wire: &Wire<'_>, request: &WireRequest<'_>, attributes: &Map<'_>) -> P
 /// The claims in the caller's metadata, with the trust that the client or a signature lends them.
 fn context(metadata: &Map<'_>, person: &Person, pool: &str, client: &str, received: Now, config: &TrustConfig) -> Context {
     let claim = |name: &str| metadata.get(name).copied().and_then(text);
-    if let Some(token) = claim("riskgate") {
-        match context::verify(&token, person, pool, client, received, config) {
+    if let Some(raw) = metadata.get("riskgate").filter(|raw| raw.get() != "null") {
+        // The size is looked at before the string is even unescaped.
+        let token = Some(*raw).filter(|raw| raw.get().len() <= context::LONGEST_TOKEN + 2).and_then(text).ok_or(BadContext::Malformed);
+        match token.and_then(|token| context::verify(&token, person, Audience { pool, client }, received, config)) {
             Ok(context) => return context,
             Err(bad) => return Context { trust: Trust::Bad(bad), ..unsigned(&claim, client, config) },
         }

@@ -2,8 +2,13 @@
 
 use smol_str::SmolStr;
 
-use super::{ClientIp, Now, Person, UserAgent, personal::Personal};
-use crate::config::trust::TrustConfig;
+use super::{ClientIp, UserAgent, personal::Personal};
+
+mod ring;
+
+pub mod signed;
+
+pub use self::signed::{Audience, Claims, LONGEST_TOKEN, sign, verify};
 
 /// Longest device id, language list or zone name that is read, in bytes; a longer one is cut.
 const LONGEST: usize = 256;
@@ -151,11 +156,6 @@ impl Country {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a country is two ASCII letters")
     }
-}
-
-/// Checks a signed context. Without a key for it, it is not believed.
-pub(super) fn verify(_token: &str, _person: &Person, _pool: &str, _client: &str, _received: Now, _config: &TrustConfig) -> Result<Context, BadContext> {
-    Err(BadContext::UnknownKey)
 }
 
 /// A claim's text, cut to 256 bytes at a character; `None` when it is empty.
