@@ -158,7 +158,8 @@ pub fn is_known(whole: &str) -> bool {
 pub fn nearest(whole: &str) -> Option<&'static str> {
     let name = whole.strip_prefix(PREFIX).unwrap_or(whole);
     let (best, distance) = VARIABLES.iter().map(|v| (v.name, edits(name, v.name))).min_by_key(|(_, distance)| *distance)?;
-    (distance <= 3).then_some(best)
+    // A third of the letters may be wrong: fewer in a short name.
+    (distance * 3 <= name.len()).then_some(best)
 }
 
 fn is_per_service(name: &str) -> bool {

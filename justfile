@@ -1,0 +1,35 @@
+# Recipes; `just` lists them. CI runs these and nothing else.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# List the recipes.
+default:
+    @just --list
+
+# Everything that CI checks before the slow tests.
+check: fmt clippy docs deny
+
+# The form of the code.
+fmt:
+    cargo fmt --check
+
+# The lints, warnings as errors.
+clippy:
+    cargo clippy --all-targets --all-features -- -D warnings
+
+# The documentation, private items included.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --quiet
+
+# Licences, sources and bans; advisories where their database can be reached.
+deny:
+    cargo deny --all-features check bans licenses sources
+    cargo deny --all-features check advisories || .ci/advisories-unreachable
+
+# The tests of the README.
+test:
+    cargo test
+
+# The tests with other people's programs.
+e2e:
+    tests/e2e/run
