@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Evidence, Features, History, NetworkFacts, Outcome, Waits, health::Health, history::Pseudonyms, resilience::deadline::Deadline};
+use super::{Evidence, Features, History, Outcome, Waits, health::Health, history::Pseudonyms, networks::Networks, resilience::deadline::Deadline};
 use crate::{
     config::{Config, env::Fault},
     event::SignIn,
@@ -15,6 +15,7 @@ use crate::{
 pub struct Sources {
     pseudonyms: Arc<Pseudonyms>,
     health: Arc<Health>,
+    networks: Networks,
 }
 
 impl Sources {
@@ -24,14 +25,17 @@ impl Sources {
     ///
     /// Faults found only when a file is opened; the bundled database stands in for a faulty one.
     pub fn open(config: &Config) -> (Self, Vec<Fault>) {
+        let health = Arc::default();
+        let (networks, faults) = Networks::open(&config.networks, &health);
         let pseudonyms = Arc::new(Pseudonyms::new(&config.history.pseudonym_keys));
-        (Sources { pseudonyms, health: Arc::default() }, Vec::new())
+        (Sources { pseudonyms, health, networks }, faults)
     }
 
     /// Gathers what can be known of a sign-in by the deadline. Never fails, never later than the deadline.
     pub async fn gather(&self, sign_in: SignIn, _deadline: Deadline) -> Evidence {
         let started = Instant::now();
-        let networks = NetworkFacts::default();
+        self.networks.look_if_due(started);
+        let networks = self.networks.facts(&sign_in.context);
         let features = Features::of(&sign_in, &networks, self.pseudonyms.feature_key());
         let took = Waits { networks: started.elapsed(), total: started.elapsed(), ..Waits::default() };
         let services = smallvec::SmallVec::new();

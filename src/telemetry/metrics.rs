@@ -17,7 +17,7 @@ use crate::{
     },
     decision::{Level, Verdict},
     event::{BadContext, Trust},
-    evidence::{Cause, Consultation, Outcome, Tier, health::Health},
+    evidence::{Cause, Consultation, Outcome, Tier, health::Health, networks::Source},
     response::{Assessment, http::is_degraded},
     score::ReasonCode,
 };
@@ -47,8 +47,9 @@ names! {
     IN_FLIGHT "riskgate_in_flight" "Sign-ins being decided at this moment.";
     COLD_STARTS "riskgate_cold_starts_total" "Starts of the process.";
     CONFIG_FAULTS "riskgate_config_faults" "Faults in the configuration in force; above zero the gate runs in monitor mode.";
-    NETWORKS_BUILT "riskgate_networks_built_timestamp_seconds" "When a network database was built, seconds since 1970.";
+    NETWORKS_BUILT "riskgate_networks_built_timestamp_seconds" "When a network database was built, seconds since 1970; 0 where there is none.";
     NETWORKS_REFUSED "riskgate_networks_refused_total" "Changed network databases that could not be read; the old one stayed.";
+    NETWORKS_UNDECODABLE "riskgate_networks_undecodable_total" "Damaged records met in network databases of the operator's own.";
     PANICS "riskgate_panics_total" "Panics inside a stage that became an answer.";
     HANDED_BACK "riskgate_handed_back_total" "Events handed back undecided, by why.";
     REFUSED "riskgate_requests_refused_total" "HTTP requests refused, by why.";
@@ -88,8 +89,9 @@ pub struct Metrics {
     refused: Family<Refusal, Counter>,
     in_flight: Gauge,
     config_faults: Gauge,
-    networks_built: Gauge,
+    networks_built: [Gauge; Source::ALL.len()],
     networks_refused: Counter,
+    networks_undecodable: Counter,
     panics: Counter,
     lines_lost: Counter,
 }
@@ -171,8 +173,9 @@ impl Metrics {
             refused: Family::new(Refusal::ALL, |why| r.counter(REFUSED, &[("cause", why.as_label())])),
             in_flight: r.gauge(IN_FLIGHT, &[]),
             config_faults: r.gauge(CONFIG_FAULTS, &[]),
-            networks_built: r.gauge(NETWORKS_BUILT, &[("source", "bundled")]),
+            networks_built: Source::ALL.map(|source| r.gauge(NETWORKS_BUILT, &[("source", source.as_label())])),
             networks_refused: r.counter(NETWORKS_REFUSED, &[]),
+            networks_undecodable: r.counter(NETWORKS_UNDECODABLE, &[]),
             panics: r.counter(PANICS, &[]),
             lines_lost: r.counter(LINES_LOST, &[]),
             registry,
@@ -232,8 +235,11 @@ impl Metrics {
         #[expect(clippy::cast_precision_loss, reason = "numbers of faults and seconds since 1970 are far below 2^53")]
         let set = |gauge: &Gauge, value: u64| gauge.set(value as f64);
         set(&self.config_faults, health.config_faults.load(Relaxed));
-        set(&self.networks_built, health.networks_built.load(Relaxed));
+        for (gauge, built) in self.networks_built.iter().zip(&health.networks_built) {
+            set(gauge, built.load(Relaxed));
+        }
         self.networks_refused.absolute(health.networks_refused.load(Relaxed));
+        self.networks_undecodable.absolute(health.networks_undecodable.load(Relaxed));
         self.panics.absolute(health.panics.load(Relaxed));
         self.lines_lost.absolute(lines_lost);
         self.registry.render()

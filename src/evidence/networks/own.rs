@@ -1,0 +1,219 @@
+//! The operator's own mmdb files: read into memory, swapped whole when they change.
+//!
+//! No memory-mapping: it needs `unsafe`, and a file truncated in place would kill the process.
+
+use std::{
+    fs, io,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwapOption;
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+
+use super::{Source, record::Record};
+use crate::{
+    config::{env::Fault, networks::NetworksConfig, variables::PREFIX},
+    evidence::health::Health,
+};
+
+/// How many records of a file are decoded before it is believed.
+const PROBED: usize = 1000;
+
+/// The files that are configured.
+#[derive(Debug)]
+pub(super) struct OwnFiles {
+    city: Option<OwnFile>,
+    asn: Option<OwnFile>,
+    anonymous: Option<OwnFile>,
+}
+
+#[derive(Debug)]
+struct OwnFile {
+    source: Source,
+    path: PathBuf,
+    /// `None` until the file could be read for the first time.
+    current: ArcSwapOption<Reader<Vec<u8>>>,
+    /// What the file looked like when it was last read, well or in vain.
+    seen: Mutex<Option<Stamp>>,
+}
+
+/// By what a file is known to have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    len: u64,
+}
+
+/// Why a file is not taken.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    /// Missing, a folder, no permission.
+    #[error("cannot read {path}: {}", .error.kind())]
+    Read { path: String, error: io::Error },
+    /// It changed while it was being read: somebody is still writing it.
+    #[error("{path} is being written to")]
+    Unfinished { path: String },
+    /// No mmdb, or cut short.
+    #[error("{path} is no MaxMind database, or a damaged one: {error}")]
+    Format { path: String, error: MaxMindDbError },
+    /// A database of something else.
+    #[error("{path} holds no {wanted}: is it the right file?")]
+    Unfit { path: String, wanted: &'static str },
+}
+
+// === impl OwnFiles ===
+
+impl OwnFiles {
+    pub(super) fn open(config: &NetworksConfig, health: &Health) -> (Self, Vec<Fault>) {
+        let mut faults = Vec::new();
+        let mut open = |source: Source, path: &Option<PathBuf>| {
+            let file = OwnFile { source, path: path.clone()?, current: ArcSwapOption::empty(), seen: Mutex::default() };
+            if let Err(error) = file.look(health) {
+                faults.push(Fault { variable: format!("{PREFIX}{}", variable(source)), problem: error.to_string() });
+            }
+            Some(file)
+        };
+        let own = OwnFiles {
+            city: open(Source::City, &config.city_db),
+            asn: open(Source::Asn, &config.asn_db),
+            anonymous: open(Source::Anonymous, &config.anonymous_db),
+        };
+        (own, faults)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.city.is_none() && self.asn.is_none() && self.anonymous.is_none()
+    }
+
+    /// Whether a file of that source is configured and could be read.
+    pub(super) fn has(&self, source: Source) -> bool {
+        self.file(source).is_some_and(|file| file.current.load().is_some())
+    }
+
+    /// Reads the files that changed; one that cannot be read leaves the old one in force and is counted.
+    pub(super) fn look(&self, health: &Health) {
+        for file in [&self.city, &self.asn, &self.anonymous].into_iter().flatten() {
+            if let Err(error) = file.look(health) {
+                Health::count(&health.networks_refused);
+                tracing::warn!(source = file.source.as_label(), %error, "a network database was refused, the old one stays");
+            }
+        }
+    }
+
+    /// What a source's file has on an address. A damaged record counts as none.
+    pub(super) fn look_up(&self, source: Source, ip: IpAddr, health: &Health) -> Option<Record> {
+        let current = self.file(source)?.current.load();
+        let reader = current.as_ref()?;
+        if ip.is_ipv6() && reader.metadata().ip_version == 4 {
+            return None;
+        }
+        match reader.lookup(ip).and_then(|result| result.decode::<Record>()) {
+            Ok(record) => record,
+            Err(_) => {
+                Health::count(&health.networks_undecodable);
+                None
+            }
+        }
+    }
+
+    fn file(&self, source: Source) -> Option<&OwnFile> {
+        match source {
+            Source::Bundled => None,
+            Source::City => self.city.as_ref(),
+            Source::Asn => self.asn.as_ref(),
+            Source::Anonymous => self.anonymous.as_ref(),
+        }
+    }
+}
+
+// === impl OwnFile ===
+
+impl OwnFile {
+    /// Reads the file if it is not the one that was last seen.
+    fn look(&self, health: &Health) -> Result<(), OpenError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.stamp();
+        if let (Ok(stamp), Some(last)) = (&before, *seen)
+            && *stamp == last
+        {
+            return Ok(());
+        }
+        match before.and_then(|stamp| Ok((stamp, self.read(stamp)?))) {
+            Ok((stamp, reader)) => {
+                *seen = Some(stamp);
+                health.networks_built[self.source as usize].store(reader.metadata().build_epoch, Ordering::Relaxed);
+                self.current.store(Some(Arc::new(reader)));
+                Ok(())
+            }
+            Err(error) => {
+                // A file that is whole but wrong is refused once, not at every look.
+                if let OpenError::Format { .. } | OpenError::Unfit { .. } = error {
+                    *seen = self.stamp().ok();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn read(&self, stamp: Stamp) -> Result<Reader<Vec<u8>>, OpenError> {
+        let bytes = fs::read(&self.path).map_err(|error| OpenError::Read { path: self.shown(), error })?;
+        if self.stamp()? != stamp {
+            return Err(OpenError::Unfinished { path: self.shown() });
+        }
+        let reader = Reader::from_source(bytes).map_err(|error| OpenError::Format { path: self.shown(), error })?;
+        self.probe(&reader)?;
+        Ok(reader)
+    }
+
+    /// Decodes the first records: a file that is damaged, or of something else, is told before a sign-in meets it.
+    fn probe(&self, reader: &Reader<Vec<u8>>) -> Result<(), OpenError> {
+        let damaged = |error| OpenError::Format { path: self.shown(), error };
+        let (mut fit, mut unfit) = (false, false);
+        for found in reader.networks(WithinOptions::default()).map_err(damaged)?.take(PROBED) {
+            let Some(record) = found.and_then(|found| found.decode::<Record>()).map_err(damaged)? else { continue };
+            let has = |source| match source {
+                Source::Bundled => false,
+                Source::City => record.country.is_some() || record.place().is_some(),
+                Source::Asn => record.asn.is_some(),
+                Source::Anonymous => record.kind != Default::default(),
+            };
+            fit |= has(self.source);
+            unfit |= Source::ALL.into_iter().any(|source| source != self.source && has(source));
+        }
+        // Records that say nothing are no sign of a wrong file: most of an Anonymous-IP database are.
+        if unfit && !fit { Err(OpenError::Unfit { path: self.shown(), wanted: wanted(self.source) }) } else { Ok(()) }
+    }
+
+    fn stamp(&self) -> Result<Stamp, OpenError> {
+        let stamp = || {
+            let metadata = fs::metadata(&self.path)?;
+            Ok(Stamp { modified: metadata.modified()?, len: metadata.len() })
+        };
+        stamp().map_err(|error| OpenError::Read { path: self.shown(), error })
+    }
+
+    fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+fn variable(source: Source) -> &'static str {
+    match source {
+        Source::Bundled => "",
+        Source::City => "CITY_DB",
+        Source::Asn => "ASN_DB",
+        Source::Anonymous => "ANONYMOUS_DB",
+    }
+}
+
+fn wanted(source: Source) -> &'static str {
+    match source {
+        Source::Bundled => "networks",
+        Source::City => "countries or places",
+        Source::Asn => "AS numbers",
+        Source::Anonymous => "kinds of networks",
+    }
+}

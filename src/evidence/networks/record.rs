@@ -1,0 +1,299 @@
+//! A record of somebody else's database, read as tolerantly as can be.
+//!
+//! MaxMind nests (`country.iso_code`, `location.latitude`), others are flat (`country_code`,
+//! `latitude`); coordinates come as 32 or 64 bits or as text, AS numbers as `64500` or `"AS64500"`.
+//! A field of another shape is unknown, never an error: only damaged bytes are.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::{CITY_RADIUS_KM, Location, NetworkKind};
+use crate::event::context::Country;
+
+/// What a record says.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Record {
+    pub(super) country: Option<Country>,
+    pub(super) asn: Option<u32>,
+    pub(super) kind: NetworkKind,
+    coordinates: Coordinates,
+}
+
+/// The fields that are read, as they may be laid out.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Fields {
+    country: CountryField,
+    country_code: CountryField,
+    location: Coordinates,
+    latitude: Scalar<f64>,
+    longitude: Scalar<f64>,
+    autonomous_system_number: Scalar<u32>,
+    asn: Scalar<u32>,
+    is_anonymous: Scalar<bool>,
+    is_anonymous_vpn: Scalar<bool>,
+    is_tor_exit_node: Scalar<bool>,
+    is_public_proxy: Scalar<bool>,
+    is_residential_proxy: Scalar<bool>,
+    is_hosting_provider: Scalar<bool>,
+    kind: Scalar<NetworkKind>,
+}
+
+/// Degrees, and the radius in kilometres.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Coordinates {
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    accuracy_radius: Option<f64>,
+}
+
+/// Two letters, or a map with `iso_code`.
+#[derive(Default)]
+struct CountryField(Option<Country>);
+
+/// A number, a flag or a text.
+struct Scalar<T>(Option<T>);
+
+/// Makes a value of whatever stands in a field; each hook that is left out means unknown.
+trait Lenient<'de>: Default {
+    fn number(_number: f64) -> Self {
+        Self::default()
+    }
+
+    fn text(_text: &str) -> Self {
+        Self::default()
+    }
+
+    fn map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::default())
+    }
+}
+
+/// Takes a field of any type; fails on damaged bytes only.
+struct AnyShape<T>(PhantomData<T>);
+
+/// What a scalar can be made of.
+trait FromScalar: Sized {
+    fn from_number(number: f64) -> Option<Self>;
+    fn from_text(text: &str) -> Option<Self>;
+}
+
+// === impl Record ===
+
+impl Record {
+    /// The coordinates with their radius, when they are a place on Earth.
+    pub(super) fn place(&self) -> Option<Location> {
+        let (latitude, longitude) = (self.coordinates.latitude?, self.coordinates.longitude?);
+        let is_place = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
+        // Null Island, where builders put what they do not know.
+        let is_unknown = latitude == 0.0 && longitude == 0.0;
+        let radius_km = self.coordinates.accuracy_radius.filter(|radius| radius.is_finite() && *radius > 0.0).unwrap_or(CITY_RADIUS_KM);
+        (is_place && !is_unknown).then_some(Location { latitude, longitude, radius_km })
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Fields::deserialize(deserializer).map(Record::from)
+    }
+}
+
+impl From<Fields> for Record {
+    fn from(fields: Fields) -> Self {
+        Record {
+            country: fields.country.0.or(fields.country_code.0),
+            asn: fields.autonomous_system_number.0.or(fields.asn.0).filter(|asn| *asn != 0),
+            kind: fields.kind(),
+            coordinates: Coordinates {
+                latitude: fields.location.latitude.or(fields.latitude.0),
+                longitude: fields.location.longitude.or(fields.longitude.0),
+                accuracy_radius: fields.location.accuracy_radius,
+            },
+        }
+    }
+}
+
+// === impl Fields ===
+
+impl Fields {
+    fn kind(&self) -> NetworkKind {
+        let is = |flag: &Scalar<bool>| flag.0 == Some(true);
+        let named = self.kind.0.unwrap_or_default();
+        let mut kind = NetworkKind {
+            anonymous: named.anonymous,
+            vpn: named.vpn || is(&self.is_anonymous_vpn),
+            tor: named.tor || is(&self.is_tor_exit_node),
+            public_proxy: is(&self.is_public_proxy),
+            residential_proxy: is(&self.is_residential_proxy),
+            hosting: named.hosting || is(&self.is_hosting_provider),
+            relay: named.relay,
+        };
+        // MaxMind says "anonymous" of every host too; here a host that is nothing else is a host.
+        kind.anonymous |= kind.vpn || kind.tor || kind.public_proxy || kind.residential_proxy || (is(&self.is_anonymous) && !kind.hosting);
+        kind
+    }
+}
+
+// === impl Coordinates ===
+
+impl<'de> Lenient<'de> for Coordinates {
+    fn map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Nested {
+            latitude: Scalar<f64>,
+            longitude: Scalar<f64>,
+            accuracy_radius: Scalar<f64>,
+        }
+        let nested = Nested::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Coordinates { latitude: nested.latitude.0, longitude: nested.longitude.0, accuracy_radius: nested.accuracy_radius.0 })
+    }
+}
+
+impl<'de> Deserialize<'de> for Coordinates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyShape(PhantomData))
+    }
+}
+
+// === impl CountryField ===
+
+impl<'de> Lenient<'de> for CountryField {
+    fn text(text: &str) -> Self {
+        CountryField(Country::parse(text))
+    }
+
+    fn map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Nested {
+            iso_code: CountryField,
+        }
+        Ok(Nested::deserialize(MapAccessDeserializer::new(map))?.iso_code)
+    }
+}
+
+impl<'de> Deserialize<'de> for CountryField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyShape(PhantomData))
+    }
+}
+
+// === impl Scalar ===
+
+impl<T> Default for Scalar<T> {
+    fn default() -> Self {
+        Scalar(None)
+    }
+}
+
+impl<'de, T: FromScalar> Lenient<'de> for Scalar<T> {
+    fn number(number: f64) -> Self {
+        Scalar(T::from_number(number))
+    }
+
+    fn text(text: &str) -> Self {
+        Scalar(T::from_text(text))
+    }
+}
+
+impl<'de, T: FromScalar> Deserialize<'de> for Scalar<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyShape(PhantomData))
+    }
+}
+
+// === impl FromScalar ===
+
+impl FromScalar for f64 {
+    fn from_number(number: f64) -> Option<Self> {
+        Some(number)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl FromScalar for u32 {
+    fn from_number(number: f64) -> Option<Self> {
+        // The only conversion of a float that neither wraps nor saturates unseen.
+        (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.strip_prefix("AS").unwrap_or(text).parse().ok()
+    }
+}
+
+impl FromScalar for bool {
+    fn from_number(number: f64) -> Option<Self> {
+        Some(number == 1.0)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl FromScalar for NetworkKind {
+    fn from_number(_number: f64) -> Option<Self> {
+        None
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(NetworkKind::named(text))
+    }
+}
+
+// === impl AnyShape ===
+
+impl<'de, T: Lenient<'de>> Visitor<'de> for AnyShape<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<T, E> {
+        Ok(T::number(f64::from(flag)))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<T, E> {
+        Ok(T::number(number as f64))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<T, E> {
+        Ok(T::number(number as f64))
+    }
+
+    fn visit_u128<E>(self, number: u128) -> Result<T, E> {
+        Ok(T::number(number as f64))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<T, E> {
+        Ok(T::number(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<T, E> {
+        Ok(T::text(text))
+    }
+
+    fn visit_bytes<E>(self, _bytes: &[u8]) -> Result<T, E> {
+        Ok(T::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<T, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(T::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::map(map)
+    }
+}

@@ -1,0 +1,111 @@
+//! Countries on the map: where each lies, how far it reaches, its time zones, its neighbours.
+
+use std::sync::LazyLock;
+
+use super::Location;
+use crate::event::context::Country;
+
+/// One row of `data/countries.csv`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Territory {
+    /// Its ISO 3166-1 alpha-2 code, or `XK`.
+    pub country: Country,
+    /// Degrees north of the land's centroid.
+    pub latitude: f64,
+    /// Degrees east of the land's centroid.
+    pub longitude: f64,
+    /// Kilometres: the radius of the disc with the territory's area.
+    pub radius_km: f64,
+    /// Kilometres: the radius of the disc whose land lies as far from its centre, in the mean of squares,
+    /// as this territory's from its centroid. Never below `radius_km`; far above it for Chile or Kiribati.
+    pub spread_km: f64,
+    zones: &'static str,
+    neighbours: &'static str,
+}
+
+/// The territory of a country code; none for codes that stand for no place (`EU`, `ZZ`).
+pub fn of(country: Country) -> Option<&'static Territory> {
+    TERRITORIES.binary_search_by_key(&country, |territory| territory.country).ok().map(|at| &TERRITORIES[at])
+}
+
+/// Every territory, by code.
+pub fn all() -> &'static [Territory] {
+    &TERRITORIES
+}
+
+static TERRITORIES: LazyLock<Vec<Territory>> =
+    LazyLock::new(|| include_str!("../../../data/countries.csv").lines().skip(1).filter_map(Territory::parse).collect());
+
+impl Territory {
+    /// Its place, with the spread as radius: somewhere in this country.
+    pub fn location(&self) -> Location {
+        Location { latitude: self.latitude, longitude: self.longitude, radius_km: self.spread_km }
+    }
+
+    /// IANA time zones in use there, `Europe/Oslo`; none for uninhabited islands.
+    pub fn zones(&self) -> impl Iterator<Item = &'static str> {
+        self.zones.split_ascii_whitespace()
+    }
+
+    /// Whether the two share a land border.
+    pub fn borders(&self, other: Country) -> bool {
+        self.neighbours.split_ascii_whitespace().any(|code| code == other.as_str())
+    }
+
+    fn parse(row: &'static str) -> Option<Self> {
+        let mut cells = row.split(',');
+        let country = Country::parse(cells.next()?)?;
+        let mut number = || cells.next()?.parse().ok();
+        let (latitude, longitude, radius_km, spread_km) = (number()?, number()?, number()?, number()?);
+        Some(Territory { country, latitude, longitude, radius_km, spread_km, zones: cells.next()?, neighbours: cells.next()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn territory(code: &str) -> &'static Territory {
+        of(Country::parse(code).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_row_is_read_and_makes_sense() {
+        assert_eq!(all().len(), 250);
+        assert!(all().is_sorted_by_key(|territory| territory.country));
+        for territory in all() {
+            assert!((-90.0..=90.0).contains(&territory.latitude) && (-180.0..=180.0).contains(&territory.longitude), "{territory:?}");
+            assert!((5.0..6000.0).contains(&territory.radius_km) && territory.spread_km >= territory.radius_km, "{territory:?}");
+            for code in territory.neighbours.split_ascii_whitespace() {
+                assert!(self::territory(code).borders(territory.country), "{territory:?} borders {code}, but not the other way round");
+            }
+            for zone in territory.zones() {
+                assert!(jiff::tz::TimeZone::get(zone).is_ok(), "{zone}");
+            }
+        }
+    }
+
+    #[test]
+    fn areas_are_those_of_the_atlas() {
+        // Areas in thousand square kilometres, as any atlas has them.
+        for (code, area) in [("FR", 549.0), ("DE", 357.0), ("NO", 324.0), ("US", 9_500.0), ("GF", 84.0), ("SJ", 61.0), ("XK", 10.9)] {
+            let ours = std::f64::consts::PI * territory(code).radius_km.powi(2) / 1e3;
+            assert!((ours / area - 1.0).abs() < 0.03, "{code}: {ours} is not {area}");
+        }
+    }
+
+    #[test]
+    fn a_long_country_reaches_further_than_its_area_says() {
+        assert!(territory("CL").spread_km > 3.0 * territory("CL").radius_km);
+        assert!(territory("DE").spread_km < 1.1 * territory("DE").radius_km);
+    }
+
+    #[test]
+    fn borders_are_land_borders() {
+        assert!(territory("NO").borders(Country::parse("SE").unwrap()));
+        assert!(territory("GF").borders(Country::parse("BR").unwrap()));
+        assert!(!territory("FR").borders(Country::parse("BR").unwrap()));
+        assert!(!territory("FR").borders(Country::parse("GB").unwrap()));
+        assert!(of(Country::parse("ZZ").unwrap()).is_none());
+    }
+}
