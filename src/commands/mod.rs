@@ -14,6 +14,8 @@ pub mod config;
 
 pub mod serve;
 
+pub mod sign_context;
+
 /// Decides, while a person is signing in, whether the sign-in may go on.
 #[derive(Debug, Parser)]
 #[command(name = "riskgate", version, arg_required_else_help = true, after_help = EXAMPLES)]
@@ -27,12 +29,14 @@ enum Command {
     Assess(assess::Args),
     Config(config::Args),
     Serve(serve::Args),
+    SignContext(Box<sign_context::Args>),
 }
 
 const EXAMPLES: &str = "Examples:
   riskgate assess event.json           one verdict, with every reason and its weight
   riskgate config                      every variable, its value and its meaning
   riskgate serve                       the HTTP sidecar on 127.0.0.1:8710
+  riskgate sign-context --help         a signed client context, for tests and for backends to copy
 
 Started with AWS_LAMBDA_RUNTIME_API set, and no command, it is the Lambda trigger.
 Exit codes: 0 done, 1 the input or the run failed, 2 usage or configuration.";
@@ -52,6 +56,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Assess(args) => assess::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::SignContext(args) => sign_context::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,8 @@
 
 mod context;
 
+mod minting;
+
 mod networks;
 
 mod tidy;
