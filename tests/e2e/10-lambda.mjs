@@ -20,7 +20,7 @@ function event(validationData) {
 const allowed = await invoke(event(null));
 assert.deepEqual(allowed, { error: undefined, body: event(null) });
 
-const denied = await invoke(event({ ip: "203.0.113.9", userAgent: "Mozilla/5.0" }));
+const denied = await invoke(event({ ip: "81.2.69.142", userAgent: "Mozilla/5.0" }));
 assert.equal(denied.error, "Unhandled");
 assert.equal(denied.body.errorType, "SignInDenied");
 assert.match(denied.body.errorMessage, /^Sign-in was declined for security reasons\. Contact support and quote [0-9A-Z]{26}$/);

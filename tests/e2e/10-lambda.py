@@ -24,14 +24,14 @@ event["request"]["somethingNew"] = {"nested": [1, 2.50, None, "ø"]}
 assert invoke(event) == (None, event), invoke(event)
 
 # Denied by address, with the fixed sentence, and the reasons kept to itself.
-error, body = invoke(events.pre_authentication("ola.nordmann@example.com", ip="203.0.113.9"))
+error, body = invoke(events.pre_authentication("ola.nordmann@example.com", ip="81.2.69.142"))
 assert error == "Unhandled", (error, body)
 assert body["errorType"] == "SignInDenied", body
 assert SENTENCE.match(body["errorMessage"]), body
 assert set(body) <= {"errorType", "errorMessage", "stackTrace"}, body
 
 # Unknown users are told the same.
-unknown = events.pre_authentication("nobody@example.com", ip="203.0.113.9")
+unknown = events.pre_authentication("nobody@example.com", ip="81.2.69.142")
 unknown["request"] |= {"userNotFound": True, "userAttributes": {}}
 error, told = invoke(unknown)
 assert error == "Unhandled" and SENTENCE.match(told["errorMessage"]), told

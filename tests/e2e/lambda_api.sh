@@ -4,14 +4,17 @@
 lambda_api() {
   local watch adapter
   watch=$(free_port) adapter=$(free_port)
-  # Without a package to run it is the bare API: it starts nothing itself.
-  (cd "$WORK" && exec cargo-lambda lambda watch --only-lambda-apis -A 127.0.0.1 -P "$watch") >"$WORK/watch.log" 2>&1 &
+  # It insists on a package, but with --only-lambda-apis it builds and runs nothing.
+  mkdir -p "$WORK/package/src"
+  printf '[package]\nname = "none"\nedition = "2024"\n[workspace]\n' >"$WORK/package/Cargo.toml"
+  echo 'fn main() {}' >"$WORK/package/src/main.rs"
+  (cd "$WORK/package" && exec cargo-lambda lambda watch --only-lambda-apis -A 127.0.0.1 -P "$watch") >"$WORK/watch.log" 2>&1 &
   PIDS+=($!)
-  until_answers "http://127.0.0.1:$watch/"
+  until_listens "$watch"
   start function env "$@" AWS_LAMBDA_FUNCTION_NAME=_ AWS_LAMBDA_FUNCTION_VERSION=1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256 \
     AWS_LAMBDA_RUNTIME_API="http://127.0.0.1:$watch/.rt" "$RISKGATE"
   FUNCTION_PID=$!
   start adapter node "$HERE/cognito/invoke-adapter.mjs" "$adapter" "http://127.0.0.1:$watch"
-  until_answers "http://127.0.0.1:$adapter/"
+  until_listens "$adapter"
   INVOKE="http://127.0.0.1:$adapter"
 }

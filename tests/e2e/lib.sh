@@ -39,12 +39,12 @@ start() {
   PIDS+=($!)
 }
 
-# until_answers URL [SECONDS]: waits until anything at all answers there.
-until_answers() {
+# until_listens PORT [SECONDS]: waits until something takes connections there.
+until_listens() {
   local end=$((SECONDS + ${2:-20}))
-  until curl -s -o /dev/null --max-time 2 "$1"; do
-    [ $SECONDS -lt $end ] || fail "nothing answers at $1"
-    sleep 0.1
+  until (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do
+    [ $SECONDS -lt $end ] || fail "nothing listens on port $1"
+    sleep 0.05
   done
 }
 
