@@ -119,13 +119,15 @@ pub struct Setting {
     pub default: &'static str,
     /// What it does.
     pub meaning: String,
+    /// Whether its value is a secret: the deployed template must not show it.
+    pub secret: bool,
 }
 
 /// Every variable, and every per-client and per-service one that is set.
 pub fn settings(source: &dyn Strings) -> Vec<Setting> {
     let setting = |group, name: &str, default, meaning: &str, disclosure| {
         let value = Reader::new(source).text(name).map(|value| if disclosure == Disclosure::Secret || value.contains("://") { masked(&value) } else { value });
-        Setting { group, name: format!("{PREFIX}{name}"), value, default, meaning: meaning.to_owned() }
+        Setting { group, name: format!("{PREFIX}{name}"), value, default, meaning: meaning.to_owned(), secret: disclosure == Disclosure::Secret }
     };
     let mut settings = Vec::new();
     for variable in VARIABLES {
