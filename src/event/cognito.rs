@@ -137,6 +137,10 @@ type Map<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 ///
 /// Text that is no JSON object, or a `request`, `userAttributes` or metadata that is neither null nor an object.
 pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event, BadEvent> {
+    // serde reads an array as a struct's fields in order, so the shape is asked first.
+    if !raw.text().trim_start().starts_with('{') {
+        return Err(BadEvent::NotAnObject("the event"));
+    }
     let wire: Wire<'_> = serde_json::from_str(raw.text()).map_err(BadEvent::Json)?;
     if wire.riskgate.and_then(text).as_deref() == Some("check") {
         return Ok(Event::Check);
@@ -241,6 +245,27 @@ fn object<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>, name: &'s
     match raw {
         None => Ok(T::default()),
         Some(raw) if raw.get() == "null" => Ok(T::default()),
-        Some(raw) => serde_json::from_str(raw.get()).map_err(|_| BadEvent::NotAnObject(name)),
+        Some(raw) if raw.get().starts_with('{') => serde_json::from_str(raw.get()).map_err(|_| BadEvent::NotAnObject(name)),
+        Some(_) => Err(BadEvent::NotAnObject(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[track_caller]
+    fn check_unreadable(event: &str) {
+        let raw = RawEvent::new(RawValue::from_string(event.to_owned()).expect("a test's event is JSON"));
+        assert!(matches!(parse(raw, Now::read(), &Config::defaults().trust), Err(BadEvent::NotAnObject(_))), "{event}");
+    }
+
+    #[test]
+    fn an_array_is_not_read_as_the_fields_of_an_object() {
+        check_unreadable("[]");
+        check_unreadable("[null,null,null,null,null,null,null]");
+        check_unreadable(r#"{"request":[]}"#);
+        check_unreadable(r#"{"callerContext":"text"}"#);
     }
 }

@@ -8,7 +8,7 @@ ROOT=$(cd "$HERE/../.." && pwd)
 PART=$(basename "$0" .sh)
 WORK=$(mktemp -d)
 PIDS=()
-export AWS_ACCESS_KEY_ID=testing AWS_SECRET_ACCESS_KEY=testing AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
+export AWS_ACCESS_KEY_ID=testing AWS_SECRET_ACCESS_KEY=testing AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1 NODE_NO_WARNINGS=1 AWS_EC2_METADATA_DISABLED=true
 export NODE_PATH="$CACHE/node/node_modules" PYTHONDONTWRITEBYTECODE=1
 
 finish() {
