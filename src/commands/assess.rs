@@ -13,9 +13,9 @@ use crate::{
         cognito::{self, Event},
         http,
     },
+    evidence::Face,
     response::{Assessment, http::AssessmentJson},
     serve::Instance,
-    telemetry::Face,
 };
 
 /// The largest event that is read, in bytes: Lambda's own limit.

@@ -5,8 +5,8 @@ use std::{fmt::Write as _, io::Write as _};
 use super::Failure;
 use crate::{
     config::{self, Config, Setting, env::ProcessEnv},
+    evidence::Face,
     serve::Instance,
-    telemetry::Face,
 };
 
 /// Lists every variable: value in force (secrets masked), default, meaning. Exits 2 with all faults when something is wrong.

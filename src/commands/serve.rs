@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use super::Failure;
 use crate::{
     config::{Config, env::ProcessEnv},
+    evidence::Face,
     serve::{Instance, shutdown, sidecar},
-    telemetry::{Face, subscriber},
+    telemetry::subscriber,
 };
 
 /// Serves the HTTP sidecar until SIGTERM or Ctrl-C; sign-ins in flight are answered first.

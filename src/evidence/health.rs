@@ -1,6 +1,9 @@
 //! What happens off the path, in atomics: read by `/metrics`, EMF and `/readyz`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use super::{Cause, Tier};
+use crate::config::services::Service;
 
 use super::networks::Source;
 
@@ -17,11 +20,165 @@ pub struct Health {
     pub networks_built: [AtomicU64; Source::ALL.len()],
     /// Stage panics that were turned into answers.
     pub panics: AtomicU64,
+    /// What the caches before the services did, by `Tier` and `CacheResult`.
+    cache: [[AtomicU64; CacheResult::ALL.len()]; Tier::ALL.len()],
+    /// One for each service that riskgate knows, asked or not.
+    services: [ServiceHealth; Service::ALL.len()],
 }
+
+/// What happens between riskgate and one service.
+#[derive(Debug, Default)]
+pub struct ServiceHealth {
+    /// Requests sent, retries included.
+    pub calls: AtomicU64,
+    /// Second attempts, each after a dead connection.
+    pub retries: AtomicU64,
+    /// How often the breaker opened.
+    pub trips: AtomicU64,
+    /// Questions not put because the day's calls are used up.
+    pub over_quota: AtomicU64,
+    /// Questions not put because too many wait already.
+    pub shed: AtomicU64,
+    breaker: AtomicU8,
+    fault: AtomicU8,
+}
+
+/// What a cache did with a question; the label of `riskgate_cache_requests_total{result}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheResult {
+    /// Answered within its time.
+    Hit,
+    /// Answered past its time.
+    Stale,
+    /// Answered "nothing known".
+    Negative,
+    /// Had nothing.
+    Miss,
+    /// Waited for another caller's question.
+    Coalesced,
+}
+
+/// A breaker's state; the value of `riskgate_breaker_state{provider}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BreakerState {
+    /// Questions go through.
+    Closed = 0,
+    /// One question tries whether the service is back.
+    HalfOpen = 1,
+    /// No question goes through.
+    Open = 2,
+}
+
+/// What only the operator can mend at a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AccountFault {
+    /// The service refuses the key.
+    KeyRefused = 1,
+    /// The account has no credit left.
+    NoCredit = 2,
+}
+
+// === impl Health ===
 
 impl Health {
     /// Adds one.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One service's part.
+    pub fn service(&self, service: Service) -> &ServiceHealth {
+        &self.services[service as usize]
+    }
+
+    /// What one cache did how often.
+    pub fn cache(&self, tier: Tier, result: CacheResult) -> &AtomicU64 {
+        &self.cache[tier as usize][result as usize]
+    }
+}
+
+// === impl ServiceHealth ===
+
+impl ServiceHealth {
+    /// The state of the breaker before the service.
+    pub fn breaker(&self) -> BreakerState {
+        match self.breaker.load(Ordering::Relaxed) {
+            0 => BreakerState::Closed,
+            1 => BreakerState::HalfOpen,
+            _ => BreakerState::Open,
+        }
+    }
+
+    /// What the operator has to mend, by the service's last word.
+    pub fn fault(&self) -> Option<AccountFault> {
+        match self.fault.load(Ordering::Relaxed) {
+            1 => Some(AccountFault::KeyRefused),
+            2 => Some(AccountFault::NoCredit),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_breaker(&self, state: BreakerState) {
+        self.breaker.store(state as u8, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_fault(&self, fault: Option<AccountFault>) {
+        self.fault.store(fault.map_or(0, |fault| fault as u8), Ordering::Relaxed);
+    }
+}
+
+// === impl CacheResult ===
+
+impl CacheResult {
+    /// All of them.
+    pub const ALL: [CacheResult; 5] = [CacheResult::Hit, CacheResult::Stale, CacheResult::Negative, CacheResult::Miss, CacheResult::Coalesced];
+
+    /// The label in metrics.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            CacheResult::Hit => "hit",
+            CacheResult::Stale => "stale",
+            CacheResult::Negative => "negative",
+            CacheResult::Miss => "miss",
+            CacheResult::Coalesced => "coalesced",
+        }
+    }
+}
+
+// === impl BreakerState ===
+
+impl BreakerState {
+    /// The word in `/readyz`'s body and on the dashboard.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            BreakerState::Closed => "closed",
+            BreakerState::HalfOpen => "half_open",
+            BreakerState::Open => "open",
+        }
+    }
+}
+
+// === impl AccountFault ===
+
+impl AccountFault {
+    /// The fault that a cause stands for, if it is one.
+    pub fn of(cause: Cause) -> Option<Self> {
+        if cause == Cause::KeyRefused {
+            Some(AccountFault::KeyRefused)
+        } else if cause == Cause::NoCredit {
+            Some(AccountFault::NoCredit)
+        } else {
+            None
+        }
+    }
+
+    /// The word in `/readyz`'s body.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            AccountFault::KeyRefused => Cause::KeyRefused.as_label(),
+            AccountFault::NoCredit => Cause::NoCredit.as_label(),
+        }
     }
 }

@@ -25,7 +25,7 @@ pub mod resilience;
 
 pub mod sources;
 
-pub use self::{features::Features, history::History, networks::NetworkFacts, sources::Sources};
+pub use self::{features::Features, history::History, networks::NetworkFacts, resilience::Face, sources::Sources};
 
 /// What is known of a sign-in, and how each part came to be known.
 #[derive(Debug)]
@@ -211,6 +211,9 @@ impl Outcome {
 // === impl Tier ===
 
 impl Tier {
+    /// Every tier.
+    pub const ALL: [Tier; 2] = [Tier::Memory, Tier::Store];
+
     /// The label of `riskgate_cache_requests_total{tier}`.
     pub fn as_label(self) -> &'static str {
         match self {

@@ -1,10 +1,22 @@
 //! Everything that is asked about a sign-in, all at once, under one deadline.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{Evidence, Features, History, Outcome, Waits, health::Health, history::Pseudonyms, networks::Networks, resilience::deadline::Deadline};
+use super::{
+    Cause, Consultation, Evidence, Face, Features, History, Outcome, Waits,
+    health::Health,
+    history::Pseudonyms,
+    networks::Networks,
+    provider::{self, Client, Tls},
+    resilience::{
+        Guarded,
+        deadline::Deadline,
+        rescue::{rescue, rescue_now},
+    },
+};
 use crate::{
     config::{Config, env::Fault},
     event::SignIn,
@@ -14,8 +26,17 @@ use crate::{
 #[derive(Debug)]
 pub struct Sources {
     pseudonyms: Arc<Pseudonyms>,
+    services: Vec<Guarded>,
+    store_timeout: Duration,
     health: Arc<Health>,
     networks: Networks,
+}
+
+/// What the store said, and how long it took.
+struct Recalled {
+    history: History,
+    outcome: Outcome,
+    took: Duration,
 }
 
 impl Sources {
@@ -24,22 +45,59 @@ impl Sources {
     /// # Errors
     ///
     /// Faults found only when a file is opened; the bundled database stands in for a faulty one.
-    pub fn open(config: &Config) -> (Self, Vec<Fault>) {
-        let health = Arc::default();
-        let (networks, faults) = Networks::open(&config.networks, &health);
+    pub fn open(config: &Config, face: Face) -> (Self, Vec<Fault>) {
+        Self::open_trusting(config, face, Tls::default())
+    }
+
+    /// Opens what the configuration names, with trusted roots of one's own for the services' certificates.
+    ///
+    /// # Errors
+    ///
+    /// As `open`.
+    pub fn open_trusting(config: &Config, face: Face, tls: Tls) -> (Self, Vec<Fault>) {
+        let health = Arc::<Health>::default();
+        let (networks, mut faults) = Networks::open(&config.networks, &health);
         let pseudonyms = Arc::new(Pseudonyms::new(&config.history.pseudonym_keys));
-        (Sources { pseudonyms, health, networks }, faults)
+        let mut services = Vec::new();
+        for service in &config.services.services {
+            match provider::open(service, Client::new(service.connect_timeout, face, tls.clone())) {
+                Ok(adapter) => services.push(Guarded::new(service, config.services.cache, adapter, pseudonyms.cache_key(), face, Arc::clone(&health))),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        (Sources { pseudonyms, services, store_timeout: config.budget.store, health, networks }, faults)
     }
 
     /// Gathers what can be known of a sign-in by the deadline. Never fails, never later than the deadline.
-    pub async fn gather(&self, sign_in: SignIn, _deadline: Deadline) -> Evidence {
+    pub async fn gather(&self, sign_in: SignIn, deadline: Deadline) -> Evidence {
         let started = Instant::now();
-        self.networks.look_if_due(started);
-        let networks = self.networks.facts(&sign_in.context);
-        let features = Features::of(&sign_in, &networks, self.pseudonyms.feature_key());
-        let took = Waits { networks: started.elapsed(), total: started.elapsed(), ..Waits::default() };
-        let services = smallvec::SmallVec::new();
-        Evidence { sign_in, networks, features, history: History::default(), history_outcome: Outcome::NotAsked, services, took }
+        let networks = rescue_now(&self.health, || {
+            self.networks.look_if_due(started);
+            self.networks.facts(&sign_in.context)
+        })
+        .unwrap_or_default();
+        let features = rescue_now(&self.health, || Features::of(&sign_in, &networks, self.pseudonyms.feature_key())).unwrap_or_default();
+        let took_networks = started.elapsed();
+        let consultations = futures_util::future::join_all(self.services.iter().map(|service| service.consult(&sign_in, deadline)));
+        let (recalled, services) = futures_util::future::join(self.recall(&sign_in, &features, deadline), consultations).await;
+        let Recalled { history, outcome: history_outcome, took } = recalled;
+        let services: SmallVec<[Consultation; 2]> = services.into();
+        let took = Waits { networks: took_networks, history: took, total: started.elapsed() };
+        Evidence { sign_in, networks, features, history, history_outcome, services, took }
+    }
+
+    /// What the store knows, by `STORE_TIMEOUT`: reads the profile and the counters and records the attempt in one call.
+    async fn recall(&self, _sign_in: &SignIn, _features: &Features, deadline: Deadline) -> Recalled {
+        let started = Instant::now();
+        let deadline = deadline.sooner(started, self.store_timeout);
+        // The store's call stands here.
+        let asked = async { (History::default(), Outcome::NotAsked) };
+        let (history, outcome) = match rescue(&self.health, deadline.run(asked)).await {
+            Ok(Ok(known)) => known,
+            Ok(Err(_)) => (History::default(), Outcome::Failed(Cause::Timeout)),
+            Err(_) => (History::default(), Outcome::Failed(Cause::Panic)),
+        };
+        Recalled { history, outcome, took: started.elapsed() }
     }
 
     /// What stands for people, networks and devices in what is kept and logged.

@@ -9,9 +9,9 @@ use crate::{
         decision::Mode,
         env::{Fault, PerClient},
     },
-    evidence::Sources,
+    evidence::{Face, Sources},
     score::Model,
-    telemetry::{Face, Telemetry, events::FaultFound},
+    telemetry::{Telemetry, events::FaultFound},
 };
 
 pub mod lambda;
@@ -72,7 +72,7 @@ impl Instance {
     }
 
     fn build(config: Config, faults: &mut Vec<Fault>, face: Face) -> Self {
-        let (sources, found) = Sources::open(&config);
+        let (sources, found) = Sources::open(&config, face);
         faults.extend(found);
         let model = Model::bundled(&config.history);
         let (telemetry, found) = Telemetry::open(&config, face, Arc::clone(sources.health()));

@@ -21,7 +21,7 @@ use crate::{
         env::Fault,
         telemetry::{Audit, Metrics as MetricsSetting},
     },
-    evidence::{health::Health, resilience::deadline::Deadline},
+    evidence::{Face, health::Health, resilience::deadline::Deadline},
     response::Assessment,
 };
 
@@ -49,17 +49,6 @@ pub struct Telemetry {
     audit: Option<LineWriter>,
     stdout: Option<LineWriter>,
     feed: OnceLock<mpsc::Sender<Arc<str>>>,
-}
-
-/// Who is speaking: it decides where metrics go and whether a line is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Face {
-    /// A long-lived server: Prometheus, lines written behind the answer.
-    Sidecar,
-    /// A command that assesses and ends: it keeps nothing and writes nothing.
-    Command,
-    /// Lambda: EMF in the audit line, and the line is out before the answer is (invariant 10).
-    Lambda,
 }
 
 /// Audit lines that the page may lag behind by; more are left out of it.

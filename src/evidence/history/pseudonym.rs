@@ -84,6 +84,11 @@ impl Pseudonyms {
         u32::from_be_bytes(*tag.as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes"))
     }
 
+    /// The key of the answers of outside services that are kept: the same in every process of a fleet.
+    pub fn cache_key(&self) -> [u8; 16] {
+        *tag(&self.newest().store, "cache", &[]).as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes")
+    }
+
     /// 32 bytes to draw an invented person from: the same for a name each time, and nothing to who lacks the key.
     pub(super) fn draw(&self, pool: &str, name: &str) -> [u8; 32] {
         let tag = tag(&self.newest().decoy, "decoy", &[pool.as_bytes(), name.as_bytes()]);

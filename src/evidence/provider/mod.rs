@@ -1,22 +1,60 @@
 //! Outside risk services: one trait, one file each.
 
-use std::{future::Future, net::IpAddr, pin::Pin};
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use smol_str::SmolStr;
 
 use super::{Answer, Cause};
-use crate::{config::services::Service, event::Personal};
+use crate::{
+    config::{
+        env::Fault,
+        services::{Own, Send as Sending, Service, ServiceConfig},
+    },
+    event::{Now, Personal, SignIn, client_ip::host_of},
+};
 
-/// One outside risk service.
+pub mod client;
+
+pub mod http;
+
+mod template;
+
+pub use self::client::{Client, Tls};
+
+/// One outside risk service. The real ones are the adapters beside this file; tests put a server of their own behind them.
 pub trait Provider: Send + Sync {
-    /// Which service it is.
-    fn service(&self) -> Service;
-
-    /// Asks about one address. `Ok(None)` means "nothing known", which may be kept for a while; an error may not.
-    fn ask<'a>(&'a self, question: &'a Question) -> Pin<Box<dyn Future<Output = Result<Option<Answer>, Cause>> + Send + 'a>>;
+    /// Asks about one address. `Ok(None)` means "nothing known", which may be kept for a while; a failure may not.
+    fn ask<'a>(&'a self, question: &'a Question) -> Asking<'a>;
 }
 
-/// What a service may be told; each adapter takes what its `SEND` allows.
+/// A question under way.
+pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Option<Answer>, Failure>> + Send + 'a>>;
+
+/// An adapter and what it sends.
+pub struct Adapter {
+    /// The service behind it.
+    pub provider: Arc<dyn Provider>,
+    /// Beside the address, what of a sign-in it is given.
+    pub sends: Sends,
+}
+
+/// What of a sign-in a service is given beside the address: what its format has room for and its `SEND` allows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sends {
+    /// The user agent.
+    pub user_agent: bool,
+    /// The device id.
+    pub device_id: bool,
+    /// The `Accept-Language` header.
+    pub accept_language: bool,
+    /// A hash of the person's name.
+    pub user: bool,
+    /// The hour of the day.
+    pub hour: bool,
+}
+
+/// What one service is told: everything that is here is sent, so everything that is here is in the cache's key.
 #[derive(Debug, Clone)]
 pub struct Question {
     /// The public address.
@@ -30,5 +68,175 @@ pub struct Question {
     /// The person's name, for formats that define a hash of it.
     pub user: Option<Personal<SmolStr>>,
     /// The hour of the day in UTC.
-    pub hour: u8,
+    pub hour: Option<u8>,
+    /// When the sign-in came; not sent.
+    pub received: Now,
+}
+
+/// Why a service gave no answer, and what that says of the next question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// The cause that answers and metrics name.
+    pub cause: Cause,
+    /// How long the service asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Whether the question can have reached the service.
+    pub reach: Reach,
+}
+
+/// Whether a question that failed can have reached the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// It may have: asking again may cost twice.
+    Perhaps,
+    /// The connection was dead before it carried anything: asking once more on a new one is safe.
+    Never,
+}
+
+/// Builds the adapter of one service. Nothing is connected to, and no certificate is parsed, before the first question.
+///
+/// # Errors
+///
+/// A setting that only the adapter can check, such as a template that makes no URL.
+pub fn open(config: &ServiceConfig, client: Client) -> Result<Adapter, Fault> {
+    match &config.own {
+        Own::Http(own) => http::adapter(config, own, client),
+        Own::Minfraud { .. } | Own::Nothing => Err(Fault { variable: "RISKGATE_PROVIDERS".to_owned(), problem: "not built in".to_owned() }),
+    }
+}
+
+// === impl Sends ===
+
+impl Sends {
+    /// What either gives.
+    pub fn or(self, other: Self) -> Self {
+        Sends {
+            user_agent: self.user_agent || other.user_agent,
+            device_id: self.device_id || other.device_id,
+            accept_language: self.accept_language || other.accept_language,
+            user: self.user || other.user,
+            hour: self.hour || other.hour,
+        }
+    }
+
+    /// What is left of this where `send` is set.
+    pub fn allowed(self, send: Sending) -> Self {
+        let (device, person) = match send {
+            Sending::Ip => (false, false),
+            Sending::IpDevice => (true, false),
+            Sending::All => (true, true),
+        };
+        Sends {
+            user_agent: self.user_agent && device,
+            device_id: self.device_id && device,
+            accept_language: self.accept_language && device,
+            user: self.user && person,
+            hour: self.hour,
+        }
+    }
+}
+
+// === impl Question ===
+
+impl Question {
+    /// The question that a sign-in raises; `None` when it has no public address to ask about.
+    pub fn of(sign_in: &SignIn, sends: Sends) -> Option<Self> {
+        let context = &sign_in.context;
+        let ip = context.ip.public()?;
+        Some(Question {
+            ip: Personal::new(ip),
+            user_agent: context.user_agent.as_ref().filter(|_| sends.user_agent).map(|agent| agent.text.clone()),
+            device_id: context.device_id.clone().filter(|_| sends.device_id),
+            accept_language: context.accept_language.clone().filter(|_| sends.accept_language),
+            user: Some(sign_in.person.name.clone()).filter(|name| sends.user && !name.expose().is_empty()),
+            hour: sends.hour.then(|| u8::try_from(sign_in.received.wall.to_zoned(jiff::tz::TimeZone::UTC).hour()).unwrap_or_default()),
+            received: sign_in.received,
+        })
+    }
+
+    /// The cache's key: a keyed hash of the service and of each part with its length, so that no two questions can be spelled alike.
+    pub fn key(&self, service: Service, secret: &[u8; 16]) -> u128 {
+        // Every field is named: a new one cannot be forgotten here.
+        let Question { ip, user_agent, device_id, accept_language, user, hour, received: _ } = self;
+        let mut hasher = SipHasher24::new_with_key(secret);
+        let mut part = |bytes: Option<&[u8]>| {
+            use std::hash::Hasher as _;
+            // Lengths start at 1, so that nothing and empty differ.
+            hasher.write(&bytes.map_or(0, |bytes| bytes.len() as u64 + 1).to_le_bytes());
+            hasher.write(bytes.unwrap_or_default());
+        };
+        part(Some(service.as_label().as_bytes()));
+        match host_of(*ip.expose()) {
+            IpAddr::V4(v4) => part(Some(&v4.octets())),
+            IpAddr::V6(v6) => part(Some(&v6.octets())),
+        }
+        for text in [user_agent, device_id, accept_language, user] {
+            part(text.as_ref().map(|text| text.expose().as_bytes()));
+        }
+        part(hour.as_ref().map(std::slice::from_ref));
+        hasher.finish128().as_u128()
+    }
+
+    /// Whether it holds text that the client chose: a refusal may then be the text's fault, not the service's.
+    pub fn has_client_text(&self) -> bool {
+        self.user_agent.is_some() || self.device_id.is_some() || self.accept_language.is_some() || self.user.is_some()
+    }
+}
+
+// === impl Failure ===
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Failure { cause, retry_after: None, reach: Reach::Perhaps }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(ip: &str) -> Question {
+        let ip = Personal::new(ip.parse().expect("an address"));
+        Question { ip, user_agent: None, device_id: None, accept_language: None, user: None, hour: None, received: Now::read() }
+    }
+
+    fn text(text: &str) -> Option<Personal<SmolStr>> {
+        Some(Personal::new(text.into()))
+    }
+
+    #[test]
+    fn no_two_questions_share_a_key() {
+        let questions = [
+            question("8.8.8.8"),
+            question("8.8.4.4"),
+            Question { user_agent: text("a"), ..question("8.8.8.8") },
+            Question { device_id: text("a"), ..question("8.8.8.8") },
+            Question { user_agent: text("ab"), device_id: text("c"), ..question("8.8.8.8") },
+            Question { user_agent: text("a"), device_id: text("bc"), ..question("8.8.8.8") },
+            Question { user: text("x|8.8.8.8"), ..question("8.8.8.8") },
+            Question { user: text(""), ..question("8.8.8.8") },
+            Question { hour: Some(0), ..question("8.8.8.8") },
+            Question { hour: Some(1), ..question("8.8.8.8") },
+        ];
+        let mut keys: Vec<u128> = Service::ALL.iter().flat_map(|service| questions.iter().map(|q| q.key(*service, &[7; 16]))).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), questions.len() * Service::ALL.len());
+    }
+
+    #[test]
+    fn an_ipv6_address_counts_as_its_64() {
+        let key = |ip| question(ip).key(Service::Http, &[7; 16]);
+        assert_eq!(key("2001:4860:4860:1::1"), key("2001:4860:4860:1:ffff::2"));
+        assert_ne!(key("2001:4860:4860:1::1"), key("2001:4860:4860:2::1"));
+    }
+
+    #[test]
+    fn what_may_be_sent_follows_the_setting() {
+        let all = Sends { user_agent: true, device_id: true, accept_language: true, user: true, hour: true };
+        assert_eq!(all.allowed(Sending::Ip), Sends { hour: true, ..Sends::default() });
+        assert_eq!(all.allowed(Sending::IpDevice), Sends { user: false, ..all });
+        assert_eq!(all.allowed(Sending::All), all);
+        assert_eq!(Sends::default().allowed(Sending::All), Sends::default());
+    }
 }

@@ -1,0 +1,383 @@
+//! The HTTP client before one service: no redirect, no proxy, no compression, a bounded answer, and errors as causes.
+//!
+//! Built at the first question, so that a process that asks nobody pays for nothing. A client's
+//! errors name URLs, and a URL may hold a key: no error leaves this file but as a `Cause`.
+
+use std::{
+    error::Error as StdError,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use ::http::{HeaderMap, StatusCode, header};
+use bytes::BytesMut;
+use jiff::{Timestamp, fmt::rfc2822};
+use reqwest::{
+    RequestBuilder, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+use rustls::{ClientConfig, RootCertStore};
+use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use super::{Failure, Reach};
+use crate::{
+    event::Now,
+    evidence::{
+        Cause,
+        resilience::{Face, cache::moment},
+    },
+};
+
+/// The largest answer that is read.
+const LARGEST: usize = 64 * 1024;
+
+/// Reason codes that are kept of an answer, and how long each may be, in bytes.
+const MOST_CODES: usize = 16;
+const LONGEST_CODE: usize = 64;
+
+/// How long an idle connection is believed to be alive. In Lambda the process may have been frozen meanwhile, whatever its clock says.
+const IDLE_LAMBDA: Duration = Duration::from_secs(30);
+const IDLE_SIDECAR: Duration = Duration::from_secs(55);
+
+/// Idle connections that are kept to a service.
+const POOL_LAMBDA: usize = 2;
+const POOL_SIDECAR: usize = 32;
+
+/// How services are asked over TLS: the trusted roots, parsed at the first use.
+#[derive(Clone, Default)]
+pub struct Tls {
+    config: Arc<OnceLock<ClientConfig>>,
+}
+
+/// The client before one service.
+pub struct Client {
+    connect_timeout: Duration,
+    face: Face,
+    tls: Tls,
+    connections: Mutex<Connections>,
+}
+
+/// A request that was answered; the body has not been read.
+pub struct Exchange<'a> {
+    client: &'a Client,
+    received: Now,
+    response: Response,
+}
+
+#[derive(Default)]
+struct Connections {
+    client: Option<reqwest::Client>,
+    /// When the last answer left a connection to use again.
+    used: Option<Now>,
+}
+
+/// Whether a request may have gone over a connection that was idle before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    Perhaps,
+    None,
+}
+
+/// Looks names up with the system's resolver and drops what no service may be: link-local addresses, where clouds keep credentials.
+struct Resolver;
+
+// === impl Tls ===
+
+impl Tls {
+    /// Trusts these roots instead of Mozilla's.
+    pub fn trusting(roots: RootCertStore) -> Self {
+        let tls = Tls::default();
+        let _ = tls.config.set(config(roots));
+        tls
+    }
+
+    fn config(&self) -> ClientConfig {
+        self.config.get_or_init(|| config(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })).clone()
+    }
+}
+
+fn config(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+// === impl Client ===
+
+impl Client {
+    /// A client that has not connected yet.
+    pub fn new(connect_timeout: Duration, face: Face, tls: Tls) -> Self {
+        Client { connect_timeout, face, tls, connections: Mutex::default() }
+    }
+
+    /// Sends one request and returns when the answer's head is there. The caller keeps the time.
+    ///
+    /// # Errors
+    ///
+    /// Every way in which no answer comes.
+    pub async fn send(&self, received: Now, request: impl FnOnce(&reqwest::Client) -> RequestBuilder) -> Result<Exchange<'_>, Failure> {
+        let now = moment(received);
+        let (client, idle) = self.connections(now)?;
+        match request(&client).send().await {
+            Ok(response) => Ok(Exchange { client: self, received, response }),
+            Err(error) => Err(failure(&error, idle)),
+        }
+    }
+
+    /// The client to use, and whether it may have an idle connection.
+    fn connections(&self, now: Now) -> Result<(reqwest::Client, Idle), Failure> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = match connections.used {
+            Some(used) if age(used, now) < self.idle_time() => Idle::Perhaps,
+            Some(_) => {
+                // Frozen or idle for so long that a live-looking connection may lead nowhere: start anew.
+                *connections = Connections::default();
+                Idle::None
+            }
+            None => Idle::None,
+        };
+        let client = match &connections.client {
+            Some(client) => client.clone(),
+            None => connections.client.insert(self.build()?).clone(),
+        };
+        Ok((client, idle))
+    }
+
+    fn build(&self) -> Result<reqwest::Client, Failure> {
+        let pool = match self.face {
+            Face::Lambda | Face::Command => POOL_LAMBDA,
+            Face::Sidecar => POOL_SIDECAR,
+        };
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls.config())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .http1_only()
+            .user_agent(concat!("riskgate/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(self.connect_timeout)
+            .pool_idle_timeout(self.idle_time())
+            .pool_max_idle_per_host(pool)
+            .dns_resolver(Arc::new(Resolver))
+            .build()
+            .map_err(|_| Cause::Connect.into())
+    }
+
+    fn idle_time(&self) -> Duration {
+        match self.face {
+            Face::Lambda | Face::Command => IDLE_LAMBDA,
+            Face::Sidecar => IDLE_SIDECAR,
+        }
+    }
+
+    fn mark_used(&self, now: Now) {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).used = Some(now);
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// Goes on if the status is 200.
+    ///
+    /// # Errors
+    ///
+    /// What any other status means where a service has no meaning of its own for it.
+    pub fn accepted(self) -> Result<Self, Failure> {
+        let status = self.status();
+        if status == StatusCode::OK { Ok(self) } else { Err(refused(status, self.response.headers())) }
+    }
+
+    /// Reads the body as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Too large, no JSON by its own word or by its text, or broken off.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T, Failure> {
+        let Exchange { client, received, mut response } = self;
+        let headers = response.headers();
+        if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") || !is_json(headers) {
+            return Err(Cause::BadAnswer.into());
+        }
+        if response.content_length().is_some_and(|length| length > LARGEST as u64) {
+            return Err(Cause::TooLarge.into());
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, Idle::None))? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(Cause::TooLarge.into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        client.mark_used(moment(received));
+        serde_json::from_slice(&body).map_err(|_| Cause::BadAnswer.into())
+    }
+}
+
+// === impl Resolver ===
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found.filter(|address| !is_link_local(address.ip())).collect();
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+/// The greater of the times that passed by the two clocks.
+fn age(since: Now, now: Now) -> Duration {
+    let wall = Duration::try_from(now.wall.duration_since(since.wall)).unwrap_or_default();
+    now.mono.saturating_duration_since(since.mono).max(wall)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    // A service that states no type is judged by its text.
+    let Some(stated) = headers.get(header::CONTENT_TYPE) else { return true };
+    let essence = stated.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// What a status other than 200 means.
+pub fn refused(status: StatusCode, headers: &HeaderMap) -> Failure {
+    let cause = match status.as_u16() {
+        401 | 403 => Cause::KeyRefused,
+        402 => Cause::NoCredit,
+        429 => Cause::RateLimited,
+        300..=399 => Cause::Redirect,
+        400..=499 => Cause::Http4xx,
+        500..=599 => Cause::Http5xx,
+        _ => Cause::BadAnswer,
+    };
+    let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    Failure { retry_after: waits.then(|| retry_after(headers)).flatten(), ..cause.into() }
+}
+
+/// How long a service asks to be left alone: `Retry-After` in seconds or as a date, else `X-RateLimit-Reset`, dates held against the service's own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let date = |text: &str| rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
+    let until = |moment: Timestamp| Duration::try_from(moment.duration_since(date(text("date")?)?)).ok();
+    if let Some(asked) = text("retry-after") {
+        return asked.parse().ok().map(Duration::from_secs).or_else(|| until(date(asked)?));
+    }
+    until(Timestamp::from_second(text("x-ratelimit-reset")?.parse().ok()?).ok()?)
+}
+
+/// Keeps a service's own reason codes: few, short and printable.
+pub fn codes<'a>(stated: impl Iterator<Item = &'a str>) -> SmallVec<[SmolStr; 4]> {
+    let fits = |code: &&str| (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    stated.filter(fits).take(MOST_CODES).map(SmolStr::from).collect()
+}
+
+/// Tells why a request failed. The error itself, which names the URL, ends here.
+fn failure(error: &reqwest::Error, idle: Idle) -> Failure {
+    let chain = || std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| inner(*error));
+    if chain().any(|error| error.is::<rustls::Error>()) {
+        return Cause::Tls.into();
+    }
+    let kind = chain().find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
+    if error.is_connect() {
+        let reach = if kind == Some(io::ErrorKind::ConnectionRefused) { Reach::Never } else { Reach::Perhaps };
+        return Failure { reach, ..Cause::Connect.into() };
+    }
+    if error.is_timeout() {
+        return Cause::Timeout.into();
+    }
+    if let Some(http) = chain().find_map(|error| error.downcast_ref::<hyper::Error>()) {
+        if http.is_parse_too_large() {
+            return Cause::TooLarge.into();
+        }
+        if http.is_parse() {
+            return Cause::BadAnswer.into();
+        }
+    }
+    if error.is_builder() {
+        // A URL that the template made and no URL is.
+        return Cause::Connect.into();
+    }
+    // A connection that had been idle and dies before the first byte of an answer was dead before the question.
+    Failure { reach: if idle == Idle::Perhaps { Reach::Never } else { Reach::Perhaps }, ..Cause::Reset.into() }
+}
+
+/// An error's source; what an `io::Error` wraps is not its source but its inside.
+fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inside) => Some(inside),
+        None => error.source(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().expect("a value"))).collect()
+    }
+
+    #[test]
+    fn a_service_says_how_long_in_three_ways() {
+        const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        for (pairs, expected) in [
+            (vec![("retry-after", "29241")], Some(29_241)),
+            (vec![("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT"), DATE], Some(120)),
+            (vec![("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT")], None),
+            (vec![("x-ratelimit-reset", "784111837"), DATE], Some(60)),
+            (vec![("x-ratelimit-reset", "784111000"), DATE], None),
+            (vec![("retry-after", "-5")], None),
+            (vec![("retry-after", "soon")], None),
+            (vec![], None),
+        ] {
+            assert_eq!(retry_after(&headers(&pairs)), expected.map(Duration::from_secs), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn json_is_told_by_its_type() {
+        for (stated, expected) in [
+            ("application/json", true),
+            ("application/json; charset=utf-8", true),
+            ("application/vnd.maxmind.com-minfraud-score+json; charset=UTF-8; version=2.0", true),
+            ("text/html", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            assert_eq!(is_json(&headers(&[("content-type", stated)])), expected, "{stated}");
+        }
+        assert!(is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn codes_are_few_short_and_printable() {
+        let long = "x".repeat(65);
+        assert_eq!(codes(["PROXY", "", &long, "a\nb", "é", "two words"].into_iter()).as_slice(), ["PROXY", "two words"]);
+        assert_eq!(codes(std::iter::repeat_n("A", 100)).len(), 16);
+    }
+
+    #[test]
+    fn link_local_addresses_are_no_service() {
+        for (ip, expected) in [("169.254.169.254", true), ("::ffff:169.254.1.1", true), ("fe80::1", true), ("127.0.0.1", false), ("10.0.0.1", false)] {
+            assert_eq!(is_link_local(ip.parse().expect("an address")), expected, "{ip}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The cache's whole policy: what is kept, for how long, and what an old answer is good for.
+//!
+//! moka bounds the memory and chooses what goes; the times are ours, because its clock is not.
+//! Nothing here waits, and nothing but an answer can be stored: a failure has no way in (invariant 8).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    config::services::CacheConfig,
+    event::Now,
+    evidence::{Answer, resilience::Face},
+};
+
+/// Expiry is drawn forward by up to this share, so that answers of one moment do not all expire in one.
+const JITTER: f64 = 0.1;
+
+/// Answers of one service, by what was sent.
+#[derive(Debug)]
+pub struct Cache {
+    entries: moka::future::Cache<u128, Entry>,
+    times: CacheConfig,
+    face: Face,
+}
+
+/// What a cache has on a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lookup {
+    /// An answer within its time; `None` is "nothing known".
+    Fresh(Option<Answer>),
+    /// An answer that is served now, and to be refreshed after the sign-in has its own.
+    Revalidate(Answer),
+    /// An answer that is good if the service fails.
+    Stale(Answer),
+    /// Nothing.
+    Missing,
+}
+
+/// An answer with the moment of its making, by both clocks.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    answer: Option<Answer>,
+    made: Now,
+}
+
+// === impl Cache ===
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(times: CacheConfig, face: Face) -> Self {
+        Cache { entries: moka::future::Cache::new(times.capacity), times, face }
+    }
+
+    /// What there is on a question at `now`.
+    pub async fn look_up(&self, key: u128, now: Now) -> Lookup {
+        match self.entries.get(&key).await {
+            Some(entry) => entry.at(now, key, &self.times, self.face),
+            None => Lookup::Missing,
+        }
+    }
+
+    /// Keeps an answer, "nothing known" included.
+    pub async fn keep(&self, key: u128, entry: Entry) {
+        self.entries.insert(key, entry).await;
+    }
+
+    /// How many answers are kept, for the bound's test.
+    pub async fn len(&self) -> u64 {
+        self.entries.run_pending_tasks().await;
+        self.entries.entry_count()
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// An answer that was made at `made`.
+    pub fn new(answer: Option<Answer>, made: Now) -> Self {
+        Entry { answer, made }
+    }
+
+    /// What it is good for at `now`.
+    fn at(&self, now: Now, key: u128, times: &CacheConfig, face: Face) -> Lookup {
+        let age = self.age(now);
+        let Some(answer) = &self.answer else {
+            // "Nothing known" is quickly outdated and cheap to ask again: it never stands in for a failed call.
+            return if age < jittered(times.negative_ttl, key) { Lookup::Fresh(None) } else { Lookup::Missing };
+        };
+        let ttl = jittered(times.ttl, key);
+        if age < ttl {
+            Lookup::Fresh(Some(answer.clone()))
+        } else if age >= ttl + times.stale_for {
+            Lookup::Missing
+        } else if face == Face::Sidecar && age < ttl + times.ttl.min(times.stale_for) {
+            // Served at once while it is at most twice as old as it should be; older ones are asked for again first.
+            Lookup::Revalidate(answer.clone())
+        } else {
+            Lookup::Stale(answer.clone())
+        }
+    }
+
+    /// The greater of the ages by the two clocks: the monotonic one may have stood still in a freeze, the wall clock may have been set back.
+    fn age(&self, now: Now) -> Duration {
+        let mono = now.mono.saturating_duration_since(self.made.mono);
+        let wall = Duration::try_from(now.wall.duration_since(self.made.wall)).unwrap_or_default();
+        mono.max(wall)
+    }
+}
+
+/// A time drawn forward by up to a tenth, the same for the same key.
+fn jittered(time: Duration, key: u128) -> Duration {
+    let share = f64::from((key >> 64) as u16) / f64::from(u16::MAX);
+    time.mul_f64(1.0 - JITTER * share)
+}
+
+/// The moment now, with the wall clock of the sign-in moved on by what has passed since.
+pub fn moment(received: Now) -> Now {
+    let mono = Instant::now();
+    let passed = jiff::SignedDuration::try_from(mono.saturating_duration_since(received.mono)).unwrap_or_default();
+    Now { wall: received.wall.checked_add(passed).unwrap_or(received.wall), mono }
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::SmallVec;
+
+    use super::*;
+    use crate::evidence::Risk;
+
+    const TIMES: CacheConfig =
+        CacheConfig { capacity: 100, ttl: Duration::from_secs(100), stale_for: Duration::from_secs(1000), negative_ttl: Duration::from_secs(10) };
+
+    fn answer() -> Answer {
+        Answer { risk: Risk::Score(50.0), codes: SmallVec::new() }
+    }
+
+    fn later(now: Now, mono: f64, wall: f64) -> Now {
+        let wall = now.wall + jiff::SignedDuration::from_secs_f64(wall);
+        Now { wall, mono: now.mono + Duration::from_secs_f64(mono) }
+    }
+
+    #[track_caller]
+    fn check(answer: Option<Answer>, face: Face, mono: f64, wall: f64, expected: &str) {
+        let made = Now::read();
+        // A key without jitter.
+        let found = Entry::new(answer, made).at(later(made, mono, wall), 0, &TIMES, face);
+        let name = match found {
+            Lookup::Fresh(Some(_)) => "fresh",
+            Lookup::Fresh(None) => "negative",
+            Lookup::Revalidate(_) => "revalidate",
+            Lookup::Stale(_) => "stale",
+            Lookup::Missing => "missing",
+        };
+        assert_eq!(name, expected, "after {mono} s, by the wall {wall} s");
+    }
+
+    #[test]
+    fn an_answer_is_fresh_then_stale_then_gone() {
+        for (age, lambda, sidecar) in [
+            (0.0, "fresh", "fresh"),
+            (99.9, "fresh", "fresh"),
+            (100.0, "stale", "revalidate"),
+            (199.9, "stale", "revalidate"),
+            (200.0, "stale", "stale"),
+            (1099.9, "stale", "stale"),
+            (1100.0, "missing", "missing"),
+        ] {
+            check(Some(answer()), Face::Lambda, age, age, lambda);
+            check(Some(answer()), Face::Sidecar, age, age, sidecar);
+        }
+    }
+
+    #[test]
+    fn nothing_known_has_a_time_of_its_own_and_no_afterlife() {
+        check(None, Face::Lambda, 9.9, 9.9, "negative");
+        check(None, Face::Lambda, 10.0, 10.0, "missing");
+    }
+
+    #[test]
+    fn either_clock_can_end_it() {
+        check(Some(answer()), Face::Lambda, 0.1, 3600.0, "missing");
+        check(Some(answer()), Face::Lambda, 3600.0, 0.1, "missing");
+        check(Some(answer()), Face::Lambda, 5.0, -3600.0, "fresh");
+    }
+
+    #[test]
+    fn jitter_draws_forward_by_a_tenth_at_most() {
+        for key in [0, 1 << 64, u128::MAX, 12_345 << 60] {
+            let drawn = jittered(TIMES.ttl, key);
+            assert!(drawn <= TIMES.ttl && drawn >= TIMES.ttl.mul_f64(0.9), "{drawn:?}");
+        }
+        assert!(jittered(TIMES.ttl, u128::MAX) < jittered(TIMES.ttl, 0));
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded() {
+        let cache = Cache::new(TIMES, Face::Sidecar);
+        for key in 0..10_000 {
+            cache.keep(key, Entry::new(Some(answer()), Now::read())).await;
+        }
+        assert!(cache.len().await <= TIMES.capacity);
+    }
+}
