@@ -6,4 +6,5 @@ mod minting;
 
 mod networks;
 
+mod decision;
 mod tidy;

@@ -1,0 +1,170 @@
+//! Who wins: lists, blocks, fallback, thresholds, monitor mode.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use riskgate::{
+    config::{Config, services::Service},
+    decision::{Decision, Level, Policy, Rule, Verdict},
+    event::{ClientIp, Context, Now, Person, SignIn, Trigger, Trust},
+    evidence::{
+        Answer, Cause, Consultation, Evidence, Features, NetworkFacts, Outcome, Risk, Waits,
+        history::{Block, BlockKind, History},
+    },
+    score::Score,
+    signals::{Lists, Signals},
+};
+
+/// A sign-in of app client `web` from a public address, believed, with nothing else known and a score of 10.
+struct Case {
+    variables: Vec<(&'static str, &'static str)>,
+    ip: &'static str,
+    trust: Trust,
+    score: f64,
+    block: Option<BlockKind>,
+    services: Vec<Consultation>,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Case { variables: Vec::new(), ip: "8.8.8.8", trust: Trust::Trusted, score: 10.0, block: None, services: Vec::new() }
+    }
+}
+
+impl Case {
+    fn decide(self) -> Decision {
+        let map: BTreeMap<String, String> = self.variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
+        let (config, faults) = Config::read(&map);
+        assert!(faults.is_empty(), "{faults:?}");
+        let sign_in = SignIn {
+            raw: Default::default(),
+            trigger: Trigger::PreAuthentication,
+            received: Now::read(),
+            pool: "pool".into(),
+            client: "web".into(),
+            tenant: None,
+            person: Person::default(),
+            context: Context { trust: self.trust, ip: if self.ip.is_empty() { ClientIp::Missing } else { ClientIp::parse(self.ip) }, ..Context::default() },
+        };
+        let block = self.block.map(|kind| Block { kind, until: None, message: None });
+        let evidence = Evidence {
+            sign_in,
+            networks: NetworkFacts::default(),
+            features: Features::default(),
+            history: History { block, ..History::default() },
+            history_outcome: Outcome::NotAsked,
+            services: self.services.into_iter().collect(),
+            took: Waits::default(),
+        };
+        let signals = Signals::read(evidence, &Lists::new(&config.decision));
+        let score = Score { signals, value: self.score, log_odds: 0.0, base: 0.0, reasons: Default::default() };
+        Policy::new(config.decision).decide(score)
+    }
+}
+
+fn asked(outcome: Outcome, risk: Option<Risk>) -> Consultation {
+    let answer = risk.map(|risk| Answer { risk, codes: Default::default() });
+    Consultation { service: Service::Http, outcome, answer, weight: 1.0, tier: None, took: Duration::ZERO }
+}
+
+fn failed() -> Consultation {
+    asked(Outcome::Failed(Cause::Timeout), None)
+}
+
+#[track_caller]
+fn check(case: Case, rule: Rule, verdict: Verdict) {
+    let decision = case.decide();
+    assert_eq!((decision.rule, decision.verdict), (rule, verdict));
+    assert_eq!(decision.action, verdict, "enforced");
+}
+
+#[test]
+fn thresholds_are_reached_by_equality() {
+    for (score, verdict, level) in
+        [(49.9, Verdict::Allow, Level::Low), (50.0, Verdict::Review, Level::Medium), (79.9, Verdict::Review, Level::Medium), (80.0, Verdict::Deny, Level::High)]
+    {
+        let decision = Case { score, ..Case::default() }.decide();
+        assert_eq!((decision.verdict, decision.level, decision.rule), (verdict, level, Rule::Thresholds), "{score}");
+    }
+}
+
+#[test]
+fn the_order_of_who_wins() {
+    let all = [("DENY_CLIENTS", "web"), ("DENY_CIDRS", "8.8.8.0/24"), ("ALLOW_CIDRS", "8.8.0.0/16"), ("FALLBACK", "deny")];
+    let with = |from: usize| all[from..].to_vec();
+    check(Case { variables: with(0), block: Some(BlockKind::Exempt), ..Case::default() }, Rule::Exempt, Verdict::Allow);
+    check(Case { variables: with(0), block: Some(BlockKind::Suspended), ..Case::default() }, Rule::Suspended, Verdict::Deny);
+    check(Case { variables: with(0), ..Case::default() }, Rule::DenyClients, Verdict::Deny);
+    check(Case { variables: with(1), ..Case::default() }, Rule::DenyCidrs, Verdict::Deny);
+    check(Case { variables: with(2), services: vec![failed()], score: 99.0, ..Case::default() }, Rule::AllowCidrs, Verdict::Allow);
+    check(Case { variables: with(3), services: vec![failed()], score: 1.0, ..Case::default() }, Rule::Fallback, Verdict::Deny);
+}
+
+#[test]
+fn an_unsigned_address_reaches_the_deny_list_but_never_the_allow_list() {
+    for trust in [Trust::Unsigned, Trust::Bad(riskgate::event::BadContext::Signature)] {
+        check(Case { variables: vec![("ALLOW_CIDRS", "8.8.8.8")], trust, score: 90.0, ..Case::default() }, Rule::Thresholds, Verdict::Deny);
+        check(Case { variables: vec![("DENY_CIDRS", "8.8.8.8")], trust, ..Case::default() }, Rule::DenyCidrs, Verdict::Deny);
+    }
+}
+
+#[test]
+fn a_ban_is_a_deny_list_hit_and_a_captcha_a_review() {
+    let ban = || vec![asked(Outcome::Fresh, Some(Risk::Ban))];
+    check(Case { services: ban(), variables: vec![("ALLOW_CIDRS", "8.8.8.8")], ..Case::default() }, Rule::DenyCidrs, Verdict::Deny);
+    check(Case { services: vec![asked(Outcome::Hit, Some(Risk::Review))], ..Case::default() }, Rule::Thresholds, Verdict::Review);
+}
+
+#[test]
+fn without_an_address_the_choice_is_the_operators() {
+    for ip in ["", "10.0.0.1", "127.0.0.1"] {
+        check(Case { ip, ..Case::default() }, Rule::Thresholds, Verdict::Allow);
+        check(Case { ip, variables: vec![("NO_IP", "deny")], ..Case::default() }, Rule::NoIp, Verdict::Deny);
+        check(Case { ip, variables: vec![("NO_IP__web", "allow")], score: 99.0, ..Case::default() }, Rule::NoIp, Verdict::Allow);
+    }
+}
+
+#[test]
+fn forcing_failures_never_helps_a_thief() {
+    let case = |fallback, score| Case { variables: vec![("FALLBACK", fallback)], services: vec![failed(), failed()], score, ..Case::default() };
+    // Midway between 50 and 80, and so stricter than DENY_AT.
+    check(case("local", 64.9), Rule::Fallback, Verdict::Review);
+    check(case("local", 65.0), Rule::Fallback, Verdict::Deny);
+    check(case("allow", 79.9), Rule::Fallback, Verdict::Allow);
+    check(case("allow", 80.0), Rule::Fallback, Verdict::Deny);
+    check(case("deny", 0.0), Rule::Fallback, Verdict::Deny);
+    let laxer = Case { variables: vec![("DEGRADED_DENY_AT", "95")], services: vec![failed()], score: 80.0, ..Case::default() };
+    check(laxer, Rule::Fallback, Verdict::Deny);
+}
+
+#[test]
+fn fallback_waits_until_nothing_is_left() {
+    for outcome in [Outcome::Fresh, Outcome::Hit, Outcome::Stale, Outcome::Negative] {
+        let services = vec![failed(), asked(outcome, None)];
+        check(Case { variables: vec![("FALLBACK", "deny")], services, ..Case::default() }, Rule::Thresholds, Verdict::Allow);
+    }
+    let not_due = vec![asked(Outcome::NotAsked, None)];
+    check(Case { variables: vec![("FALLBACK", "deny")], services: not_due, ..Case::default() }, Rule::Thresholds, Verdict::Allow);
+    check(Case { variables: vec![("FALLBACK", "deny")], ..Case::default() }, Rule::Thresholds, Verdict::Allow);
+}
+
+#[test]
+fn monitor_mode_denies_nobody_but_the_suspended() {
+    let monitored = |case: Case| Case { variables: [case.variables, vec![("MODE", "monitor")]].concat(), ..case }.decide();
+    let denied = monitored(Case { score: 99.0, ..Case::default() });
+    assert_eq!((denied.verdict, denied.action), (Verdict::Deny, Verdict::Allow));
+    let listed = monitored(Case { variables: vec![("DENY_CLIENTS", "web")], ..Case::default() });
+    assert_eq!((listed.verdict, listed.action), (Verdict::Deny, Verdict::Allow));
+    let suspended = monitored(Case { block: Some(BlockKind::Suspended), ..Case::default() });
+    assert_eq!((suspended.verdict, suspended.action), (Verdict::Deny, Verdict::Deny));
+}
+
+#[test]
+fn without_a_score_local_is_deny() {
+    for (fallback, verdict) in [("local", Verdict::Deny), ("allow", Verdict::Allow), ("deny", Verdict::Deny)] {
+        let map = BTreeMap::from([("RISKGATE_FALLBACK".to_owned(), fallback.to_owned())]);
+        let (config, _) = Config::read(&map);
+        let decision = Case::default().decide();
+        let score = Score { value: 100.0, ..decision.score };
+        assert_eq!(Policy::new(config.decision).decide_without_score(score).verdict, verdict, "{fallback}");
+    }
+}
