@@ -7,4 +7,6 @@ mod minting;
 mod networks;
 
 mod decision;
+mod lambda;
+mod runtime_api;
 mod tidy;

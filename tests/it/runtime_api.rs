@@ -1,0 +1,159 @@
+//! A Lambda runtime API on loopback, and the binary under it: what Lambda itself does with one environment.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+
+/// How long an invocation may take before the test gives up; far over any budget.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One environment: the binary as Lambda starts it.
+pub struct Environment {
+    child: Child,
+    invocations: mpsc::Sender<Invocation>,
+    deadline: Mutex<Option<Duration>>,
+}
+
+/// What the function answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// `/response`.
+    Event(String),
+    /// `/error`.
+    Error(String),
+    /// `/init/error`, or the process ended.
+    Gone,
+}
+
+struct Invocation {
+    event: Bytes,
+    deadline_ms: u128,
+    answer: oneshot::Sender<Answer>,
+}
+
+struct Api {
+    next: AsyncMutex<mpsc::Receiver<Invocation>>,
+    waiting: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
+}
+
+impl Environment {
+    /// Starts the binary under a runtime API of its own, with nothing in its environment but these variables.
+    pub async fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_with_stdout(variables, Stdio::null()).await
+    }
+
+    /// As `start`, with a standard output of the test's choice: where audit lines go.
+    pub async fn start_with_stdout(variables: &[(&str, &str)], stdout: Stdio) -> Self {
+        let (invocations, next) = mpsc::channel(64);
+        let api = Arc::new(Api { next: AsyncMutex::new(next), waiting: Mutex::default() });
+        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let app = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next_event))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(responded))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(failed))
+            .with_state(api);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let child = Command::new(env!("CARGO_BIN_EXE_riskgate"))
+            .env_clear()
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "riskgate")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .envs(variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), *value)))
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        Environment { child, invocations, deadline: Mutex::new(Some(Duration::from_secs(4))) }
+    }
+
+    /// What the next invocations are told of their deadline; `None` sends a number that is no deadline.
+    pub fn set_deadline(&self, deadline: Option<Duration>) {
+        *self.deadline.lock().expect("the deadline") = deadline;
+    }
+
+    /// Invokes the function and waits for its answer.
+    pub async fn invoke(&self, event: impl Into<Bytes>) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+        let deadline_ms = self.deadline.lock().expect("the deadline").map_or(600_000, |left| now + left.as_millis());
+        let invocation = Invocation { event: event.into(), deadline_ms, answer };
+        self.invocations.send(invocation).await.expect("the API is up");
+        tokio::time::timeout(PATIENCE, answered).await.expect("an answer in time").unwrap_or(Answer::Gone)
+    }
+
+    /// The process id, for signals.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the process to end.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        for _ in 0..1_000 {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the process did not end in 10 s");
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn next_event(State(api): State<Arc<Api>>) -> Response {
+    let Some(Invocation { event, deadline_ms, answer }) = api.next.lock().await.recv().await else {
+        return StatusCode::GONE.into_response();
+    };
+    let id = format!("{:032x}", rand::random::<u128>());
+    api.waiting.lock().expect("the waiting").insert(id.clone(), answer);
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("lambda-runtime-aws-request-id", id),
+        ("lambda-runtime-deadline-ms", deadline_ms.to_string()),
+        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-west-1:123456789012:function:riskgate".to_owned()),
+        ("lambda-runtime-trace-id", "Root=1-0-0".to_owned()),
+        ("content-type", "application/json".to_owned()),
+    ] {
+        headers.insert(name, value.parse().expect("a header"));
+    }
+    (headers, event).into_response()
+}
+
+async fn responded(State(api): State<Arc<Api>>, Path(id): Path<String>, body: String) -> StatusCode {
+    api.answer(&id, Answer::Event(body))
+}
+
+async fn failed(State(api): State<Arc<Api>>, Path(id): Path<String>, body: String) -> StatusCode {
+    api.answer(&id, Answer::Error(body))
+}
+
+impl Api {
+    fn answer(&self, id: &str, answer: Answer) -> StatusCode {
+        if let Some(waiting) = self.waiting.lock().expect("the waiting").remove(id) {
+            let _ = waiting.send(answer);
+        }
+        StatusCode::ACCEPTED
+    }
+}
