@@ -1,9 +1,10 @@
 # Sourced after lib.sh: the release binary as a function behind the Lambda API of cargo lambda.
 
-# lambda_api NAME=VALUE..: starts the API and the binary with those variables; sets INVOKE to the adapter's address.
+# lambda_api NAME=VALUE..: starts the API and the binary with those variables; sets INVOKE to the adapter's address
+# (on ADAPTER_PORT where that is set) and FUNCTION_PID.
 lambda_api() {
   local watch adapter
-  watch=$(free_port) adapter=$(free_port)
+  watch=$(free_port) adapter=${ADAPTER_PORT:-$(free_port)}
   # It insists on a package, but with --only-lambda-apis it builds and runs nothing.
   mkdir -p "$WORK/package/src"
   printf '[package]\nname = "none"\nedition = "2024"\n[workspace]\n' >"$WORK/package/Cargo.toml"
