@@ -27,5 +27,9 @@ assert.equal((await throughBackend("2.26.53.1", { password: "wrong" })).status >
 
 // Amplify.
 configure({ userPoolId: POOL_ID, userPoolClientId: PUBLIC_CLIENT, userPoolEndpoint: endpoint });
-const signedIn = await guardedSignIn({ username: "ola@example.com", password, deviceId: "d-1", authFlowType: "USER_PASSWORD_AUTH" });
+const attempt = (signedContext) => guardedSignIn({ username: "ola@example.com", password, deviceId: "d-1", authFlowType: "USER_PASSWORD_AUTH", signedContext });
+const stopped = await attempt(process.env.BAD_CONTEXT);
+assert.equal(stopped.denied, true, JSON.stringify(stopped));
+assert.match(stopped.message, denied);
+const signedIn = await attempt(process.env.GOOD_CONTEXT);
 assert.equal(signedIn.isSignedIn, true, JSON.stringify(signedIn));

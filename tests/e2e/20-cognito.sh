@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# All three triggers through real sign-ins: real SDKs against cognito-local, which calls the release binary.
+# Real sign-ins by real SDKs against cognito-local, whose triggers call the release binary.
 source "$(dirname "$0")/lib.sh"
 source "$HERE/lambda_api.sh"
 source "$HERE/cognito/start.sh"
 
 cognito_local
+# A key as `riskgate sign-context` and the verifier know it.
+export RISKGATE_CONTEXT_KEYS="k1:HS256:$(python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("="))')"
 lambda_api RISKGATE_MODE=enforce RISKGATE_DENY_CIDRS=81.2.69.0/24 RISKGATE_TRUSTED_CLIENTS="$BACKEND_CLIENT"
 
 python "$HERE/20-cognito.py"
-prove "boto3: a sign-in is let in, and its ID token carries the gate's claims, after a refresh too"
+prove "boto3: a sign-in is let in and gets its tokens"
 prove "boto3: a denial is UserLambdaValidationException with the fixed sentence, for known and unknown names and right and wrong passwords alike"
 
 # What docs/COGNITO.md prints is what runs here.
@@ -18,9 +20,14 @@ cp "$HERE/20-cognito.mjs" "$WORK/"
 page=$(free_port)
 start backend env CLIENT_ID="$BACKEND_CLIENT" CLIENT_SECRET="$BACKEND_SECRET" PORT="$page" PROXIES=1 node "$WORK/backend.mjs"
 until_listens "$page"
-BACKEND="http://127.0.0.1:$page" node "$WORK/20-cognito.mjs"
+sign() { "$RISKGATE" sign-context --pool "$POOL_ID" --client "$PUBLIC_CLIENT" --user ola@example.com --ip "$1"; }
+GOOD_CONTEXT=$(sign 2.26.53.1) BAD_CONTEXT=$(sign 81.2.69.142) BACKEND="http://127.0.0.1:$page" node "$WORK/20-cognito.mjs"
 prove "docs/COGNITO.md: the Node backend passes on the address that its proxy saw, and the one the caller invented does not count"
-prove "docs/COGNITO.md: the Amplify code signs in, and is told of a denial"
+prove "docs/COGNITO.md: the Amplify code signs in with a signed context, and is told of a denial"
+contexts=$(grep -o '"context":"[a-z]*"' "$WORK/function.log" | sort | uniq -c | tr -s ' \n' ' ')
+grep -q '"context":"signed"' "$WORK/function.log" || fail "no context counted as signed: $contexts"
+grep -q '"context":"trusted"' "$WORK/function.log" || fail "no context counted as trusted: $contexts"
+prove "contexts as the gate saw them:$contexts"
 
 (cd "$WORK" && GATE=riskgate:live AWS_ENDPOINT_URL_LAMBDA=$INVOKE python -c '
 import sys
