@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use ulid::Ulid;
 
 use crate::{
-    config::Config,
+    config::{Config, history::HistoryConfig},
     decision::{Decision, Policy},
     event::SignIn,
     evidence::{Evidence, Sources, health::Health, resilience::deadline::Deadline},
     response::Assessment,
-    score::Model,
+    score::{Model, ModelError, Tables},
     signals::{Lists, Signals},
 };
 
@@ -90,6 +90,7 @@ impl Gate {
 impl Judge {
     /// The judge that a configuration describes.
     pub fn new(config: &Config, model: Model) -> Self {
+        let model = model.denying_from(config.decision.lowest_denial());
         Judge { lists: Lists::new(&config.decision), model, policy: Policy::new(config.decision.clone()) }
     }
 
@@ -106,6 +107,18 @@ impl Judge {
     /// The model in force.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+}
+
+/// The model of `MODEL`'s directory, or the bundled one where none is named.
+///
+/// # Errors
+///
+/// Tables that cannot be read, or do not hold what they should.
+pub fn open_model(config: &HistoryConfig) -> Result<Model, ModelError> {
+    match &config.model {
+        None => Ok(Model::bundled(config)),
+        Some(directory) => Ok(Model::new(&Tables::read(|name| std::fs::read_to_string(directory.join(name)))?, config)?),
     }
 }
 

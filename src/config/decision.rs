@@ -84,6 +84,20 @@ impl DecisionConfig {
     }
 }
 
+impl DecisionConfig {
+    /// The lowest score from which any client's sign-in can be denied, degraded ones included.
+    pub fn lowest_denial(&self) -> f64 {
+        let clients = self.deny_at.clients.keys().chain(self.review_at.clients.keys()).map(String::as_str);
+        clients.chain([""]).map(|client| self.degraded_denial(client)).fold(100.0, f64::min)
+    }
+
+    /// The score from which a degraded sign-in is denied under fallback `local`: never laxer than the threshold.
+    pub fn degraded_denial(&self, client: &str) -> f64 {
+        let (deny_at, review_at) = (*self.deny_at.of(client), *self.review_at.of(client));
+        self.degraded_deny_at.unwrap_or(f64::midpoint(deny_at, review_at)).min(deny_at)
+    }
+}
+
 impl Mode {
     /// The label in metrics and answers.
     pub fn as_label(self) -> &'static str {

@@ -33,7 +33,7 @@ impl Policy {
         let (rule, verdict) = self.rule(&score, client).unwrap_or_else(|| match fallback {
             Some(Fallback::Deny) => (Rule::Fallback, Verdict::Deny),
             Some(Fallback::Allow) => (Rule::Fallback, if score.value >= deny_at { Verdict::Deny } else { Verdict::Allow }),
-            Some(Fallback::Local) => (Rule::Fallback, by_threshold(&score, review_at, self.degraded_deny_at(deny_at, review_at))),
+            Some(Fallback::Local) => (Rule::Fallback, by_threshold(&score, review_at, self.config.degraded_denial(client))),
             None => (Rule::Thresholds, by_threshold(&score, review_at, deny_at)),
         });
         Self::conclude(score, rule, verdict, mode, level, fallback)
@@ -59,11 +59,6 @@ impl Policy {
         };
         let fallback = fallback.filter(|_| rule == Rule::Fallback);
         Decision { score, verdict, action, mode, level, rule, fallback }
-    }
-
-    /// The score from which a degraded sign-in is denied under fallback `local`: stricter than the threshold, never laxer.
-    fn degraded_deny_at(&self, deny_at: f64, review_at: f64) -> f64 {
-        self.config.degraded_deny_at.unwrap_or(f64::midpoint(deny_at, review_at)).min(deny_at)
     }
 
     /// The rules before the fallback.

@@ -17,6 +17,8 @@ pub mod health;
 
 pub mod history;
 
+pub mod local_time;
+
 pub mod networks;
 
 pub mod provider;

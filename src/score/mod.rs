@@ -8,9 +8,31 @@ use crate::signals::Signals;
 
 pub mod model;
 
+mod familiar;
+
+mod mixture;
+
+mod outside;
+
+mod remarks;
+
+mod tally;
+
+pub mod novelty;
+
+pub mod hours;
+
+pub mod priors;
+
+pub mod quantiles;
+
+pub mod weights;
+
+pub mod table;
+
 pub mod reason;
 
-pub use self::model::Model;
+pub use self::model::{Model, ModelError, Tables};
 pub use self::reason::{Reason, ReasonCode};
 
 /// How risky a sign-in looks, and why.

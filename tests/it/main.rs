@@ -9,4 +9,5 @@ mod networks;
 mod decision;
 mod lambda;
 mod runtime_api;
+mod score;
 mod tidy;

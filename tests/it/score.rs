@@ -1,0 +1,120 @@
+//! The model: exact services, sums that hold, claims that cannot help a thief, order between sign-ins.
+
+use proptest::prelude::*;
+use riskgate::{
+    assess::Judge,
+    config::{Config, services::Service},
+    decision::Decision,
+    event::{ClientIp, Trust},
+    event::{Now, SignIn, http},
+    evidence::{Answer, Consultation, Evidence, Features, History, NetworkFacts, Outcome, Risk, Waits, history::Velocity, networks::NetworkKind},
+    score::{Model, ReasonCode},
+};
+use smallvec::{SmallVec, smallvec};
+
+fn judge() -> Judge {
+    let config = Config::defaults();
+    Judge::new(&config, Model::bundled(&config.history))
+}
+
+fn sign_in(body: &str, trust: Trust) -> SignIn {
+    let now = Now { wall: "2026-11-21T12:00:00Z".parse().unwrap(), mono: tokio::time::Instant::now() };
+    let mut sign_in = http::parse(body.as_bytes(), ClientIp::Missing, now).expect("a sign-in");
+    sign_in.context.trust = trust;
+    sign_in
+}
+
+fn evidence(sign_in: SignIn) -> Evidence {
+    Evidence {
+        sign_in,
+        networks: NetworkFacts::default(),
+        features: Features::default(),
+        history: History::default(),
+        history_outcome: Outcome::Fresh,
+        services: SmallVec::new(),
+        took: Waits::default(),
+    }
+}
+
+fn answered(score: f64, weight: f64) -> Consultation {
+    let answer = Some(Answer { risk: Risk::Score(score), codes: SmallVec::new() });
+    Consultation { service: Service::Http, outcome: Outcome::Fresh, answer, weight, tier: None, took: std::time::Duration::ZERO }
+}
+
+fn sums_up(decision: &Decision) {
+    let score = &decision.score;
+    let sum: f64 = score.reasons.iter().map(|reason| reason.weight).sum();
+    assert!((score.base + sum - score.log_odds).abs() < 1e-9, "{} + {sum} is not {}", score.base, score.log_odds);
+}
+
+#[test]
+fn a_service_alone_gives_its_own_score() {
+    let judge = judge();
+    for score in 0..=100 {
+        let mut evidence = evidence(sign_in(r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted));
+        evidence.services = smallvec![answered(f64::from(score), 1.0)];
+        let decision = judge.judge(evidence);
+        assert_eq!(decision.score.value, f64::from(score));
+        sums_up(&decision);
+    }
+}
+
+#[test]
+fn the_loudest_voice_about_a_network_counts_alone() {
+    let judge = judge();
+    let score = |services: &[f64], kind: NetworkKind| {
+        let mut evidence = evidence(sign_in(r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted));
+        evidence.services = services.iter().map(|score| answered(*score, 1.0)).collect();
+        evidence.networks.kind = kind;
+        judge.judge(evidence).score.value
+    };
+    let hosting = NetworkKind { hosting: true, ..NetworkKind::default() };
+    assert_eq!(score(&[95.0, 60.0], NetworkKind::default()), 95.0);
+    assert_eq!(score(&[95.0], hosting), 95.0);
+    assert!(score(&[1.0], hosting) > score(&[1.0], NetworkKind::default()));
+}
+
+#[test]
+fn remarks_weigh_nothing_and_are_there() {
+    let judge = judge();
+    let codes = |body: &str, trust| judge.judge(evidence(sign_in(body, trust))).score.reasons.iter().map(|r| r.code).collect::<Vec<_>>();
+    assert_eq!(codes(r#"{"user":"a"}"#, Trust::None), [ReasonCode::ColdStart, ReasonCode::NoContext]);
+    let unsigned = codes(r#"{"user":"a","ip":"10.0.0.1","userAgent":"Mozilla/5.0 (Windows NT 10.0)"}"#, Trust::Unsigned);
+    assert_eq!(unsigned, [ReasonCode::ColdStart, ReasonCode::NoIp, ReasonCode::UnsignedContext]);
+}
+
+#[test]
+fn strangers_cannot_get_somebody_denied() {
+    let judge = judge();
+    for (body, trust) in [(r#"{"user":"a"}"#, Trust::None), (r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted)] {
+        let mut evidence = evidence(sign_in(body, trust));
+        evidence.history.velocity = Velocity { account_failures: 100_000, ..Velocity::default() };
+        let decision = judge.judge(evidence);
+        assert!(decision.score.value < 65.0 && decision.score.value > 20.0, "{}", decision.score.value);
+    }
+}
+
+proptest! {
+    #[test]
+    fn reasons_and_base_add_up(failures in 0_u32..1000, score in 0.0..100.0_f64, weight in 0.0..4.0_f64, hosting: bool, tor: bool, ua in "\\PC{0,40}") {
+        let body = serde_json::json!({"user": "a", "ip": "8.8.8.8", "userAgent": ua, "timezone": "Asia/Tokyo"}).to_string();
+        let mut evidence = evidence(sign_in(&body, Trust::Trusted));
+        evidence.history.velocity = Velocity { account_failures: failures, accounts_per_ip: failures, accounts_per_network: 2 };
+        evidence.networks.kind = NetworkKind { hosting, tor, ..NetworkKind::default() };
+        evidence.services = smallvec![answered(score, weight)];
+        sums_up(&judge().judge(evidence));
+    }
+
+    #[test]
+    fn unsigned_claims_never_lower_the_score(failures in 0_u32..50, score in 0.0..100.0_f64, hosting: bool) {
+        let judge = judge();
+        let velocity = Velocity { account_failures: failures, ..Velocity::default() };
+        let mut without = evidence(sign_in(r#"{"user":"a"}"#, Trust::None));
+        without.history.velocity = velocity;
+        let mut with = evidence(sign_in(r#"{"user":"a","ip":"8.8.8.8","timezone":"Asia/Tokyo"}"#, Trust::Unsigned));
+        with.history.velocity = velocity;
+        with.networks.kind.hosting = hosting;
+        with.services = smallvec![answered(score, 1.0)];
+        prop_assert!(judge.judge(with).score.value >= judge.judge(without).score.value);
+    }
+}
