@@ -75,7 +75,7 @@ impl Instance {
         let (sources, found) = Sources::open(&config, face);
         faults.extend(found);
         let model = Model::bundled(&config.history);
-        let (telemetry, found) = Telemetry::open(&config, face, Arc::clone(sources.health()));
+        let (telemetry, found) = Telemetry::open(&config, face, &sources);
         faults.extend(found);
         let gate = Gate::new(&config, sources, Judge::new(&config, model));
         Instance { config, faults: Vec::new(), gate, telemetry }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::emf::EmfBlock;
 use crate::{
-    evidence::{Evidence, features::Level},
+    evidence::{Evidence, history::Pseudonyms},
     response::{Assessment, http::AssessmentJson},
 };
 
@@ -22,6 +22,8 @@ const LONGEST: usize = 256;
 pub struct AuditLine<'a> {
     /// What was decided.
     pub assessment: &'a Assessment,
+    /// What stands for the person, the network and the device.
+    pub pseudonyms: &'a Pseudonyms,
     /// Which members the line has.
     pub part: Part,
 }
@@ -48,16 +50,38 @@ impl AuditLine<'_> {
         line.push('\n');
         line
     }
+
+    fn audit_members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let AuditLine { assessment, pseudonyms, part: _ } = self;
+        let evidence = &assessment.decision.score.signals.evidence;
+        let Evidence { sign_in, networks, .. } = evidence;
+        let person = sign_in.person.key();
+        let device = sign_in.context.device_id.as_ref();
+        map.serialize_entry("schema", &SCHEMA)?;
+        map.serialize_entry("time", &format_args!("{:.3}", sign_in.received.wall))?;
+        AssessmentJson(assessment).members(map)?;
+        map.serialize_entry("trigger", sign_in.trigger.as_label())?;
+        map.serialize_entry("pool", cut(&sign_in.pool))?;
+        map.serialize_entry("client", cut(&sign_in.client))?;
+        map.serialize_entry("tenant", &sign_in.tenant.as_ref().map(|tenant| cut(tenant.expose())))?;
+        map.serialize_entry("user", &(!person.is_empty()).then(|| pseudonyms.user(&sign_in.pool, person)))?;
+        map.serialize_entry("net", &sign_in.context.ip.any().map(|ip| pseudonyms.network(ip)))?;
+        map.serialize_entry("country", &networks.country.as_ref().map(|country| country.as_str()))?;
+        map.serialize_entry("asn", &networks.asn)?;
+        map.serialize_entry("device", &device.map(|id| pseudonyms.device(id.expose())))?;
+        map.serialize_entry("took_ms", &Took(assessment))?;
+        map.serialize_entry("tiers", &Tiers(evidence))
+    }
 }
 
 impl Serialize for AuditLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         match &self.part {
-            Part::Audit => audit_members(self.assessment, &mut map)?,
+            Part::Audit => self.audit_members(&mut map)?,
             Part::Both(block) => {
                 block.members(&mut map)?;
-                audit_members(self.assessment, &mut map)?;
+                self.audit_members(&mut map)?;
             }
             Part::Metrics(block) => {
                 block.members(&mut map)?;
@@ -69,39 +93,11 @@ impl Serialize for AuditLine<'_> {
     }
 }
 
-fn audit_members<M: SerializeMap>(assessment: &Assessment, map: &mut M) -> Result<(), M::Error> {
-    let evidence = &assessment.decision.score.signals.evidence;
-    let Evidence { sign_in, networks, features, .. } = evidence;
-    map.serialize_entry("schema", &SCHEMA)?;
-    map.serialize_entry("time", &format_args!("{:.3}", sign_in.received.wall))?;
-    AssessmentJson(assessment).members(map)?;
-    map.serialize_entry("trigger", sign_in.trigger.as_label())?;
-    map.serialize_entry("pool", cut(&sign_in.pool))?;
-    map.serialize_entry("client", cut(&sign_in.client))?;
-    map.serialize_entry("tenant", &sign_in.tenant.as_ref().map(|tenant| cut(tenant.expose())))?;
-    map.serialize_entry("user", &None::<&str>)?;
-    map.serialize_entry("net", &features.at(Level::Network).map(Pseudonym))?;
-    map.serialize_entry("country", &networks.country.as_ref().map(|country| country.as_str()))?;
-    map.serialize_entry("asn", &networks.asn)?;
-    map.serialize_entry("device", &features.at(Level::Device).or(features.at(Level::UserAgent)).map(Pseudonym))?;
-    map.serialize_entry("took_ms", &Took(assessment))?;
-    map.serialize_entry("tiers", &Tiers(evidence))
-}
-
-/// A keyed hash as eight hexadecimal digits.
-struct Pseudonym(u32);
-
 /// Milliseconds of each part of the way.
 struct Took<'a>(&'a Assessment);
 
 /// Which cache tier answered for each service, where one did.
 struct Tiers<'a>(&'a Evidence);
-
-impl Serialize for Pseudonym {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:08x}", self.0))
-    }
-}
 
 impl Serialize for Took<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -21,7 +21,7 @@ use crate::{
         env::Fault,
         telemetry::{Audit, Metrics as MetricsSetting},
     },
-    evidence::{Face, health::Health, resilience::deadline::Deadline},
+    evidence::{Face, Sources, health::Health, history::Pseudonyms, resilience::deadline::Deadline},
     response::Assessment,
 };
 
@@ -44,6 +44,7 @@ pub mod writer;
 pub struct Telemetry {
     face: Face,
     health: Arc<Health>,
+    pseudonyms: Arc<Pseudonyms>,
     metrics: Option<Metrics>,
     emf: Option<Emf>,
     audit: Option<LineWriter>,
@@ -60,7 +61,7 @@ impl Telemetry {
     /// # Errors
     ///
     /// A fault when the audit file cannot be opened; audit lines then go to standard output.
-    pub fn open(config: &Config, face: Face, health: Arc<Health>) -> (Self, Vec<Fault>) {
+    pub fn open(config: &Config, face: Face, sources: &Sources) -> (Self, Vec<Fault>) {
         let mut faults = Vec::new();
         let on = config.telemetry.metrics == MetricsSetting::On;
         let metrics = (on && face == Face::Sidecar).then(|| Metrics::new(config));
@@ -84,7 +85,8 @@ impl Telemetry {
             Some(_) => Some(LineWriter::stdout()),
             None => None,
         };
-        (Telemetry { face, health, metrics, emf, audit, stdout, feed: OnceLock::new() }, faults)
+        let (health, pseudonyms) = (Arc::clone(sources.health()), Arc::clone(sources.pseudonyms()));
+        (Telemetry { face, health, pseudonyms, metrics, emf, audit, stdout, feed: OnceLock::new() }, faults)
     }
 
     /// The lines that the page is fed with, from the first call on; later calls get none.
@@ -100,7 +102,7 @@ impl Telemetry {
             metrics.assessed(assessment);
         }
         if self.audit.is_some() || self.feed.get().is_some() {
-            let line: Arc<str> = AuditLine { assessment, part: Part::Audit }.to_line().into();
+            let line: Arc<str> = AuditLine { assessment, pseudonyms: &self.pseudonyms, part: Part::Audit }.to_line().into();
             if let Some(feed) = self.feed.get() {
                 // A page that lags is no reason to wait, and it says itself how much it has missed.
                 drop(feed.try_send(Arc::clone(&line)));
@@ -110,7 +112,7 @@ impl Telemetry {
         if let Some(emf) = &self.emf {
             let block = emf.block(assessment, &self.health);
             let part = if self.audit.is_some() { Part::Metrics(block) } else { Part::Both(block) };
-            self.write(self.stdout.as_ref(), AuditLine { assessment, part }.to_line().into(), deadline).await;
+            self.write(self.stdout.as_ref(), AuditLine { assessment, pseudonyms: &self.pseudonyms, part }.to_line().into(), deadline).await;
         }
     }
 
