@@ -4,9 +4,10 @@
 //! together. Nothing here can hold up a sign-in: lines are written by a thread of their own, and
 //! the faces never wait for it past the sign-in's deadline.
 
-use std::sync::{Arc, OnceLock};
-
-use tokio::sync::mpsc;
+use std::sync::{
+    Arc, OnceLock,
+    mpsc::{Receiver, SyncSender, sync_channel},
+};
 
 use self::{
     audit::{AuditLine, Part},
@@ -49,7 +50,7 @@ pub struct Telemetry {
     emf: Option<Emf>,
     audit: Option<LineWriter>,
     stdout: Option<LineWriter>,
-    feed: OnceLock<mpsc::Sender<Arc<str>>>,
+    feed: OnceLock<SyncSender<Arc<str>>>,
 }
 
 /// Audit lines that the page may lag behind by; more are left out of it.
@@ -90,8 +91,8 @@ impl Telemetry {
     }
 
     /// The lines that the page is fed with, from the first call on; later calls get none.
-    pub fn feed(&self) -> mpsc::Receiver<Arc<str>> {
-        let (sender, receiver) = mpsc::channel(FEED_LENGTH);
+    pub fn feed(&self) -> Receiver<Arc<str>> {
+        let (sender, receiver) = sync_channel(FEED_LENGTH);
         let _ = self.feed.set(sender);
         receiver
     }
