@@ -68,6 +68,11 @@ impl Gate {
         self.sources.health()
     }
 
+    /// The model in force.
+    pub fn model(&self) -> &Model {
+        self.judge.model()
+    }
+
     /// The sources, for the triggers that follow a sign-in.
     pub fn sources(&self) -> &Sources {
         &self.sources

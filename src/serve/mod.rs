@@ -14,6 +14,8 @@ use crate::{
     telemetry::{Telemetry, events::FaultFound},
 };
 
+pub mod dashboard;
+
 pub mod lambda;
 
 pub mod sidecar;

@@ -31,7 +31,6 @@ use self::board::Board;
 use crate::{
     config::{Config, services::Service},
     score::{Model, ReasonCode},
-    telemetry::Telemetry,
 };
 
 mod assets;
@@ -47,6 +46,11 @@ const MOST_PAGES: usize = 64;
 
 /// Messages that a slow page may lag behind; then it gets the whole state anew.
 const LAG: usize = 8;
+
+/// Paths that hold no data: a browser has to load the page before it can ask for a token.
+pub fn is_asset(path: &str) -> bool {
+    path == "/" || path.starts_with("/assets/")
+}
 
 /// How often a message is written.
 const TICK: Duration = Duration::from_secs(1);
@@ -124,8 +128,7 @@ impl Dashboard {
     /// A page and the thread that feeds it with lines until it is closed.
     pub fn start(settings: Settings, clock: Clock, lines: Receiver<Arc<str>>) -> Arc<Self> {
         let (messages, _) = broadcast::channel(LAG);
-        let dashboard =
-            Arc::new(Dashboard { settings, board: Mutex::default(), messages: Mutex::new(Some(messages)), pages: AtomicUsize::new(0) });
+        let dashboard = Arc::new(Dashboard { settings, board: Mutex::default(), messages: Mutex::new(Some(messages)), pages: AtomicUsize::new(0) });
         let weak = Arc::downgrade(&dashboard);
         let spawned = std::thread::Builder::new().name("riskgate-page".to_owned()).spawn(move || feed(&weak, clock, &lines));
         if let Err(error) = spawned {
@@ -174,18 +177,6 @@ impl Dashboard {
 
 /// The page has been closed.
 struct Closed;
-
-/// Samples of the sidecar's metrics are folded as often as this many messages are written.
-const UPKEEP_EVERY: u32 = 5;
-
-/// Folds a process's metrics every few seconds, until the page it is called for has gone.
-pub async fn upkeep(telemetry: &Telemetry) {
-    let mut every = tokio::time::interval(TICK * UPKEEP_EVERY);
-    loop {
-        every.tick().await;
-        telemetry.upkeep();
-    }
-}
 
 /// Folds lines into the board and writes a message a second, until the dashboard is dropped or closed.
 fn feed(dashboard: &Weak<Dashboard>, clock: Clock, lines: &Receiver<Arc<str>>) {

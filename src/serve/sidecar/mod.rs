@@ -15,7 +15,10 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::Instance;
+use super::{
+    Instance,
+    dashboard::{Clock, Dashboard, Settings},
+};
 use crate::config::env::Fault;
 
 mod probes;
@@ -31,6 +34,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long requests in flight may still take when the process is asked to end.
 const DRAIN: Duration = Duration::from_secs(4);
+
+/// How often the metrics' samples are folded.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Which routes a listener has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +99,9 @@ pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std
 /// A listener that has no address.
 pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let local = listener.local_addr()?;
-    let app = router(&instance, side, local);
+    let page = (side != Side::Main).then(|| open_page(&instance, local));
+    let app = router(&instance, side, local, page.as_ref());
+    let upkeep = page.as_ref().map(|_| tokio::spawn(keep_up(Arc::clone(&instance))));
     let connections = Arc::new(Semaphore::new(instance.config.sidecar.max_in_flight * 4 + 64));
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
     tokio::pin!(stop);
@@ -126,11 +134,32 @@ pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, s
         });
     }
     drop(listener);
+    if let Some(page) = page {
+        page.close();
+    }
+    if let Some(upkeep) = upkeep {
+        upkeep.abort();
+    }
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     Ok(())
 }
 
-fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr) -> Router {
+/// Folds the metrics' samples every few seconds: between two scrapes they would pile up.
+async fn keep_up(instance: Arc<Instance>) {
+    let mut every = tokio::time::interval(UPKEEP);
+    loop {
+        every.tick().await;
+        instance.telemetry.upkeep();
+    }
+}
+
+/// The page, fed by this instance's sign-ins.
+fn open_page(instance: &Instance, local: SocketAddr) -> Arc<Dashboard> {
+    let settings = Settings::new(&instance.config, instance.gate.model(), format!("live on {local}"));
+    Dashboard::start(settings, Clock::Wall, instance.telemetry.feed())
+}
+
+fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr, page: Option<&Arc<Dashboard>>) -> Router {
     let shell = Arc::new(shell::Shell::new(&instance.config.sidecar, local));
     let mut app = Router::new();
     if side != Side::Admin {
@@ -138,6 +167,9 @@ fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr) -> Router {
         if local.ip().is_loopback() {
             app = app.route("/2015-03-31/functions/{name}/invocations", post(routes::invoke));
         }
+    }
+    if let Some(page) = page {
+        app = app.merge(page.routes()).route("/metrics", get(probes::metrics));
     }
     app.route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))

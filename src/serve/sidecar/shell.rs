@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use super::problem::problem;
-use crate::config::sidecar::SidecarConfig;
+use crate::{config::sidecar::SidecarConfig, serve::dashboard::is_asset};
 
 /// The shell of one listener.
 #[derive(Debug)]
@@ -54,10 +54,10 @@ impl Shell {
 
 /// Lets a request through, or says why not.
 pub async fn guard(State(shell): State<Arc<Shell>>, request: Request, next: Next) -> Response {
-    let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let is_open = matches!(request.uri().path(), "/healthz" | "/readyz") || is_asset(request.uri().path());
     let mut response = if !shell.is_known_host(&request) {
         problem(StatusCode::MISDIRECTED_REQUEST, "unknown host", "send a Host that names this machine".to_owned())
-    } else if !is_probe && !shell.is_authorised(&request) {
+    } else if !is_open && !shell.is_authorised(&request) {
         let mut refused = problem(StatusCode::UNAUTHORIZED, "a bearer token is needed", "send Authorization: Bearer with RISKGATE_TOKEN's value".to_owned());
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         refused
