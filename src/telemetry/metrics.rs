@@ -17,7 +17,11 @@ use crate::{
     },
     decision::{Level, Verdict},
     event::{BadContext, Trust},
-    evidence::{Cause, Consultation, Outcome, Tier, health::Health, networks::Source},
+    evidence::{
+        Cause, Consultation, Outcome, Tier,
+        health::{CacheResult, Health},
+        networks::Source,
+    },
     response::{Assessment, http::is_degraded},
     score::ReasonCode,
 };
@@ -48,6 +52,7 @@ names! {
     COLD_STARTS "riskgate_cold_starts_total" "Starts of the process.";
     CONFIG_FAULTS "riskgate_config_faults" "Faults in the configuration in force; above zero the gate runs in monitor mode.";
     NETWORKS_BUILT "riskgate_networks_built_timestamp_seconds" "When a network database was built, seconds since 1970; 0 where there is none.";
+    PROVIDER_CALLS "riskgate_provider_calls_total" "Requests sent to an outside service, retries included.";
     NETWORKS_REFUSED "riskgate_networks_refused_total" "Changed network databases that could not be read; the old one stayed.";
     NETWORKS_UNDECODABLE "riskgate_networks_undecodable_total" "Damaged records met in network databases of the operator's own.";
     PANICS "riskgate_panics_total" "Panics inside a stage that became an answer.";
@@ -80,6 +85,8 @@ pub struct Metrics {
     decisions: Family<(Verdict, Mode, Level), Counter>,
     degraded: Family<(Cause, Option<Fallback>), Counter>,
     cache: Family<(Tier, CacheResult), Counter>,
+    breakers: Family<Service, Gauge>,
+    calls: Family<Service, Counter>,
     signals: Family<ReasonCode, Counter>,
     score: Histogram,
     contexts: Family<&'static str, Counter>,
@@ -104,15 +111,6 @@ pub struct InFlight(Gauge);
 #[derive(Debug)]
 struct Family<K, H>(Vec<(K, H)>);
 
-/// How a cache look-up ended; the values of `result`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CacheResult {
-    Hit,
-    Stale,
-    Negative,
-    Miss,
-}
-
 // === impl Metrics ===
 
 impl Metrics {
@@ -130,11 +128,9 @@ impl Metrics {
             (SCORE, SCORE_EDGES.to_vec()),
         ]);
         let r = &registry;
-        let services = config.services.services.iter().map(|service| service.service);
+        let services = || config.services.services.iter().map(|service| service.service);
         let outcomes = || [Outcome::Fresh, Outcome::Hit, Outcome::Stale, Outcome::Negative].into_iter().chain(Cause::ALL.map(Outcome::Failed));
         let fallbacks = [None, Some(Fallback::Local), Some(Fallback::Allow), Some(Fallback::Deny)];
-        let tiers = [Tier::Memory, Tier::Store];
-        let results = [CacheResult::Hit, CacheResult::Stale, CacheResult::Negative, CacheResult::Miss];
         let stage = |stage| r.histogram(STAGE_DURATION, &[("stage", stage)]);
         r.gauge(BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
         r.gauge(BUDGET, &[]).set(budget);
@@ -146,7 +142,7 @@ impl Metrics {
             history: stage("history"),
             evidence: stage("evidence"),
             judge: stage("judge"),
-            providers: Family::new(services.flat_map(|service| outcomes().map(move |outcome| (service, outcome))), |(service, outcome)| {
+            providers: Family::new(services().flat_map(|service| outcomes().map(move |outcome| (service, outcome))), |(service, outcome)| {
                 r.histogram(PROVIDER_DURATION, &[("provider", service.as_label()), ("outcome", outcome.as_label())])
             }),
             decisions: Family::new(
@@ -159,9 +155,11 @@ impl Metrics {
                 Cause::ALL.into_iter().flat_map(|cause| fallbacks.into_iter().map(move |fallback| (cause, fallback))),
                 |(cause, fallback)| r.counter(DEGRADED, &[("cause", cause.as_label()), ("fallback", fallback.map_or("none", Fallback::as_label))]),
             ),
-            cache: Family::new(tiers.into_iter().flat_map(|tier| results.into_iter().map(move |result| (tier, result))), |(tier, result)| {
+            cache: Family::new(Tier::ALL.into_iter().flat_map(|tier| CacheResult::ALL.into_iter().map(move |result| (tier, result))), |(tier, result)| {
                 r.counter(CACHE_REQUESTS, &[("tier", tier.as_label()), ("result", result.as_label())])
             }),
+            breakers: Family::new(services(), |service| r.gauge(BREAKER_STATE, &[("provider", service.as_label())])),
+            calls: Family::new(services(), |service| r.counter(PROVIDER_CALLS, &[("provider", service.as_label())])),
             signals: Family::new(ReasonCode::OWN.iter().copied().chain(Service::ALL.map(ReasonCode::Service)), |code| {
                 r.counter(SIGNALS, &[("reason", code.as_label())])
             }),
@@ -238,6 +236,15 @@ impl Metrics {
         for (gauge, built) in self.networks_built.iter().zip(&health.networks_built) {
             set(gauge, built.load(Relaxed));
         }
+        for ((tier, result), counter) in &self.cache.0 {
+            counter.absolute(health.cache(*tier, *result).load(Relaxed));
+        }
+        for (service, gauge) in &self.breakers.0 {
+            set(gauge, health.service(*service).breaker() as u64);
+        }
+        for (service, counter) in &self.calls.0 {
+            counter.absolute(health.service(*service).calls.load(Relaxed));
+        }
         self.networks_refused.absolute(health.networks_refused.load(Relaxed));
         self.networks_undecodable.absolute(health.networks_undecodable.load(Relaxed));
         self.panics.absolute(health.panics.load(Relaxed));
@@ -253,14 +260,6 @@ impl Metrics {
         if let Some(duration) = self.providers.of((asked.service, asked.outcome)) {
             duration.record(asked.took);
         }
-        let result = match asked.outcome {
-            Outcome::Hit => CacheResult::Hit,
-            Outcome::Stale => CacheResult::Stale,
-            Outcome::Negative if asked.tier.is_some() => CacheResult::Negative,
-            Outcome::Fresh | Outcome::Negative | Outcome::Failed(_) => CacheResult::Miss,
-            Outcome::NotAsked => return,
-        };
-        self.cache.add((asked.tier.unwrap_or(Tier::Memory), result));
     }
 }
 
@@ -289,19 +288,6 @@ impl<K: PartialEq + Copy> Family<K, Counter> {
     fn add(&self, key: K) {
         if let Some(counter) = self.of(key) {
             counter.increment(1);
-        }
-    }
-}
-
-// === impl CacheResult ===
-
-impl CacheResult {
-    fn as_label(self) -> &'static str {
-        match self {
-            CacheResult::Hit => "hit",
-            CacheResult::Stale => "stale",
-            CacheResult::Negative => "negative",
-            CacheResult::Miss => "miss",
         }
     }
 }
