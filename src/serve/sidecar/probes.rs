@@ -1,6 +1,6 @@
 //! Alive, ready, and in numbers.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
     Json,
@@ -8,20 +8,54 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::problem::problem;
-use crate::serve::Instance;
+use crate::{
+    evidence::health::{BreakerState, Health},
+    serve::Instance,
+};
+
+/// What `/readyz` says.
+#[derive(Debug, Serialize)]
+pub struct Readiness {
+    /// A verdict is possible: always, once the process listens.
+    ready: bool,
+    /// What is missing from verdicts for now, each with why.
+    degraded: Vec<Degraded>,
+}
+
+/// One thing that is missing from verdicts for now.
+#[derive(Debug, Serialize)]
+struct Degraded {
+    what: &'static str,
+    why: &'static str,
+}
 
 /// The process answers.
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// A verdict is possible: always, once the process listens. What is degraded stands in the body.
-pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Value> {
-    let _ = instance;
-    Json(json!({ "ready": true, "degraded": [] }))
+/// A verdict is possible; what is degraded stands in the body.
+pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
+    let health = instance.gate.health();
+    let mut degraded: Vec<Degraded> = instance.config.services.services.iter().filter_map(|asked| service(health, asked.service)).collect();
+    if health.networks_refused.load(Ordering::Relaxed) > 0 {
+        degraded.push(Degraded { what: "networks", why: "a changed file could not be read; the one before it is in force" });
+    }
+    Json(Readiness { ready: true, degraded })
+}
+
+fn service(health: &Health, service: crate::config::services::Service) -> Option<Degraded> {
+    let state = health.service(service);
+    let why = match (state.fault(), state.breaker()) {
+        (Some(fault), _) => fault.as_label(),
+        (None, BreakerState::Open) => "breaker_open",
+        (None, BreakerState::HalfOpen) => "half_open",
+        (None, BreakerState::Closed) => return None,
+    };
+    Some(Degraded { what: service.as_label(), why })
 }
 
 /// Prometheus' text format.
