@@ -51,9 +51,9 @@ impl BudgetConfig {
 }
 
 fn within(r: &mut Reader<'_>, name: &str, value: Option<Duration>, outer_name: &str, outer: Option<Duration>) {
-    if let (Some(value), Some(outer)) = (value, outer) {
-        if value > outer {
-            r.fault(name, format!("is longer than {outer_name} allows ({})", humantime::format_duration(outer)));
-        }
+    if let (Some(value), Some(outer)) = (value, outer)
+        && value > outer
+    {
+        r.fault(name, format!("is longer than {outer_name} allows ({})", humantime::format_duration(outer)));
     }
 }

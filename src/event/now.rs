@@ -14,6 +14,7 @@ pub struct Now {
 
 impl Now {
     /// Reads both clocks.
+    #[expect(clippy::disallowed_methods, reason = "this is where the wall clock is read")]
     pub fn read() -> Self {
         Now { wall: Timestamp::now(), mono: Instant::now() }
     }
