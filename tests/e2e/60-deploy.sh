@@ -10,4 +10,5 @@ prove "cfn-lint finds nothing in the templates"
 prove "every variable of riskgate config can be set from the template, with the program's own words"
 
 python -m pytest -q -p no:cacheprovider deploy 2>&1 | tail -n 1
+prove "the template deploys in monitor mode, attached to nothing, with a role of four actions on one table; each variable reaches the function"
 prove "attach changes the triggers of a pool with every setting set, and nothing else; undo restores; rollout moves a share and back"
