@@ -12,3 +12,5 @@ mod lambda;
 mod runtime_api;
 mod score;
 mod tidy;
+
+mod shell;

@@ -8,13 +8,15 @@ use axum::{
     middleware,
     routing::{get, post},
 };
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
-    service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
+use tower::Service as _;
 
+use self::seats::Seats;
 use super::{
     Instance,
     dashboard::{Clock, Dashboard, Settings},
@@ -27,10 +29,18 @@ mod problem;
 
 mod routes;
 
+mod seats;
+
 mod shell;
 
 /// Longest time for a client to send its request's head, or to begin its next one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest head of a request, in bytes.
+const HEAD: usize = 16 * 1024;
+
+/// `EMFILE` and `ENFILE`: the process, or the machine, has no file descriptor left.
+const NO_DESCRIPTOR: [i32; 2] = [24, 23];
 
 /// How long requests in flight may still take when the process is asked to end.
 const DRAIN: Duration = Duration::from_secs(4);
@@ -102,35 +112,45 @@ pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, s
     let page = (side != Side::Main).then(|| open_page(&instance, local));
     let app = router(&instance, side, local, page.as_ref());
     let upkeep = page.as_ref().map(|_| tokio::spawn(keep_up(Arc::clone(&instance))));
-    let connections = Arc::new(Semaphore::new(instance.config.sidecar.max_in_flight * 4 + 64));
+    // More than are worked on at once: keep-alive connections that wait for their client's next request.
+    let seats = Arc::new(Seats::new(instance.config.sidecar.max_in_flight + 512));
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
-        let permit = tokio::select! {
-            () = &mut stop => break,
-            permit = Arc::clone(&connections).acquire_owned() => permit.expect("the semaphore is never closed"),
-        };
         let stream = tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of descriptors, or a client gone before it was greeted: the next one may fare better.
                     tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    if error.raw_os_error().is_some_and(|code| NO_DESCRIPTOR.contains(&code)) {
+                        seats.dismiss();
+                    }
+                    // The one that gives way needs a moment to go; a client gone before it was greeted needs none.
+                    tokio::time::sleep(Duration::from_millis(2)).await;
                     continue;
                 }
             },
         };
         let _ = stream.set_nodelay(true);
+        let seat = seats.take();
+        let seated = Arc::clone(&seat);
+        let app = app.clone();
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(Arc::clone(&seated));
+            app.clone().call(request)
+        });
         let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(16 * 1024).keep_alive(true);
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone())).into_owned();
-        let connection = graceful.watch(connection);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD).keep_alive(true);
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        let seats = Arc::clone(&seats);
         tokio::spawn(async move {
-            // A client that breaks off or sends no HTTP is its own affair.
-            let _ = connection.await;
-            drop(permit);
+            tokio::select! {
+                // A client that breaks off or sends no HTTP is its own affair.
+                _ = connection => {}
+                () = seat.dismissed() => {}
+            }
+            seats.give_back(&seat);
         });
     }
     drop(listener);

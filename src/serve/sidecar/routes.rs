@@ -1,14 +1,13 @@
 //! The routes that decide.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::problem::problem;
 use crate::{
@@ -17,25 +16,12 @@ use crate::{
     serve::{Instance, lambda},
 };
 
-/// The largest body of the sidecar's own routes, in bytes.
-const BODY: usize = 16 * 1024;
-
-/// The largest event, in bytes: Lambda's own limit for a synchronous call.
-const EVENT: usize = 6 * 1024 * 1024;
-
-/// Longest time for a client to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// `POST /v1/assess`.
-pub async fn assess(State(instance): State<Arc<Instance>>, request: Request<Body>) -> Response {
-    if !is_json(request.headers()) {
+pub async fn assess(State(instance): State<Arc<Instance>>, headers: HeaderMap, body: Bytes) -> Response {
+    if !is_json(&headers) {
         return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON", "send Content-Type: application/json".to_owned());
     }
-    let forwarded = forwarded(request.headers(), instance.config.sidecar.trusted_proxies);
-    let body = match read(request, BODY).await {
-        Ok(body) => body,
-        Err(refused) => return refused,
-    };
+    let forwarded = forwarded(&headers, instance.config.sidecar.trusted_proxies);
     let received = Now::read();
     let sign_in = match sign_in::parse(&body, forwarded, received) {
         Ok(sign_in) => sign_in,
@@ -55,11 +41,7 @@ pub async fn assess(State(instance): State<Arc<Instance>>, request: Request<Body
 }
 
 /// `POST /2015-03-31/functions/{name}/invocations`: the Lambda Invoke API, as any AWS SDK calls it.
-pub async fn invoke(State(instance): State<Arc<Instance>>, request: Request<Body>) -> Response {
-    let body = match read(request, EVENT).await {
-        Ok(body) => body,
-        Err(refused) => return refused,
-    };
+pub async fn invoke(State(instance): State<Arc<Instance>>, body: Bytes) -> Response {
     let (body, error) = match lambda::answer(&instance, lambda::Payload::from_slice(&body), 0).await {
         Ok(event) => (event.text().to_owned(), None),
         Err(diagnostic) => (serde_json::to_string(&diagnostic).unwrap_or_default(), Some(HeaderValue::from_static("Unhandled"))),
@@ -86,16 +68,4 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn forwarded(headers: &HeaderMap, hops: usize) -> ClientIp {
     let lines = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?"));
     client_ip::forwarded_for(lines, hops)
-}
-
-/// Reads a body of at most `limit` bytes within its own time: the budget starts when it has been read.
-async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, Response> {
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(request.into_body(), limit).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", format!("at most {limit} bytes are read")))
-        }
-        Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body could not be read", None)),
-        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body came too slowly", None)),
-    }
 }

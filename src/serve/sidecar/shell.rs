@@ -1,19 +1,39 @@
-//! What every request passes first: Host, token, load, and headers on the answer.
+//! What every request passes first: Host, Origin, token, body, load; and headers on every answer.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
+    body::{Body, Bytes},
     extract::{Request, State},
     middleware::Next,
     response::Response,
 };
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Body as _;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
+use ulid::Ulid;
 
-use super::problem::problem;
+use super::{problem::problem, seats::Seat};
 use crate::{config::sidecar::SidecarConfig, serve::dashboard::is_asset};
+
+/// The largest body of the sidecar's own routes, in bytes.
+const BODY: usize = 16 * 1024;
+
+/// The largest event, in bytes: Lambda's own limit for a synchronous call.
+const EVENT: usize = 6 * 1024 * 1024;
+
+/// Where events are posted.
+const EVENTS: &str = "/2015-03-31/";
+
+/// Longest time for a client to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The shell of one listener.
 #[derive(Debug)]
@@ -23,63 +43,126 @@ pub struct Shell {
     local: SocketAddr,
 }
 
-impl Shell {
-    /// The shell of a listener at `local`.
-    pub fn new(config: &SidecarConfig, local: SocketAddr) -> Self {
-        Shell { token: config.token.clone(), in_flight: Semaphore::new(config.max_in_flight), local }
-    }
-
-    /// Whether the request carries the token, where one is configured.
-    fn is_authorised(&self, request: &Request) -> bool {
-        let Some(token) = &self.token else { return true };
-        let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-        sent.is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(token.expose_secret().as_bytes())))
-    }
-
-    /// Whether the Host names this machine. Where a token guards the routes any name may be used;
-    /// without one a foreign name means that a page of somebody else's is asking (DNS rebinding).
-    fn is_known_host(&self, request: &Request) -> bool {
-        if self.token.is_some() {
-            return true;
-        }
-        let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-            Some(_) | None => host,
-        };
-        name.eq_ignore_ascii_case("localhost")
-            || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == self.local.ip())
-    }
-}
-
 /// Lets a request through, or says why not.
 pub async fn guard(State(shell): State<Arc<Shell>>, request: Request, next: Next) -> Response {
-    let is_open = matches!(request.uri().path(), "/healthz" | "/readyz") || is_asset(request.uri().path());
-    let mut response = if !shell.is_known_host(&request) {
-        problem(StatusCode::MISDIRECTED_REQUEST, "unknown host", "send a Host that names this machine".to_owned())
-    } else if !is_open && !shell.is_authorised(&request) {
-        let mut refused = problem(StatusCode::UNAUTHORIZED, "a bearer token is needed", "send Authorization: Bearer with RISKGATE_TOKEN's value".to_owned());
-        refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        refused
-    } else {
-        match shell.in_flight.try_acquire() {
-            Ok(_permit) => next.run(request).await,
-            Err(_) => {
-                let mut refused =
-                    problem(StatusCode::SERVICE_UNAVAILABLE, "too many requests in flight", "try again, or raise RISKGATE_MAX_IN_FLIGHT".to_owned());
-                refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                refused
-            }
-        }
+    let mut response = match shell.admit(request, next).await {
+        Ok(response) | Err(response) => response,
     };
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
+    if let Ok(id) = HeaderValue::try_from(Ulid::generate().to_string()) {
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
+    }
     response
+}
+
+// === impl Shell ===
+
+impl Shell {
+    /// The shell of a listener at `local`.
+    pub fn new(config: &SidecarConfig, local: SocketAddr) -> Self {
+        Shell { token: config.token.clone(), in_flight: Semaphore::new(config.max_in_flight), local }
+    }
+
+    async fn admit(&self, request: Request, next: Next) -> Result<Response, Response> {
+        let is_open = matches!(request.uri().path(), "/healthz" | "/readyz") || is_asset(request.uri().path());
+        if !self.is_known_host(request.headers()) {
+            return Err(problem(StatusCode::MISDIRECTED_REQUEST, "unknown host", "send one Host that names this machine".to_owned()));
+        }
+        if !is_same_origin(request.headers()) {
+            return Err(problem(StatusCode::FORBIDDEN, "asked by another site", "browsers may ask from this machine's own page only".to_owned()));
+        }
+        if !is_open && !self.is_authorised(request.headers()) {
+            let mut refused =
+                problem(StatusCode::UNAUTHORIZED, "a bearer token is needed", "send Authorization: Bearer with RISKGATE_TOKEN's value".to_owned());
+            refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return Err(refused);
+        }
+        let (parts, body) = request.into_parts();
+        let limit = if parts.uri.path().starts_with(EVENTS) { EVENT } else { BODY };
+        // Read before the load is counted: who sends slowly holds a connection, never a place among the requests in flight.
+        let body = read(body, limit).await?;
+        let seat = parts.extensions.get::<Arc<Seat>>().cloned();
+        let _working = seat.as_ref().map(|seat| seat.work());
+        let request = Request::from_parts(parts, Body::from(body));
+        if is_open {
+            // A full house is alive: an orchestrator that restarts it makes things worse.
+            return Ok(next.run(request).await);
+        }
+        let Ok(_permit) = self.in_flight.try_acquire() else {
+            let detail = "try again, or raise RISKGATE_MAX_IN_FLIGHT".to_owned();
+            let mut refused = problem(StatusCode::SERVICE_UNAVAILABLE, "too many requests in flight", detail);
+            refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            return Err(refused);
+        };
+        Ok(next.run(request).await)
+    }
+
+    /// Whether the request carries the token, where one is configured; only ever in its header, which no log or history keeps.
+    fn is_authorised(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return true };
+        let sent = only(headers, header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+        sent.is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(token.expose_secret().as_bytes())))
+    }
+
+    /// Whether the one Host names this machine. Where a token guards the routes any name may be used;
+    /// without one a foreign name means that a page of somebody else's is asking (DNS rebinding).
+    fn is_known_host(&self, headers: &HeaderMap) -> bool {
+        let Some(host) = only(headers, header::HOST) else { return false };
+        if self.token.is_some() {
+            return true;
+        }
+        let name = name_of(host);
+        name.eq_ignore_ascii_case("localhost")
+            || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || (ip == self.local.ip() && !ip.is_unspecified()))
+    }
+}
+
+/// Whether no browser says that another site's page asks (CSRF): programs send no Origin, this machine's own page sends its Host.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    if !headers.contains_key(header::ORIGIN) {
+        return true;
+    }
+    let asked_by = only(headers, header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    asked_by.is_some() && asked_by == only(headers, header::HOST)
+}
+
+/// A header's value, if it stands there exactly once: of two nobody knows which the proxy in front has read.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        (Some(_), Some(_)) | (None, _) => None,
+    }
+}
+
+/// A Host without its port.
+fn name_of(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    }
+}
+
+/// Reads a body of at most `limit` bytes within its own time: the budget starts when it has been read.
+async fn read(body: Body, limit: usize) -> Result<Bytes, Response> {
+    let too_large = || problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", format!("at most {limit} bytes are read"));
+    // A length that is told beforehand is refused before anything is read.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body could not be read", None)),
+        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body came too slowly", None)),
+    }
 }
