@@ -14,3 +14,4 @@ mod score;
 mod tidy;
 
 mod shell;
+mod sidecar;
