@@ -24,7 +24,8 @@ pub struct Sidecar {
 impl Sidecar {
     /// Starts one with these variables.
     pub async fn start(variables: &[(&str, &str)]) -> Self {
-        let map: BTreeMap<String, String> = variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
+        let variables = variables.iter().chain(&[("AUDIT", "off")]);
+        let map: BTreeMap<String, String> = variables.map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
         let (config, faults) = Config::read(&map);
         let instance = Instance::strict(config, faults, Face::Sidecar).expect("a configuration without fault");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -161,4 +162,9 @@ async fn a_token_guards_all_but_the_probes() {
     }
     let with = sidecar.client.get(sidecar.url("/metrics")).header("authorization", "Bearer 0123456789abcdef0123").send().await.expect("an answer");
     assert_eq!(with.status().as_u16(), 200);
+    // A browser sends it as a password; `x:0123456789abcdef0123` in base64.
+    for (credentials, expected) in [("eDowMTIzNDU2Nzg5YWJjZGVmMDEyMw==", 200), ("eDp3cm9uZw==", 401), ("!", 401), ("", 401)] {
+        let page = sidecar.client.get(sidecar.url("/")).header("authorization", format!("Basic {credentials}")).send().await.expect("an answer");
+        assert_eq!(page.status().as_u16(), expected, "{credentials}");
+    }
 }

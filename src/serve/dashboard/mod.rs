@@ -47,9 +47,9 @@ const MOST_PAGES: usize = 64;
 /// Messages that a slow page may lag behind; then it gets the whole state anew.
 const LAG: usize = 8;
 
-/// Paths that hold no data: a browser has to load the page before it can ask for a token.
-pub fn is_asset(path: &str) -> bool {
-    path == "/" || path.starts_with("/assets/")
+/// Whether a path belongs to the page: what a browser asks for by itself.
+pub fn is_page(path: &str) -> bool {
+    path == "/" || path == "/events" || path.starts_with("/assets/")
 }
 
 /// How often a message is written.

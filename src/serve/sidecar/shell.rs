@@ -12,6 +12,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use base64::Engine as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Body as _;
@@ -21,7 +22,7 @@ use tokio::sync::Semaphore;
 use ulid::Ulid;
 
 use super::{problem::problem, seats::Seat};
-use crate::{config::sidecar::SidecarConfig, serve::dashboard::is_asset};
+use crate::{config::sidecar::SidecarConfig, serve::dashboard::is_page};
 
 /// The largest body of the sidecar's own routes, in bytes.
 const BODY: usize = 16 * 1024;
@@ -73,17 +74,19 @@ impl Shell {
     }
 
     async fn admit(&self, request: Request, next: Next) -> Result<Response, Response> {
-        let is_open = matches!(request.uri().path(), "/healthz" | "/readyz") || is_asset(request.uri().path());
+        let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
         if !self.is_known_host(request.headers()) {
             return Err(problem(StatusCode::MISDIRECTED_REQUEST, "unknown host", "send one Host that names this machine".to_owned()));
         }
         if !is_same_origin(request.headers()) {
             return Err(problem(StatusCode::FORBIDDEN, "asked by another site", "browsers may ask from this machine's own page only".to_owned()));
         }
-        if !is_open && !self.is_authorised(request.headers()) {
-            let mut refused =
-                problem(StatusCode::UNAUTHORIZED, "a bearer token is needed", "send Authorization: Bearer with RISKGATE_TOKEN's value".to_owned());
-            refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if !is_probe && !self.is_authorised(request.headers()) {
+            let detail = "send Authorization: Bearer with RISKGATE_TOKEN's value; a browser may send it as the password of any user name".to_owned();
+            let mut refused = problem(StatusCode::UNAUTHORIZED, "the token is needed", detail);
+            // A browser that opens the page can only ask for a password; programs are told of the bearer token.
+            let scheme = if is_page(request.uri().path()) { "Basic realm=\"riskgate\", charset=\"UTF-8\"" } else { "Bearer" };
+            refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
             return Err(refused);
         }
         let (parts, body) = request.into_parts();
@@ -93,7 +96,7 @@ impl Shell {
         let seat = parts.extensions.get::<Arc<Seat>>().cloned();
         let _working = seat.as_ref().map(|seat| seat.work());
         let request = Request::from_parts(parts, Body::from(body));
-        if is_open {
+        if is_probe {
             // A full house is alive: an orchestrator that restarts it makes things worse.
             return Ok(next.run(request).await);
         }
@@ -109,8 +112,13 @@ impl Shell {
     /// Whether the request carries the token, where one is configured; only ever in its header, which no log or history keeps.
     fn is_authorised(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
-        let sent = only(headers, header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-        sent.is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(token.expose_secret().as_bytes())))
+        let Some(sent) = only(headers, header::AUTHORIZATION) else { return false };
+        let sent = match sent.split_once(' ') {
+            Some(("Bearer", sent)) => sent.as_bytes().to_vec(),
+            Some(("Basic", sent)) => password(sent),
+            Some(_) | None => return false,
+        };
+        bool::from(sent.ct_eq(token.expose_secret().as_bytes()))
     }
 
     /// Whether the one Host names this machine. Where a token guards the routes any name may be used;
@@ -124,6 +132,12 @@ impl Shell {
         name.eq_ignore_ascii_case("localhost")
             || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || (ip == self.local.ip() && !ip.is_unspecified()))
     }
+}
+
+/// The password of basic credentials (RFC 7617); empty, and so never the token, where there is none.
+fn password(credentials: &str) -> Vec<u8> {
+    let text = base64::engine::general_purpose::STANDARD.decode(credentials).unwrap_or_default();
+    text.iter().position(|byte| *byte == b':').map(|colon| text[colon + 1..].to_vec()).unwrap_or_default()
 }
 
 /// Whether no browser says that another site's page asks (CSRF): programs send no Origin, this machine's own page sends its Host.

@@ -1,6 +1,5 @@
-// The stream of events. Not EventSource: that cannot send the token that a guarded sidecar asks for.
-
-const KEY = "riskgate-token";
+// The stream of events. Not EventSource: that does not say why it ended. Where a token guards the
+// sidecar the browser has asked for it with the page, and sends it along by itself.
 
 /** Reads events for ever; `on` has a function for each event's name and `link(state)` for the connection. */
 export async function listen(on) {
@@ -8,10 +7,7 @@ export async function listen(on) {
     try {
       await read(on, () => { wait = 500; });
       on.link("ended");
-    } catch (error) {
-      if (error.status === 401) {
-        askForToken();
-      }
+    } catch {
       on.link("lost");
     }
     await new Promise((resume) => setTimeout(resume, wait));
@@ -19,10 +15,9 @@ export async function listen(on) {
 }
 
 async function read(on, opened) {
-  const token = sessionStorage.getItem(KEY);
-  const response = await fetch("events", { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-store" });
+  const response = await fetch("events", { cache: "no-store" });
   if (!response.ok) {
-    throw Object.assign(new Error(`events answered ${response.status}`), { status: response.status });
+    throw new Error(`events answered ${response.status}`);
   }
   opened();
   on.link("live");
@@ -37,9 +32,4 @@ async function read(on, opened) {
       on[name]?.(JSON.parse(data));
     }
   }
-}
-
-function askForToken() {
-  const token = window.prompt("This riskgate asks for its token (RISKGATE_TOKEN). It is kept until this tab is closed.");
-  if (token) sessionStorage.setItem(KEY, token);
 }
