@@ -90,6 +90,8 @@ pub struct Answer {
 pub enum Risk {
     /// A score from 0 to 100 on riskgate's own scale: alone, it is the sign-in's score.
     Score(f64),
+    /// It knows the address and holds nothing against it, which speaks neither way.
+    Neutral,
     /// A deny-list hit (a CrowdSec `ban`).
     Ban,
     /// To be reviewed (a CrowdSec `captcha`).

@@ -60,7 +60,7 @@ impl Sources {
         let pseudonyms = Arc::new(Pseudonyms::new(&config.history.pseudonym_keys));
         let mut services = Vec::new();
         for service in &config.services.services {
-            match provider::open(service, Client::new(service.connect_timeout, face, tls.clone())) {
+            match provider::open(service, Client::new(service.connect_timeout, face, tls.clone()), face) {
                 Ok(adapter) => services.push(Guarded::new(service, config.services.cache, adapter, pseudonyms.cache_key(), face, Arc::clone(&health))),
                 Err(fault) => faults.push(fault),
             }

@@ -1,11 +1,17 @@
 //! The integration tests: one binary, one file a topic.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test fails by panicking, and reads the clock as its clients would")]
 
+mod asking;
+
 mod context;
 
 mod minting;
 
 mod networks;
+
+mod providers;
+
+mod wire;
 
 mod decision;
 mod lambda;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ::http::{HeaderMap, StatusCode, header};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use jiff::{Timestamp, fmt::rfc2822};
 use reqwest::{
     RequestBuilder, Response,
@@ -199,29 +199,39 @@ impl Exchange<'_> {
         if status == StatusCode::OK { Ok(self) } else { Err(refused(status, self.response.headers())) }
     }
 
-    /// Reads the body as JSON.
+    /// Reads the body as JSON of at most 64 KiB.
     ///
     /// # Errors
     ///
     /// Too large, no JSON by its own word or by its text, or broken off.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Failure> {
+        let body = self.body(LARGEST).await?;
+        serde_json::from_slice(&body).map_err(|_| Cause::BadAnswer.into())
+    }
+
+    /// Reads the body, which has to call itself JSON, up to a limit.
+    ///
+    /// # Errors
+    ///
+    /// Too large, no JSON by its own word, or broken off.
+    pub async fn body(self, limit: usize) -> Result<Bytes, Failure> {
         let Exchange { client, received, mut response } = self;
         let headers = response.headers();
         if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") || !is_json(headers) {
             return Err(Cause::BadAnswer.into());
         }
-        if response.content_length().is_some_and(|length| length > LARGEST as u64) {
+        if response.content_length().is_some_and(|length| length > limit as u64) {
             return Err(Cause::TooLarge.into());
         }
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, Idle::None))? {
-            if body.len() + chunk.len() > LARGEST {
+            if body.len() + chunk.len() > limit {
                 return Err(Cause::TooLarge.into());
             }
             body.extend_from_slice(&chunk);
         }
         client.mark_used(moment(received));
-        serde_json::from_slice(&body).map_err(|_| Cause::BadAnswer.into())
+        Ok(body.freeze())
     }
 }
 

@@ -6,7 +6,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use super::{Adapter, Asking, Client, Failure, Provider, Question, client::codes, template::Template};
+use super::{Adapter, Asking, Client, Failure, Keeping, Provider, Question, client::codes, template::Template};
 use crate::{
     config::{
         env::Fault,
@@ -60,7 +60,7 @@ pub(super) fn adapter(config: &ServiceConfig, own: &HttpOwn, client: Client) -> 
         score_scale: own.score_scale,
         reasons_pointer: own.reasons_pointer.clone(),
     };
-    Ok(Adapter { provider: Arc::new(http), sends: sends.allowed(config.send) })
+    Ok(Adapter { provider: Arc::new(http), sends: sends.allowed(config.send), keeping: Keeping::AsSet })
 }
 
 impl Provider for Http {

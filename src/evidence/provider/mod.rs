@@ -2,10 +2,11 @@
 
 use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
+use ::http::HeaderValue;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use smol_str::SmolStr;
 
-use super::{Answer, Cause};
+use super::{Answer, Cause, Risk, resilience::Face};
 use crate::{
     config::{
         env::Fault,
@@ -16,7 +17,17 @@ use crate::{
 
 pub mod client;
 
-pub mod http;
+mod abuseipdb;
+
+mod crowdsec;
+
+mod crowdsec_cti;
+
+mod http;
+
+mod ipqs;
+
+mod minfraud;
 
 mod template;
 
@@ -37,6 +48,19 @@ pub struct Adapter {
     pub provider: Arc<dyn Provider>,
     /// Beside the address, what of a sign-in it is given.
     pub sends: Sends,
+    /// How its answers are kept.
+    pub keeping: Keeping,
+}
+
+/// How a service's answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// As the cache's settings say.
+    AsSet,
+    /// As they say, but no longer than this.
+    AtMost(Duration),
+    /// Not at all: the adapter holds the answers itself, and asking it costs nothing.
+    Itself,
 }
 
 /// What of a sign-in a service is given beside the address: what its format has room for and its `SEND` allows.
@@ -97,12 +121,29 @@ pub enum Reach {
 ///
 /// # Errors
 ///
-/// A setting that only the adapter can check, such as a template that makes no URL.
-pub fn open(config: &ServiceConfig, client: Client) -> Result<Adapter, Fault> {
-    match &config.own {
-        Own::Http(own) => http::adapter(config, own, client),
-        Own::Minfraud { .. } | Own::Nothing => Err(Fault { variable: "RISKGATE_PROVIDERS".to_owned(), problem: "not built in".to_owned() }),
+/// A setting that only the adapter can check, such as a key that fits no header.
+pub fn open(config: &ServiceConfig, client: Client, face: Face) -> Result<Adapter, Fault> {
+    match (config.service, &config.own) {
+        (_, Own::Http(own)) => http::adapter(config, own, client),
+        (_, Own::Minfraud { account_id, product }) => minfraud::adapter(config, account_id, *product, client),
+        (Service::Abuseipdb, Own::Nothing) => abuseipdb::adapter(config, client),
+        (Service::Crowdsec, Own::Nothing) => crowdsec::adapter(config, client, face),
+        (Service::CrowdsecCti, Own::Nothing) => crowdsec_cti::adapter(config, client),
+        (Service::Ipqs | Service::Minfraud | Service::Http, Own::Nothing) => Ok(ipqs::adapter(config, client)),
     }
+}
+
+/// A header whose value is never printed.
+fn secret_header(variable: &str, value: &str) -> Result<HeaderValue, Fault> {
+    let mut header =
+        HeaderValue::from_str(value).map_err(|_| Fault { variable: variable.to_owned(), problem: "holds characters that fit no header".to_owned() })?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+/// A service's own number on riskgate's scale: the last band that it reaches. Under the first, the service holds nothing against the address.
+fn in_bands(value: f64, bands: &[(f64, f64)]) -> Risk {
+    bands.iter().rev().find(|(from, _)| value >= *from).map_or(Risk::Neutral, |(_, score)| Risk::Score(*score))
 }
 
 // === impl Sends ===

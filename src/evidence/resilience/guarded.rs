@@ -22,7 +22,7 @@ use crate::{
     evidence::{
         Answer, Cause, Consultation, Outcome, Tier,
         health::{AccountFault, CacheResult, Health},
-        provider::{Adapter, Failure, Provider, Question, Reach, Sends},
+        provider::{Adapter, Failure, Keeping, Provider, Question, Reach, Sends},
     },
 };
 
@@ -40,6 +40,7 @@ pub struct Guarded {
     service: Service,
     weight: f64,
     sends: Sends,
+    keeping: Keeping,
     secret: [u8; 16],
     face: Face,
     flights: Flights<Result<Option<Answer>, Failure>>,
@@ -59,18 +60,16 @@ struct Line {
     reminded: std::sync::Mutex<Option<Instant>>,
 }
 
-/// Why a question is not put.
-enum Unasked {
-    /// By the breaker.
-    Refused(Cause),
-}
-
 // === impl Guarded ===
 
 impl Guarded {
     /// Stacks the guards before an adapter. `secret` keys the cache.
-    pub fn new(config: &ServiceConfig, cache: CacheConfig, adapter: Adapter, secret: [u8; 16], face: Face, health: Arc<Health>) -> Self {
+    pub fn new(config: &ServiceConfig, mut cache: CacheConfig, adapter: Adapter, secret: [u8; 16], face: Face, health: Arc<Health>) -> Self {
         let service = config.service;
+        if let Keeping::AtMost(limit) = adapter.keeping {
+            cache.ttl = cache.ttl.min(limit);
+            cache.negative_ttl = cache.negative_ttl.min(limit);
+        }
         let line = Line {
             service,
             provider: adapter.provider,
@@ -82,7 +81,16 @@ impl Guarded {
             health,
             reminded: std::sync::Mutex::default(),
         };
-        Guarded { service, weight: config.weight, sends: adapter.sends, secret, face, flights: Flights::default(), line: Arc::new(line) }
+        Guarded {
+            service,
+            weight: config.weight,
+            sends: adapter.sends,
+            keeping: adapter.keeping,
+            secret,
+            face,
+            flights: Flights::default(),
+            line: Arc::new(line),
+        }
     }
 
     /// Learns what the service says of a sign-in, by the deadline.
@@ -96,6 +104,13 @@ impl Guarded {
     }
 
     async fn answer(&self, question: Question, deadline: Deadline) -> (Outcome, Option<Answer>, Option<Tier>) {
+        if self.keeping == Keeping::Itself {
+            return match self.line.ask_directly(&question, deadline).await {
+                Ok(Some(answer)) => (Outcome::Fresh, Some(answer), None),
+                Ok(None) => (Outcome::Negative, None, None),
+                Err(cause) => (Outcome::Failed(cause), None, None),
+            };
+        }
         let key = question.key(self.service, &self.secret);
         let count = |result| Health::count(self.line.health.cache(Tier::Memory, result));
         match self.line.cache.look_up(key, moment(question.received)).await {
@@ -138,7 +153,7 @@ impl Guarded {
                 probing = true;
                 Ok(Line::call(Arc::clone(&self.line), key, question, permit))
             }
-            Admission::Refused(cause) => Err(Unasked::Refused(cause)),
+            Admission::Refused(cause) => Err(cause),
         });
         let flight = match joined {
             Ok(Joined::Found(flight)) => {
@@ -149,7 +164,7 @@ impl Guarded {
                 count(CacheResult::Miss);
                 flight
             }
-            Err(Unasked::Refused(cause)) => {
+            Err(cause) => {
                 count(CacheResult::Miss);
                 return Err(cause);
             }
@@ -216,6 +231,14 @@ impl Line {
         .boxed()
     }
 
+    /// Asks an adapter that holds its answers itself.
+    async fn ask_directly(&self, question: &Question, deadline: Deadline) -> Result<Option<Answer>, Cause> {
+        let deadline = deadline.sooner(Instant::now(), self.timeout);
+        let result = deadline.run(self.provider.ask(question)).await.unwrap_or(Err(Cause::Timeout.into()));
+        self.note_account(result.as_ref().err());
+        result.map_err(|failure| failure.cause)
+    }
+
     /// Waits a little for one of the seats; a service that hangs fills them, and then the others are turned away at once.
     async fn seat(&self, deadline: Deadline) -> Result<tokio::sync::SemaphorePermit<'_>, Cause> {
         let queue = deadline.sooner(Instant::now(), self.timeout / QUEUE_SHARE);
@@ -242,27 +265,26 @@ impl Line {
     /// Tells the breaker, the retry budget and the operator what an attempt showed.
     fn learn(&self, question: &Question, result: &Result<Option<Answer>, Failure>, permit: Permit) {
         let now = Instant::now();
-        let health = self.health.service(self.service);
+        self.note_account(result.as_ref().err());
         match result {
             Ok(_) => {
                 self.retries.earn();
-                health.set_fault(None);
                 permit.succeed(now);
             }
-            Err(failure) => {
-                let fault = AccountFault::of(failure.cause);
-                // What a stranger writes into a user agent must not be able to turn a service off for everybody.
-                let excused = failure.cause == Cause::Http4xx || (fault.is_some() && question.has_client_text());
-                if excused {
-                    permit.excuse(now)
-                } else {
-                    permit.fail(failure, now)
-                }
-                if let Some(fault) = fault {
-                    health.set_fault(Some(fault));
-                    self.remind(fault, now);
-                }
-            }
+            // What a stranger writes into a user agent must not be able to turn a service off for everybody.
+            Err(failure) if failure.cause == Cause::Http4xx || (AccountFault::of(failure.cause).is_some() && question.has_client_text()) => permit.excuse(now),
+            Err(failure) => permit.fail(failure, now),
+        }
+    }
+
+    /// Notes what only the operator can mend; an answer shows that it is mended.
+    fn note_account(&self, failure: Option<&Failure>) {
+        let fault = failure.and_then(|failure| AccountFault::of(failure.cause));
+        if fault.is_some() || failure.is_none() {
+            self.health.service(self.service).set_fault(fault);
+        }
+        if let Some(fault) = fault {
+            self.remind(fault, Instant::now());
         }
     }
 

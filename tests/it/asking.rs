@@ -1,0 +1,61 @@
+//! Stage 2 as a test drives it: a configuration in, evidence out.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use riskgate::{
+    config::{Config, services::Service},
+    event::{ClientIp, Now, SignIn, http},
+    evidence::{Consultation, Evidence, Face, Sources, health::Health, resilience::deadline::Deadline},
+};
+
+/// The sources that some variables describe, given without prefix.
+pub struct Asking {
+    pub sources: Sources,
+    budget: Duration,
+}
+
+impl Asking {
+    #[track_caller]
+    pub fn new(face: Face, variables: &[(&str, &str)]) -> Self {
+        let map: BTreeMap<String, String> = variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
+        let (config, faults) = Config::read(&map);
+        assert!(faults.is_empty(), "{faults:?}");
+        let (sources, faults) = Sources::open(&config, face);
+        assert!(faults.is_empty(), "{faults:?}");
+        Asking { sources, budget: config.budget.total }
+    }
+
+    pub async fn gather(&self, sign_in: SignIn) -> Evidence {
+        let deadline = Deadline::after(sign_in.received.mono, self.budget);
+        self.sources.gather(sign_in, deadline).await
+    }
+
+    /// Asks about an address and returns what the one configured service said.
+    pub async fn ask(&self, ip: &str) -> Consultation {
+        self.gather(sign_in(ip)).await.services.into_iter().next().expect("one service is configured")
+    }
+
+    /// The label of the one service's outcome.
+    pub async fn outcome(&self, ip: &str) -> &'static str {
+        self.ask(ip).await.outcome.as_label()
+    }
+
+    pub fn health(&self) -> &Arc<Health> {
+        self.sources.health()
+    }
+
+    /// How many requests were sent to a service.
+    pub fn calls(&self, service: Service) -> u64 {
+        self.health().service(service).calls.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// A sign-in of a trusted caller from an address.
+pub fn sign_in(ip: &str) -> SignIn {
+    described(&format!(r#"{{"user":"ada","ip":"{ip}","userAgent":"Mozilla/5.0 (X11) Probe/1.0","deviceId":"device-1","acceptLanguage":"nb-NO"}}"#))
+}
+
+/// A sign-in in the sidecar's JSON.
+pub fn described(body: &str) -> SignIn {
+    http::parse(body.as_bytes(), ClientIp::Missing, Now::read()).expect("an assess request")
+}
