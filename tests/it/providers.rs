@@ -6,7 +6,7 @@ use riskgate::{
 };
 
 use super::{
-    asking::{Asking, described, sign_in},
+    asking::{Asking, described},
     wire::{Act, Server, answer, json},
 };
 
@@ -297,7 +297,6 @@ async fn nobody_is_asked_about_an_address_that_is_not_public() {
     let evidence = asking.gather(described(r#"{"user":"ada"}"#)).await;
     assert_eq!(evidence.services[0].outcome.as_label(), "not_asked");
     assert_eq!((server.count(), asking.calls(Service::Http)), (0, 0));
-    drop(sign_in("8.8.8.8"));
 }
 
 #[tokio::test]
