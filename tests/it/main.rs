@@ -15,6 +15,8 @@ mod wire;
 
 mod decision;
 mod lambda;
+mod minting;
+mod networks;
 mod runtime_api;
 mod score;
 mod tidy;
