@@ -2,24 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test fails by panicking, and reads the clock as its clients would")]
 
 mod asking;
-
 mod context;
-
-mod minting;
-
-mod networks;
-
-mod providers;
-
-mod wire;
-
 mod decision;
 mod lambda;
 mod minting;
 mod networks;
+mod providers;
 mod runtime_api;
 mod score;
-mod tidy;
-
 mod shell;
 mod sidecar;
+mod tidy;
+mod wire;
