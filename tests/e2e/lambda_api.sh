@@ -1,7 +1,7 @@
 # Sourced after lib.sh: the release binary as a function behind the Lambda API of cargo lambda.
 
 # lambda_api NAME=VALUE..: starts the API and the binary with those variables; sets INVOKE to the adapter's address
-# (on ADAPTER_PORT where that is set) and FUNCTION_PID.
+# (on ADAPTER_PORT where that is set) and FUNCTION_PID. Called again, it takes the place of the one before.
 lambda_api() {
   local watch adapter
   watch=$(free_port) adapter=${ADAPTER_PORT:-$(free_port)}
@@ -15,7 +15,9 @@ lambda_api() {
   start function env "$@" AWS_LAMBDA_FUNCTION_NAME=_ AWS_LAMBDA_FUNCTION_VERSION=1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256 \
     AWS_LAMBDA_RUNTIME_API="http://127.0.0.1:$watch/.rt" "$RISKGATE"
   FUNCTION_PID=$!
+  if [ -n "${ADAPTER_PID:-}" ]; then kill "$ADAPTER_PID"; wait "$ADAPTER_PID" 2>/dev/null || true; fi
   start adapter node "$HERE/cognito/invoke-adapter.mjs" "$adapter" "http://127.0.0.1:$watch"
+  ADAPTER_PID=$!
   until_listens "$adapter"
   INVOKE="http://127.0.0.1:$adapter"
 }
