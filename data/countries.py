@@ -35,6 +35,14 @@ PLACES = {
 }
 ZONES = {"XK": ["Europe/Belgrade"]}
 
+# The time zone database lists a country's zones by where they lie; ours begin with the one that
+# most people live in, which for all other countries is its first already.
+MOST_PEOPLE = {
+    "AU": "Australia/Sydney", "BR": "America/Sao_Paulo", "CA": "America/Toronto",
+    "FM": "Pacific/Pohnpei", "PS": "Asia/Hebron", "RU": "Europe/Moscow", "UA": "Europe/Kyiv",
+    "UZ": "Asia/Tashkent",
+}
+
 
 def build(fetch, target):
     places, zones = read_zones()
@@ -67,6 +75,9 @@ def read_zones():
             code, at, zone, *_ = line.split("\t")
             places.setdefault(code, []).append(degrees(at))
             zones.setdefault(code, []).append(zone)
+    for code, zone in MOST_PEOPLE.items():
+        zones[code].remove(zone)
+        zones[code].insert(0, zone)
     return places, zones
 
 

@@ -42,7 +42,7 @@ impl Territory {
         Location { latitude: self.latitude, longitude: self.longitude, radius_km: self.spread_km }
     }
 
-    /// IANA time zones in use there, `Europe/Oslo`; none for uninhabited islands.
+    /// IANA time zones in use there, `Europe/Oslo`, the one that most people live in first; none for uninhabited islands.
     pub fn zones(&self) -> impl Iterator<Item = &'static str> {
         self.zones.split_ascii_whitespace()
     }
@@ -98,6 +98,16 @@ mod tests {
     fn a_long_country_reaches_further_than_its_area_says() {
         assert!(territory("CL").spread_km > 3.0 * territory("CL").radius_km);
         assert!(territory("DE").spread_km < 1.1 * territory("DE").radius_km);
+    }
+
+    #[test]
+    fn the_first_zone_is_where_most_people_live() {
+        for (code, zone) in
+            [("AU", "Australia/Sydney"), ("BR", "America/Sao_Paulo"), ("RU", "Europe/Moscow"), ("US", "America/New_York"), ("XK", "Europe/Belgrade")]
+        {
+            assert_eq!(territory(code).zones().next(), Some(zone), "{code}");
+        }
+        assert_eq!(territory("BV").zones().count(), 0);
     }
 
     #[test]
