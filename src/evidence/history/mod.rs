@@ -1,13 +1,34 @@
 //! What the store knows: the person's profile, counters of the address and the account, blocks.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use smol_str::SmolStr;
+
+pub mod attempt;
+
+pub mod blocks;
+
+mod decoy;
+
+mod encoding;
+
+pub mod ledger;
+
+pub mod memory;
 
 pub mod profile;
 
 pub mod pseudonym;
 
-pub use self::{profile::Profile, pseudonym::Pseudonyms};
+pub mod store;
+
+pub use self::{
+    ledger::{Ledger, Ticket},
+    profile::Profile,
+    pseudonym::Pseudonyms,
+    store::Store,
+};
 
 /// What the store knows at the moment of one sign-in.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +43,8 @@ pub struct History {
     pub nonce: Nonce,
     /// Distant places from which this account is signing in at the same time: pending attempts and the last success.
     pub concurrent: Vec<profile::Sighting>,
+    /// What this sign-in's verdict is recorded under; none where nothing was recorded.
+    pub ticket: Option<Arc<Ticket>>,
 }
 
 /// Counters in windows, the present attempt included.

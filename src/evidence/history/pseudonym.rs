@@ -78,6 +78,11 @@ impl Pseudonyms {
         text(&self.newest().store, purpose, parts, 16)
     }
 
+    /// The keys of a device or a tenant in a list, under every configured key.
+    pub(super) fn records(&self, purpose: &str, parts: &[&[u8]]) -> SmallVec<[SmolStr; 1]> {
+        self.generations.iter().map(|generation| text(&generation.store, purpose, parts, 16)).collect()
+    }
+
     /// Four bytes of a value, for the small sets of the store.
     pub(super) fn mark(&self, purpose: &str, parts: &[&[u8]]) -> u32 {
         let tag = tag(&self.newest().store, purpose, parts);

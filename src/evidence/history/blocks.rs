@@ -1,0 +1,210 @@
+//! What operators have decided about ranges, devices, clients and tenants, and the rest of the list that all instances share.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use jiff::Timestamp;
+use prefix_trie::PrefixMap;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use super::{Block, BlockKind, Profile, Pseudonyms};
+use crate::{config::decision::cidr, event::SignIn};
+
+/// Whom a block concerns.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// An address range. Kept in clear: the operator's own word, not something observed of a person.
+    Range(IpNet),
+    /// A device id, by its pseudonym.
+    Device(SmolStr),
+    /// An app client.
+    Client(SmolStr),
+    /// A tenant, by its pseudonym.
+    Tenant(SmolStr),
+}
+
+/// A block as it is stored: JSON, for others to read and write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// `suspend` or `exempt`.
+    pub kind: EntryKind,
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// For operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// What the person is told once the password was right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<SmolStr>,
+}
+
+/// What a block does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// Keeps out.
+    Suspend,
+    /// Lets in.
+    Exempt,
+}
+
+/// The shared list, read once and looked up often.
+#[derive(Debug, Default)]
+pub struct Shared {
+    v4: PrefixMap<Ipv4Net, Vec<Entry>>,
+    v6: PrefixMap<Ipv6Net, Vec<Entry>>,
+    named: HashMap<Subject, Entry>,
+    reporting: HashSet<u32>,
+    minting: HashSet<u32>,
+    shapes: Vec<Profile>,
+}
+
+/// What a client has been seen to do, by which a missing trigger is told from a failed sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Post-authentications arrive from it.
+    Reports,
+    /// Its tokens pass through pre token generation.
+    Mints,
+}
+
+/// How many shapes of histories are kept to invent people from.
+pub(super) const SHAPES: u8 = 64;
+
+// === impl Subject ===
+
+impl Subject {
+    /// Its name in the list.
+    pub fn entry_name(&self) -> String {
+        match self {
+            Subject::Range(net) => format!("block#range#{net}"),
+            Subject::Device(key) => format!("block#device#{key}"),
+            Subject::Client(id) => format!("block#client#{id}"),
+            Subject::Tenant(key) => format!("block#tenant#{key}"),
+        }
+    }
+
+    fn from_entry_name(name: &str) -> Option<Self> {
+        let (kind, value) = name.strip_prefix("block#")?.split_once('#')?;
+        match kind {
+            "range" => cidr(value).ok().map(Subject::Range),
+            "device" => Some(Subject::Device(value.into())),
+            "client" => Some(Subject::Client(value.into())),
+            "tenant" => Some(Subject::Tenant(value.into())),
+            _ => None,
+        }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Reads stored JSON; what is not a block is none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// The JSON that is stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a block has only strings")
+    }
+
+    /// The block in force at a moment.
+    pub fn at(&self, now: Timestamp) -> Option<Block> {
+        if self.until.is_some_and(|until| until <= now) {
+            return None;
+        }
+        let kind = match self.kind {
+            EntryKind::Suspend => BlockKind::Suspended,
+            EntryKind::Exempt => BlockKind::Exempt,
+        };
+        Some(Block { kind, until: self.until, message: self.message.clone() })
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(super) fn read(entries: BTreeMap<String, Vec<u8>>) -> Self {
+        let mut shared = Shared::default();
+        for (name, bytes) in entries {
+            if let Some(mark) = name.strip_prefix("reports#").and_then(|mark| u32::from_str_radix(mark, 16).ok()) {
+                shared.reporting.insert(mark);
+            } else if let Some(mark) = name.strip_prefix("mints#").and_then(|mark| u32::from_str_radix(mark, 16).ok()) {
+                shared.minting.insert(mark);
+            } else if name.starts_with("shape#") {
+                shared.shapes.extend(Profile::from_bytes(&bytes));
+            } else if let (Some(subject), Some(entry)) = (Subject::from_entry_name(&name), Entry::from_bytes(&bytes)) {
+                match subject {
+                    Subject::Range(IpNet::V4(net)) => shared.v4.entry(net).or_default().push(entry),
+                    Subject::Range(IpNet::V6(net)) => shared.v6.entry(net).or_default().push(entry),
+                    Subject::Device(_) | Subject::Client(_) | Subject::Tenant(_) => {
+                        shared.named.insert(subject, entry);
+                    }
+                }
+            }
+        }
+        shared
+    }
+
+    /// The blocks that match a sign-in; an exemption that rests on an unsigned claim is none (invariant 4).
+    pub(super) fn matching(&self, sign_in: &SignIn, pseudonyms: &Pseudonyms, now: Timestamp) -> Vec<Block> {
+        let mut found = self.of_account(&sign_in.client, sign_in.tenant.as_ref().map(|tenant| tenant.expose().as_str()), pseudonyms, now);
+        let mut of_context: Vec<&Entry> = match sign_in.context.ip.any() {
+            Some(IpAddr::V4(ip)) => self.v4.cover(&Ipv4Net::from(ip)).flat_map(|(_, entries)| entries).collect(),
+            Some(IpAddr::V6(ip)) => self.v6.cover(&Ipv6Net::from(ip)).flat_map(|(_, entries)| entries).collect(),
+            None => Vec::new(),
+        };
+        if let (Some(id), false) = (&sign_in.context.device_id, self.named.is_empty()) {
+            of_context.extend(pseudonyms.records("device", &[id.expose().as_bytes()]).into_iter().filter_map(|key| self.named.get(&Subject::Device(key))));
+        }
+        let believed = sign_in.context.is_believed();
+        found.extend(of_context.into_iter().filter_map(|entry| entry.at(now)).filter(|block| believed || block.kind == BlockKind::Suspended));
+        found
+    }
+
+    /// The blocks of an app client and of a tenant: what the pool itself says.
+    pub(super) fn of_account(&self, client: &SmolStr, tenant: Option<&str>, pseudonyms: &Pseudonyms, now: Timestamp) -> Vec<Block> {
+        if self.named.is_empty() {
+            return Vec::new();
+        }
+        let tenants = tenant.map(|tenant| pseudonyms.records("tenant", &[tenant.as_bytes()])).unwrap_or_default();
+        let subjects = std::iter::once(Subject::Client(client.clone())).chain(tenants.into_iter().map(Subject::Tenant));
+        subjects.filter_map(|subject| self.named.get(&subject)).filter_map(|entry| entry.at(now)).collect()
+    }
+
+    /// Whether a client has been seen to do something.
+    pub(super) fn has_seen(&self, client: u32, deed: Deed) -> bool {
+        match deed {
+            Deed::Reports => self.reporting.contains(&client),
+            Deed::Mints => self.minting.contains(&client),
+        }
+    }
+
+    /// Shapes of real histories, without what would name anybody.
+    pub(super) fn shapes(&self) -> &[Profile] {
+        &self.shapes
+    }
+}
+
+// === impl Deed ===
+
+impl Deed {
+    /// The name of its entry for a client.
+    pub(super) fn entry_name(self, client: u32) -> String {
+        match self {
+            Deed::Reports => format!("reports#{client:08x}"),
+            Deed::Mints => format!("mints#{client:08x}"),
+        }
+    }
+}
+
+/// Who wins among several: an exemption, then a suspension.
+pub(super) fn strongest(blocks: impl IntoIterator<Item = Block>) -> Option<Block> {
+    blocks.into_iter().max_by_key(|block| block.kind == BlockKind::Exempt)
+}

@@ -1,0 +1,193 @@
+//! The operator's desk: whose record is whose, what is in it, and how it is erased or blocked.
+
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+
+use super::{Dossier, Ledger, SLACK};
+use crate::evidence::{
+    Cause,
+    features::Level,
+    history::{
+        attempt::Origin,
+        blocks::{Entry, Subject},
+        pseudonym::PersonKeys,
+        store::{Change, List, Row},
+    },
+};
+
+/// One blocked subject, as `riskgate block list` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// `range 198.51.100.0/24`, `person u#..`.
+    pub subject: String,
+    /// What was decided.
+    pub entry: Entry,
+}
+
+impl Ledger {
+    /// The keys of a person's record, under the newest pseudonym key first.
+    pub fn keys(&self, pool: &str, person: &str) -> PersonKeys {
+        self.pseudonyms.person(pool, person)
+    }
+
+    /// The pseudonym of a device or tenant in the shared list.
+    pub fn subject_key(&self, purpose: &str, value: &str) -> SmolStr {
+        self.pseudonyms.record(purpose, &[value.as_bytes()])
+    }
+
+    /// Everything that is kept of a person.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn export(&self, pool: &str, person: &str, now: Timestamp) -> Result<Value, Cause> {
+        let keys = self.keys(pool, person);
+        let mut records = Vec::new();
+        for key in &keys {
+            let dossier = Dossier::read(self.store.read(key, now).await?);
+            records.push(self.exported(key, &dossier, now));
+        }
+        let user = self.pseudonyms.user(pool, person);
+        let activity: Vec<Value> = self.activity(&user, now).await?.iter().map(|row| json!({ "at": row.at, "what": parsed(&row.what) })).collect();
+        Ok(json!({ "user": user, "records": records, "activity": activity }))
+    }
+
+    /// Erases everything that is kept of a person, a block included; returns how many activity rows went with it.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached; then it has to be done again.
+    pub async fn forget(&self, pool: &str, person: &str, now: Timestamp) -> Result<usize, Cause> {
+        for key in &self.keys(pool, person) {
+            self.store.erase(key).await?;
+            self.store.delist(List::Persons, key).await?;
+        }
+        let rows = self.activity(&self.pseudonyms.user(pool, person), now).await?;
+        for row in &rows {
+            self.store.erase_row(row).await?;
+        }
+        Ok(rows.len())
+    }
+
+    /// Ends a hold on a person's tokens.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn release(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), Cause> {
+        for key in &self.keys(pool, person) {
+            self.store.change(key, &Change { remove: vec!["h".into()], keep: SLACK, ..Change::default() }, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Blocks or exempts a person.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn block_person(&self, pool: &str, person: &str, entry: &Entry, now: Timestamp) -> Result<(), Cause> {
+        let key = &self.keys(pool, person)[0];
+        let left = entry.until.and_then(|until| u64::try_from(until.as_second() - now.as_second()).ok()).map(std::time::Duration::from_secs);
+        // A block without an end outlasts every history.
+        let keep = left.unwrap_or(std::time::Duration::from_secs(100 * 365 * 86_400)) + SLACK;
+        self.store.change(key, &Change { set: vec![("b".into(), entry.to_bytes())], remove: Vec::new(), keep }, now).await?;
+        self.store.enlist(List::Persons, key, &entry.to_bytes(), entry.until).await
+    }
+
+    /// Ends a person's block.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn unblock_person(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), Cause> {
+        for key in &self.keys(pool, person) {
+            self.store.change(key, &Change { remove: vec!["b".into()], keep: SLACK, ..Change::default() }, now).await?;
+            self.store.delist(List::Persons, key).await?;
+        }
+        Ok(())
+    }
+
+    /// Blocks or exempts a range, a device, a client or a tenant.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn block(&self, subject: &Subject, entry: &Entry) -> Result<(), Cause> {
+        self.store.enlist(List::Shared, &subject.entry_name(), &entry.to_bytes(), entry.until).await
+    }
+
+    /// Ends a block.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn unblock(&self, subject: &Subject) -> Result<(), Cause> {
+        self.store.delist(List::Shared, &subject.entry_name()).await
+    }
+
+    /// Every block in force.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn blocks(&self, now: Timestamp) -> Result<Vec<Listed>, Cause> {
+        let (shared, persons) = tokio::try_join!(self.store.list(List::Shared, now), self.store.list(List::Persons, now))?;
+        let shared = shared.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("block#")?.replacen('#', " ", 1), Entry::from_bytes(bytes)?)));
+        let persons = persons.iter().filter_map(|(key, bytes)| Some((format!("person u#{key}"), Entry::from_bytes(bytes)?)));
+        Ok(shared.chain(persons).filter(|(_, entry)| entry.at(now).is_some()).map(|(subject, entry)| Listed { subject, entry }).collect())
+    }
+
+    async fn activity(&self, user: &str, now: Timestamp) -> Result<Vec<Row>, Cause> {
+        let mut rows = Vec::new();
+        if self.store.name() != "dynamodb" {
+            return Ok(rows);
+        }
+        for age in 0..=super::dossier::days(self.terms.history) {
+            let Ok(at) = now.checked_sub(i64::from(age).saturating_mul(24).hours()) else { break };
+            rows.extend(self.store.activity(&at.strftime("%Y-%m-%d").to_string(), Some(user)).await?);
+        }
+        Ok(rows)
+    }
+
+    fn exported(&self, key: &str, dossier: &Dossier, now: Timestamp) -> Value {
+        let profile = dossier.profile(&Origin::default(), now, self.terms.history);
+        let day = |day: u16| Timestamp::from_second(i64::from(day) * 86_400).map(|at| at.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
+        let entries: Vec<Value> = profile
+            .entries
+            .iter()
+            .map(|entry| json!({ "level": level_name(entry.level), "hash": format!("{:08x}", entry.hash), "count": entry.count, "first_day": day(entry.first_day), "last_day": day(entry.last_day) }))
+            .collect();
+        let attempts: Vec<Value> = dossier
+            .attempts
+            .iter()
+            .map(|(_, attempt)| json!({ "at": attempt.at, "level": attempt.answer.map(|answer| answer.standing.as_label()), "origin": format!("{:08x}", attempt.origin) }))
+            .collect();
+        let last = profile
+            .last
+            .map(|last| json!({ "at": last.at, "latitude": last.place.map(|place| place.latitude), "longitude": last.place.map(|place| place.longitude) }));
+        json!({
+            "key": format!("u#{key}"), "successes": profile.successes, "hours": profile.hours, "last": last, "values": entries, "attempts": attempts,
+            "last_success": dossier.last_success, "tokens_held_until": dossier.hold, "block": dossier.block,
+        })
+    }
+}
+
+fn parsed(what: &str) -> Value {
+    serde_json::from_str(what).unwrap_or(Value::Null)
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Country => "country",
+        Level::Asn => "asn",
+        Level::Network => "network",
+        Level::Ip => "ip",
+        Level::DeviceType => "device_type",
+        Level::Os => "os",
+        Level::Browser => "browser",
+        Level::UserAgent => "user_agent",
+        Level::Device => "device",
+    }
+}

@@ -1,0 +1,219 @@
+//! One person's record, read: the profile with what was learned since, the attempts, and what became of them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use base64::Engine as _;
+use jiff::Timestamp;
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::evidence::history::{
+    Profile,
+    attempt::{Admission, Attempt, Completeness, Hold, Origin, Standing},
+    blocks::Entry,
+    encoding::Reader,
+    profile::{DeviceNews, Lesson, Sighting, day_of, moment, seconds},
+    store::Record,
+};
+
+/// At most so many attempts are kept of a person; failures are counted no further.
+const MOST_ATTEMPTS: usize = 24;
+
+/// At most so many origins wait for a success, for a person and client.
+const MOST_ORIGINS: usize = 4;
+
+/// A person's record, read.
+#[derive(Debug, Default)]
+pub(super) struct Dossier {
+    pub(super) version: u64,
+    stored: Option<Profile>,
+    pub(super) lessons: BTreeMap<SmolStr, Taught>,
+    pub(super) attempts: Vec<(SmolStr, Attempt)>,
+    pub(super) origins: BTreeMap<u32, Origin>,
+    pub(super) last_success: Option<Timestamp>,
+    pub(super) hold: Option<Timestamp>,
+    pub(super) sign_ins: BTreeMap<u32, Verdict>,
+    pub(super) block: Option<Entry>,
+}
+
+/// A success that is not yet part of the profile.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Taught {
+    pub(super) attempt: Attempt,
+    pub(super) origin: Origin,
+    pub(super) device: DeviceNews,
+}
+
+/// What the last sign-in through a client was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) at: Timestamp,
+    pub(super) standing: Standing,
+    pub(super) completeness: Completeness,
+    pub(super) score: u16,
+}
+
+/// The name of a field: a letter for its kind, then its number.
+pub(super) fn field(kind: char, number: &[u8; 6]) -> SmolStr {
+    format_smolstr!("{kind}{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(number))
+}
+
+// === impl Dossier ===
+
+impl Dossier {
+    /// Reads a record; a field that cannot be read is left out.
+    pub(super) fn read(record: Record) -> Self {
+        let mut dossier = Dossier { version: record.version, ..Dossier::default() };
+        for (name, bytes) in record.fields {
+            let (kind, rest) = name.split_at_checked(1).unwrap_or((&name, ""));
+            let mark = || u32::from_str_radix(rest, 16).ok();
+            match kind {
+                "p" => dossier.stored = Profile::from_bytes(&bytes),
+                "a" => dossier.attempts.extend(Attempt::from_bytes(&bytes).map(|attempt| (name.clone(), attempt))),
+                "c" => dossier.origins.extend(mark().zip(Origin::from_bytes(&bytes))),
+                "l" => dossier.lessons.extend(Taught::from_bytes(&bytes).map(|taught| (name.clone(), taught))),
+                "s" => dossier.sign_ins.extend(mark().zip(Verdict::from_bytes(&bytes))),
+                "t" => dossier.last_success = Reader(&bytes).u32().map(moment),
+                "h" => dossier.hold = Reader(&bytes).u32().map(moment),
+                "b" => dossier.block = Entry::from_bytes(&bytes),
+                _ => {}
+            }
+        }
+        dossier
+    }
+
+    pub(super) fn knows_the_person(&self) -> bool {
+        self.stored.is_some() || !self.lessons.is_empty() || self.block.is_some()
+    }
+
+    /// Takes over what stood under an older key; attempts stay where they are.
+    pub(super) fn adopt(&mut self, older: Dossier) {
+        self.stored = older.stored;
+        self.lessons.extend(older.lessons);
+        self.block = self.block.take().or(older.block);
+        self.hold = self.hold.max(older.hold);
+    }
+
+    /// The profile with everything learned, in the hashes of the newest key as far as an origin tells them.
+    pub(super) fn profile(&self, origin: &Origin, now: Timestamp, ttl: Duration) -> Profile {
+        let ttl_days = days(ttl);
+        let mut profile = self.stored.clone().unwrap_or_default();
+        let mut lessons: Vec<&Taught> = self.lessons.values().collect();
+        lessons.sort_by_key(|taught| taught.attempt.at);
+        for taught in lessons {
+            taught.add_to(&mut profile, ttl_days);
+        }
+        if let Some((newest, older)) = origin.features.split_first() {
+            older.iter().for_each(|older| profile.rename(older, newest));
+        }
+        profile.forget(day_of(now), ttl_days);
+        profile
+    }
+
+    /// Attempts of a window that no success followed; Cognito's repetitions count once.
+    pub(super) fn failures(&self, now: Timestamp, window: i64) -> u32 {
+        let recent = |attempt: &Attempt| (0..window).contains(&(now.as_second() - attempt.at.as_second()));
+        let unfollowed = |attempt: &Attempt| self.last_success.is_none_or(|success| attempt.at > success);
+        let repeated = |field: &SmolStr, attempt: &Attempt| {
+            self.attempts
+                .iter()
+                .any(|(other, later)| other != field && later.at >= attempt.at && (later.at, other) > (attempt.at, field) && attempt.is_repeated_by(later))
+        };
+        let count = self.attempts.iter().filter(|(field, attempt)| recent(attempt) && unfollowed(attempt) && !repeated(field, attempt)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Where else the account is signing in: attempts of other origins that were let on, and a success of the same minutes.
+    pub(super) fn elsewhere(&self, own: &Attempt, now: Timestamp, window: Duration) -> Vec<Sighting> {
+        let recent = |at: Timestamp| u64::try_from(now.as_second() - at.as_second()).is_ok_and(|age| age < window.as_secs());
+        let others =
+            self.attempts.iter().map(|(_, attempt)| attempt).filter(|other| other.origin != own.origin && other.answer.is_some() && !other.was_denied());
+        let pending = others.filter_map(|other| Some(Sighting { at: other.at, ..self.origins.get(&other.origin)?.sighting? }));
+        let last = self.stored.as_ref().and_then(|profile| profile.last);
+        pending.chain(last).filter(|sighting| recent(sighting.at) && sighting.place.is_some()).collect()
+    }
+
+    /// The fields that have had their time or are too many, the present attempt's not among them.
+    pub(super) fn stale(&self, own: &SmolStr, now: Timestamp, pending: Duration) -> Vec<SmolStr> {
+        let longest = pending.max(Duration::from_secs(super::FAILURE_WINDOW.unsigned_abs()));
+        let expired = |attempt: &Attempt| u64::try_from(now.as_second() - attempt.at.as_second()).is_ok_and(|age| age >= longest.as_secs());
+        let mut kept: Vec<&(SmolStr, Attempt)> = self.attempts.iter().filter(|(field, attempt)| field == own || !expired(attempt)).collect();
+        kept.sort_by_key(|(field, attempt)| (field != own, std::cmp::Reverse(attempt.at)));
+        kept.truncate(MOST_ATTEMPTS);
+        let mut origins: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (_, attempt) in &kept {
+            let of_client = origins.entry(attempt.client).or_default();
+            if !of_client.contains(&attempt.origin) && of_client.len() < MOST_ORIGINS {
+                of_client.push(attempt.origin);
+            }
+        }
+        let gone = self.attempts.iter().filter(|(field, _)| kept.iter().all(|(kept, _)| kept != field)).map(|(field, _)| field.clone());
+        let unused = self.origins.keys().filter(|origin| !origins.values().flatten().any(|used| used == *origin)).map(|origin| Origin::field(*origin));
+        gone.chain(unused).collect()
+    }
+}
+
+// === impl Taught ===
+
+impl Taught {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut out = vec![match self.device {
+            DeviceNews::Unsaid => 0,
+            DeviceNews::Known => 1,
+            DeviceNews::New => 2,
+        }];
+        out.extend(self.attempt.to_bytes());
+        out.extend(self.origin.to_bytes());
+        out
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let device = match reader.u8()? {
+            0 => DeviceNews::Unsaid,
+            1 => DeviceNews::Known,
+            _ => DeviceNews::New,
+        };
+        Some(Taught { device, attempt: Attempt::read(&mut reader)?, origin: Origin::read(&mut reader)? })
+    }
+
+    pub(super) fn add_to(&self, profile: &mut Profile, ttl_days: u16) {
+        let Some((newest, older)) = self.origin.features.split_first() else { return };
+        older.iter().for_each(|older| profile.rename(older, newest));
+        let place = self.origin.sighting.unwrap_or(Sighting { at: self.attempt.at, place: None, anonymous: false });
+        let sighting = Sighting { at: self.attempt.at, ..place };
+        profile.learn(&Lesson { features: newest, hour: self.attempt.hour, sighting, device: self.device }, ttl_days);
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// What was answered to an attempt, if it was let on.
+    pub(super) fn of(attempt: &Attempt) -> Option<Self> {
+        let answer = attempt.answer.filter(|answer| answer.admission != Admission::Denied)?;
+        Some(Verdict { at: attempt.at, standing: answer.standing, completeness: answer.completeness, score: answer.score })
+    }
+
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let mut out = seconds(self.at).to_be_bytes().to_vec();
+        out.push(self.standing.bits() | self.completeness.bit() << 2);
+        out.extend(self.score.to_be_bytes());
+        out
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let (at, flags, score) = (moment(reader.u32()?), reader.u8()?, reader.u16()?);
+        Some(Verdict { at, standing: Standing::from_bits(flags), completeness: Completeness::from_bit(flags >> 2), score })
+    }
+}
+
+/// Whether tokens are to be held back after any of some attempts.
+pub(super) fn holds<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Hold {
+    attempts.into_iter().filter_map(|attempt| attempt.answer).map(|answer| answer.hold).max().unwrap_or(Hold::None)
+}
+
+/// Whole days, at least one.
+pub(super) fn days(ttl: Duration) -> u16 {
+    u16::try_from(ttl.as_secs() / 86_400).unwrap_or(u16::MAX).max(1)
+}

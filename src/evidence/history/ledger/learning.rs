@@ -1,0 +1,304 @@
+//! After the verdict, and after the password: what is recorded, and what is learned from it (invariant 5).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use super::{
+    Dossier, Ledger, SLACK, Ticket,
+    dossier::{self, Taught, Verdict, days, holds},
+};
+use crate::{
+    config::history::Learn,
+    event::{Person, Trigger, cognito::PostAuthentication},
+    evidence::{
+        Cause,
+        features::Level,
+        history::{
+            attempt::{Answered, Attempt, Hold, Origin, RETRY_WINDOW},
+            blocks::Deed,
+            profile::{DeviceNews, seconds},
+            pseudonym::PersonKeys,
+            store::{Change, Changed, List, Row},
+        },
+    },
+};
+
+/// An assessment of the sidecar's waits so long for its outcome.
+const OUTCOME_TTL: Duration = Duration::from_secs(7 * 86_400);
+
+/// A client that has not done something for so long is taken not to do it any more.
+const DEED_TTL: Duration = Duration::from_secs(90 * 86_400);
+
+/// What became of a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// It was learned.
+    Promoted,
+    /// Attempts of several origins were pending: whose password was right cannot be told.
+    Ambiguous,
+    /// No attempt was pending.
+    NothingPending,
+    /// The attempt was degraded, or would have been denied.
+    NotTeachable,
+}
+
+/// What a caller of the sidecar reports of a sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// The password was right.
+    Success,
+    /// It was wrong.
+    Failure,
+    /// It was not the person.
+    Fraud,
+    /// It was the person after all.
+    NotFraud,
+}
+
+/// What a success does to a person's record.
+struct Promotion<'a> {
+    keys: &'a PersonKeys,
+    dossier: Dossier,
+    taught: Option<Taught>,
+    verdict: Option<(u32, Verdict)>,
+    hold: Hold,
+    remove: Vec<SmolStr>,
+    now: Timestamp,
+}
+
+impl Ledger {
+    /// Records what was answered to an attempt, for the triggers that follow: one write.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached; then nothing is learned of this sign-in.
+    pub async fn conclude(&self, ticket: &Ticket, id: &str, answered: Answered, now: Timestamp) -> Result<(), Cause> {
+        let attempt = Attempt { answer: Some(answered), ..ticket.attempt };
+        if self.terms.learn == Learn::Allow && attempt.may_teach() {
+            return self.learn_at_once(ticket, attempt, now).await;
+        }
+        let change = Change { set: vec![(ticket.field.clone(), attempt.to_bytes())], remove: ticket.stale.clone(), keep: self.terms.pending + SLACK };
+        let index = async {
+            if ticket.door != Trigger::Http {
+                return Ok(());
+            }
+            let value = Awaiting { keys: ticket.keys.clone(), field: ticket.field.clone(), attempt, origin: ticket.origin.clone() }.to_bytes();
+            self.store.keep(&format!("o#{id}"), &value, OUTCOME_TTL, now).await
+        };
+        let shape = async {
+            if let Some((name, bytes)) = &ticket.shape {
+                let _ = self.store.enlist(List::Shared, name, bytes, now.checked_add(self.terms.history).ok()).await;
+            }
+        };
+        let (recorded, indexed, ()) = tokio::join!(self.store.change(&ticket.keys[0], &change, now), index, shape);
+        recorded.and(indexed)
+    }
+
+    /// A post-authentication: promotes the attempt that it completes, if that can be told. One read and two writes.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached; then nothing was learned.
+    pub async fn succeeded(&self, event: &PostAuthentication) -> Result<Learned, Cause> {
+        let now = event.received.wall;
+        let keys = self.pseudonyms.person(&event.pool, event.person.key());
+        let client = self.client_mark(&event.pool, &event.client);
+        let (record, ()) = tokio::join!(self.store.read(&keys[0], now), self.refresh(now));
+        let dossier = self.dossier(&keys, record?, now).await?;
+        let nonce = event.nonce.as_ref().map(|nonce| self.nonce_mark(nonce));
+        let device = match event.new_device_used {
+            None => DeviceNews::Unsaid,
+            Some(false) => DeviceNews::Known,
+            Some(true) => DeviceNews::New,
+        };
+        let pending = pending(&dossier, client, nonce, now, self.terms.pending);
+        let (learned, chosen) = choose(&pending);
+        let verdict = pending.iter().filter_map(|(_, attempt)| Verdict::of(attempt)).max_by_key(|verdict| (verdict.standing, verdict.completeness, verdict.at));
+        let hold = holds(pending.iter().map(|(_, attempt)| attempt));
+        let row = chosen.as_ref().or(pending.first()).map(|(_, attempt)| self.row(event, attempt, &dossier, learned));
+        let taught = match (&chosen, learned) {
+            (Some((_, attempt)), Learned::Promoted) => dossier.origins.get(&attempt.origin).cloned().map(|origin| Taught { attempt: *attempt, origin, device }),
+            (_, Learned::Promoted | Learned::Ambiguous | Learned::NothingPending | Learned::NotTeachable) => None,
+        };
+        let remove = chosen.as_ref().map(|(field, attempt)| resolved(field, attempt, &pending, now)).unwrap_or_default();
+        let promotion = Promotion { keys: &keys, dossier, taught, verdict: verdict.map(|verdict| (client, verdict)), hold, remove, now };
+        let noted = async {
+            match &row {
+                Some(row) => self.store.note(row, self.terms.history).await,
+                None => Ok(()),
+            }
+        };
+        let (promoted, noted, ()) = tokio::join!(self.promote(promotion), noted, self.witness(client, Deed::Reports, now));
+        promoted.and(noted).map(|()| learned)
+    }
+
+    /// What the sidecar's caller reports of one of its assessments; `None` for an id that is not known, or was reported before.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn report(&self, id: &str, report: Report, now: Timestamp) -> Result<Option<Learned>, Cause> {
+        let key = format!("o#{id}");
+        let (taken, ()) = tokio::join!(self.store.take(&key, now), self.refresh(now));
+        let Some(Awaiting { keys, field, attempt, origin }) = taken?.as_deref().and_then(Awaiting::from_bytes) else { return Ok(None) };
+        let dossier = self.dossier(&keys, self.store.read(&keys[0], now).await?, now).await?;
+        let teachable = attempt.may_teach() && matches!(report, Report::Success | Report::NotFraud);
+        match report {
+            Report::Success | Report::NotFraud => {
+                let taught = teachable.then_some(Taught { attempt, origin, device: DeviceNews::Unsaid });
+                let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
+                let promotion = Promotion { keys: &keys, dossier, taught, verdict, hold: holds([&attempt]), remove: vec![field], now };
+                tokio::join!(self.promote(promotion), self.witness(attempt.client, Deed::Reports, now)).0?;
+            }
+            // It stays among the attempts that no success followed.
+            Report::Failure => self.witness(attempt.client, Deed::Reports, now).await,
+            Report::Fraud => {
+                let until = now.checked_add(self.terms.hold).unwrap_or(now);
+                let set = vec![("h".into(), seconds(until).to_be_bytes().to_vec())];
+                self.store.change(&keys[0], &Change { set, remove: vec![field], keep: self.terms.hold + SLACK }, now).await?;
+            }
+        }
+        Ok(Some(if teachable { Learned::Promoted } else { Learned::NotTeachable }))
+    }
+
+    /// `LEARN=allow`: the verdict itself teaches.
+    async fn learn_at_once(&self, ticket: &Ticket, attempt: Attempt, now: Timestamp) -> Result<(), Cause> {
+        let dossier = self.dossier(&ticket.keys, self.store.read(&ticket.keys[0], now).await?, now).await?;
+        let taught = Taught { attempt, origin: ticket.origin.clone(), device: DeviceNews::Unsaid };
+        let remove = ticket.stale.iter().cloned().chain([ticket.field.clone()]).collect();
+        let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
+        self.promote(Promotion { keys: &ticket.keys, dossier, taught: Some(taught), verdict, hold: holds([&attempt]), remove, now }).await
+    }
+
+    /// Writes a success. When somebody else was faster, the lesson is laid beside the profile for the next writer to add:
+    /// two successes at once lose nothing, and nobody waits for a lock.
+    async fn promote(&self, promotion: Promotion<'_>) -> Result<(), Cause> {
+        let Promotion { keys, dossier, taught, verdict, hold, remove, now } = promotion;
+        let mut set: Vec<(SmolStr, Vec<u8>)> = vec![("t".into(), seconds(now).to_be_bytes().to_vec())];
+        set.extend(verdict.map(|(client, verdict)| (SmolStr::from(format!("s{client:08x}")), verdict.to_bytes())));
+        if hold == Hold::Withhold {
+            let until = now.checked_add(self.terms.hold).unwrap_or(now).max(dossier.hold.unwrap_or(now));
+            set.push(("h".into(), seconds(until).to_be_bytes().to_vec()));
+        }
+        let keep = self.terms.history + SLACK;
+        let Some(taught) = taught else {
+            let keep = if dossier.knows_the_person() { keep } else { self.terms.hold + SLACK };
+            return self.store.change(&keys[0], &Change { set, remove, keep }, now).await.map(|_| ());
+        };
+        let mut profile = dossier.profile(&taught.origin, now, self.terms.history);
+        taught.add_to(&mut profile, days(self.terms.history));
+        let mut folded = Change { set: set.clone(), remove: remove.clone(), keep };
+        folded.set.push(("p".into(), profile.to_bytes()));
+        folded.remove.extend(dossier.lessons.keys().cloned());
+        match self.store.change_if(&keys[0], dossier.version, &folded, now).await? {
+            Changed::Done => Ok(()),
+            Changed::Conflict => {
+                set.push((dossier::field('l', &rand::random()), taught.to_bytes()));
+                self.store.change(&keys[0], &Change { set, remove, keep }, now).await.map(|_| ())
+            }
+        }
+    }
+
+    /// Remembers that a client reports successes, or mints tokens; once in ninety days.
+    pub(super) async fn witness(&self, client: u32, deed: Deed, now: Timestamp) {
+        if !self.shared.load().has_seen(client, deed) {
+            let _ = self.store.enlist(List::Shared, &deed.entry_name(client), &[1], now.checked_add(DEED_TTL).ok()).await;
+        }
+    }
+
+    fn row(&self, event: &PostAuthentication, attempt: &Attempt, dossier: &Dossier, learned: Learned) -> Row {
+        let origin: Option<&Origin> = dossier.origins.get(&attempt.origin);
+        let hash = |level: Level| origin.and_then(|origin| origin.features.first()?.at(level)).map(|hash| format!("{hash:08x}"));
+        let answer = attempt.answer;
+        let what = serde_json::json!({
+            "pool": event.pool, "client": event.client,
+            "score": answer.map(|answer| f64::from(answer.score) / 10.0),
+            "level": answer.map(|answer| answer.standing.as_label()),
+            "reasons": answer.map(|answer| answer.reasons.into_iter().filter(|reason| *reason > 0).collect::<Vec<u8>>()),
+            "network": hash(Level::Network), "asn": hash(Level::Asn), "device": hash(Level::Device), "agent": hash(Level::UserAgent),
+            "new_device": event.new_device_used, "learned": learned.as_label(),
+        });
+        let id = attempt.at.as_second().to_string();
+        Row { user: self.user(&event.pool, &event.person), at: event.received.wall, id: id.into(), what: what.to_string() }
+    }
+
+    pub(super) fn user(&self, pool: &str, person: &Person) -> SmolStr {
+        self.pseudonyms.user(pool, person.key())
+    }
+}
+
+/// The attempts that a success may complete: of this client, not denied, within their time; of its own nonce where it carries one.
+fn pending(dossier: &Dossier, client: u32, nonce: Option<u32>, now: Timestamp, window: Duration) -> Vec<(SmolStr, Attempt)> {
+    let recent = |at: Timestamp| u64::try_from(now.as_second() - at.as_second()).is_ok_and(|age| age < window.as_secs());
+    let all = || dossier.attempts.iter().filter(|(_, attempt)| attempt.client == client && !attempt.was_denied() && recent(attempt.at));
+    let bound: Vec<_> = all().filter(|(_, attempt)| nonce.is_some() && attempt.nonce == nonce).cloned().collect();
+    if bound.is_empty() { all().cloned().collect() } else { bound }
+}
+
+/// Which of the pending attempts is learned from, or done with.
+fn choose(pending: &[(SmolStr, Attempt)]) -> (Learned, Option<(SmolStr, Attempt)>) {
+    let Some((_, first)) = pending.first() else { return (Learned::NothingPending, None) };
+    if pending.iter().any(|(_, attempt)| attempt.origin != first.origin) {
+        return (Learned::Ambiguous, None);
+    }
+    let answered: Vec<&(SmolStr, Attempt)> = pending.iter().filter(|(_, attempt)| attempt.answer.is_some()).collect();
+    // Several of one origin are equals; taking any of them keeps two successes at once from taking the same.
+    let chosen = (!answered.is_empty()).then(|| answered[rand::random_range(0..answered.len())].clone());
+    match &chosen {
+        Some(_) if answered.iter().all(|(_, attempt)| attempt.may_teach()) => (Learned::Promoted, chosen),
+        Some(_) | None => (Learned::NotTeachable, chosen),
+    }
+}
+
+/// What a success settles: its own attempt, and the mistyped ones of the same origin before it.
+fn resolved(field: &SmolStr, chosen: &Attempt, pending: &[(SmolStr, Attempt)], now: Timestamp) -> Vec<SmolStr> {
+    let mistyped = pending.iter().filter(|(_, attempt)| attempt.origin == chosen.origin && now.as_second() - attempt.at.as_second() >= RETRY_WINDOW);
+    let mut fields: Vec<SmolStr> = mistyped.map(|(field, _)| field.clone()).chain([field.clone()]).collect();
+    fields.dedup();
+    fields
+}
+
+// === impl Learned ===
+
+impl Learned {
+    /// Every value.
+    pub const ALL: [Learned; 4] = [Learned::Promoted, Learned::Ambiguous, Learned::NothingPending, Learned::NotTeachable];
+
+    /// The label in metrics and the activity table.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Learned::Promoted => "promoted",
+            Learned::Ambiguous => "ambiguous",
+            Learned::NothingPending => "nothing_pending",
+            Learned::NotTeachable => "not_teachable",
+        }
+    }
+}
+
+// === impl Awaiting ===
+
+/// An assessment that awaits its outcome.
+struct Awaiting {
+    keys: PersonKeys,
+    field: SmolStr,
+    attempt: Attempt,
+    origin: Origin,
+}
+
+impl Awaiting {
+    /// The names in a line of text, then the attempt's bytes.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = format!("{} {}\n", self.keys.join(","), self.field).into_bytes();
+        out.extend(Taught { attempt: self.attempt, origin: self.origin.clone(), device: DeviceNews::Unsaid }.to_bytes());
+        out
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let (keys, field) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
+        let Taught { attempt, origin, .. } = Taught::from_bytes(&bytes[end + 1..])?;
+        Some(Awaiting { keys: keys.split(',').map(SmolStr::from).collect(), field: field.into(), attempt, origin })
+    }
+}

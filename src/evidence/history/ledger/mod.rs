@@ -1,0 +1,276 @@
+//! The ledger: what the records of a store mean, and every operation on them.
+//!
+//! `begin` records an attempt and reads what is known in one parallel round; `conclude` adds the
+//! verdict; `learning` promotes an attempt once its password was right; `token` reads what became of it;
+//! `desk` is for operators.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use smol_str::SmolStr;
+
+use super::{
+    History, Nonce, Pseudonyms, Velocity,
+    attempt::{Attempt, Copied, Origin},
+    blocks::{Deed, Shared, strongest},
+    decoy::decoy,
+    profile::Sighting,
+    pseudonym::PersonKeys,
+    store::{Change, List, Mark, Marks, Record, Store},
+};
+use crate::{
+    config::Config,
+    event::{
+        Existence, SignIn, Trigger,
+        client_ip::{host_of, network_of},
+    },
+    evidence::{Cause, Features, NetworkFacts},
+};
+
+mod dossier;
+
+pub mod desk;
+
+pub mod learning;
+
+pub mod token;
+
+use self::dossier::Dossier;
+pub use self::{
+    learning::{Learned, Report},
+    token::{TokenFacts, TokenSource},
+};
+
+/// Shared lists are read again after so many seconds.
+const LIST_AGE: i64 = 10;
+
+/// Failures count for so many seconds.
+const FAILURE_WINDOW: i64 = 900;
+
+/// A record that holds nothing but attempts is kept a day beyond them, so that it does not vanish between attempt and success.
+const SLACK: Duration = Duration::from_secs(86_400);
+
+/// What the records of a store mean.
+#[derive(Debug)]
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    pseudonyms: Arc<Pseudonyms>,
+    terms: Terms,
+    shared: ArcSwap<Shared>,
+    /// When the lists were last asked for, seconds since 1970; `i64::MIN` before the first time.
+    shared_at: AtomicI64,
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    history: Duration,
+    pending: Duration,
+    nonce: Duration,
+    hold: Duration,
+    learn: crate::config::history::Learn,
+}
+
+/// An attempt in hand: what its verdict is recorded under.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    keys: PersonKeys,
+    field: SmolStr,
+    attempt: Attempt,
+    origin: Origin,
+    stale: Vec<SmolStr>,
+    door: Trigger,
+    /// The shape of this history, when it is to be kept for others to be invented from.
+    shape: Option<(String, Vec<u8>)>,
+}
+
+impl Ledger {
+    /// A ledger over a store.
+    pub fn new(store: Arc<dyn Store>, pseudonyms: Arc<Pseudonyms>, config: &Config) -> Self {
+        let terms = Terms {
+            history: config.history.ttl,
+            pending: config.history.pending_ttl,
+            // A context is believed for its age and a minute of skew either way.
+            nonce: config.trust.context_max_age + Duration::from_secs(120),
+            hold: config.token.review_hold,
+            learn: config.history.learn,
+        };
+        Ledger { store, pseudonyms, terms, shared: ArcSwap::default(), shared_at: AtomicI64::new(i64::MIN) }
+    }
+
+    /// The store underneath: its `keep` and `fetch` are the second cache tier.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Records an attempt, and reads what is known of the person, the address and the blocks: one parallel round
+    /// of at most three writes and, when the lists are due, one read. Doing it twice does no more than doing it once.
+    ///
+    /// # Errors
+    ///
+    /// The person's record could not be had. A counter, a nonce or a list that could not be had counts as nothing known.
+    pub async fn begin(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Result<History, Cause> {
+        let now = sign_in.received.wall;
+        let mut opened = self.open(sign_in, networks, features, hour);
+        let change = Change {
+            set: vec![(opened.field.clone(), opened.attempt.to_bytes()), (Origin::field(opened.attempt.origin), opened.origin.to_bytes())],
+            remove: Vec::new(),
+            keep: self.terms.pending + SLACK,
+        };
+        let (record, marks, nonce, ()) =
+            tokio::join!(self.store.change(&opened.keys[0], &change, now), self.mark(sign_in, now), self.claim(sign_in, &opened, now), self.refresh(now),);
+        let dossier = self.dossier(&opened.keys, record?, now).await?;
+        let shared = self.shared.load();
+        let mut history = History { velocity: self.velocity(sign_in, marks), nonce, ..History::default() };
+        let repeated = dossier.attempts.iter().find(|(field, earlier)| *field != opened.field && earlier.is_repeated_by(&opened.attempt));
+        opened.stale = dossier.stale(&opened.field, now, self.terms.pending);
+        if let Some((field, _)) = repeated {
+            opened.attempt.copy = Copied::Retry;
+            opened.stale.push(field.clone());
+        }
+        if shared.has_seen(opened.attempt.client, Deed::Reports) {
+            history.velocity.account_failures = dossier.failures(now, FAILURE_WINDOW);
+        }
+        history.concurrent = dossier.elsewhere(&opened.attempt, now, self.terms.pending);
+        history.block = self.block_of(&dossier, &shared, sign_in, opened.attempt.client);
+        history.profile = dossier.profile(&opened.origin, now, self.terms.history);
+        if sign_in.person.existence == Existence::NotFound {
+            history.profile = decoy(shared.shapes(), self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
+        } else if rand::random_range(0..SAMPLING) == 0 {
+            opened.shape = Some(super::decoy::shape(&history.profile, self.pseudonyms.mark("shape", &[opened.keys[0].as_bytes()])));
+        }
+        history.ticket = Some(Arc::new(opened));
+        Ok(history)
+    }
+
+    fn open(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Ticket {
+        let now = sign_in.received.wall;
+        let older = self.pseudonyms.feature_keys().skip(1).map(|key| Features::of(sign_in, networks, key));
+        let origin = Origin { features: std::iter::once(*features).chain(older).collect(), sighting: Some(Sighting::rounded(now, networks)) };
+        let number: [u8; 6] = rand::random();
+        let event = match sign_in.trigger {
+            Trigger::PreAuthentication => self.pseudonyms.mark("event", &[sign_in.raw.text().as_bytes()]),
+            // A sidecar's caller does not repeat itself: each request is an attempt of its own.
+            Trigger::Http | Trigger::Replay => rand::random(),
+        };
+        let attempt = Attempt {
+            at: Timestamp::from_second(now.as_second()).unwrap_or(now),
+            event,
+            origin: self.pseudonyms.mark("origin", &[&origin.to_bytes()]),
+            client: self.client_mark(&sign_in.pool, &sign_in.client),
+            nonce: sign_in.context.nonce.as_ref().map(|nonce| self.nonce_mark(nonce)),
+            hour,
+            copy: Copied::Original,
+            answer: None,
+        };
+        Ticket {
+            keys: self.pseudonyms.person(&sign_in.pool, sign_in.person.key()),
+            field: dossier::field('a', &number),
+            attempt,
+            origin,
+            stale: Vec::new(),
+            door: sign_in.trigger,
+            shape: None,
+        }
+    }
+
+    /// Reads a record's meaning; where no history stands under the newest key, it is sought under the older ones.
+    async fn dossier(&self, keys: &PersonKeys, record: Record, now: Timestamp) -> Result<Dossier, Cause> {
+        let mut dossier = Dossier::read(record);
+        for older in keys.iter().skip(1) {
+            if dossier.knows_the_person() {
+                break;
+            }
+            dossier.adopt(Dossier::read(self.store.read(older, now).await?));
+        }
+        Ok(dossier)
+    }
+
+    async fn mark(&self, sign_in: &SignIn, now: Timestamp) -> Marks {
+        let Some((network, mark)) = self.network_mark(sign_in) else { return Marks::new() };
+        self.store.mark(&network, mark, now).await.unwrap_or_default()
+    }
+
+    /// Trusted and claimed addresses are counted apart: a stranger can claim any address, and must not taint it.
+    fn network_mark(&self, sign_in: &SignIn) -> Option<(String, Mark)> {
+        let ip = sign_in.context.ip.public()?;
+        let (network, host) = (network_of(ip).to_string(), host_of(ip).to_string());
+        let purpose = if sign_in.context.is_believed() { "network" } else { "claimed network" };
+        let account = self.pseudonyms.mark("account", &[sign_in.pool.as_bytes(), sign_in.person.key().as_bytes()]);
+        let mark = Mark { account, host: self.pseudonyms.mark("host", &[host.as_bytes()]) };
+        Some((format!("n#{}", self.pseudonyms.record(purpose, &[network.as_bytes()])), mark))
+    }
+
+    fn velocity(&self, sign_in: &SignIn, marks: Marks) -> Velocity {
+        let Some((_, own)) = self.network_mark(sign_in) else { return Velocity::default() };
+        let distinct = |marks: &mut dyn Iterator<Item = &Mark>| {
+            let mut accounts: Vec<u32> = marks.map(|mark| mark.account).collect();
+            accounts.sort_unstable();
+            accounts.dedup();
+            u32::try_from(accounts.len()).expect("a network has at most 32 marks")
+        };
+        Velocity {
+            account_failures: 0,
+            accounts_per_ip: distinct(&mut marks.iter().filter(|mark| mark.host == own.host)),
+            accounts_per_network: distinct(&mut marks.iter()),
+        }
+    }
+
+    async fn claim(&self, sign_in: &SignIn, ticket: &Ticket, now: Timestamp) -> Nonce {
+        let Some(nonce) = &sign_in.context.nonce else { return Nonce::New };
+        let key = format!("x#{}", self.pseudonyms.record("nonce", &[nonce.as_bytes()]));
+        let own = [&ticket.attempt.event.to_be_bytes()[..], &now.as_second().to_be_bytes(), ticket.field.as_bytes()].concat();
+        let Ok(first) = self.store.claim(&key, &own, self.terms.nonce, now).await else { return Nonce::New };
+        if first == own {
+            return Nonce::New;
+        }
+        let at = first.get(4..12).and_then(|at| at.try_into().ok()).map(i64::from_be_bytes);
+        let is_soon = at.is_some_and(|at| (0..super::attempt::RETRY_WINDOW).contains(&(now.as_second() - at)));
+        if is_soon && first[..4] == own[..4] { Nonce::Retried } else { Nonce::Replayed }
+    }
+
+    /// A suspension with a message is told once the password was right, provided that tokens of this client pass through here.
+    fn block_of(&self, dossier: &Dossier, shared: &Shared, sign_in: &SignIn, client: u32) -> Option<super::Block> {
+        let now = sign_in.received.wall;
+        let all = shared.matching(sign_in, &self.pseudonyms, now).into_iter().chain(dossier.block.as_ref().and_then(|entry| entry.at(now)));
+        let told_later = sign_in.trigger == Trigger::PreAuthentication && shared.has_seen(client, Deed::Mints);
+        strongest(all).filter(|block| block.message.is_none() || !told_later)
+    }
+
+    /// Reads the shared lists again when they are due. What could not be read stays as it was.
+    async fn refresh(&self, now: Timestamp) {
+        let (last, now_s) = (self.shared_at.load(Ordering::Acquire), now.as_second());
+        if last != i64::MIN && now_s.abs_diff(last) < LIST_AGE.unsigned_abs() {
+            return;
+        }
+        // Before the first read everybody waits for their own; later one reads and the others go on with what is there.
+        if last != i64::MIN && self.shared_at.compare_exchange(last, now_s, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return;
+        }
+        if let Ok(entries) = self.store.list(List::Shared, now).await {
+            self.shared.store(Arc::new(Shared::read(entries)));
+            self.shared_at.store(now_s, Ordering::Release);
+        }
+    }
+
+    fn client_mark(&self, pool: &str, client: &str) -> u32 {
+        self.pseudonyms.mark("client", &[pool.as_bytes(), client.as_bytes()])
+    }
+
+    fn nonce_mark(&self, nonce: &str) -> u32 {
+        self.pseudonyms.mark("nonce", &[nonce.as_bytes()])
+    }
+}
+
+/// One sign-in in so many lends its history's shape.
+const SAMPLING: u32 = 16;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The ledger over the memory store.

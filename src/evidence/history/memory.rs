@@ -1,0 +1,215 @@
+//! The store in this process: bounded, and gone when it ends.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::BuildHasher,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::store::{Change, Changed, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Store};
+use crate::evidence::Cause;
+
+/// Shards, so that sign-ins of different people rarely wait for each other.
+const SHARDS: usize = 16;
+
+/// Records, networks and values kept in each shard, of each kind: about 100,000 people in all, under 200 MB at the very worst.
+const PER_SHARD: usize = 6_400;
+
+/// A bounded store in memory.
+#[derive(Debug, Default)]
+pub struct Memory {
+    records: Sharded<Record>,
+    networks: Sharded<Vec<(Mark, Timestamp)>>,
+    values: Sharded<Vec<u8>>,
+    lists: Mutex<HashMap<List, Entries>>,
+}
+
+type Entries = BTreeMap<String, (Vec<u8>, Option<Timestamp>)>;
+
+#[derive(Debug)]
+struct Sharded<T> {
+    hasher: std::hash::RandomState,
+    shards: [Mutex<HashMap<String, Kept<T>>>; SHARDS],
+}
+
+#[derive(Debug, Default)]
+struct Kept<T> {
+    value: T,
+    until: Timestamp,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    fn lists(&self) -> MutexGuard<'_, HashMap<List, Entries>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for Memory {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Record> {
+        ready(self.records.with(key, change.keep, now, |record| {
+            apply(record, change);
+            record.clone()
+        }))
+    }
+
+    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, now: Timestamp) -> Reply<'a, Changed> {
+        ready(self.records.with(key, change.keep, now, |record| {
+            if record.version != version {
+                return Changed::Conflict;
+            }
+            apply(record, change);
+            record.version += 1;
+            Changed::Done
+        }))
+    }
+
+    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Record> {
+        ready(self.records.fetch(key, now).unwrap_or_default())
+    }
+
+    fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {
+        self.records.shard(key).remove(key);
+        ready(())
+    }
+
+    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
+        ready(self.networks.with(network, Duration::from_secs(MARK_WINDOW.unsigned_abs()), now, |marks| {
+            marks.retain(|(_, at)| now.as_second() - at.as_second() < MARK_WINDOW);
+            match marks.iter().position(|(known, _)| *known == mark) {
+                Some(at) => marks[at].1 = now,
+                None if marks.len() < MOST_MARKS => marks.push((mark, now)),
+                None => {}
+            }
+            marks.iter().map(|(mark, _)| *mark).collect()
+        }))
+    }
+
+    fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {
+        ready(self.values.with(key, keep, now, |kept| {
+            if kept.is_empty() {
+                *kept = value.to_vec();
+            }
+            kept.clone()
+        }))
+    }
+
+    fn keep<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, ()> {
+        ready(self.values.with(key, keep, now, |kept| *kept = value.to_vec()))
+    }
+
+    fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
+        ready(self.values.fetch(key, now))
+    }
+
+    fn take<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
+        let taken = self.values.shard(key).remove(key);
+        ready(taken.filter(|kept| kept.until > now).map(|kept| kept.value))
+    }
+
+    fn list<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {
+        let mut lists = self.lists();
+        let entries = lists.entry(list).or_default();
+        entries.retain(|_, (_, until)| until.is_none_or(|until| until > now));
+        ready(entries.iter().map(|(name, (value, _))| (name.clone(), value.clone())).collect())
+    }
+
+    fn enlist<'a>(&'a self, list: List, name: &'a str, value: &'a [u8], until: Option<Timestamp>) -> Reply<'a, ()> {
+        self.lists().entry(list).or_default().insert(name.to_owned(), (value.to_vec(), until));
+        ready(())
+    }
+
+    fn delist<'a>(&'a self, list: List, name: &'a str) -> Reply<'a, ()> {
+        self.lists().entry(list).or_default().remove(name);
+        ready(())
+    }
+}
+
+// === impl Sharded ===
+
+impl<T: Default + Clone> Sharded<T> {
+    /// Works on a value, which is made when there is none; then it is kept for at least `keep`.
+    fn with<R>(&self, key: &str, keep: Duration, now: Timestamp, work: impl FnOnce(&mut T) -> R) -> R {
+        let mut shard = self.shard(key);
+        if shard.len() >= PER_SHARD && !shard.contains_key(key) {
+            make_room(&mut shard, now);
+        }
+        let kept = shard.entry(key.to_owned()).or_default();
+        if kept.until <= now {
+            kept.value = T::default();
+        }
+        kept.until = kept.until.max(now.saturating_add(keep).unwrap_or(Timestamp::MAX));
+        work(&mut kept.value)
+    }
+
+    fn fetch(&self, key: &str, now: Timestamp) -> Option<T> {
+        self.shard(key).get(key).filter(|kept| kept.until > now).map(|kept| kept.value.clone())
+    }
+
+    fn shard(&self, key: &str) -> MutexGuard<'_, HashMap<String, Kept<T>>> {
+        let at = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).expect("a shard's number fits");
+        // A panic while a shard was held leaves a whole record: each change is one step.
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Default for Sharded<T> {
+    fn default() -> Self {
+        Sharded { hasher: std::hash::RandomState::new(), shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+}
+
+/// Drops what has expired and, when that is not enough, the tenth that expires soonest: attempts before histories.
+fn make_room<T>(shard: &mut HashMap<String, Kept<T>>, now: Timestamp) {
+    shard.retain(|_, kept| kept.until > now);
+    if shard.len() < PER_SHARD {
+        return;
+    }
+    let mut ends: Vec<Timestamp> = shard.values().map(|kept| kept.until).collect();
+    let (_, end, _) = ends.select_nth_unstable(PER_SHARD / 10);
+    let end = *end;
+    shard.retain(|_, kept| kept.until > end);
+}
+
+fn apply(record: &mut Record, change: &Change) {
+    for name in &change.remove {
+        record.fields.remove(name);
+    }
+    for (name, value) in &change.set {
+        record.fields.insert(name.clone(), value.clone());
+    }
+}
+
+fn ready<'a, T: Send + 'a>(value: T) -> Reply<'a, T> {
+    Box::pin(std::future::ready(Ok::<T, Cause>(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_bounded_and_lets_attempts_go_before_histories() {
+        let (store, now) = (Memory::default(), Timestamp::UNIX_EPOCH);
+        let change = |days: u64| Change { set: vec![("p".into(), vec![1])], keep: Duration::from_secs(days * 86_400), ..Change::default() };
+        for known in 0..100 {
+            store.change(&format!("known{known}"), &change(180), now).await.unwrap();
+        }
+        for name in 0..(SHARDS * PER_SHARD * 2) {
+            store.change(&format!("name{name}"), &change(1), now).await.unwrap();
+        }
+        let kept: usize = store.records.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+        assert!(kept <= SHARDS * PER_SHARD, "{kept}");
+        for known in 0..100 {
+            assert!(!store.read(&format!("known{known}"), now).await.unwrap().fields.is_empty(), "{known}");
+        }
+    }
+}

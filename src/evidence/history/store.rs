@@ -1,0 +1,168 @@
+//! What a store has to be able to do: atomic changes of small records, under keys that say nothing.
+//!
+//! The real ones are `Memory`, `Redis` and `DynamoDb`. What the records mean is known to the
+//! ledger alone, so the three differ in nothing but where bytes are kept. Every method is one round trip.
+
+use std::{collections::BTreeMap, future::Future, pin::Pin, time::Duration};
+
+use jiff::Timestamp;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use crate::evidence::Cause;
+
+/// A store's answer, some time soon.
+pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, Cause>> + Send + 'a>>;
+
+/// At most so many marks are kept for a network and hour.
+pub const MOST_MARKS: usize = 32;
+
+/// How long a mark of a network counts, in seconds.
+pub const MARK_WINDOW: i64 = 3600;
+
+/// Where history is kept.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// What it is, for `riskgate config` and probes.
+    fn name(&self) -> &'static str;
+
+    /// Changes a person's record, at once and without condition, and returns what it then holds.
+    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Record>;
+
+    /// Changes a person's record if it still has the version that was read, and counts the version up.
+    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, now: Timestamp) -> Reply<'a, Changed>;
+
+    /// Reads a person's record; an empty one where there is none.
+    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Record>;
+
+    /// Erases a person's record.
+    fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()>;
+
+    /// Marks a network with an account and an address; returns the last hour's marks, this one included, at most 32.
+    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks>;
+
+    /// Keeps a value unless there is one, and returns the one that is kept: a nonce belongs to who came first.
+    fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, Vec<u8>>;
+
+    /// Keeps a value for a while: a service's answer, an assessment that awaits its outcome.
+    fn keep<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, ()>;
+
+    /// A kept value.
+    fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>>;
+
+    /// Takes a kept value away: of several callers one gets it.
+    fn take<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>>;
+
+    /// All entries of a list.
+    fn list<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>>;
+
+    /// Sets an entry of a list until a moment.
+    fn enlist<'a>(&'a self, list: List, name: &'a str, value: &'a [u8], until: Option<Timestamp>) -> Reply<'a, ()>;
+
+    /// Removes an entry of a list.
+    fn delist<'a>(&'a self, list: List, name: &'a str) -> Reply<'a, ()>;
+
+    /// Adds a row to the activity table. Only DynamoDB has one; elsewhere the audit log is the only record.
+    fn note<'a>(&'a self, _row: &'a Row, _keep: Duration) -> Reply<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// The activity of a day, or of one person on that day.
+    fn activity<'a>(&'a self, _day: &'a str, _user: Option<&'a str>) -> Reply<'a, Vec<Row>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Erases a row of the activity table.
+    fn erase_row<'a>(&'a self, _row: &'a Row) -> Reply<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A person's record: named fields of bytes, under a version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The fields.
+    pub fields: BTreeMap<SmolStr, Vec<u8>>,
+    /// Counted up by each conditional change.
+    pub version: u64,
+}
+
+/// A change of a record. Setting and removing happen at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Fields that are set.
+    pub set: Vec<(SmolStr, Vec<u8>)>,
+    /// Fields that are removed.
+    pub remove: Vec<SmolStr>,
+    /// The record is kept for at least so long from now.
+    pub keep: Duration,
+}
+
+/// Whether a conditional change happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// It did.
+    Done,
+    /// Somebody else was faster; nothing happened.
+    Conflict,
+}
+
+/// An account and an address seen in a network, as keyed hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark {
+    /// The account.
+    pub account: u32,
+    /// The address, or its /64.
+    pub host: u32,
+}
+
+/// A network's marks.
+pub type Marks = SmallVec<[Mark; 4]>;
+
+/// The lists that all instances share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum List {
+    /// Blocks of ranges, devices, clients and tenants, clients that report successes, and shapes of histories: re-read every 10 s.
+    Shared,
+    /// The persons who are blocked: what `riskgate block list` prints; the blocks themselves stand in the persons' records.
+    Persons,
+}
+
+/// A row of the activity table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The person's pseudonym, as in audit lines.
+    pub user: SmolStr,
+    /// When.
+    pub at: Timestamp,
+    /// The assessment's id, or a number that tells two rows of one second apart.
+    pub id: SmolStr,
+    /// What happened, as a flat JSON object.
+    pub what: String,
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// Eight bytes.
+    pub fn to_bytes(self) -> [u8; 8] {
+        (u64::from(self.account) << 32 | u64::from(self.host)).to_be_bytes()
+    }
+
+    /// Reads eight bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let both = u64::from_be_bytes(bytes.try_into().ok()?);
+        Some(Mark { account: u32::try_from(both >> 32).ok()?, host: u32::try_from(both & u64::from(u32::MAX)).ok()? })
+    }
+}
+
+// === impl List ===
+
+impl List {
+    /// Its key.
+    pub fn key(self) -> &'static str {
+        match self {
+            List::Shared => "b#shared",
+            List::Persons => "b#persons",
+        }
+    }
+}
