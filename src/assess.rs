@@ -14,6 +14,7 @@ use crate::{
     decision::{Decision, Policy},
     event::SignIn,
     evidence::{Evidence, Sources, health::Health, resilience::deadline::Deadline},
+    learn,
     response::Assessment,
     score::{Model, ModelError, Tables},
     signals::{Lists, Signals},
@@ -60,6 +61,7 @@ impl Gate {
         let gathered = Instant::now();
         let decision = self.judge(evidence);
         let judging = gathered.elapsed();
+        learn::conclude(&self.sources, &id, &decision, deadline.reserving(reserve / 4)).await;
         Assessment { id, decision, elapsed: started.elapsed(), judging, model: self.judge.model.date().into() }
     }
 

@@ -1,1 +1,104 @@
-//! Learning after the fact: post-authentication and outcomes.
+//! Learning after the fact: the verdict is recorded for the triggers that follow, and a success teaches.
+
+use std::time::Duration;
+
+use smol_str::SmolStr;
+use tokio::time::Instant;
+
+use crate::{
+    config::decision::Mode,
+    decision::{Decision, Level, Verdict},
+    event::{RawEvent, cognito::PostAuthentication, now::Now},
+    evidence::{
+        Cause, Sources,
+        history::{
+            attempt::{Admission, Answered, Completeness, Hold, Standing},
+            ledger::{Learned, Report},
+        },
+        resilience::{deadline::Deadline, rescue::rescue},
+    },
+    response::http::is_degraded,
+    score::{Reason, ReasonCode},
+};
+
+/// Beyond the store's own time, for what is done around it (invariant 1).
+const GRACE: Duration = Duration::from_millis(50);
+
+/// A service's reason is kept as this number plus the service's.
+const SERVICE_REASONS: u8 = 200;
+
+/// Records a verdict under its attempt, by the deadline. Unrecorded, it teaches nothing later, and that is all.
+pub async fn conclude(sources: &Sources, id: &SmolStr, decision: &Decision, deadline: Deadline) {
+    let evidence = &decision.score.signals.evidence;
+    let (Some(ledger), Some(ticket)) = (sources.ledger(), &evidence.history.ticket) else { return };
+    let recorded = deadline.run(ledger.conclude(ticket, id, answered(decision), evidence.sign_in.received.wall));
+    if !matches!(rescue(sources.health(), recorded).await, Ok(Ok(Ok(())))) {
+        tracing::debug!(id = %id, "the verdict could not be recorded");
+    }
+}
+
+/// `PostAuthentication_Authentication`: learns, and hands the event back whatever comes of it.
+pub async fn post_authentication(sources: &Sources, event: PostAuthentication) -> (RawEvent, Result<Learned, Cause>) {
+    let learned = match sources.ledger() {
+        None => Ok(Learned::NothingPending),
+        Some(ledger) => within(sources, event.received, ledger.succeeded(&event)).await,
+    };
+    (event.raw, learned)
+}
+
+/// `POST /v1/outcome`: what became of an assessment. `None` for an id that is not known, or was reported before.
+///
+/// # Errors
+///
+/// The store could not be reached in time; the report may be sent again.
+pub async fn outcome(sources: &Sources, id: &str, report: Report, received: Now) -> Result<Option<Learned>, Cause> {
+    match sources.ledger() {
+        None => Ok(None),
+        Some(ledger) => within(sources, received, ledger.report(id, report, received.wall)).await,
+    }
+}
+
+/// Waits for the store as long as a later trigger may (invariant 1).
+pub(crate) async fn within<T>(sources: &Sources, received: Now, asked: impl Future<Output = Result<T, Cause>>) -> Result<T, Cause> {
+    let deadline = Deadline::after(received.mono.max(Instant::now()), sources.store_timeout() + GRACE / 2);
+    match rescue(sources.health(), deadline.run(asked)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(Cause::Timeout),
+        Err(_) => Err(Cause::Panic),
+    }
+}
+
+/// What is kept of a decision.
+fn answered(decision: &Decision) -> Answered {
+    let admission = match (decision.action, decision.verdict) {
+        (Verdict::Deny, _) => Admission::Denied,
+        (Verdict::Allow | Verdict::Review, Verdict::Deny) => Admission::WouldDeny,
+        (Verdict::Allow | Verdict::Review, Verdict::Allow | Verdict::Review) => Admission::LetIn,
+    };
+    let standing = match (decision.level, decision.verdict) {
+        (Level::High, _) => Standing::High,
+        (Level::Medium, _) | (Level::Low, Verdict::Review) => Standing::Medium,
+        (Level::Low, Verdict::Allow | Verdict::Deny) => Standing::Low,
+    };
+    let completeness = if is_degraded(decision) { Completeness::Degraded } else { Completeness::Complete };
+    // Monitor mode only watches: it holds nothing back either.
+    let is_flagged = decision.verdict == Verdict::Review || completeness == Completeness::Degraded;
+    let hold = if is_flagged && decision.mode == Mode::Enforce { Hold::Withhold } else { Hold::None };
+    Answered { admission, standing, completeness, hold, score: tenths(decision.score.value), reasons: reasons(&decision.score.reasons) }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a score is 0 to 100")]
+fn tenths(score: f64) -> u16 {
+    (score * 10.0).round() as u16
+}
+
+fn reasons(found: &[Reason]) -> [u8; 4] {
+    let mut numbers = [0; 4];
+    for (number, reason) in numbers.iter_mut().zip(found) {
+        *number = match reason.code {
+            ReasonCode::Service(service) => SERVICE_REASONS + service as u8,
+            code => ReasonCode::OWN.iter().position(|own| *own == code).and_then(|at| u8::try_from(at + 1).ok()).unwrap_or_default(),
+        };
+    }
+    numbers
+}

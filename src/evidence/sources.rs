@@ -6,9 +6,10 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
-    Cause, Consultation, Evidence, Face, Features, History, Outcome, Waits,
+    Cause, Consultation, Evidence, Face, Features, History, NetworkFacts, Outcome, Waits,
     health::Health,
-    history::Pseudonyms,
+    history::{self, Ledger, Patience, Pseudonyms},
+    local_time,
     networks::Networks,
     provider::{self, Client, Tls},
     resilience::{
@@ -26,6 +27,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Sources {
     pseudonyms: Arc<Pseudonyms>,
+    ledger: Option<Ledger>,
+    patience: Patience,
+    face: Face,
     services: Vec<Guarded>,
     store_timeout: Duration,
     health: Arc<Health>,
@@ -58,6 +62,10 @@ impl Sources {
         let health = Arc::<Health>::default();
         let (networks, mut faults) = Networks::open(&config.networks, &health);
         let pseudonyms = Arc::new(Pseudonyms::new(&config.history.pseudonym_keys));
+        let ledger = history::open(config, Arc::clone(&pseudonyms), face).unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
         let mut services = Vec::new();
         for service in &config.services.services {
             match provider::open(service, Client::new(service.connect_timeout, face, tls.clone()), face) {
@@ -65,7 +73,7 @@ impl Sources {
                 Err(fault) => faults.push(fault),
             }
         }
-        (Sources { pseudonyms, services, store_timeout: config.budget.store, health, networks }, faults)
+        (Sources { pseudonyms, ledger, patience: Patience::default(), face, services, store_timeout: config.budget.store, health, networks }, faults)
     }
 
     /// Gathers what can be known of a sign-in by the deadline. Never fails, never later than the deadline.
@@ -79,7 +87,7 @@ impl Sources {
         let features = rescue_now(&self.health, || Features::of(&sign_in, &networks, self.pseudonyms.feature_key())).unwrap_or_default();
         let took_networks = started.elapsed();
         let consultations = futures_util::future::join_all(self.services.iter().map(|service| service.consult(&sign_in, deadline)));
-        let (recalled, services) = futures_util::future::join(self.recall(&sign_in, &features, deadline), consultations).await;
+        let (recalled, services) = futures_util::future::join(self.recall(&sign_in, &networks, &features, deadline), consultations).await;
         let Recalled { history, outcome: history_outcome, took } = recalled;
         let services: SmallVec<[Consultation; 2]> = services.into();
         let took = Waits { networks: took_networks, history: took, total: started.elapsed() };
@@ -87,17 +95,46 @@ impl Sources {
     }
 
     /// What the store knows, by `STORE_TIMEOUT`: reads the profile and the counters and records the attempt in one call.
-    async fn recall(&self, _sign_in: &SignIn, _features: &Features, deadline: Deadline) -> Recalled {
+    async fn recall(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, deadline: Deadline) -> Recalled {
         let started = Instant::now();
-        let deadline = deadline.sooner(started, self.store_timeout);
-        // The store's call stands here.
-        let asked = async { (History::default(), Outcome::NotAsked) };
-        let (history, outcome) = match rescue(&self.health, deadline.run(asked)).await {
-            Ok(Ok(known)) => known,
-            Ok(Err(_)) => (History::default(), Outcome::Failed(Cause::Timeout)),
-            Err(_) => (History::default(), Outcome::Failed(Cause::Panic)),
+        let (history, outcome) = match &self.ledger {
+            None => (History::default(), Outcome::NotAsked),
+            Some(_) if !self.patience.is_left(started) => (History::default(), Outcome::Failed(Cause::BreakerOpen)),
+            Some(ledger) => match self.ask(ledger, sign_in, networks, features, deadline.sooner(started, self.store_timeout)).await {
+                Ok(history) => (history, Outcome::Fresh),
+                Err(cause) => (History::default(), Outcome::Failed(cause)),
+            },
         };
         Recalled { history, outcome, took: started.elapsed() }
+    }
+
+    async fn ask(&self, ledger: &Ledger, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, deadline: Deadline) -> Result<History, Cause> {
+        let asked = async {
+            match self.face {
+                Face::Lambda | Face::Sidecar => ledger.begin(sign_in, networks, features, local_time::hour(sign_in, networks)).await,
+                Face::Command => ledger.peek(sign_in, networks, features).await,
+            }
+        };
+        let answer = match rescue(&self.health, deadline.run(asked)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Cause::Timeout),
+            Err(_) => Err(Cause::Panic),
+        };
+        match &answer {
+            Ok(_) => self.patience.answered(),
+            Err(_) => self.patience.failed(Instant::now()),
+        }
+        answer
+    }
+
+    /// The history store, where there is one.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
+    }
+
+    /// The longest wait for the store.
+    pub fn store_timeout(&self) -> Duration {
+        self.store_timeout
     }
 
     /// What stands for people, networks and devices in what is kept and logged.

@@ -16,8 +16,9 @@ use crate::{
         Now, RawEvent,
         cognito::{self, Event},
     },
+    learn,
     response::cognito::{Denial, ERROR_TYPE, denial},
-    telemetry::events::{EventHandedBack, HandBack},
+    telemetry::events::{EventHandedBack, HandBack, OutcomeHeard},
 };
 
 /// Kept between our answer and Lambda's own deadline.
@@ -82,7 +83,14 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
                 None => Ok(raw),
             }
         }
-        Ok(Event::PostAuthentication(event)) => Ok(event.raw),
+        Ok(Event::PostAuthentication(event)) => {
+            let (raw, learned) = learn::post_authentication(instance.gate.sources(), *event).await;
+            match learned {
+                Ok(learned) => instance.telemetry.emit(OutcomeHeard(learned.as_label())),
+                Err(cause) => tracing::warn!(id = %id, cause = cause.as_label(), "a success could not be learned"),
+            }
+            Ok(raw)
+        }
         Ok(Event::PreTokenGeneration(event)) => Ok(event.raw),
         Ok(Event::NotOurs(raw)) => {
             instance.telemetry.emit(EventHandedBack(HandBack::NotOurs));

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
+    time::Duration,
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -112,6 +113,14 @@ impl Entry {
     /// The JSON that is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a block has only strings")
+    }
+
+    /// How long it is in force yet; one without an end outlasts every history.
+    pub(super) fn lasts(&self, now: Timestamp) -> Duration {
+        match self.until {
+            Some(until) => Duration::from_secs(u64::try_from(until.as_second() - now.as_second()).unwrap_or_default()),
+            None => Duration::from_secs(100 * 365 * 86_400),
+        }
     }
 
     /// The block in force at a moment.

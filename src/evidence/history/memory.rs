@@ -55,14 +55,14 @@ impl Store for Memory {
     }
 
     fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Record> {
-        ready(self.records.with(key, change.keep, now, |record| {
+        ready(self.records.with(key, change.keep.duration(), now, |record| {
             apply(record, change);
             record.clone()
         }))
     }
 
     fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, now: Timestamp) -> Reply<'a, Changed> {
-        ready(self.records.with(key, change.keep, now, |record| {
+        ready(self.records.with(key, change.keep.duration(), now, |record| {
             if record.version != version {
                 return Changed::Conflict;
             }
@@ -194,12 +194,12 @@ fn ready<'a, T: Send + 'a>(value: T) -> Reply<'a, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::store::Keep, *};
 
     #[tokio::test]
     async fn it_is_bounded_and_lets_attempts_go_before_histories() {
         let (store, now) = (Memory::default(), Timestamp::UNIX_EPOCH);
-        let change = |days: u64| Change { set: vec![("p".into(), vec![1])], keep: Duration::from_secs(days * 86_400), ..Change::default() };
+        let change = |days: u64| Change { set: vec![("p".into(), vec![1])], keep: Keep::Least(Duration::from_secs(days * 86_400)), ..Change::default() };
         for known in 0..100 {
             store.change(&format!("known{known}"), &change(180), now).await.unwrap();
         }

@@ -11,20 +11,32 @@ pub mod blocks;
 
 mod decoy;
 
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
+
 mod encoding;
 
 pub mod ledger;
 
 pub mod memory;
 
+mod open;
+
+mod patience;
+
 pub mod profile;
 
 pub mod pseudonym;
+
+#[cfg(feature = "redis")]
+pub mod redis;
 
 pub mod store;
 
 pub use self::{
     ledger::{Ledger, Ticket},
+    open::open,
+    patience::Patience,
     profile::Profile,
     pseudonym::Pseudonyms,
     store::Store,

@@ -93,8 +93,17 @@ pub struct Change {
     pub set: Vec<(SmolStr, Vec<u8>)>,
     /// Fields that are removed.
     pub remove: Vec<SmolStr>,
-    /// The record is kept for at least so long from now.
-    pub keep: Duration,
+    /// How long the record is kept.
+    pub keep: Keep,
+}
+
+/// How long a record is kept from now on. Neither shortens a time that is longer, as far as the store can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// So long, where nothing longer is set: an attempt.
+    Least(Duration),
+    /// So long: the caller has read the record and knows that nothing in it lasts longer.
+    Renew(Duration),
 }
 
 /// Whether a conditional change happened.
@@ -138,6 +147,23 @@ pub struct Row {
     pub id: SmolStr,
     /// What happened, as a flat JSON object.
     pub what: String,
+}
+
+// === impl Keep ===
+
+impl Keep {
+    /// The time itself.
+    pub fn duration(self) -> Duration {
+        match self {
+            Keep::Least(duration) | Keep::Renew(duration) => duration,
+        }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep::Least(Duration::ZERO)
+    }
 }
 
 // === impl Mark ===

@@ -12,7 +12,7 @@ use crate::evidence::{
         attempt::Origin,
         blocks::{Entry, Subject},
         pseudonym::PersonKeys,
-        store::{Change, List, Row},
+        store::{Change, Keep, List, Row},
     },
 };
 
@@ -77,7 +77,7 @@ impl Ledger {
     /// The store could not be reached.
     pub async fn release(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), Cause> {
         for key in &self.keys(pool, person) {
-            self.store.change(key, &Change { remove: vec!["h".into()], keep: SLACK, ..Change::default() }, now).await?;
+            self.store.change(key, &Change { remove: vec!["h".into()], keep: Keep::Least(SLACK), ..Change::default() }, now).await?;
         }
         Ok(())
     }
@@ -89,9 +89,7 @@ impl Ledger {
     /// The store could not be reached.
     pub async fn block_person(&self, pool: &str, person: &str, entry: &Entry, now: Timestamp) -> Result<(), Cause> {
         let key = &self.keys(pool, person)[0];
-        let left = entry.until.and_then(|until| u64::try_from(until.as_second() - now.as_second()).ok()).map(std::time::Duration::from_secs);
-        // A block without an end outlasts every history.
-        let keep = left.unwrap_or(std::time::Duration::from_secs(100 * 365 * 86_400)) + SLACK;
+        let keep = Keep::Renew(entry.lasts(now).max(self.terms.history) + SLACK);
         self.store.change(key, &Change { set: vec![("b".into(), entry.to_bytes())], remove: Vec::new(), keep }, now).await?;
         self.store.enlist(List::Persons, key, &entry.to_bytes(), entry.until).await
     }
@@ -103,7 +101,7 @@ impl Ledger {
     /// The store could not be reached.
     pub async fn unblock_person(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), Cause> {
         for key in &self.keys(pool, person) {
-            self.store.change(key, &Change { remove: vec!["b".into()], keep: SLACK, ..Change::default() }, now).await?;
+            self.store.change(key, &Change { remove: vec!["b".into()], keep: Keep::Least(SLACK), ..Change::default() }, now).await?;
             self.store.delist(List::Persons, key).await?;
         }
         Ok(())

@@ -85,6 +85,11 @@ impl Dossier {
         self.stored.is_some() || !self.lessons.is_empty() || self.block.is_some()
     }
 
+    /// How long the record is to be kept: at least as long as its block holds.
+    pub(super) fn kept(&self, now: Timestamp, least: Duration) -> Duration {
+        self.block.as_ref().map_or(least, |entry| entry.lasts(now).max(least))
+    }
+
     /// Takes over what stood under an older key; attempts stay where they are.
     pub(super) fn adopt(&mut self, older: Dossier) {
         self.stored = older.stored;

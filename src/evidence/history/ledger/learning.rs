@@ -20,7 +20,7 @@ use crate::{
             blocks::Deed,
             profile::{DeviceNews, seconds},
             pseudonym::PersonKeys,
-            store::{Change, Changed, List, Row},
+            store::{Change, Changed, Keep, List, Row},
         },
     },
 };
@@ -79,7 +79,8 @@ impl Ledger {
         if self.terms.learn == Learn::Allow && attempt.may_teach() {
             return self.learn_at_once(ticket, attempt, now).await;
         }
-        let change = Change { set: vec![(ticket.field.clone(), attempt.to_bytes())], remove: ticket.stale.clone(), keep: self.terms.pending + SLACK };
+        let change =
+            Change { set: vec![(ticket.field.clone(), attempt.to_bytes())], remove: ticket.stale.clone(), keep: Keep::Least(self.terms.pending + SLACK) };
         let index = async {
             if ticket.door != Trigger::Http {
                 return Ok(());
@@ -157,7 +158,8 @@ impl Ledger {
             Report::Fraud => {
                 let until = now.checked_add(self.terms.hold).unwrap_or(now);
                 let set = vec![("h".into(), seconds(until).to_be_bytes().to_vec())];
-                self.store.change(&keys[0], &Change { set, remove: vec![field], keep: self.terms.hold + SLACK }, now).await?;
+                let keep = Keep::Renew(dossier.kept(now, self.terms.history.max(self.terms.hold) + SLACK));
+                self.store.change(&keys[0], &Change { set, remove: vec![field], keep }, now).await?;
             }
         }
         Ok(Some(if teachable { Learned::Promoted } else { Learned::NotTeachable }))
@@ -182,9 +184,8 @@ impl Ledger {
             let until = now.checked_add(self.terms.hold).unwrap_or(now).max(dossier.hold.unwrap_or(now));
             set.push(("h".into(), seconds(until).to_be_bytes().to_vec()));
         }
-        let keep = self.terms.history + SLACK;
+        let keep = Keep::Renew(dossier.kept(now, self.terms.history.max(self.terms.hold) + SLACK));
         let Some(taught) = taught else {
-            let keep = if dossier.knows_the_person() { keep } else { self.terms.hold + SLACK };
             return self.store.change(&keys[0], &Change { set, remove, keep }, now).await.map(|_| ());
         };
         let mut profile = dossier.profile(&taught.origin, now, self.terms.history);
@@ -263,16 +264,13 @@ fn resolved(field: &SmolStr, chosen: &Attempt, pending: &[(SmolStr, Attempt)], n
 // === impl Learned ===
 
 impl Learned {
-    /// Every value.
-    pub const ALL: [Learned; 4] = [Learned::Promoted, Learned::Ambiguous, Learned::NothingPending, Learned::NotTeachable];
-
     /// The label in metrics and the activity table.
     pub fn as_label(self) -> &'static str {
         match self {
-            Learned::Promoted => "promoted",
+            Learned::Promoted => "learned",
             Learned::Ambiguous => "ambiguous",
-            Learned::NothingPending => "nothing_pending",
-            Learned::NotTeachable => "not_teachable",
+            Learned::NothingPending => "no_attempt",
+            Learned::NotTeachable => "refused",
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{
     decoy::decoy,
     profile::Sighting,
     pseudonym::PersonKeys,
-    store::{Change, List, Mark, Marks, Record, Store},
+    store::{Change, Keep, List, Mark, Marks, Record, Store},
 };
 use crate::{
     config::Config,
@@ -122,7 +122,7 @@ impl Ledger {
         let change = Change {
             set: vec![(opened.field.clone(), opened.attempt.to_bytes()), (Origin::field(opened.attempt.origin), opened.origin.to_bytes())],
             remove: Vec::new(),
-            keep: self.terms.pending + SLACK,
+            keep: Keep::Least(self.terms.pending + SLACK),
         };
         let (record, marks, nonce, ()) =
             tokio::join!(self.store.change(&opened.keys[0], &change, now), self.mark(sign_in, now), self.claim(sign_in, &opened, now), self.refresh(now),);
@@ -148,6 +148,25 @@ impl Ledger {
         }
         history.ticket = Some(Arc::new(opened));
         Ok(history)
+    }
+
+    /// Reads what is known without recording anything: for `riskgate assess`. Counters are not read, since reading them counts.
+    ///
+    /// # Errors
+    ///
+    /// The person's record could not be had.
+    pub async fn peek(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features) -> Result<History, Cause> {
+        let now = sign_in.received.wall;
+        let ticket = self.open(sign_in, networks, features, None);
+        let (record, ()) = tokio::join!(self.store.read(&ticket.keys[0], now), self.refresh(now));
+        let dossier = self.dossier(&ticket.keys, record?, now).await?;
+        let shared = self.shared.load();
+        let block = self.block_of(&dossier, &shared, sign_in, ticket.attempt.client);
+        let profile = match sign_in.person.existence {
+            Existence::Known => dossier.profile(&ticket.origin, now, self.terms.history),
+            Existence::NotFound => decoy(shared.shapes(), self.pseudonyms.draw(&sign_in.pool, sign_in.person.key())),
+        };
+        Ok(History { profile, block, concurrent: dossier.elsewhere(&ticket.attempt, now, self.terms.pending), ..History::default() })
     }
 
     fn open(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Ticket {

@@ -15,7 +15,7 @@ use crate::{
             attempt::{Attempt, Completeness, Hold, Standing},
             blocks::{Deed, strongest},
             profile::seconds,
-            store::Change,
+            store::{Change, Keep},
         },
     },
 };
@@ -101,7 +101,11 @@ impl Ledger {
             if hold == Hold::None && holds(pending) == Hold::Withhold {
                 hold = Hold::Withhold;
                 let until = now.checked_add(self.terms.hold).unwrap_or(now);
-                let change = Change { set: vec![("h".into(), seconds(until).to_be_bytes().to_vec())], remove: Vec::new(), keep: self.terms.hold + SLACK };
+                let change = Change {
+                    set: vec![("h".into(), seconds(until).to_be_bytes().to_vec())],
+                    remove: Vec::new(),
+                    keep: Keep::Renew(dossier.kept(now, self.terms.history.max(self.terms.hold) + SLACK)),
+                };
                 self.store.change(&keys[0], &change, now).await?;
             }
         }

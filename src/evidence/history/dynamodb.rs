@@ -1,0 +1,343 @@
+//! The store in one DynamoDB table, with the keys `pk` and `sk` and the TTL attribute `exp`: the layout is in `docs/STORE.md`.
+//!
+//! One attempt a call: Cognito does not wait for a second. Only a throttled call is made again, once.
+//! TTL is lazy, so what has expired is not read either.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    primitives::Blob,
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+
+use super::store::{Change, Changed, Keep, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Row, Store};
+use crate::evidence::Cause;
+
+mod expression;
+
+use self::expression::{Item, Update, binary, number};
+
+/// Marks of a network are kept in sets of half an hour; two of them make the window.
+const SLOT: i64 = MARK_WINDOW / 2;
+
+/// Activity rows of a day are spread over so many partitions.
+const SHARDS: u32 = 16;
+
+/// A store in DynamoDB.
+pub struct DynamoDb {
+    table: String,
+    timeout: Duration,
+    client: OnceCell<Client>,
+}
+
+impl DynamoDb {
+    /// A store in a table of the surrounding AWS configuration (region, credentials, `AWS_ENDPOINT_URL_DYNAMODB`); read by the first call.
+    pub fn open(table: &str, timeout: Duration) -> Self {
+        DynamoDb { table: table.to_owned(), timeout, client: OnceCell::new() }
+    }
+
+    /// A store over a client of the caller's.
+    pub fn over(client: Client, table: &str) -> Self {
+        DynamoDb { table: table.to_owned(), timeout: Duration::from_secs(1), client: OnceCell::new_with(Some(client)) }
+    }
+
+    async fn client(&self) -> &Client {
+        self.client
+            .get_or_init(|| async {
+                let https = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+                let timeouts = TimeoutConfig::builder().connect_timeout(self.timeout).operation_timeout(self.timeout).build();
+                let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
+                    .http_client(https)
+                    .retry_config(RetryConfig::disabled())
+                    .timeout_config(timeouts)
+                    .load()
+                    .await;
+                Client::new(&shared)
+            })
+            .await
+    }
+
+    /// Sends a call; a throttled one a second time.
+    async fn send<T, E, F>(&self, call: impl Fn() -> F) -> Result<T, SdkError<E>>
+    where
+        E: ProvideErrorMetadata,
+        F: Future<Output = Result<T, SdkError<E>>>,
+    {
+        match call().await {
+            Err(error) if is_throttled(&error) => {
+                tokio::time::sleep(Duration::from_millis(rand::random_range(5..25))).await;
+                call().await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn update(&self, pk: &str, sk: &str, update: &Update) -> Result<Result<Item, Option<Item>>, Cause> {
+        let client = self.client().await;
+        let call = || {
+            let call: UpdateItemFluentBuilder = client.update_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk));
+            update.fill(call).return_values(ReturnValue::AllNew).return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).send()
+        };
+        match self.send(call).await {
+            Ok(output) => Ok(Ok(output.attributes.unwrap_or_default())),
+            Err(SdkError::ServiceError(context)) if context.err().is_conditional_check_failed_exception() => {
+                let kept = context.err().as_conditional_check_failed_exception().and_then(|failed| failed.item());
+                Ok(Err(kept.cloned()))
+            }
+            Err(error) => Err(cause(&error)),
+        }
+    }
+
+    async fn put(&self, pk: &str, sk: &str, value: AttributeValue, until: Option<Timestamp>) -> Result<(), Cause> {
+        let client = self.client().await;
+        let call = || {
+            let put = client.put_item().table_name(&self.table).item("pk", string(pk)).item("sk", string(sk)).item("val", value.clone());
+            match until {
+                Some(until) => put.item("exp", number(until.as_second())),
+                None => put,
+            }
+            .send()
+        };
+        self.send(call).await.map(|_| ()).map_err(|error| cause(&error))
+    }
+
+    async fn get(&self, pk: &str, sk: &str, now: Timestamp) -> Result<Option<Item>, Cause> {
+        let client = self.client().await;
+        // A post-authentication comes 150 ms after the attempt that it completes: it has to see it.
+        let call = || client.get_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk)).consistent_read(true).send();
+        let output = self.send(call).await.map_err(|error| cause(&error))?;
+        Ok(output.item.filter(|item| !has_expired(item, now)))
+    }
+
+    async fn delete(&self, pk: &str, sk: &str) -> Result<Option<Item>, Cause> {
+        let client = self.client().await;
+        let call = || client.delete_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk)).return_values(ReturnValue::AllOld).send();
+        Ok(self.send(call).await.map_err(|error| cause(&error))?.attributes)
+    }
+
+    async fn query(&self, pk: &str, starts_with: Option<&str>) -> Result<Vec<Item>, Cause> {
+        let client = self.client().await;
+        let mut items = Vec::new();
+        let mut from = None;
+        loop {
+            let call = || {
+                let query = client.query().table_name(&self.table).set_exclusive_start_key(from.clone()).expression_attribute_values(":pk", string(pk));
+                match starts_with {
+                    Some(start) => query.key_condition_expression("pk = :pk and begins_with(sk, :start)").expression_attribute_values(":start", string(start)),
+                    None => query.key_condition_expression("pk = :pk"),
+                }
+                .send()
+            };
+            let page = self.send(call).await.map_err(|error| cause(&error))?;
+            items.extend(page.items.unwrap_or_default());
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+}
+
+impl Store for DynamoDb {
+    fn name(&self) -> &'static str {
+        "dynamodb"
+    }
+
+    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Record> {
+        Box::pin(async move {
+            let pk = format!("u#{key}");
+            let item = self.update(&pk, "u", &Update::of(change, now)).await?.map_err(|_| Cause::BadAnswer)?;
+            if !has_expired(&item, now) {
+                return Ok(record(item));
+            }
+            // It should have been gone: what was just set is all there is.
+            let mut own = Change { keep: Keep::Renew(change.keep.duration()), ..change.clone() };
+            own.remove = record(item).fields.into_keys().filter(|name| change.set.iter().all(|(set, _)| set != name)).collect();
+            let item = self.update(&pk, "u", &Update::of(&own, now)).await?.map_err(|_| Cause::BadAnswer)?;
+            Ok(record(item))
+        })
+    }
+
+    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, now: Timestamp) -> Reply<'a, Changed> {
+        Box::pin(async move {
+            let update = Update::of(change, now).if_version(version);
+            Ok(self.update(&format!("u#{key}"), "u", &update).await?.map_or(Changed::Conflict, |_| Changed::Done))
+        })
+    }
+
+    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Record> {
+        Box::pin(async move { Ok(self.get(&format!("u#{key}"), "u", now).await?.map(record).unwrap_or_default()) })
+    }
+
+    fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {
+        Box::pin(async move { self.delete(&format!("u#{key}"), "u").await.map(|_| ()) })
+    }
+
+    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
+        Box::pin(async move {
+            let slot = now.as_second() / SLOT;
+            let update = Update::marking(&slot_name(slot), &mark.to_bytes(), MOST_MARKS)
+                // Sets that lie before the window go; an item that nobody touches goes by its TTL.
+                .removing((2..8).map(|age| slot_name(slot - age)))
+                .until(now.as_second() + 2 * MARK_WINDOW);
+            let item = match self.update(network, "n", &update).await? {
+                Ok(item) => Some(item),
+                Err(full) => full,
+            };
+            let sets = [slot, slot - 1].map(|slot| item.as_ref().and_then(|item| item.get(&slot_name(slot))?.as_bs().ok()).cloned().unwrap_or_default());
+            let mut marks: Marks = sets.concat().iter().filter_map(|blob| Mark::from_bytes(blob.as_ref())).collect();
+            if !marks.contains(&mark) {
+                marks.push(mark);
+            }
+            marks.sort_unstable();
+            marks.dedup();
+            Ok(marks)
+        })
+    }
+
+    fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {
+        Box::pin(async move {
+            let item = self.update(key, "x", &Update::claiming(value, keep, now)).await?.map_err(|_| Cause::BadAnswer)?;
+            Ok(value_of(&item).ok_or(Cause::BadAnswer)?)
+        })
+    }
+
+    fn keep<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, ()> {
+        Box::pin(async move { self.put(key, "x", binary(value), now.checked_add(keep).ok()).await })
+    }
+
+    fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
+        Box::pin(async move { Ok(self.get(key, "x", now).await?.as_ref().and_then(value_of)) })
+    }
+
+    fn take<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
+        Box::pin(async move { Ok(self.delete(key, "x").await?.filter(|item| !has_expired(item, now)).as_ref().and_then(value_of)) })
+    }
+
+    fn list<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {
+        Box::pin(async move {
+            let items = self.query(list.key(), None).await?;
+            let in_force = items.iter().filter(|item| !has_expired(item, now));
+            Ok(in_force.filter_map(|item| Some((item.get("sk")?.as_s().ok()?.clone(), value_of(item)?))).collect())
+        })
+    }
+
+    fn enlist<'a>(&'a self, list: List, name: &'a str, value: &'a [u8], until: Option<Timestamp>) -> Reply<'a, ()> {
+        Box::pin(async move { self.put(list.key(), name, binary(value), until).await })
+    }
+
+    fn delist<'a>(&'a self, list: List, name: &'a str) -> Reply<'a, ()> {
+        Box::pin(async move { self.delete(list.key(), name).await.map(|_| ()) })
+    }
+
+    fn note<'a>(&'a self, row: &'a Row, keep: Duration) -> Reply<'a, ()> {
+        Box::pin(async move { self.put(&partition(row), &sort_key(row), AttributeValue::S(row.what.clone()), row.at.checked_add(keep).ok()).await })
+    }
+
+    fn activity<'a>(&'a self, day: &'a str, user: Option<&'a str>) -> Reply<'a, Vec<Row>> {
+        Box::pin(async move {
+            let mut rows = Vec::new();
+            let shards = match user {
+                Some(user) => shard(user)..shard(user) + 1,
+                None => 0..SHARDS,
+            };
+            let start = user.map(|user| format!("{user}#"));
+            for shard in shards {
+                let items = self.query(&format!("a#{day}#{shard:02}"), start.as_deref()).await?;
+                rows.extend(items.iter().filter_map(read_row));
+            }
+            Ok(rows)
+        })
+    }
+
+    fn erase_row<'a>(&'a self, row: &'a Row) -> Reply<'a, ()> {
+        Box::pin(async move { self.delete(&partition(row), &sort_key(row)).await.map(|_| ()) })
+    }
+}
+
+impl std::fmt::Debug for DynamoDb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DynamoDb({})", self.table)
+    }
+}
+
+fn string(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn slot_name(slot: i64) -> String {
+    format!("s{slot}")
+}
+
+fn has_expired(item: &Item, now: Timestamp) -> bool {
+    let exp = item.get("exp").and_then(|exp| exp.as_n().ok()?.parse::<i64>().ok());
+    exp.is_some_and(|exp| exp <= now.as_second())
+}
+
+fn value_of(item: &Item) -> Option<Vec<u8>> {
+    item.get("val")?.as_b().ok().map(|blob: &Blob| blob.as_ref().to_vec())
+}
+
+fn record(item: HashMap<String, AttributeValue>) -> Record {
+    let version = item.get("v").and_then(|version| version.as_n().ok()?.parse().ok()).unwrap_or_default();
+    let fields = item.into_iter().filter_map(|(name, value)| match value {
+        AttributeValue::B(blob) => Some((name.into(), blob.into_inner())),
+        _ => None,
+    });
+    Record { fields: fields.collect(), version }
+}
+
+/// Rows of a day lie in 16 partitions by person: one person's day is one query, everybody's sixteen.
+fn partition(row: &Row) -> String {
+    format!("a#{}#{:02}", row.at.strftime("%Y-%m-%d"), shard(&row.user))
+}
+
+fn sort_key(row: &Row) -> String {
+    format!("{}#{}#{}", row.user, row.at.strftime("%H:%M:%S%.3f"), row.id)
+}
+
+/// FNV-1a (Fowler, Noll, Vo): others who read the table can compute it.
+fn shard(user: &str) -> u32 {
+    user.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) % SHARDS
+}
+
+fn read_row(item: &Item) -> Option<Row> {
+    let (pk, sk) = (item.get("pk")?.as_s().ok()?, item.get("sk")?.as_s().ok()?);
+    let day = pk.strip_prefix("a#")?.get(..10)?;
+    let mut parts = sk.split('#');
+    let (user, time, id) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(Row { user: user.into(), at: format!("{day}T{time}Z").parse().ok()?, id: id.into(), what: item.get("val")?.as_s().ok()?.clone() })
+}
+
+fn is_throttled<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    matches!(error.code(), Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded"))
+}
+
+fn cause<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Cause {
+    if is_throttled(error) {
+        return Cause::RateLimited;
+    }
+    match error {
+        SdkError::TimeoutError(_) => Cause::Timeout,
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => Cause::Timeout,
+        SdkError::DispatchFailure(_) => Cause::Connect,
+        SdkError::ResponseError(_) => Cause::BadAnswer,
+        SdkError::ServiceError(context) => match context.err().code() {
+            Some("AccessDeniedException" | "UnrecognizedClientException" | "ExpiredTokenException") => Cause::KeyRefused,
+            Some("ResourceNotFoundException") => Cause::NoStore,
+            _ if context.raw().status().is_server_error() => Cause::Http5xx,
+            _ => Cause::Http4xx,
+        },
+        _ => Cause::NoStore,
+    }
+}
