@@ -11,7 +11,7 @@ use std::{
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::update_item::builders::UpdateItemFluentBuilder,
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     primitives::Blob,
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
@@ -90,11 +90,10 @@ impl DynamoDb {
         };
         match self.send(call).await {
             Ok(output) => Ok(Ok(output.attributes.unwrap_or_default())),
-            Err(SdkError::ServiceError(context)) if context.err().is_conditional_check_failed_exception() => {
-                let kept = context.err().as_conditional_check_failed_exception().and_then(|failed| failed.item());
-                Ok(Err(kept.cloned()))
-            }
-            Err(error) => Err(cause(&error)),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Ok(Err(failed.item().cloned())),
+                Some(_) | None => Err(cause(&error)),
+            },
         }
     }
 
