@@ -95,10 +95,8 @@ fn tenths(score: f64) -> u16 {
 fn reasons(found: &[Reason]) -> [u8; 4] {
     let mut numbers = [0; 4];
     for (number, reason) in numbers.iter_mut().zip(found) {
-        *number = match reason.code {
-            ReasonCode::Service(service) => SERVICE_REASONS + service as u8,
-            code => ReasonCode::OWN.iter().position(|own| *own == code).and_then(|at| u8::try_from(at + 1).ok()).unwrap_or_default(),
-        };
+        let own = ReasonCode::OWN.iter().position(|own| *own == reason.code).and_then(|at| u8::try_from(at + 1).ok());
+        *number = if let ReasonCode::Service(service) = reason.code { SERVICE_REASONS + service as u8 } else { own.unwrap_or_default() };
     }
     numbers
 }

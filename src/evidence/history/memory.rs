@@ -103,7 +103,8 @@ impl Store for Memory {
     }
 
     fn keep<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, ()> {
-        ready(self.values.with(key, keep, now, |kept| *kept = value.to_vec()))
+        self.values.with(key, keep, now, |kept| *kept = value.to_vec());
+        ready(())
     }
 
     fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {

@@ -58,8 +58,8 @@ impl Patience {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn after_five_failures_one_caller_in_five_seconds_asks() {
+    #[test]
+    fn after_five_failures_one_caller_in_five_seconds_asks() {
         let (patience, now) = (Patience::default(), Instant::now());
         (0..4).for_each(|_| patience.failed(now));
         assert!(patience.is_left(now));
