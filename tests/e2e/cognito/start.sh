@@ -4,7 +4,7 @@
 # pool POOL_ID with a public client PUBLIC_CLIENT, a confidential one BACKEND_CLIENT, and the user ola@example.com.
 cognito_local() {
   local port
-  port=$(free_port) ADAPTER_PORT=$(free_port)
+  port=$(free_port) ADAPTER_PORT=${ADAPTER_PORT:-$(free_port)}
   mkdir -p "$WORK/cognito/.cognito"
   # Cognito waits five seconds and calls three times in all.
   cat >"$WORK/cognito/.cognito/config.json" <<JSON
