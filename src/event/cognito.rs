@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
 use super::{
-    Existence, Person, SignIn, Trigger,
+    Existence, JsonFault, Person, SignIn, Trigger,
     context::{self, Audience, BadContext, Context, Trust},
     now::Now,
     personal::{Personal, RawEvent},
@@ -82,7 +82,7 @@ pub struct PreTokenGeneration {
 pub enum BadEvent {
     /// Not JSON, or not one object.
     #[error("the event is not a JSON object: {0}")]
-    Json(serde_json::Error),
+    Json(JsonFault),
     /// A field that decides who is signing in has a wrong type.
     #[error("{0} is not an object")]
     NotAnObject(&'static str),
@@ -141,7 +141,7 @@ pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event
     if !raw.text().trim_start().starts_with('{') {
         return Err(BadEvent::NotAnObject("the event"));
     }
-    let wire: Wire<'_> = serde_json::from_str(raw.text()).map_err(BadEvent::Json)?;
+    let wire: Wire<'_> = serde_json::from_str(raw.text()).map_err(|error| BadEvent::Json(error.into()))?;
     if wire.riskgate.and_then(text).as_deref() == Some("check") {
         return Ok(Event::Check);
     }

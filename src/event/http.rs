@@ -5,7 +5,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::{
-    ClientIp, Person, SignIn, Trigger, UserAgent,
+    ClientIp, JsonFault, Person, SignIn, Trigger, UserAgent,
     context::{self, Context, Country, Stated, Trust},
     now::Now,
     personal::{Personal, RawEvent},
@@ -45,7 +45,10 @@ struct Wire {
 pub enum BadRequest {
     /// Not JSON, or not of the documented shape.
     #[error("the body is not an assess request: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(JsonFault),
+    /// JSON, but no object.
+    #[error("the body is not a JSON object")]
+    NotAnObject,
     /// `user` is empty or longer than 512 bytes.
     #[error("user must be 1 to 512 bytes long")]
     User,
@@ -63,7 +66,11 @@ pub enum BadRequest {
 ///
 /// Any departure from the documented shape: the caller is a program, and a typing mistake in it must not pass for a missing claim.
 pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, BadRequest> {
-    let wire: Wire = serde_json::from_slice(body)?;
+    // serde reads an array as a struct's fields in order, so the shape is asked first.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(BadRequest::NotAnObject);
+    }
+    let wire: Wire = serde_json::from_slice(body).map_err(|error| BadRequest::Json(error.into()))?;
     if wire.user.is_empty() || wire.user.len() > 512 {
         return Err(BadRequest::User);
     }

@@ -13,6 +13,8 @@ pub mod context;
 
 pub mod http;
 
+pub mod json_fault;
+
 pub mod now;
 
 pub mod personal;
@@ -22,6 +24,7 @@ pub mod user_agent;
 pub use self::{
     client_ip::ClientIp,
     context::{BadContext, Context, Trust},
+    json_fault::JsonFault,
     now::Now,
     personal::{Personal, RawEvent},
     user_agent::UserAgent,

@@ -264,6 +264,8 @@ fn what_is_no_context_costs_nothing() {
         raw_token(HEADER, "", &SECRET),
         raw_token(HEADER, "null", &SECRET),
         raw_token(HEADER, "[]", &SECRET),
+        raw_token(HEADER, &format!(r#"["{POOL}","{CLIENT}","anna",{NOW},null,"nonce-0000000000000001"]"#), &SECRET),
+        raw_token(r#"["HS256","hs"]"#, &payload(), &SECRET),
         raw_token(HEADER, r#""text""#, &SECRET),
         raw_token(HEADER, "{}", &SECRET),
         raw_token("{}", &payload(), &SECRET),

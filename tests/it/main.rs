@@ -14,3 +14,7 @@ mod shell;
 mod sidecar;
 mod tidy;
 mod wire;
+
+mod hostile;
+
+mod privacy;

@@ -53,11 +53,11 @@ struct Api {
 impl Environment {
     /// Starts the binary under a runtime API of its own, with nothing in its environment but these variables.
     pub async fn start(variables: &[(&str, &str)]) -> Self {
-        Self::start_with_stdout(variables, Stdio::null()).await
+        Self::start_with_output(variables, Stdio::null(), Stdio::null()).await
     }
 
-    /// As `start`, with a standard output of the test's choice: where audit lines go.
-    pub async fn start_with_stdout(variables: &[(&str, &str)], stdout: Stdio) -> Self {
+    /// As `start`, with standard output (where audit lines go) and standard error of the test's choice.
+    pub async fn start_with_output(variables: &[(&str, &str)], stdout: Stdio, stderr: Stdio) -> Self {
         let (invocations, next) = mpsc::channel(64);
         let api = Arc::new(Api { next: AsyncMutex::new(next), waiting: Mutex::default() });
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
@@ -77,7 +77,7 @@ impl Environment {
             .envs(variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), *value)))
             .stdin(Stdio::null())
             .stdout(stdout)
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .expect("the binary starts");
         Environment { child, invocations, deadline: Mutex::new(Some(Duration::from_secs(4))) }
