@@ -5,7 +5,6 @@ mod asking;
 mod context;
 mod decision;
 mod lambda;
-mod minting;
 mod networks;
 mod providers;
 mod runtime_api;
