@@ -33,3 +33,9 @@ test:
 # The tests with other people's programs.
 e2e:
     tests/e2e/run
+
+# The bundled networks and countries, from their sources (data/README.md).
+data:
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --requirement data/requirements.txt
+    .venv/bin/python data/update.py
