@@ -39,3 +39,10 @@ data:
     python3 -m venv .venv
     .venv/bin/pip install --quiet --requirement data/requirements.txt
     .venv/bin/python data/update.py
+# Instructions of each step of an assessment, held against benches/instructions.csv.
+instructions *ARGS:
+    cargo bench --quiet --bench assess -- --instructions {{ARGS}} >/dev/null
+
+# Everything measured, against other people's ways to do the same; writes docs/BENCHMARKS.md.
+bench *ARGS:
+    benches/run {{ARGS}}

@@ -1,0 +1,272 @@
+//! The steps: each makes its inputs first, and does nothing but its work afterwards.
+
+use std::{collections::BTreeMap, fmt::Write as _, hint::black_box, sync::Arc, time::Duration};
+
+use riskgate::{
+    assess::Judge,
+    config::Config,
+    event::{
+        ClientIp, Now, RawEvent, SignIn,
+        cognito::{self, Event},
+        http,
+    },
+    evidence::{
+        Answer, Evidence, Face, Features, Risk, Sources,
+        history::Pseudonyms,
+        networks::Networks,
+        resilience::{
+            cache::{Cache, Entry},
+            deadline::Deadline,
+        },
+    },
+    response::{Assessment, http::AssessmentJson},
+    score::Model,
+    serve::{
+        Instance,
+        lambda::{self, Payload},
+    },
+    telemetry::Telemetry,
+};
+use serde_json::{json, value::RawValue};
+use tokio::{runtime::Runtime, time::Instant};
+
+use super::outside;
+
+/// The steps in the order of the way through the gate; `whole` is all of it.
+pub const STEPS: [&str; 12] = [
+    "parse cognito",
+    "parse http",
+    "networks",
+    "features",
+    "cache hit",
+    "cache miss",
+    "gather",
+    "judge",
+    "render http",
+    "metrics and audit line",
+    "whole",
+    "whole http",
+];
+
+/// What all steps need; made once.
+pub struct Bench {
+    runtime: Runtime,
+    config: Config,
+    networks: Networks,
+    pseudonyms: Pseudonyms,
+    sources: Sources,
+    judge: Judge,
+    sidecar: Telemetry,
+    lambda: Arc<Instance>,
+    served: Arc<Instance>,
+}
+
+/// Work whose inputs are ready.
+pub type Work<'a> = Box<dyn FnOnce() + 'a>;
+
+impl Bench {
+    /// A gate with one cached service and a history, as the variables in `more` change it.
+    pub fn new(more: &[(&str, String)]) -> Self {
+        let service = outside::start();
+        let mut variables = BTreeMap::from(
+            [
+                ("RISKGATE_PROVIDERS", "http".to_owned()),
+                ("RISKGATE_HTTP_URL", format!("http://{service}/score")),
+                ("RISKGATE_TRUSTED_CLIENTS", "web".to_owned()),
+                ("RISKGATE_LEARN", "allow".to_owned()),
+                ("RISKGATE_AUDIT", "/dev/null".to_owned()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let (config, faults) = Config::read(&variables);
+        assert!(faults.is_empty(), "{faults:?}");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+        let (sources, faults) = Sources::open(&config, Face::Sidecar);
+        assert!(faults.is_empty(), "{faults:?}");
+        let judge = Judge::new(&config, Model::bundled(&config.history));
+        let (sidecar, _) = Telemetry::open(&config, Face::Sidecar, &sources);
+        let (networks, _) = Networks::open(&config.networks, sources.health());
+        let instance = |face| Instance::strict(config.clone(), Vec::new(), face).expect("the configuration has no fault");
+        let (lambda, served) = (instance(Face::Lambda), instance(Face::Sidecar));
+        let pseudonyms = Pseudonyms::new(&config.history.pseudonym_keys);
+        Bench { runtime, networks, pseudonyms, sources, judge, sidecar, lambda, served, config }
+    }
+
+    /// Makes the inputs of a step, `count` times, and returns the work on all of them.
+    pub fn prepare(&self, step: &str, count: usize) -> Work<'_> {
+        match step {
+            "parse cognito" => {
+                let events = self.repeat(count, || raw(&event("ada", "81.2.69.142")));
+                let now = Now::read();
+                Box::new(move || events.into_iter().for_each(|raw| drop(black_box(cognito::parse(raw, now, &self.config.trust)))))
+            }
+            "parse http" => {
+                let (body, now) = (body("ada", "81.2.69.142"), Now::read());
+                Box::new(move || (0..count).for_each(|_| drop(black_box(http::parse(body.as_bytes(), ClientIp::Missing, now)))))
+            }
+            "networks" => {
+                let sign_in = self.sign_in();
+                Box::new(move || (0..count).for_each(|_| drop(black_box(self.networks.facts(black_box(&sign_in.context))))))
+            }
+            "features" => {
+                let sign_in = self.sign_in();
+                let facts = self.networks.facts(&sign_in.context);
+                Box::new(move || {
+                    (0..count).for_each(|_| {
+                        black_box(Features::of(black_box(&sign_in), &facts, self.pseudonyms.feature_key()));
+                    })
+                })
+            }
+            "cache hit" => self.look_up(count, 1),
+            "cache miss" => self.look_up(count, 0),
+            "gather" => {
+                let sign_ins = self.repeat(count, || self.sign_in());
+                Box::new(move || {
+                    self.runtime.block_on(async {
+                        for sign_in in sign_ins {
+                            drop(black_box(self.gather(sign_in).await))
+                        }
+                    })
+                })
+            }
+            "judge" => {
+                let evidence = self.repeat(count, || self.runtime.block_on(self.gather(self.sign_in())));
+                Box::new(move || evidence.into_iter().for_each(|evidence| drop(black_box(self.judge.judge(evidence)))))
+            }
+            "render http" => {
+                let assessment = self.assessment();
+                Box::new(move || (0..count).for_each(|_| drop(black_box(serde_json::to_vec(&AssessmentJson(&assessment))))))
+            }
+            "metrics and audit line" => {
+                let assessment = self.assessment();
+                Box::new(move || {
+                    self.runtime.block_on(async {
+                        for _ in 0..count {
+                            self.sidecar.assessed(&assessment, Deadline::after(Instant::now(), Duration::from_secs(2))).await;
+                        }
+                    });
+                })
+            }
+            "whole" => self.answer(self.repeat(count, || event("ada", "81.2.69.142"))),
+            "whole http" => {
+                let body = body("ada", "81.2.69.142");
+                Box::new(move || {
+                    self.runtime.block_on(async {
+                        for _ in 0..count {
+                            drop(black_box(self.serve(&body).await))
+                        }
+                    })
+                })
+            }
+            other => panic!("no step {other}: {STEPS:?}"),
+        }
+    }
+
+    /// The whole way of these events through the Lambda face, but for the runtime API.
+    pub fn answer(&self, events: Vec<String>) -> Work<'_> {
+        Box::new(move || {
+            self.runtime.block_on(async {
+                for event in events {
+                    drop(black_box(lambda::answer(&self.lambda, Payload::from_slice(event.as_bytes()), 0).await));
+                }
+            });
+        })
+    }
+
+    /// The whole way of a request through the sidecar, but for HTTP itself.
+    async fn serve(&self, body: &str) -> Vec<u8> {
+        let received = Now::read();
+        let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, received).expect("the bench's request is one");
+        let deadline = self.served.gate.deadline(received.mono, None);
+        let assessment = self.served.gate.assess(sign_in, deadline).await;
+        self.served.telemetry.assessed(&assessment, deadline).await;
+        serde_json::to_vec(&AssessmentJson(&assessment)).expect("an assessment is JSON")
+    }
+
+    fn look_up(&self, count: usize, kept: u128) -> Work<'_> {
+        let cache = Cache::new(self.config.services.cache, Face::Sidecar);
+        let now = Now::read();
+        let answer = Answer { risk: Risk::Score(7.0), codes: Default::default() };
+        self.runtime.block_on(async {
+            for key in 0..kept {
+                cache.keep(key, Entry::new(Some(answer.clone()), now)).await;
+            }
+            cache.len().await;
+        });
+        Box::new(move || {
+            self.runtime.block_on(async {
+                for _ in 0..count {
+                    black_box(cache.look_up(black_box(0), now).await);
+                }
+            });
+        })
+    }
+
+    async fn gather(&self, sign_in: SignIn) -> Evidence {
+        let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(2));
+        self.sources.gather(sign_in, deadline).await
+    }
+
+    fn assessment(&self) -> Assessment {
+        let sign_in = self.sign_in();
+        let deadline = self.served.gate.deadline(sign_in.received.mono, None);
+        self.runtime.block_on(self.served.gate.assess(sign_in, deadline))
+    }
+
+    fn sign_in(&self) -> SignIn {
+        match cognito::parse(raw(&event("ada", "81.2.69.142")), Now::read(), &self.config.trust) {
+            Ok(Event::PreAuthentication(sign_in)) => *sign_in,
+            other => panic!("the bench's event is a sign-in: {other:?}"),
+        }
+    }
+
+    fn repeat<T>(&self, count: usize, make: impl FnMut() -> T) -> Vec<T> {
+        std::iter::repeat_with(make).take(count).collect()
+    }
+}
+
+const AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+
+/// A pre-authentication event as Cognito sends it.
+pub fn event(user: &str, ip: &str) -> String {
+    json!({
+        "version": "1", "triggerSource": "PreAuthentication_Authentication", "region": "eu-west-1", "userPoolId": "eu-west-1_bench",
+        "userName": user, "callerContext": {"awsSdkVersion": "aws-sdk-js-3.600.0", "clientId": "web"},
+        "request": {
+            "userAttributes": {
+                "sub": format!("7f9c24e5-1111-4a4a-9f9f-{user:0>12}"), "email": format!("{user}@example.com"), "email_verified": "true",
+                "cognito:user_status": "CONFIRMED", "given_name": "Ada", "family_name": "Byron", "locale": "en-GB", "zoneinfo": "Europe/London",
+                "phone_number": "+447700900123", "phone_number_verified": "false",
+            },
+            "validationData": {
+                "ip": ip, "userAgent": AGENT, "deviceId": format!("device-{user}"), "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
+            },
+            "userNotFound": false,
+        },
+        "response": {},
+    })
+    .to_string()
+}
+
+fn body(user: &str, ip: &str) -> String {
+    json!({
+        "user": user, "ip": ip, "userAgent": AGENT, "deviceId": format!("device-{user}"), "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
+    })
+    .to_string()
+}
+
+fn raw(event: &str) -> RawEvent {
+    RawEvent::new(RawValue::from_string(event.to_owned()).expect("the bench's event is JSON"))
+}
+
+/// Networks of 1 to 256 addresses, as a list that a variable takes.
+pub fn cidrs(count: u32) -> String {
+    (0..count).fold(String::new(), |mut list, n| {
+        let [_, a, b, c] = n.to_be_bytes();
+        let comma = if n == 0 { "" } else { "," };
+        // 100.0.0.0/8 and up: none of them holds the bench's address.
+        write!(list, "{comma}{}.{b}.{c}.0/24", 100 + a).expect("a string takes anything");
+        list
+    })
+}

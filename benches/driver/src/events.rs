@@ -1,0 +1,54 @@
+//! Sign-ins: the same people and addresses for every program.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+/// Different sign-ins, each of another person from another address.
+pub const PEOPLE: usize = 1024;
+
+const AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+
+/// A pre-authentication event as Cognito sends it, about 1 kB.
+pub fn event(person: usize) -> String {
+    json!({
+        "version": "1", "triggerSource": "PreAuthentication_Authentication", "region": "eu-west-1", "userPoolId": "eu-west-1_bench",
+        "userName": format!("user-{person}"), "callerContext": {"awsSdkVersion": "aws-sdk-js-3.600.0", "clientId": "web"},
+        "request": {
+            "userAttributes": {
+                "sub": format!("7f9c24e5-1111-4a4a-9f9f-{person:012}"), "email": format!("user-{person}@example.com"), "email_verified": "true",
+                "cognito:user_status": "CONFIRMED", "given_name": "Ada", "family_name": "Byron", "locale": "en-GB", "zoneinfo": "Europe/London",
+                "phone_number": format!("+44{person:010}"), "phone_number_verified": "false",
+            },
+            "validationData": {
+                "ip": address(person).to_string(), "userAgent": AGENT, "deviceId": format!("device-{person}"),
+                "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
+            },
+            "userNotFound": false,
+        },
+        "response": {},
+    })
+    .to_string()
+}
+
+/// The same sign-in as the services are asked about it.
+pub fn body(person: usize) -> String {
+    body_from(person, address(person))
+}
+
+/// A sign-in from a given address.
+pub fn body_from(person: usize, ip: Ipv4Addr) -> String {
+    let body: Value = json!({
+        "user": format!("user-{person}"), "ip": ip.to_string(), "userAgent": AGENT, "deviceId": format!("device-{person}"),
+        "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
+    });
+    body.to_string()
+}
+
+/// Public addresses strewn over the whole of IPv4, so that look-ups meet different parts of the database.
+pub fn address(n: usize) -> Ipv4Addr {
+    // Knuth's multiplicative hash; the first octet is kept out of the special ranges.
+    let hash = (n as u32).wrapping_mul(2_654_435_761);
+    let [a, b, c, d] = hash.to_be_bytes();
+    Ipv4Addr::new([2, 5, 24, 31, 46, 51, 62, 77, 78, 80, 81, 82, 84, 86, 90, 109][usize::from(a & 15)], b, c, d.max(1))
+}

@@ -1,0 +1,129 @@
+//! The Lambda path, warm: the same sign-ins in a closed loop, one function after the other.
+
+use std::net::SocketAddr;
+
+use super::{
+    Args, events,
+    process::Program,
+    runtime_api::RuntimeApi,
+    sample::{Sample, quantile},
+};
+
+/// The functions, in the order of every table.
+pub const FUNCTIONS: [Function; 4] = [Function::Empty, Function::Riskgate, Function::Python, Function::Node];
+
+/// A function under measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    /// lambda_runtime returning its event.
+    Empty,
+    /// riskgate.
+    Riskgate,
+    /// The Python handler.
+    Python,
+    /// The Node handler.
+    Node,
+}
+
+/// What a function's rounds gave.
+#[derive(Debug, Default, Clone)]
+pub struct Figures {
+    /// Median, microseconds.
+    pub p50: Sample,
+    /// 99th percentile, microseconds.
+    pub p99: Sample,
+    /// Processor time of the process for each sign-in, microseconds.
+    pub cpu: Sample,
+    /// Sign-ins a second.
+    pub rate: Sample,
+    /// Resident bytes in the end.
+    pub resident: u64,
+    /// Sign-ins in all.
+    pub sign_ins: usize,
+    /// Answers that were errors.
+    pub errors: usize,
+}
+
+/// Runs all functions in turn.
+pub fn compare(args: &Args, service: SocketAddr) -> anyhow::Result<[Figures; FUNCTIONS.len()]> {
+    let sign_ins: Vec<String> = (0..events::PEOPLE).map(events::event).collect();
+    let mut running = Vec::new();
+    for function in FUNCTIONS {
+        let api = RuntimeApi::start(sign_ins.clone())?;
+        let program = function.start(args, &api, service)?;
+        // Everybody is met and every address asked about before anything is measured.
+        api.run(events::PEOPLE * 2)?;
+        running.push((api, program));
+    }
+    let mut figures: [Figures; FUNCTIONS.len()] = Default::default();
+    for round in 0..args.rounds {
+        for ((api, program), figures) in running.iter().zip(&mut figures) {
+            let cpu = program.cpu_ns()?;
+            let mut answers = api.run(args.invocations)?;
+            let cpu = program.cpu_ns()? - cpu;
+            figures.cpu.push(cpu as f64 / 1e3 / args.invocations as f64);
+            figures.rate.push(1e6 * args.invocations as f64 / answers.latencies.iter().sum::<f64>());
+            figures.p50.push(quantile(&mut answers.latencies, 0.5));
+            figures.p99.push(quantile(&mut answers.latencies, 0.99));
+            figures.errors += answers.errors;
+        }
+        eprintln!("  round {}", round + 1);
+    }
+    for ((_, program), figures) in running.iter().zip(&mut figures) {
+        figures.resident = program.resident()?;
+        figures.sign_ins = args.rounds * args.invocations + events::PEOPLE * 2;
+    }
+    Ok(figures)
+}
+
+impl Function {
+    /// The name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Function::Empty => "empty lambda_runtime function",
+            Function::Riskgate => "**riskgate**",
+            Function::Python => "Python handler",
+            Function::Node => "Node handler",
+        }
+    }
+
+    /// Starts it under a runtime API, as Lambda would.
+    pub fn start(self, args: &Args, api: &RuntimeApi, service: SocketAddr) -> anyhow::Result<Program> {
+        let mut variables = vec![
+            ("AWS_LAMBDA_RUNTIME_API", api.address.to_string()),
+            ("AWS_LAMBDA_FUNCTION_NAME", "bench".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
+        ];
+        let url = format!("http://{service}/score");
+        let networks = args.networks.display().to_string();
+        match self {
+            Function::Empty => Program::start(&args.rust.join("empty_lambda"), &[], &variables),
+            Function::Riskgate => {
+                variables.extend([
+                    ("RISKGATE_PROVIDERS", "http".to_owned()),
+                    ("RISKGATE_HTTP_URL", url),
+                    ("RISKGATE_TRUSTED_CLIENTS", "web".to_owned()),
+                    ("RISKGATE_LEARN", "allow".to_owned()),
+                ]);
+                Program::start(&args.riskgate, &[], &variables)
+            }
+            Function::Python => {
+                let folder = args.baseline.join("python").display().to_string();
+                variables.extend([("NETWORKS", networks), ("SERVICE_URL", url), ("PYTHONPATH", folder)]);
+                Program::start(&args.python, &["-m", "awslambdaric", "handler.handler"], &variables)
+            }
+            Function::Node => {
+                let handler = args.baseline.join("node/handler.mjs").display().to_string();
+                variables.extend([("NETWORKS", networks), ("SERVICE_URL", url)]);
+                Program::start("/usr/bin/env".as_ref(), &["node", &handler], &with_path(variables))
+            }
+        }
+    }
+}
+
+/// The variables and the search path, for programs that are found by name.
+pub fn with_path(mut variables: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+    variables.push(("PATH", std::env::var("PATH").unwrap_or_default()));
+    variables
+}

@@ -1,0 +1,69 @@
+//! A program under measurement: started, watched through /proc, ended.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+
+/// A running program; ended when dropped.
+pub struct Program(Child);
+
+impl Program {
+    /// Starts a program with nothing in its environment but these variables, its output thrown away.
+    pub fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(args).env_clear().envs(variables.iter().map(|(name, value)| (*name, value))).stdin(Stdio::null()).stdout(Stdio::null());
+        command.spawn().map(Program).with_context(|| program.display().to_string())
+    }
+
+    /// Nanoseconds of processor time that its threads have had.
+    pub fn cpu_ns(&self) -> anyhow::Result<u64> {
+        let mut total = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            // "time on a processor, time waiting for one, slices", in nanoseconds.
+            let stat = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            total += stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or_default();
+        }
+        Ok(total)
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident(&self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the program has ended")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib * 1024)
+    }
+
+    /// Waits until it listens.
+    pub fn listening(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(20) {
+            if TcpStream::connect(address).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.0.try_wait()? {
+                bail!("ended before it listened: {status}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("does not listen");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An address that nobody listens on.
+pub fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

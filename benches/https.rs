@@ -1,0 +1,134 @@
+//! What the first HTTPS request of a process costs: `cargo bench --bench https`.
+//!
+//! Each sample is a process of its own, since only the first handshake pays for what is made once: roots, client, random numbers.
+//! The processor time counted is that process's alone; the server is the parent.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::Command,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Parser;
+use riskgate::{
+    config::Config,
+    event::{ClientIp, Now, SignIn, http},
+    evidence::{Face, Outcome, Sources, provider::Tls, resilience::deadline::Deadline},
+};
+use rustls::{
+    RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer},
+};
+
+/// Processes, of which the median counts.
+const SAMPLES: usize = 15;
+
+/// Measures the first HTTPS request of a process.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Where the result is written.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// One sample: the server's address and its certificate, base64.
+    #[arg(long, num_args = 2, hide = true)]
+    sample: Option<Vec<String>>,
+    /// What cargo passes to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let args = Args::parse();
+    if let Some(sample) = &args.sample {
+        let [address, certificate] = &sample[..] else { panic!("--sample ADDRESS CERTIFICATE") };
+        let certificate = STANDARD.decode(certificate).expect("base64");
+        println_nanos(first_request(address.parse().expect("an address"), certificate.into()));
+        return;
+    }
+    let (address, certificate) = serve();
+    let this = std::env::current_exe().expect("the bench knows its own path");
+    let mut millis: Vec<f64> = (0..SAMPLES)
+        .map(|_| {
+            let output = Command::new(&this).args(["--sample", &address.to_string(), &STANDARD.encode(&certificate)]).output().expect("a sample runs");
+            let nanos = String::from_utf8_lossy(&output.stdout).trim().parse::<f64>();
+            nanos.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))) / 1e6
+        })
+        .collect();
+    millis.sort_by(f64::total_cmp);
+    let median = millis[SAMPLES / 2];
+    eprintln!("first HTTPS request: {median:.2} ms of processor time [{:.2}..{:.2}]", millis[0], millis[SAMPLES - 1]);
+    if let Some(path) = args.json {
+        fs::write(path, format!("{{\"first_https_ms\": {median}}}")).expect("the result can be written");
+    }
+}
+
+/// Nanoseconds of processor time from no client at all to the service's first answer.
+fn first_request(address: SocketAddr, certificate: CertificateDer<'static>) -> u64 {
+    let variables = [("RISKGATE_PROVIDERS", "http".to_owned()), ("RISKGATE_HTTP_URL", format!("https://localhost:{}/score", address.port()))];
+    let (config, faults) = Config::read(&BTreeMap::from(variables.map(|(name, value)| (name.to_owned(), value))));
+    assert!(faults.is_empty(), "{faults:?}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    let before = processor_nanos();
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add(certificate).expect("the certificate is one");
+    let (sources, _) = Sources::open_trusting(&config, Face::Lambda, Tls::trusting(roots));
+    let sign_in: SignIn = http::parse(br#"{"user":"ada","ip":"81.2.69.142"}"#, ClientIp::Missing, Now::read()).expect("a sign-in");
+    let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(2));
+    let evidence = runtime.block_on(sources.gather(sign_in, deadline));
+    let after = processor_nanos();
+    assert_eq!(evidence.services[0].outcome, Outcome::Fresh);
+    after - before
+}
+
+/// What this process's threads have had of the processors.
+fn processor_nanos() -> u64 {
+    let tasks = fs::read_dir("/proc/self/task").expect("Linux");
+    let stat = |task: std::io::Result<fs::DirEntry>| fs::read_to_string(task.ok()?.path().join("schedstat")).ok();
+    tasks.filter_map(stat).filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// A TLS server with an ECDSA certificate of its own for `localhost`.
+fn serve() -> (SocketAddr, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let certificate = made.cert.der().clone();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("the key is the certificate's");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
+    let address = listener.local_addr().expect("a listener has an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let config = Arc::clone(&config);
+            thread::spawn(move || answer(stream, config));
+        }
+    });
+    (address, certificate)
+}
+
+fn answer(stream: TcpStream, config: Arc<ServerConfig>) -> std::io::Result<()> {
+    let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, stream);
+    let mut question = [0; 4096];
+    while stream.read(&mut question)? > 0 {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{\"score\": 7}")?;
+        stream.flush()?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a sample tells its parent")]
+fn println_nanos(nanos: u64) {
+    println!("{nanos}");
+}
