@@ -1,0 +1,79 @@
+"""Sign-ins whose verdict depends on what the store knows; the audit lines are read from the function's log."""
+
+import json
+import os
+import sys
+import time
+
+import boto3
+from botocore.config import Config
+
+cognito = boto3.client("cognito-idp", config=Config(retries={"total_max_attempts": 1}, read_timeout=20))
+HOME = {
+    "ip": "81.2.69.142", "deviceId": "device-of-ola", "timezone": "Europe/London",
+    "userAgent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+}
+AWAY = {
+    "ip": "177.54.144.1", "deviceId": "device-of-nobody",
+    "userAgent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+}
+
+
+def sign_in(metadata):
+    """Seconds until she was let in."""
+    began = time.monotonic()
+    cognito.initiate_auth(
+        AuthFlow="USER_PASSWORD_AUTH", ClientId=os.environ["BACKEND_CLIENT"],
+        AuthParameters={"USERNAME": "ola@example.com", "PASSWORD": "Correct-horse-1"}, ClientMetadata=metadata,
+    )
+    return time.monotonic() - began
+
+
+def verdicts():
+    """The audit lines of decided sign-ins, oldest first."""
+    with open(sys.argv[1]) as log:
+        lines = [json.loads(line) for line in log if '"trigger":"pre_authentication"' in line]
+    return lines
+
+
+def codes(verdict):
+    return {reason["code"] for reason in verdict["reasons"]}
+
+
+def first():
+    for _ in range(3):
+        sign_in(HOME)
+    seen = verdicts()
+    assert [v["evidence"]["history"] for v in seen] == ["fresh"] * 3, [v["evidence"] for v in seen]
+
+
+def second():
+    sign_in(HOME)
+    try:
+        sign_in(AWAY)
+    except cognito.exceptions.UserLambdaValidationException as denied:
+        assert "Sign-in was declined" in str(denied), denied
+    else:
+        raise AssertionError("somebody far away, minutes later, was let in")
+    at_home, away = verdicts()
+    print(f"  at home {at_home['score']} {sorted(codes(at_home))}; far away {away['score']} {sorted(codes(away))}")
+    assert at_home["evidence"]["history"] == away["evidence"]["history"] == "fresh"
+    assert away["decision"] == "deny" and codes(away) & {"new_country", "impossible_travel"}, away
+    assert not any(code.startswith("new_") for code in codes(at_home)), codes(at_home)
+
+
+def before_kill():
+    sign_in(HOME)
+    assert verdicts()[-1]["evidence"]["history"] == "fresh", verdicts()[-1]["evidence"]
+
+
+def after_kill():
+    slowest = max(sign_in(HOME) for _ in range(5))
+    for verdict in verdicts()[-5:]:
+        assert verdict["evidence"]["history"] not in ("fresh", "hit", "not_asked"), verdict["evidence"]
+        assert "history" in verdict["degraded"]["causes"], verdict["degraded"]
+    assert slowest < 2, slowest
+    print(f"  the slowest sign-in without its store took {1000 * slowest:.0f} ms at the client")
+
+
+{"first": first, "second": second, "before-kill": before_kill, "after-kill": after_kill}[os.environ["PHASE"]]()
