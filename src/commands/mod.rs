@@ -12,9 +12,13 @@ pub mod assess;
 
 pub mod config;
 
+pub mod demo;
+
 pub mod serve;
 
 pub mod sign_context;
+
+pub mod watch;
 
 /// Decides, while a person is signing in, whether the sign-in may go on.
 #[derive(Debug, Parser)]
@@ -28,7 +32,9 @@ pub struct Cli {
 enum Command {
     Assess(assess::Args),
     Config(config::Args),
+    Demo(demo::Args),
     Serve(serve::Args),
+    Watch(watch::Args),
     SignContext(Box<sign_context::Args>),
 }
 
@@ -55,8 +61,10 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Assess(args) => assess::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::SignContext(args) => sign_context::run(&args),
+        Command::Watch(args) => watch::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

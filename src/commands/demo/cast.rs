@@ -44,7 +44,8 @@ const AGENTS: [&str; 5] = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
 ];
 
-const TOOLS: [&str; 3] = ["python-requests/2.32.3", AGENTS[0], "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/140.0.0.0 Safari/537.36"];
+const TOOLS: [&str; 3] =
+    ["python-requests/2.32.3", AGENTS[0], "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/140.0.0.0 Safari/537.36"];
 
 /// Everybody who may sign in.
 #[derive(Debug)]
@@ -167,7 +168,11 @@ impl Cast {
         let rng = &mut self.rng;
         let ip = self.attackers.choose(rng);
         let known = rng.random_bool(0.35);
-        let user = if known { self.people.choose(rng).map_or_else(String::new, |person| person.name.clone()) } else { format!("leaked-{:05}", rng.random_range(0..40_000)) };
+        let user = if known {
+            self.people.choose(rng).map_or_else(String::new, |person| person.name.clone())
+        } else {
+            format!("leaked-{:05}", rng.random_range(0..40_000))
+        };
         let body = json!({ "user": user, "client": "web", "pool": "demo", "ip": ip, "userAgent": TOOLS.choose(rng) });
         let password = if rng.random_bool(0.01) { Password::Right } else { Password::Wrong };
         Play { body, password }

@@ -120,10 +120,17 @@ fn draw(seed: u64) -> Cast {
 
 /// The demo's variables: the user's own for verdicts and logs, and the embedded service.
 fn variables(service: SocketAddr) -> BTreeMap<String, String> {
-    let mut variables: BTreeMap<String, String> =
-        [("LOG", "warn"), ("LOG_FORMAT", "text"), ("AUDIT", "off"), ("PROVIDERS", "http"), ("PROVIDER_TIMEOUT", "400ms"), ("CACHE_TTL", "15s"), ("CACHE_STALE_FOR", "20s")]
-            .map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned()))
-            .into();
+    let mut variables: BTreeMap<String, String> = [
+        ("LOG", "warn"),
+        ("LOG_FORMAT", "text"),
+        ("AUDIT", "off"),
+        ("PROVIDERS", "http"),
+        ("PROVIDER_TIMEOUT", "400ms"),
+        ("CACHE_TTL", "15s"),
+        ("CACHE_STALE_FOR", "20s"),
+    ]
+    .map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned()))
+    .into();
     variables.insert(format!("{PREFIX}HTTP_URL"), format!("http://{service}/score"));
     for variable in VARIABLES.iter().filter(|variable| HEEDED.contains(&variable.group)) {
         let name = format!("{PREFIX}{}", variable.name);

@@ -21,7 +21,7 @@ use super::{
     Instance,
     dashboard::{Clock, Dashboard, Settings},
 };
-use crate::config::env::Fault;
+use crate::config::{env::Fault, sidecar::SidecarConfig};
 
 mod probes;
 
@@ -112,8 +112,38 @@ pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, s
     let page = (side != Side::Main).then(|| open_page(&instance, local));
     let app = router(&instance, side, local, page.as_ref());
     let upkeep = page.as_ref().map(|_| tokio::spawn(keep_up(Arc::clone(&instance))));
+    let close = || {
+        if let Some(page) = page {
+            page.close();
+        }
+        if let Some(upkeep) = upkeep {
+            upkeep.abort();
+        }
+    };
+    answer(listener, app, &instance.config.sidecar, stop, close).await;
+    Ok(())
+}
+
+/// Serves nothing but a page until `stop`: for a log that is watched.
+///
+/// # Errors
+///
+/// A listener that has no address.
+pub async fn serve_page(listener: TcpListener, page: Arc<Dashboard>, config: &SidecarConfig, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    let shell = Arc::new(shell::Shell::new(config, listener.local_addr()?));
+    let app = page
+        .routes()
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn_with_state(shell, shell::guard));
+    answer(listener, app, config, stop, || page.close()).await;
+    Ok(())
+}
+
+/// Answers connections until `stop`, then calls `close` and lets what is in flight end.
+async fn answer(listener: TcpListener, app: Router, config: &SidecarConfig, stop: impl Future<Output = ()>, close: impl FnOnce()) {
     // More than are worked on at once: keep-alive connections that wait for their client's next request.
-    let seats = Arc::new(Seats::new(instance.config.sidecar.max_in_flight + 512));
+    let seats = Arc::new(Seats::new(config.max_in_flight + 512));
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
@@ -154,14 +184,8 @@ pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, s
         });
     }
     drop(listener);
-    if let Some(page) = page {
-        page.close();
-    }
-    if let Some(upkeep) = upkeep {
-        upkeep.abort();
-    }
+    close();
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
-    Ok(())
 }
 
 /// Folds the metrics' samples every few seconds: between two scrapes they would pile up.
