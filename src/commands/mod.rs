@@ -41,7 +41,9 @@ enum Command {
 const EXAMPLES: &str = "Examples:
   riskgate assess event.json           one verdict, with every reason and its weight
   riskgate config                      every variable, its value and its meaning
+  riskgate demo                        invented sign-ins and the dashboard, without account or network
   riskgate serve                       the HTTP sidecar on 127.0.0.1:8710
+  riskgate watch audit.jsonl           the dashboard, fed from an audit log
   riskgate sign-context --help         a signed client context, for tests and for backends to copy
 
 Started with AWS_LAMBDA_RUNTIME_API set, and no command, it is the Lambda trigger.
