@@ -99,8 +99,7 @@ fn told(name: &str, ended: io::Result<()>) {
 
 /// Reads to the end, gzipped or not.
 fn stream(mut input: impl BufRead, lines: &SyncSender<Arc<str>>) -> io::Result<()> {
-    let last =
-        if is_gzip(input.fill_buf()?) { send_lines(&mut BufReader::new(MultiGzDecoder::new(input)), lines)? } else { send_lines(&mut input, lines)? };
+    let last = if is_gzip(input.fill_buf()?) { send_lines(&mut BufReader::new(MultiGzDecoder::new(input)), lines)? } else { send_lines(&mut input, lines)? };
     // The page may have gone meanwhile, and nobody is left to miss the line.
     let _ = lines.send(String::from_utf8_lossy(&last).into());
     Ok(())

@@ -48,8 +48,6 @@ pub struct Board {
     fresh: VecDeque<Arc<str>>,
     /// The oldest second that changed since the last message.
     changed: Option<i64>,
-    /// Whether each service was asked, by its last word.
-    services: BTreeMap<String, &'static str>,
     /// Lines that are none.
     unreadable: u64,
     decided: u64,
@@ -99,11 +97,6 @@ impl Board {
         push(&mut self.fresh, json, A_MESSAGE);
         self.turn_to(at);
         self.count_minute(at, &entry);
-        for (service, outcome) in &entry.evidence {
-            if service != "history" && outcome != "not_asked" {
-                self.services.insert(service.clone(), standing(outcome));
-            }
-        }
         if let Some(second) = self.second(at) {
             second.count(entry);
             self.changed = Some(self.changed.map_or(at, |changed| changed.min(at)));
@@ -143,7 +136,6 @@ impl Board {
             members.insert("seconds".to_owned(), seconds.into());
             members.insert("scores".to_owned(), scores.as_slice().into());
             members.insert("denied".to_owned(), denied.into());
-            members.insert("services".to_owned(), json!(self.services));
             members.insert("decided".to_owned(), self.decided.into());
             members.insert("unreadable".to_owned(), self.unreadable.into());
             members.insert("decisions".to_owned(), decisions.into());
@@ -189,6 +181,12 @@ impl Board {
             verdicts.iter_mut().zip(second.verdicts).for_each(|(sum, count)| *sum += count);
             degraded += second.degraded;
         }
+        let mut of_late: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
+        for second in recent().take(SMOOTH) {
+            second.outcomes.iter().for_each(|((service, outcome), count)| *of_late.entry(service).or_default().entry(outcome).or_default() += count);
+        }
+        of_late.remove("history");
+        let services: BTreeMap<&str, &str> = of_late.iter().filter_map(|(service, outcomes)| Some((*service, standing(outcomes)?))).collect();
         let mut reasons: Vec<_> = reasons.into_iter().collect();
         reasons.sort_by(|(_, (a, _)), (_, (b, _))| b.cmp(a));
         let reasons: Vec<Value> = reasons
@@ -197,7 +195,7 @@ impl Board {
             .map(|(code, (count, weight))| json!([code, count, (weight / f64::from(count.max(1)) * 100.0).round() / 100.0]))
             .collect();
         json!({
-            "now": self.seconds.back().map(|second| second.at), "parts": parts, "causes": causes, "caches": caches, "outcomes": outcomes,
+            "now": self.seconds.back().map(|second| second.at), "parts": parts, "causes": causes, "caches": caches, "outcomes": outcomes, "services": services,
             "reasons": reasons, "verdicts": verdicts, "degraded": degraded,
         })
     }
@@ -275,12 +273,17 @@ impl Second {
     }
 }
 
-/// Whether a service is asked, by its last outcome.
-fn standing(outcome: &str) -> &'static str {
-    match outcome {
-        "fresh" | "hit" | "negative" => "closed",
-        "breaker_open" => "open",
-        _ => "failing",
+/// How a service stands, by its outcomes of late: a breaker that is open shows in some, a service that fails in most that are no cache's.
+fn standing(outcomes: &BTreeMap<&str, u32>) -> Option<&'static str> {
+    let sum = |names: &[&str]| names.iter().filter_map(|name| outcomes.get(name)).sum::<u32>();
+    let cached = sum(&["hit", "stale"]);
+    let answered = sum(&["fresh", "negative"]);
+    let asked = outcomes.values().sum::<u32>() - cached;
+    match asked {
+        0 if cached == 0 => None,
+        _ if sum(&["breaker_open"]) * 3 > asked => Some("open"),
+        _ if asked > 0 && answered * 2 < asked => Some("failing"),
+        _ => Some("closed"),
     }
 }
 
@@ -298,4 +301,69 @@ fn raw(line: &Arc<str>) -> Value {
         members.retain(|name, _| name != "_aws" && !name.starts_with("riskgate_"));
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(NOW + second).expect("a time")
+    }
+
+    fn line(second: i64, decision: &str, score: f64, more: &str) -> Arc<str> {
+        format!(r#"{{"time":"{}","id":"x{second}","decision":"{decision}","score":{score},"elapsed_ms":2.0{more}}}"#, at(second)).into()
+    }
+
+    fn board(lines: &[Arc<str>], clock: Clock) -> Board {
+        let mut board = Board::default();
+        lines.iter().for_each(|line| board.record(line, at(0), clock));
+        board
+    }
+
+    #[test]
+    fn the_hour_counts_scores_by_half_points() {
+        let lines: Vec<_> = [(79.9, "review"), (80.0, "deny"), (100.0, "deny"), (0.0, "allow")].map(|(score, decision)| line(0, decision, score, "")).into();
+        let message = board(&lines, Clock::Wall).tick(at(0), Clock::Wall);
+        let stopped = |from: usize| message["scores"].as_array().expect("scores")[from * 2..].iter().filter_map(Value::as_u64).sum::<u64>();
+        assert_eq!((stopped(80), stopped(79), stopped(0), &message["denied"]), (2, 3, 4, &json!(2)));
+    }
+
+    #[test]
+    fn a_tick_tells_only_what_changed_and_the_state_everything() {
+        let mut board = board(&[line(-1, "allow", 1.0, ""), line(0, "deny", 99.0, "")], Clock::Wall);
+        assert_eq!(board.tick(at(1), Clock::Wall)["decisions"].as_array().map(Vec::len), Some(2));
+        let quiet = board.tick(at(9), Clock::Wall);
+        assert_eq!(quiet["decisions"], json!([]));
+        assert!(quiet["seconds"].as_array().is_some_and(|seconds| seconds.len() <= 12), "{}", quiet["seconds"]);
+        assert_eq!(board.state()["decisions"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn a_log_that_ended_long_ago_is_shown_at_its_own_time() {
+        let mut board = board(&[line(-90_000, "allow", 1.0, ""), line(-89_990, "deny", 99.0, "")], Clock::Lines);
+        let message = board.tick(at(0), Clock::Lines);
+        assert_eq!((&message["now"], &message["verdicts"]), (&json!(NOW - 89_990), &json!([1, 0, 1])));
+    }
+
+    #[test]
+    fn the_rings_stay_bounded_whatever_the_lines_say() {
+        let mut board = Board::default();
+        for n in 0..20_000 {
+            board.record(&line(n % 7 * 1_000_000 - 3_000_000, "allow", 1e9, r#","reasons":[{"code":"made-up"}]"#), at(0), Clock::Lines);
+        }
+        assert!(board.seconds.len() <= SECONDS && board.minutes.len() <= MINUTES && board.decisions.len() == DECISIONS);
+        board.record(&Arc::from("no json"), at(0), Clock::Lines);
+        assert_eq!(board.unreadable, 1);
+    }
+
+    #[test]
+    fn a_service_stands_by_what_it_said_of_late() {
+        for (outcome, expected) in [("fresh", "closed"), ("stale", "closed"), ("timeout", "failing"), ("http_5xx", "failing"), ("breaker_open", "open")] {
+            let lines: Vec<_> = (0..5).map(|_| line(0, "allow", 1.0, &format!(r#","evidence":{{"ipqs":"{outcome}","history":"fresh"}}"#))).collect();
+            assert_eq!(board(&lines, Clock::Wall).tick(at(0), Clock::Wall)["services"], json!({ "ipqs": expected }), "{outcome}");
+        }
+    }
 }

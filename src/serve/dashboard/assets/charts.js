@@ -42,18 +42,19 @@ function axis(more) {
   return { stroke: color("soft"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif", ...more };
 }
 
-const timeAxis = () => axis({ values: (_, splits) => splits.map((at) => clock.format(at * 1000)), space: 90, grid: { show: false } });
+const timeAxis = () => axis({ size: 26, values: (_, splits) => splits.map((at) => clock.format(at * 1000)), space: 90, grid: { show: false } });
 
 const common = () => ({ legend: { show: false }, cursor: { points: { size: 6 }, drag: { x: false, y: false } }, padding: [8, 10, 0, 0] });
 
 /** Sign-ins a second, stacked: allow below, deny on top. */
 export function rateChart(box) {
-  const series = (name) => ({ stroke: color(name), fill: color(`${name}-fill`), width: 1.5, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) });
+  const series = (name, fill) => ({ stroke: color(name), fill, width: 1.5, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) });
   const graph = new Graph(box, () => ({
     ...common(),
     scales: { x: { time: false }, y: { range: (_, __, high) => [0, Math.max(high, 1) * 1.08] } },
     axes: [timeAxis(), axis({ size: 46 })],
-    series: [{}, series("deny"), series("review"), series("allow")],
+    series: [{}, series("deny"), series("review"), series("allow", color("allow-fill"))],
+    bands: [{ series: [1, 2], fill: color("deny-fill") }, { series: [2, 3], fill: color("review-fill") }],
   }));
   return (points) => graph.draw([
     points.map((p) => p[0]),
@@ -81,7 +82,7 @@ export function scoreChart(box, thresholds) {
   const graph = new Graph(box, () => ({
     ...common(),
     scales: { x: { time: false, range: [0, 100] }, y: { distr: 4, range: (_, __, high) => [0, Math.max(high, 5) * 1.6] } },
-    axes: [axis({ values: (_, splits) => splits.map(String), incrs: [10, 20, 25], grid: { show: false } }), axis({ size: 46, values: (_, splits) => splits.map((v) => (v === 0 || Math.log10(Math.abs(v)) % 1 === 0 ? String(v) : "")) })],
+    axes: [axis({ size: 26, values: (_, splits) => splits.map(String), incrs: [10, 20, 25], grid: { show: false } }), axis({ size: 46, values: (_, splits) => splits.map((v) => (v === 0 || (v > 0 && Math.log10(v) % 1 === 0) ? String(v) : "")) })],
     series: [{}, ...["allow", "review", "deny"].map((name) => ({ stroke: color(name), fill: color(name), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.86, 60], align: 1 }) }))],
     hooks: {
       draw: [(plot) => {
