@@ -76,6 +76,12 @@ impl Sources {
         (Sources { pseudonyms, ledger, patience: Patience::default(), face, services, store_timeout: config.budget.store, health, networks }, faults)
     }
 
+    /// The same sources over a store of the caller's own.
+    pub fn with_store(mut self, config: &Config, store: Arc<dyn history::Store>) -> Self {
+        self.ledger = Some(Ledger::new(store, Arc::clone(&self.pseudonyms), config));
+        self
+    }
+
     /// Gathers what can be known of a sign-in by the deadline. Never fails, never later than the deadline.
     pub async fn gather(&self, sign_in: SignIn, deadline: Deadline) -> Evidence {
         let started = Instant::now();

@@ -11,6 +11,7 @@ use ulid::Ulid;
 
 use super::Instance;
 use crate::{
+    claims,
     config::{self, env},
     event::{
         Now, RawEvent,
@@ -91,7 +92,15 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             }
             Ok(raw)
         }
-        Ok(Event::PreTokenGeneration(event)) => Ok(event.raw),
+        Ok(Event::PreTokenGeneration(event)) => match claims::pre_token_generation(instance.gate.sources(), &instance.config.token, *event).await {
+            Ok(claimed) => {
+                if let Some(cause) = claimed.missing {
+                    tracing::warn!(id = %id, cause = cause.as_label(), "a token was made without claims");
+                }
+                Ok(claimed.event)
+            }
+            Err(suspended) => Err(suspended.message.map_or_else(|| Denial::new(sentence, id), |message| Denial { message: message.to_string() })),
+        },
         Ok(Event::NotOurs(raw)) => {
             instance.telemetry.emit(EventHandedBack(HandBack::NotOurs));
             Ok(raw)

@@ -2,15 +2,22 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test fails by panicking, and reads the clock as its clients would")]
 
 mod asking;
+mod blocks;
+mod claims;
 mod context;
 mod decision;
+mod history;
 mod lambda;
+mod learn;
+mod minting;
 mod networks;
 mod providers;
 mod runtime_api;
 mod score;
 mod shell;
 mod sidecar;
+mod stores;
+mod story;
 mod tidy;
 mod wire;
 

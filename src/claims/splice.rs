@@ -1,0 +1,98 @@
+//! Setting one member deep inside a JSON text, every other byte staying as it is: numbers keep their spelling, objects their order.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// An object's members in their order; the values lie within the text that was read.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// The text of a member at a path; `None` where there is none.
+pub(super) fn member<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
+    let Some((name, rest)) = path.split_first() else { return Some(text) };
+    let Members(members) = serde_json::from_str(text).ok()?;
+    let (_, value) = members.into_iter().rev().find(|(known, _)| known == name)?;
+    member(value.get(), rest)
+}
+
+/// The text with a member set at a path; objects that are missing or null on the way are made. `None` when something else stands in the way.
+pub(super) fn set(text: &str, path: &[&str], value: &str) -> Option<String> {
+    let Some((name, rest)) = path.split_first() else { return Some(value.to_owned()) };
+    if text.trim() == "null" {
+        return set("{}", path, value);
+    }
+    let Members(members) = serde_json::from_str(text).ok()?;
+    if let Some((_, old)) = members.iter().rev().find(|(known, _)| known == name) {
+        // Readers take the last of several equal names, so that is the one to change. It is a slice of `text`.
+        let start = old.get().as_ptr() as usize - text.as_ptr() as usize;
+        return Some([&text[..start], &set(old.get(), rest, value)?, &text[start + old.get().len()..]].concat());
+    }
+    let end = text.rfind('}')?;
+    let comma = if members.is_empty() { "" } else { "," };
+    let name = serde_json::to_string(name).ok()?;
+    Some([&text[..end], comma, &name, ":", &set("{}", rest, value)?, &text[end..]].concat())
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(Name(name)) = map.next_key()? {
+                    members.push((name, map.next_value()?));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Each)
+    }
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, path: &[&str], expected: &str) {
+        assert_eq!(set(text, path, "1").as_deref(), Some(expected), "{text}");
+    }
+
+    #[test]
+    fn every_other_byte_stays() {
+        check(r#"{ "a" : 1.10e2 ,"r" : {"x":null } }"#, &["r", "x"], r#"{ "a" : 1.10e2 ,"r" : {"x":1 } }"#);
+        check(r#"{"r":{}}"#, &["r", "x", "y"], r#"{"r":{"x":{"y":1}}}"#);
+        check(r#"{"r":{"z":[1, 2]}}"#, &["r", "x"], r#"{"r":{"z":[1, 2],"x":1}}"#);
+        check(r#"{"r": null}"#, &["r", "x"], r#"{"r": {"x":1}}"#);
+        check(r#"{"r":1,"r":{"b":2}}"#, &["r", "b"], r#"{"r":1,"r":{"b":1}}"#);
+        check("{ }", &["q\"uote"], r#"{ "q\"uote":1}"#);
+        check(r#"{"\u0072":{"b":2}}"#, &["r", "b"], r#"{"\u0072":{"b":1}}"#);
+    }
+
+    #[test]
+    fn what_is_no_object_is_not_replaced() {
+        assert_eq!(set(r#"{"r":7}"#, &["r", "x"], "1"), None);
+        assert_eq!(set("[]", &["r"], "1"), None);
+    }
+
+    #[test]
+    fn members_are_found() {
+        assert_eq!(member(r#"{"a":{"b": [1,  2]}}"#, &["a", "b"]), Some("[1,  2]"));
+        assert_eq!(member(r#"{"a":7}"#, &["a", "b"]), None);
+    }
+}

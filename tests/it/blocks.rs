@@ -1,0 +1,97 @@
+//! Blocks at run time: persons, ranges, devices, clients, tenants; seen by every instance within ten seconds.
+
+use riskgate::{
+    decision::Rule,
+    evidence::history::blocks::{Entry, EntryKind, Subject},
+};
+use serde_json::json;
+
+use crate::stores::{self, AFAR, HOME, House, at, claims, pre};
+
+const SUSPEND: Entry = Entry { kind: EntryKind::Suspend, until: None, note: None, message: None };
+const EXEMPT: Entry = Entry { kind: EntryKind::Exempt, until: None, note: None, message: None };
+
+#[tokio::test]
+async fn each_subject_is_kept_out_and_let_in_again() {
+    for kept in stores::all().await {
+        let (desk, other) =
+            (House::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]), House::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]));
+        let ledger = desk.gate.sources().ledger().unwrap();
+        let subjects = [
+            Subject::Range("84.208.0.0/16".parse().unwrap()),
+            Subject::Device(ledger.subject_key("device", HOME.device)),
+            Subject::Client("web".into()),
+            Subject::Tenant(ledger.subject_key("tenant", "acme")),
+        ];
+        let rule = async |time: &str| {
+            let mut event = pre("ada", "web", claims(HOME));
+            event["request"]["userAttributes"]["custom:tenant"] = json!("acme");
+            other.attempt_by(event, at(0, time)).await.decision.rule
+        };
+        for (number, subject) in subjects.iter().enumerate() {
+            let time = |second: &str| format!("{:02}:00:{second}", 7 + number);
+            assert_eq!(rule(&time("00")).await, Rule::Thresholds, "{}: {subject:?}", kept.name);
+            ledger.block(subject, &SUSPEND).await.unwrap();
+            assert_eq!(rule(&time("11")).await, Rule::Suspended, "{}: {subject:?}", kept.name);
+            assert_eq!(ledger.blocks(at(0, "12:00:00")).await.unwrap().len(), 1, "{}", kept.name);
+            ledger.unblock(subject).await.unwrap();
+            assert_eq!(rule(&time("30")).await, Rule::Thresholds, "{}: {subject:?}", kept.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_exempt_person_is_let_in_whatever_the_score_but_not_by_a_claimed_address() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[("DENY_AT", "1")]);
+        let ledger = house.gate.sources().ledger().unwrap();
+        ledger.block_person("pool", "sub-ada", &EXEMPT, at(0, "06:00:00")).await.unwrap();
+        assert_eq!(house.attempt("ada", AFAR, at(0, "07:00:00")).await.decision.rule, Rule::Exempt, "{}", kept.name);
+        let listed = ledger.blocks(at(0, "07:00:00")).await.unwrap();
+        assert!(listed.iter().any(|block| block.subject.starts_with("person u#")), "{}: {listed:?}", kept.name);
+        ledger.unblock_person("pool", "sub-ada", at(0, "07:00:00")).await.unwrap();
+        assert_eq!(house.attempt("ada", AFAR, at(0, "07:01:00")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
+        ledger.block(&Subject::Range("84.208.0.0/16".parse().unwrap()), &EXEMPT).await.unwrap();
+        let trusted = house.attempt("bob", HOME, at(0, "08:00:00")).await;
+        let claimed = house.attempt_by(pre("bob", "app", claims(HOME)), at(0, "08:00:01")).await;
+        assert_eq!((trusted.decision.rule, claimed.decision.rule), (Rule::Exempt, Rule::Thresholds), "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn a_block_ends_by_itself_and_outlives_a_history() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        let ledger = house.gate.sources().ledger().unwrap();
+        let until = Some(at(2, "00:00:00"));
+        ledger.block(&Subject::Client("web".into()), &Entry { until, ..SUSPEND }).await.unwrap();
+        assert_eq!(house.attempt("ada", HOME, at(1, "23:59:59")).await.decision.rule, Rule::Suspended, "{}", kept.name);
+        assert_eq!(house.attempt("ada", HOME, at(2, "00:00:11")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
+        ledger.block_person("pool", "sub-eve", &EXEMPT, at(0, "00:00:00")).await.unwrap();
+        house.sign_in("eve", HOME, at(3, "07:00:00")).await;
+        let much_later = jiff::Timestamp::from_second(at(3, "07:00:00").as_second() + 200 * 86_400).unwrap();
+        assert_eq!(house.attempt("eve", AFAR, much_later).await.decision.rule, Rule::Exempt, "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_exported_and_forgotten() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        let ledger = house.gate.sources().ledger().unwrap();
+        for day in 0..3 {
+            house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+        }
+        let export = ledger.export("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();
+        assert_eq!(export["records"][0]["successes"], 3, "{}: {export}", kept.name);
+        let text = export.to_string();
+        for personal in ["ada", HOME.ip, HOME.device, "Chrome"] {
+            assert!(!text.contains(personal), "{}: {personal} stands in clear", kept.name);
+        }
+        assert_eq!(export["activity"].as_array().map(Vec::len), Some(if kept.name == "dynamodb" { 3 } else { 0 }), "{}", kept.name);
+        let rows = ledger.forget("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();
+        assert_eq!(rows, if kept.name == "dynamodb" { 3 } else { 0 }, "{}", kept.name);
+        let after = ledger.export("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();
+        assert_eq!((&after["records"][0]["successes"], after["activity"].as_array().map(Vec::len)), (&json!(0), Some(0)), "{}", kept.name);
+    }
+}

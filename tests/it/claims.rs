@@ -1,0 +1,150 @@
+//! Token events, V1 to V3: claims are added, groups and scopes withheld, and everything else is as it was.
+
+use riskgate::{
+    claims::{self, Suspended},
+    evidence::history::blocks::{Entry, EntryKind},
+};
+use serde_json::{Value, json};
+
+use crate::stores::{self, AFAR, HOME, House, at};
+
+/// Every score is under review.
+const REVIEW: [(&str, &str); 4] = [("REVIEW_AT", "0"), ("DENY_AT", "100"), ("WITHHOLD_GROUPS", "admins"), ("WITHHOLD_SCOPES", "payments/write")];
+
+fn event(version: &str, source: &str) -> Value {
+    let (version, details) = match version {
+        "1" => ("1", "claimsOverrideDetails"),
+        other => (other, "claimsAndScopeOverrideDetails"),
+    };
+    let mut event = json!({ "version": version, "triggerSource": format!("TokenGeneration_{source}"), "region": "eu-west-1", "userPoolId": "pool", "userName": "ada",
+        "callerContext": { "awsSdkVersion": "x", "clientId": "web" }, "unknown": [1, null],
+        "request": { "userAttributes": { "sub": "sub-ada" }, "groupConfiguration": { "groupsToOverride": ["admins", "staff"], "iamRolesToOverride": ["arn:aws:iam::1:role/admins"], "preferredRole": null } },
+        "response": { details: null } });
+    if version != "1" {
+        event["request"]["scopes"] = json!(["openid", "payments/write"]);
+    }
+    event
+}
+
+async fn answer(house: &House, event: &Value, time: jiff::Timestamp) -> Value {
+    let claimed = claims::pre_token_generation(house.gate.sources(), &house.config.token, *house.token(event.clone(), time)).await.unwrap();
+    serde_json::from_str(claimed.event.text()).unwrap()
+}
+
+#[tokio::test]
+async fn an_ordinary_sign_in_adds_claims_and_nothing_else() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        house.sign_in("ada", HOME, at(0, "07:00:00")).await;
+        let mut expected = event("1", "Authentication");
+        expected["response"]["claimsOverrideDetails"] = json!({ "claimsToAddOrOverride": { "riskgate:level": "low", "riskgate:degraded": "false" } });
+        assert_eq!(answer(&house, &event("1", "Authentication"), at(0, "07:00:01")).await, expected, "{}", kept.name);
+        for version in ["2", "3"] {
+            let mut expected = event(version, "Authentication");
+            let claims = json!({ "claimsToAddOrOverride": { "riskgate:level": "low", "riskgate:degraded": false } });
+            expected["response"]["claimsAndScopeOverrideDetails"] = json!({ "idTokenGeneration": claims, "accessTokenGeneration": claims });
+            assert_eq!(answer(&house, &event(version, "Authentication"), at(0, "07:00:01")).await, expected, "{}", kept.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_under_review_is_held_on_every_source_until_its_time_has_passed() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &REVIEW);
+        house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+        for source in ["Authentication", "RefreshTokens", "HostedAuth", "NewPasswordChallenge"] {
+            let held = answer(&house, &event("2", source), at(1, "06:59:00")).await;
+            let details = &held["response"]["claimsAndScopeOverrideDetails"];
+            assert_eq!(
+                details["groupOverrideDetails"],
+                json!({ "groupsToOverride": ["staff"], "iamRolesToOverride": [], "preferredRole": null }),
+                "{}: {source}",
+                kept.name
+            );
+            assert_eq!(details["accessTokenGeneration"]["scopesToSuppress"], json!(["payments/write"]), "{}: {source}", kept.name);
+            assert_eq!(details["idTokenGeneration"]["claimsToAddOrOverride"]["riskgate:level"], "medium", "{}: {source}", kept.name);
+        }
+        let v1 = answer(&house, &event("1", "RefreshTokens"), at(1, "06:59:00")).await;
+        assert_eq!(v1["response"]["claimsOverrideDetails"]["groupOverrideDetails"]["groupsToOverride"], json!(["staff"]), "{}", kept.name);
+        let free = answer(&house, &event("2", "RefreshTokens"), at(1, "07:00:01")).await;
+        assert_eq!(free["response"]["claimsAndScopeOverrideDetails"].get("groupOverrideDetails"), None, "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn an_operator_ends_a_hold() {
+    let kept = stores::memory();
+    let house = House::over(&kept.store, &REVIEW);
+    house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+    house.gate.sources().ledger().unwrap().release("pool", "sub-ada", at(0, "08:00:00")).await.unwrap();
+    let free = answer(&house, &event("2", "RefreshTokens"), at(0, "08:00:01")).await;
+    assert_eq!(free["response"]["claimsAndScopeOverrideDetails"].get("groupOverrideDetails"), None);
+}
+
+#[tokio::test]
+async fn managed_login_without_post_authentication_is_held_too() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &REVIEW);
+        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        answer(&house, &event("2", "HostedAuth"), at(0, "07:00:02")).await;
+        let held = answer(&house, &event("2", "RefreshTokens"), at(0, "12:00:00")).await;
+        assert_eq!(held["response"]["claimsAndScopeOverrideDetails"]["groupOverrideDetails"]["groupsToOverride"], json!(["staff"]), "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn what_others_have_overridden_stays() {
+    let kept = stores::memory();
+    let house = House::over(&kept.store, &REVIEW);
+    house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+    let mut before = event("2", "Authentication");
+    before["request"]["groupConfiguration"] = Value::Null;
+    before["response"]["claimsAndScopeOverrideDetails"] = json!({
+        "idTokenGeneration": { "claimsToAddOrOverride": { "favorite_number": 2.50, "big": 12345678901234567890_u64 }, "claimsToSuppress": ["email"] },
+        "accessTokenGeneration": { "claimsToAddOrOverride": { "x": 1 }, "scopesToAdd": ["s"], "scopesToSuppress": ["phone_number"] },
+        "groupOverrideDetails": { "groupsToOverride": ["group-A", "admins"], "iamRolesToOverride": ["r"], "preferredRole": "r" } });
+    let after = answer(&house, &before, at(0, "07:00:01")).await;
+    let mut expected = before.clone();
+    let details = &mut expected["response"]["claimsAndScopeOverrideDetails"];
+    for generation in ["idTokenGeneration", "accessTokenGeneration"] {
+        details[generation]["claimsToAddOrOverride"]["riskgate:level"] = json!("medium");
+        details[generation]["claimsToAddOrOverride"]["riskgate:degraded"] = json!(false);
+    }
+    details["accessTokenGeneration"]["scopesToSuppress"] = json!(["phone_number", "payments/write"]);
+    details["groupOverrideDetails"] = json!({ "groupsToOverride": ["group-A"], "iamRolesToOverride": [], "preferredRole": null });
+    assert_eq!(after, expected);
+}
+
+#[tokio::test]
+async fn who_has_no_trace_or_is_a_machine_gets_the_event_back_as_it_came() {
+    let kept = stores::memory();
+    let house = House::over(&kept.store, &REVIEW);
+    for (version, source) in [("1", "Authentication"), ("2", "RefreshTokens"), ("3", "ClientCredentials")] {
+        let event = event(version, source);
+        let claimed = claims::pre_token_generation(house.gate.sources(), &house.config.token, *house.token(event.clone(), at(0, "07:00:00"))).await.unwrap();
+        assert_eq!(claimed.event.text(), serde_json::to_string(&event).unwrap(), "{source}");
+    }
+}
+
+#[tokio::test]
+async fn the_suspended_are_told_when_their_password_was_right() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        let ledger = house.gate.sources().ledger().unwrap();
+        // Tokens of this client have been seen to pass through here.
+        house.sign_in("ada", HOME, at(0, "07:00:00")).await;
+        answer(&house, &event("2", "Authentication"), at(0, "07:00:01")).await;
+        let message = "Your subscription has expired. Please renew.";
+        let entry = Entry { kind: EntryKind::Suspend, until: Some(at(9, "00:00:00")), note: None, message: Some(message.into()) };
+        ledger.block_person("pool", "sub-ada", &entry, at(1, "07:00:00")).await.unwrap();
+        let attempt = house.attempt("ada", HOME, at(1, "07:01:00")).await;
+        assert_eq!(attempt.decision.action.as_label(), "allow", "{}: before the password nothing is told", kept.name);
+        let told = claims::pre_token_generation(house.gate.sources(), &house.config.token, *house.token(event("2", "Authentication"), at(1, "07:01:01"))).await;
+        assert_eq!(told.unwrap_err(), Suspended { message: Some(message.into()) }, "{}", kept.name);
+        // Without a message there is nothing to wait for.
+        ledger.block_person("pool", "sub-ada", &Entry { message: None, ..entry }, at(1, "08:00:00")).await.unwrap();
+        assert_eq!(house.attempt("ada", HOME, at(1, "08:01:00")).await.decision.action.as_label(), "deny", "{}", kept.name);
+        assert_eq!(house.attempt("ada", HOME, at(9, "00:00:01")).await.decision.action.as_label(), "allow", "{}: it has ended", kept.name);
+    }
+}

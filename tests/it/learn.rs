@@ -1,0 +1,187 @@
+//! What is learned and what is not (invariant 5), over each store.
+
+use riskgate::{
+    event::{ClientIp, Now, http},
+    evidence::history::ledger::{Learned, Report},
+    learn,
+};
+use serde_json::json;
+
+use crate::stores::{self, AFAR, HOME, House, Origin, at, claims, history, pre};
+
+#[tokio::test]
+async fn fifty_wrong_passwords_teach_nothing() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        for day in 0..3 {
+            house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+        }
+        for attempt in 0..50 {
+            house.attempt("ada", AFAR, at(3, &format!("12:{attempt:02}:00"))).await;
+        }
+        let thief = house.attempt("ada", AFAR, at(3, "12:50:00")).await;
+        let profile = &history(&thief).profile;
+        assert_eq!((profile.successes, profile.entries.iter().map(|entry| entry.count).max()), (3, Some(3)), "{}", kept.name);
+        assert_eq!(profile.last.map(|last| last.at), Some(at(2, "07:00:00")), "{}", kept.name);
+        let velocity = history(&thief).velocity;
+        assert!((15..=24).contains(&velocity.account_failures), "{}: {velocity:?}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn a_thief_just_before_the_owner_teaches_nothing_but_a_nonce_tells_them_apart() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        house.attempt("ada", HOME, at(0, "07:00:20")).await;
+        assert_eq!(house.success("ada", "web", at(0, "07:00:21")).await, Ok(Learned::Ambiguous), "{}", kept.name);
+        let later = house.attempt("ada", HOME, at(0, "08:00:00")).await;
+        assert!(history(&later).profile.is_new(), "{}", kept.name);
+        // A quarter of an hour later nobody else is waiting.
+        assert_eq!(house.success("ada", "web", at(0, "08:00:01")).await, Ok(Learned::Promoted), "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn one_success_teaches_once() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        house.attempt("ada", HOME, at(0, "07:00:00")).await;
+        assert_eq!(house.success("ada", "app", at(0, "07:00:01")).await, Ok(Learned::NothingPending), "another client");
+        assert_eq!(house.success("ada", "web", at(0, "07:00:01")).await, Ok(Learned::Promoted));
+        assert_eq!(house.success("ada", "web", at(0, "07:00:02")).await, Ok(Learned::NothingPending), "Cognito's repetition");
+        // After a quarter of an hour an attempt waits no more.
+        house.attempt("ada", HOME, at(1, "07:00:00")).await;
+        assert_eq!(house.success("ada", "web", at(1, "07:15:00")).await, Ok(Learned::NothingPending));
+        let next = house.attempt("ada", HOME, at(2, "07:00:00")).await;
+        assert_eq!(history(&next).profile.successes, 1, "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn denied_would_be_denied_and_degraded_sign_ins_teach_nothing() {
+    let blocked = Origin { ip: "1.1.1.1", ..AFAR };
+    for kept in stores::all().await {
+        for (user, variables, expected) in [
+            ("denied", vec![("DENY_CIDRS", "1.1.1.1")], Learned::NothingPending),
+            ("monitored", vec![("DENY_CIDRS", "1.1.1.1"), ("MODE", "monitor")], Learned::NotTeachable),
+            // Nothing listens on port 9: the service that was due failed.
+            ("degraded", vec![("PROVIDERS", "http"), ("HTTP_URL", "http://127.0.0.1:9/"), ("FALLBACK", "allow")], Learned::NotTeachable),
+        ] {
+            let house = House::over(&kept.store, &variables);
+            house.attempt(user, blocked, at(0, "07:00:00")).await;
+            assert_eq!(house.success(user, "web", at(0, "07:00:01")).await, Ok(expected), "{}: {user}", kept.name);
+            let next = house.attempt(user, blocked, at(1, "07:00:00")).await;
+            assert!(history(&next).profile.is_new(), "{}: {user}", kept.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn learning_from_allowed_sign_ins_is_a_choice() {
+    let kept = stores::memory();
+    let house = House::over(&kept.store, &[("LEARN", "allow")]);
+    house.attempt("ada", HOME, at(0, "07:00:00")).await;
+    let next = house.attempt("ada", HOME, at(1, "07:00:00")).await;
+    assert_eq!(history(&next).profile.successes, 1);
+}
+
+#[tokio::test]
+async fn an_outcome_is_heard_once_and_teaches() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        let sources = house.gate.sources();
+        for (user, report, expected, successes) in [
+            ("ok", Report::Success, Learned::Promoted, 1),
+            ("wrong", Report::Failure, Learned::NotTeachable, 0),
+            ("fraud", Report::Fraud, Learned::NotTeachable, 0),
+            ("same", Report::NotFraud, Learned::Promoted, 1),
+        ] {
+            let body = |time: &str| json!({ "user": user, "ip": HOME.ip, "userAgent": HOME.agent, "time": time }).to_string();
+            let assess = async |time: &str| {
+                let sign_in = http::parse(body(time).as_bytes(), ClientIp::Missing, Now::read()).unwrap();
+                let deadline = house.gate.deadline(sign_in.received.mono, None);
+                house.gate.assess(sign_in, deadline).await
+            };
+            let first = assess("2026-11-21T07:00:00Z").await;
+            let received = Now::at(at(20, "07:00:09"));
+            assert_eq!(learn::outcome(sources, &first.id, report, received).await, Ok(Some(expected)), "{}: {user}", kept.name);
+            assert_eq!(learn::outcome(sources, &first.id, report, received).await, Ok(None), "{}: {user}: a second time", kept.name);
+            assert_eq!(history(&assess("2026-11-22T07:00:00Z").await).profile.successes, successes, "{}: {user}", kept.name);
+        }
+        assert_eq!(learn::outcome(sources, "01JD9W1Z5Y2N8Q4T7V6X3R0KMB", Report::Success, Now::at(at(20, "07:00:09"))).await, Ok(None));
+    }
+}
+
+#[tokio::test]
+async fn twenty_at_once_leave_what_a_serial_run_leaves() {
+    for kept in stores::all().await {
+        // Two gates with caches and lists of their own over one store, as two processes are.
+        let houses = [House::over(&kept.store, &[]), House::over(&kept.store, &[])];
+        let serial = stores::memory();
+        let alone = House::over(&serial.store, &[]);
+        for round in 0..10 {
+            let time = at(round, "07:00:00");
+            let both = (0..20).map(|number| {
+                let house = &houses[number % 2];
+                async move {
+                    // Unequal events: equal ones would be Cognito's own repetitions.
+                    let mut event = pre("ada", "web", claims(HOME));
+                    event["request"]["userAttributes"]["n"] = json!(number);
+                    house.attempt_by(event, time).await;
+                    house.success("ada", "web", time).await
+                }
+            });
+            let learned = futures_util::future::join_all(both).await;
+            assert!(learned.iter().all(|learned| *learned == Ok(Learned::Promoted)), "{}: {learned:?}", kept.name);
+            for _ in 0..20 {
+                alone.sign_in("ada", HOME, time).await;
+            }
+        }
+        let (together, apart) = (houses[0].attempt("ada", HOME, at(10, "07:00:00")).await, alone.attempt("ada", HOME, at(10, "07:00:00")).await);
+        let sorted = |profile: &riskgate::evidence::history::Profile| {
+            let mut profile = profile.clone();
+            profile.entries.sort_by_key(|entry| (entry.level, entry.hash));
+            profile
+        };
+        assert_eq!(sorted(&history(&together).profile), sorted(&history(&apart).profile), "{}", kept.name);
+        assert_eq!(history(&together).profile.successes, 200, "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_key_keeps_the_history_and_moves_it() {
+    for kept in stores::all().await {
+        let old = House::over(&kept.store, &[]);
+        for day in 0..3 {
+            old.sign_in("ada", HOME, at(day, "07:00:00")).await;
+        }
+        let both = format!("k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA,{}", stores::KEY);
+        let new = House::over(&kept.store, &[("PSEUDONYM_KEY", &both)]);
+        let known = |assessment: &riskgate::response::Assessment| {
+            let evidence = &assessment.decision.score.signals.evidence;
+            let of = |level| evidence.history.profile.entry(level, evidence.features.at(level).unwrap()).map_or(0, |entry| entry.count);
+            (evidence.history.profile.successes, of(riskgate::evidence::features::Level::Ip), of(riskgate::evidence::features::Level::UserAgent))
+        };
+        assert_eq!(known(&new.sign_in("ada", HOME, at(3, "07:00:00")).await), (3, 3, 3), "{}", kept.name);
+        assert_eq!(known(&new.sign_in("ada", HOME, at(4, "07:00:00")).await), (4, 4, 4), "{}", kept.name);
+        let only = House::over(&kept.store, &[("PSEUDONYM_KEY", "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA")]);
+        assert_eq!(known(&only.attempt("ada", HOME, at(5, "07:00:00")).await), (5, 5, 5), "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_the_pool_calls_new_is_no_old_friend() {
+    let kept = stores::memory();
+    let house = House::over(&kept.store, &[]);
+    for (day, new) in [(0, false), (1, false), (2, true)] {
+        house.attempt("ada", HOME, at(day, "07:00:00")).await;
+        let event = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
+            "request": { "userAttributes": { "sub": "sub-ada" }, "newDeviceUsed": new }, "response": {} });
+        assert_eq!(house.success_by(event, at(day, "07:00:01")).await, Ok(Learned::Promoted));
+    }
+    let next = house.attempt("ada", HOME, at(3, "07:00:00")).await;
+    let level = riskgate::evidence::features::Level::Device;
+    let hash = next.decision.score.signals.evidence.features.at(level).unwrap();
+    assert!(!history(&next).profile.entry(level, hash).unwrap().is_established());
+}
