@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use riskgate::{
     decision::Verdict,
-    evidence::{
-        Cause, Outcome,
-        history::{Nonce, Store},
-    },
+    evidence::history::{Nonce, Store},
     response::Assessment,
 };
 use serde_json::json;
@@ -118,6 +115,7 @@ async fn the_account_is_seen_where_else_it_signs_in() {
     }
 }
 
+#[cfg(feature = "programs")]
 #[tokio::test]
 async fn a_store_that_is_away_is_no_history_and_no_error() {
     let server = stores::redis_server();
@@ -149,7 +147,7 @@ async fn a_store_that_is_away_is_no_history_and_no_error() {
         house.attempt("ada", HOME, at(1, "08:10:00")).await;
     }
     let left_alone = house.attempt("ada", HOME, at(1, "08:20:00")).await;
-    assert_eq!(left_alone.decision.score.signals.evidence.history_outcome, Outcome::Failed(Cause::BreakerOpen));
+    assert_eq!(left_alone.decision.score.signals.evidence.history_outcome, riskgate::evidence::Outcome::Failed(riskgate::evidence::Cause::BreakerOpen));
 }
 
 #[tokio::test]

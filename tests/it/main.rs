@@ -9,7 +9,6 @@ mod decision;
 mod history;
 mod lambda;
 mod learn;
-mod minting;
 mod networks;
 mod providers;
 mod runtime_api;

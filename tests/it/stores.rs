@@ -1,9 +1,9 @@
 //! Real stores to test with, and a gate over any of them that is driven by Cognito's own events.
 
+use std::{collections::BTreeMap, sync::Arc};
+#[cfg(feature = "programs")]
 use std::{
-    collections::BTreeMap,
     process::{Child, Command, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
@@ -32,10 +32,12 @@ pub const KEY: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 pub struct Kept {
     pub name: &'static str,
     pub store: Arc<dyn Store>,
+    #[cfg(feature = "programs")]
     _server: Option<Server>,
 }
 
 /// A server's process, ended with its test.
+#[cfg(feature = "programs")]
 pub struct Server {
     child: Child,
     pub port: u16,
@@ -66,21 +68,32 @@ pub const HOME: Origin = Origin { ip: "84.208.20.110", agent: CHROME, device: "l
 /// Somebody in Vietnam.
 pub const AFAR: Origin = Origin { ip: "14.162.100.3", agent: FIREFOX, device: "box-9" };
 
-/// Every store that this build has, real and empty.
+/// Every store that this build has, real and empty: with the feature `programs` those that need a server too.
 pub async fn all() -> Vec<Kept> {
-    let mut stores = vec![memory()];
-    #[cfg(feature = "redis")]
-    stores.push(redis());
-    #[cfg(feature = "dynamodb")]
-    stores.push(dynamodb().await);
+    let stores = vec![memory()];
+    #[cfg(all(feature = "programs", feature = "redis"))]
+    let stores = with(stores, redis());
+    #[cfg(all(feature = "programs", feature = "dynamodb"))]
+    let stores = with(stores, dynamodb().await);
+    stores
+}
+
+#[cfg(feature = "programs")]
+fn with(mut stores: Vec<Kept>, store: Kept) -> Vec<Kept> {
+    stores.push(store);
     stores
 }
 
 pub fn memory() -> Kept {
-    Kept { name: "memory", store: Arc::new(Memory::default()), _server: None }
+    Kept {
+        name: "memory",
+        store: Arc::new(Memory::default()),
+        #[cfg(feature = "programs")]
+        _server: None,
+    }
 }
 
-#[cfg(feature = "redis")]
+#[cfg(all(feature = "programs", feature = "redis"))]
 pub fn redis() -> Kept {
     let server = redis_server();
     let url = secrecy::SecretString::from(format!("redis://127.0.0.1:{}/0", server.port));
@@ -88,6 +101,7 @@ pub fn redis() -> Kept {
     Kept { name: "redis", store: Arc::new(store), _server: Some(server) }
 }
 
+#[cfg(feature = "programs")]
 pub fn redis_server() -> Server {
     let home = tempfile::tempdir().unwrap();
     let port = free_port();
@@ -97,7 +111,7 @@ pub fn redis_server() -> Server {
 }
 
 /// moto's server: `pip install 'moto[server]'`.
-#[cfg(feature = "dynamodb")]
+#[cfg(all(feature = "programs", feature = "dynamodb"))]
 pub async fn dynamodb() -> Kept {
     let home = tempfile::tempdir().unwrap();
     let port = free_port();
@@ -108,7 +122,7 @@ pub async fn dynamodb() -> Kept {
     Kept { name: "dynamodb", store: Arc::new(store), _server: Some(server) }
 }
 
-#[cfg(feature = "dynamodb")]
+#[cfg(all(feature = "programs", feature = "dynamodb"))]
 async fn dynamodb_table(port: u16) -> riskgate::evidence::history::dynamodb::DynamoDb {
     use aws_sdk_dynamodb::{
         Client,
@@ -135,6 +149,7 @@ async fn dynamodb_table(port: u16) -> riskgate::evidence::history::dynamodb::Dyn
     riskgate::evidence::history::dynamodb::DynamoDb::over(client, "riskgate")
 }
 
+#[cfg(feature = "programs")]
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -147,6 +162,7 @@ pub fn at(day: i64, time: &str) -> Timestamp {
 
 // === impl Server ===
 
+#[cfg(feature = "programs")]
 impl Server {
     fn start(mut command: Command, port: u16, home: tempfile::TempDir, needed: &str) -> Self {
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{needed}: {error}"));
@@ -161,6 +177,7 @@ impl Server {
     }
 }
 
+#[cfg(feature = "programs")]
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -196,7 +213,9 @@ impl House {
                 let deadline = self.gate.deadline(sign_in.received.mono, None);
                 self.gate.assess(*sign_in, deadline).await
             }
-            other => panic!("{other:?} is no pre-authentication"),
+            other @ (Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotOurs(_) | Event::Check) => {
+                panic!("{other:?} is no pre-authentication")
+            }
         }
     }
 
@@ -215,14 +234,16 @@ impl House {
     pub fn post(&self, event: Value, at: Timestamp) -> Box<PostAuthentication> {
         match self.parsed(event, at) {
             Event::PostAuthentication(event) => event,
-            other => panic!("{other:?} is no post-authentication"),
+            other @ (Event::PreAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotOurs(_) | Event::Check) => {
+                panic!("{other:?} is no post-authentication")
+            }
         }
     }
 
     pub fn token(&self, event: Value, at: Timestamp) -> Box<PreTokenGeneration> {
         match self.parsed(event, at) {
             Event::PreTokenGeneration(event) => event,
-            other => panic!("{other:?} makes no token"),
+            other @ (Event::PreAuthentication(_) | Event::PostAuthentication(_) | Event::NotOurs(_) | Event::Check) => panic!("{other:?} makes no token"),
         }
     }
 

@@ -1,6 +1,20 @@
-//! Tests with other people's programs: redis-server, node, python3, openssl. `cargo test --features programs --test programs`.
+//! Tests with other people's programs: redis-server, moto_server, node, python3, openssl. `cargo test --features programs --test programs`.
 //!
 //! A program that is missing fails its test and is named; `.ci/run` installs all of them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test fails by panicking, and reads the clock as its clients would")]
 
 mod minting;
+
+// The same tests as in `it`, there over the store in memory, here over real servers too.
+#[path = "../it/blocks.rs"]
+mod blocks;
+#[path = "../it/claims.rs"]
+mod claims;
+#[path = "../it/history.rs"]
+mod history;
+#[path = "../it/learn.rs"]
+mod learn;
+#[path = "../it/stores.rs"]
+mod stores;
+#[path = "../it/story.rs"]
+mod story;
