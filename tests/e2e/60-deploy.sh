@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
 # The template, and the programs that attach and roll out, against moto.
 source "$(dirname "$0")/lib.sh"
+source "$HERE/lambda_api.sh"
 cd "$ROOT"
 
 cfn-lint deploy/template.yaml deploy/cloudwatch/watch.yaml
 prove "cfn-lint finds nothing in the templates"
+
+# A service that refuses the connection: its metrics are written too.
+lambda_api RISKGATE_PROVIDERS=http RISKGATE_HTTP_URL=http://127.0.0.1:1/
+AWS_ENDPOINT_URL_LAMBDA=$INVOKE PYTHONPATH="$HERE" python -c '
+import json, boto3, events
+boto3.client("lambda").invoke(FunctionName="riskgate", Payload=json.dumps(events.pre_authentication("ola", ip="2.26.53.1")))'
+python "$HERE/60-watch.py" deploy/cloudwatch/watch.yaml "$WORK/function.log" docs/RUNBOOK.md
+prove "every alarm, panel and metric filter reads something that a function writes, and every alarm has its section in the runbook"
 
 "$RISKGATE" config --json | deploy/variables --check
 prove "every variable of riskgate config can be set from the template, with the program's own words"
