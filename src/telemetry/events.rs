@@ -67,7 +67,7 @@ pub enum Refusal {
     Overloaded,
 }
 
-/// What may be heard of a sign-in: what callers report, and what became of an attempt at post-authentication.
+/// What may be heard of a sign-in: what callers report, and what became of an attempt when its password was right (`Learned`).
 pub const OUTCOMES: [&str; 8] = ["success", "failure", "fraud", "not_fraud", "learned", "ambiguous", "no_attempt", "refused"];
 
 impl Event for GateStarted<'_> {

@@ -117,8 +117,10 @@ impl Metrics {
     /// Registers every series that the configuration can give rise to.
     pub fn new(config: &Config) -> Self {
         let budget = config.budget.total.as_secs_f64();
+        // To the millisecond, so that an edge reads as it is meant.
+        let eighty_percent = (budget * 800.0).round() / 1e3;
         let mut durations = DURATION_EDGES.to_vec();
-        durations.extend([budget, budget * 0.8]);
+        durations.extend([(budget * 1e3).round() / 1e3, eighty_percent]);
         let mut fine = FINE_EDGES.to_vec();
         fine.extend_from_slice(&durations);
         let registry = Registry::new(&[

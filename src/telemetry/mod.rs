@@ -48,6 +48,8 @@ pub struct Telemetry {
     pseudonyms: Arc<Pseudonyms>,
     metrics: Option<Metrics>,
     emf: Option<Emf>,
+    /// Whether the line with the EMF block is the audit line too.
+    emf_is_audit: bool,
     audit: Option<LineWriter>,
     stdout: Option<LineWriter>,
     feed: OnceLock<SyncSender<Arc<str>>>,
@@ -81,13 +83,14 @@ impl Telemetry {
         };
         // EMF is read from standard output alone: where audit lines go elsewhere, it gets a line of its own.
         let to_stdout = matches!(config.telemetry.audit, Audit::Stdout) || !faults.is_empty();
+        let emf_is_audit = emf.is_some() && to_stdout;
         let stdout = match emf {
             Some(_) if to_stdout => audit.take(),
             Some(_) => Some(LineWriter::stdout()),
             None => None,
         };
         let (health, pseudonyms) = (Arc::clone(sources.health()), Arc::clone(sources.pseudonyms()));
-        (Telemetry { face, health, pseudonyms, metrics, emf, audit, stdout, feed: OnceLock::new() }, faults)
+        (Telemetry { face, health, pseudonyms, metrics, emf, emf_is_audit, audit, stdout, feed: OnceLock::new() }, faults)
     }
 
     /// The lines that the page is fed with, from the first call on; later calls get none.
@@ -112,7 +115,7 @@ impl Telemetry {
         }
         if let Some(emf) = &self.emf {
             let block = emf.block(assessment, &self.health);
-            let part = if self.audit.is_some() { Part::Metrics(block) } else { Part::Both(block) };
+            let part = if self.emf_is_audit { Part::Both(block) } else { Part::Metrics(block) };
             self.write(self.stdout.as_ref(), AuditLine { assessment, pseudonyms: &self.pseudonyms, part }.to_line().into(), deadline).await;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::OpenOptions,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::Path,
     sync::{
         Arc,
@@ -17,6 +17,9 @@ use crate::evidence::resilience::deadline::Deadline;
 
 /// Lines that may wait for the reader; about 8 MB. The next ones are left out and counted.
 const QUEUE: usize = 8192;
+
+/// Lines that are written in one piece are at most about so many bytes.
+const PIECE: usize = 64 * 1024;
 
 /// A queue of lines and the thread that writes them.
 #[derive(Debug, Clone)]
@@ -89,31 +92,24 @@ impl LineWriter {
     }
 }
 
-fn write_all(jobs: &Receiver<Job>, out: impl Write, lost: &AtomicU64) {
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
-    let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
-    let mut next = jobs.recv().ok();
-    while let Some(Job { line, done }) = next {
-        if let Err(error) = out.write_all(line.as_bytes()) {
-            note_loss(lost, &error);
+fn write_all(jobs: &Receiver<Job>, mut out: impl Write, lost: &AtomicU64) {
+    while let Ok(first) = jobs.recv() {
+        // What has come meanwhile goes out in one piece.
+        let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+        let (mut piece, mut lines) = (Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(Job { line, done }) = next {
+            piece.extend_from_slice(line.as_bytes());
+            lines += u64::from(!line.is_empty());
+            waiting.extend(done);
+            next = if piece.len() < PIECE { jobs.try_recv().ok() } else { None };
         }
-        waiting.extend(done);
-        next = jobs.try_recv().ok();
-        if next.is_none() {
-            // The queue is empty: everything written so far goes out at once.
-            if let Err(error) = out.flush() {
-                note_loss(lost, &error);
+        if let Err(error) = out.write_all(&piece).and_then(|()| out.flush()) {
+            if lost.fetch_add(lines, Ordering::Relaxed) == 0 {
+                tracing::error!(error.kind = ?error.kind(), "audit lines cannot be written");
             }
-            // Dropping the sender is the signal: whoever waits learns that nothing is left to wait for.
-            waiting.clear();
-            next = jobs.recv().ok();
         }
-    }
-}
-
-fn note_loss(lost: &AtomicU64, error: &io::Error) {
-    if lost.fetch_add(1, Ordering::Relaxed) == 0 {
-        tracing::error!(error.kind = ?error.kind(), "audit lines cannot be written");
+        // Dropping the senders is the signal: whoever waits learns that nothing is left to wait for.
     }
 }
 

@@ -23,3 +23,4 @@ mod wire;
 mod hostile;
 
 mod privacy;
+mod telemetry;

@@ -24,7 +24,7 @@ pub struct Sidecar {
 impl Sidecar {
     /// Starts one with these variables.
     pub async fn start(variables: &[(&str, &str)]) -> Self {
-        let variables = variables.iter().chain(&[("AUDIT", "off")]);
+        let variables = [("AUDIT", "off")].iter().chain(variables);
         let map: BTreeMap<String, String> = variables.map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
         let (config, faults) = Config::read(&map);
         let instance = Instance::strict(config, faults, Face::Sidecar).expect("a configuration without fault");
@@ -48,6 +48,11 @@ impl Sidecar {
         let status = response.status().as_u16();
         let text = response.text().await.expect("a body");
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// `GET`: the answer, its body still to be read.
+    pub async fn stream(&self, path: &str) -> reqwest::Response {
+        self.client.get(self.url(path)).send().await.expect("an answer")
     }
 
     /// Where a path is.

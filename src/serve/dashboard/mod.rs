@@ -23,13 +23,13 @@ use axum::{
     routing::get,
 };
 use futures_util::stream;
-use jiff::Timestamp;
 use serde::Serialize;
 use tokio::{sync::broadcast, time::Instant};
 
 use self::board::Board;
 use crate::{
     config::{Config, services::Service},
+    event::Now,
     score::{Model, ReasonCode},
 };
 
@@ -168,8 +168,11 @@ impl Dashboard {
 
     fn send(&self, message: Bytes) -> Result<(), Closed> {
         match self.messages.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            // Sending to no page is no failure.
-            Some(messages) => Ok(drop(messages.send(message))),
+            Some(messages) => {
+                // Sending to no page is no failure.
+                let _ = messages.send(message);
+                Ok(())
+            }
             None => Err(Closed),
         }
     }
@@ -185,14 +188,14 @@ fn feed(dashboard: &Weak<Dashboard>, clock: Clock, lines: &Receiver<Arc<str>>) {
         let line = lines.recv_timeout(next.saturating_duration_since(Instant::now()));
         let Some(dashboard) = dashboard.upgrade() else { return };
         match line {
-            Ok(line) => dashboard.board().record(&line, Timestamp::now(), clock),
+            Ok(line) => dashboard.board().record(&line, Now::read().wall, clock),
             Err(RecvTimeoutError::Timeout) => {}
             // The log has ended; what it told stays on show.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(next.saturating_duration_since(Instant::now())),
         }
         if Instant::now() >= next {
             next = Instant::now() + TICK;
-            let message = dashboard.board().tick(Timestamp::now(), clock);
+            let message = dashboard.board().tick(Now::read().wall, clock);
             if dashboard.send(format!("event: tick\ndata: {message}\n\n").into()).is_err() {
                 return;
             }
