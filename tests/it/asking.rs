@@ -35,6 +35,12 @@ impl Asking {
         self.gather(sign_in(ip)).await.services.into_iter().next().expect("one service is configured")
     }
 
+    /// As `ask`, at a given time of the sign-in.
+    pub async fn ask_at(&self, ip: &str, time: &str) -> Consultation {
+        let evidence = self.gather(described(&format!(r#"{{"user":"ada","ip":"{ip}","time":"{time}"}}"#))).await;
+        evidence.services.into_iter().next().expect("one service is configured")
+    }
+
     /// The label of the one service's outcome.
     pub async fn outcome(&self, ip: &str) -> &'static str {
         self.ask(ip).await.outcome.as_label()

@@ -58,6 +58,7 @@ pub struct Client {
     connect_timeout: Duration,
     face: Face,
     tls: Tls,
+    resolver: Arc<dyn Resolve>,
     connections: Mutex<Connections>,
 }
 
@@ -113,7 +114,7 @@ fn config(roots: RootCertStore) -> ClientConfig {
 impl Client {
     /// A client that has not connected yet.
     pub fn new(connect_timeout: Duration, face: Face, tls: Tls) -> Self {
-        Client { connect_timeout, face, tls, connections: Mutex::default() }
+        Client { connect_timeout, face, tls, resolver: Arc::new(Resolver), connections: Mutex::default() }
     }
 
     /// Sends one request and returns when the answer's head is there. The caller keeps the time.
@@ -164,7 +165,7 @@ impl Client {
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.idle_time())
             .pool_max_idle_per_host(pool)
-            .dns_resolver(Arc::new(Resolver))
+            .dns_resolver(Arc::clone(&self.resolver))
             .build()
             .map_err(|_| Cause::Connect.into())
     }
@@ -375,6 +376,21 @@ mod tests {
             assert_eq!(is_json(&headers(&[("content-type", stated)])), expected, "{stated}");
         }
         assert!(is_json(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn a_name_server_that_hangs_is_given_no_more_than_the_connect_timeout() {
+        struct Hanging;
+        impl Resolve for Hanging {
+            fn resolve(&self, _: Name) -> Resolving {
+                Box::pin(std::future::pending())
+            }
+        }
+        let client = Client { resolver: Arc::new(Hanging), ..Client::new(Duration::from_millis(50), Face::Lambda, Tls::default()) };
+        let started = tokio::time::Instant::now();
+        let failed = client.send(Now::read(), |client| client.get("https://risk.example/")).await.err().map(|failure| failure.cause);
+        assert_eq!(failed, Some(Cause::Connect));
+        assert!(started.elapsed() < Duration::from_millis(500));
     }
 
     #[test]

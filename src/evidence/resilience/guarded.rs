@@ -60,6 +60,20 @@ struct Line {
     reminded: std::sync::Mutex<Option<Instant>>,
 }
 
+/// Whether a caller started the call that it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Leader,
+    Follower,
+}
+
+/// Which call for a question it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Second,
+}
+
 // === impl Guarded ===
 
 impl Guarded {
@@ -143,40 +157,53 @@ impl Guarded {
         }
     }
 
-    /// Asks the service, or waits for a caller who does.
+    /// Asks the service, or waits for a caller who does. Who waited for a connection that broke may start one more call, together.
     async fn ask(&self, key: u128, question: Question, deadline: Deadline) -> Result<Option<Answer>, Cause> {
+        match self.join(key, question.clone(), deadline, Attempt::First).await {
+            (Role::Follower, Err(Cause::Reset)) => self.join(key, question, deadline, Attempt::Second).await.1,
+            (_, result) => result,
+        }
+    }
+
+    async fn join(&self, key: u128, question: Question, deadline: Deadline, attempt: Attempt) -> (Role, Result<Option<Answer>, Cause>) {
         let count = |result| Health::count(self.line.health.cache(Tier::Memory, result));
         let mut probing = false;
-        let joined = self.flights.join(key, || match self.line.breaker.admit(Instant::now()) {
-            Admission::Pass(permit) => Ok(Line::call(Arc::clone(&self.line), key, question, permit)),
-            Admission::Probe(permit) => {
-                probing = true;
-                Ok(Line::call(Arc::clone(&self.line), key, question, permit))
+        let joined = self.flights.join(key, || {
+            if attempt == Attempt::Second && !self.line.retries.spend() {
+                return Err(Cause::Reset);
             }
-            Admission::Refused(cause) => Err(cause),
+            let permit = match self.line.breaker.admit(Instant::now()) {
+                Admission::Pass(permit) => permit,
+                Admission::Probe(permit) => {
+                    probing = true;
+                    permit
+                }
+                Admission::Refused(cause) => return Err(cause),
+            };
+            Ok(Line::call(Arc::clone(&self.line), key, question, permit))
         });
-        let flight = match joined {
+        let (role, flight) = match joined {
             Ok(Joined::Found(flight)) => {
                 count(CacheResult::Coalesced);
-                flight
+                (Role::Follower, flight)
             }
             Ok(Joined::Started(flight)) => {
                 count(CacheResult::Miss);
-                flight
+                (Role::Leader, flight)
             }
             Err(cause) => {
                 count(CacheResult::Miss);
-                return Err(cause);
+                return (Role::Leader, Err(cause));
             }
         };
         if probing && self.face == Face::Sidecar {
             // Nobody waits for a service that is probably still down; Lambda has nobody else to wait.
             tokio::spawn(flight);
-            return Err(Cause::BreakerOpen);
+            return (role, Err(Cause::BreakerOpen));
         }
         match deadline.run(flight).await {
-            Ok(answer) => answer.map_err(|failure| failure.cause),
-            Err(_) => Err(Cause::Timeout),
+            Ok(answer) => (role, answer.map_err(|failure| failure.cause)),
+            Err(_) => (role, Err(Cause::Timeout)),
         }
     }
 

@@ -21,8 +21,8 @@ impl Decisions {
     pub(super) fn add(&mut self, decision: Wire) {
         let Some(net) = network(&decision) else { return };
         let on_net = match net {
-            IpNet::V4(net) => self.v4.entry(net).or_insert_with(Vec::new),
-            IpNet::V6(net) => self.v6.entry(net).or_insert_with(Vec::new),
+            IpNet::V4(net) => self.v4.entry(net).or_default(),
+            IpNet::V6(net) => self.v6.entry(net).or_default(),
         };
         // A decision that is told of twice is one.
         if on_net.iter().all(|known| known.id != decision.id || known.kind != decision.kind) {
