@@ -37,7 +37,7 @@ impl Asking {
 
     /// As `ask`, at a given time of the sign-in.
     pub async fn ask_at(&self, ip: &str, time: &str) -> Consultation {
-        let evidence = self.gather(described(&format!(r#"{{"user":"ada","ip":"{ip}","time":"{time}"}}"#))).await;
+        let evidence = self.gather(described(&format!(r#"{{"user":"user-{ip}","ip":"{ip}","time":"{time}"}}"#))).await;
         evidence.services.into_iter().next().expect("one service is configured")
     }
 
@@ -56,9 +56,9 @@ impl Asking {
     }
 }
 
-/// A sign-in of a trusted caller from an address.
+/// A sign-in of a trusted caller from an address, under a name of its own: one account that is tried thousands of times has a history to match.
 pub fn sign_in(ip: &str) -> SignIn {
-    described(&format!(r#"{{"user":"ada","ip":"{ip}","userAgent":"Mozilla/5.0 (X11) Probe/1.0","deviceId":"device-1","acceptLanguage":"nb-NO"}}"#))
+    described(&format!(r#"{{"user":"user-{ip}","ip":"{ip}","userAgent":"Mozilla/5.0 (X11) Probe/1.0","deviceId":"device-1","acceptLanguage":"nb-NO"}}"#))
 }
 
 /// A sign-in in the sidecar's JSON.

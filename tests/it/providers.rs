@@ -84,7 +84,7 @@ async fn minfraud_is_asked_in_its_format() {
     assert_eq!(requests[0].header("authorization"), Some("Basic NDcxMTpsaWMta2V5"));
     let body: serde_json::Value = serde_json::from_str(&requests[0].body).expect("JSON");
     let expected = serde_json::json!({"device":{"ip_address":"8.8.8.8","user_agent":"Mozilla/5.0 (X11) Probe/1.0","accept_language":"nb-NO"},
-        "event":{"type":"account_login"},"account":{"username_md5":"8c8d357b5e872bbacd45197626bd5759"}});
+        "event":{"type":"account_login"},"account":{"username_md5":"98ccf08e739d8d5eebf6c9aeb0eed346"}});
     assert_eq!(body, expected);
     assert_eq!(requests[1].line, "POST /minfraud/v2.0/score");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&requests[1].body).expect("JSON"), serde_json::json!({"device":{"ip_address":"8.8.8.8"}}));

@@ -301,7 +301,7 @@ async fn many_questions_to_a_service_that_hangs_hold_few_sockets() {
     };
     let (outcomes, most) = tokio::join!(asked, watch);
     let took = started.elapsed();
-    let shed = outcomes.iter().filter(|outcome| **outcome == "shed").count();
-    assert!(most <= 128 && shed >= 800, "{most} sockets, {shed} turned away");
-    assert!(took < Duration::from_millis(1200), "{took:?}");
+    let turned_away = outcomes.iter().filter(|outcome| matches!(**outcome, "shed" | "breaker_open")).count();
+    assert!(most <= 128 && turned_away >= 800, "{most} sockets, {turned_away} turned away");
+    assert!(took < Duration::from_millis(2550), "{took:?}");
 }
