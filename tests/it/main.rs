@@ -11,7 +11,6 @@ mod history;
 mod hostile;
 mod lambda;
 mod learn;
-mod minting;
 mod networks;
 mod privacy;
 mod providers;
