@@ -192,7 +192,7 @@ impl Bench {
             for key in 0..kept {
                 cache.keep(key, Entry::new(Some(answer.clone()), now)).await;
             }
-            cache.len().await;
+            cache.settle().await;
         });
         Box::new(move || {
             self.runtime.block_on(async {

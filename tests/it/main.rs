@@ -21,11 +21,7 @@ mod shell;
 mod sidecar;
 mod stores;
 mod story;
+mod telemetry;
 mod tidy;
 mod tls;
 mod wire;
-
-mod hostile;
-
-mod privacy;
-mod telemetry;

@@ -60,6 +60,11 @@ impl Cache {
         }
     }
 
+    /// Lets moka do the housekeeping that it otherwise does along with look-ups.
+    pub async fn settle(&self) {
+        self.entries.run_pending_tasks().await;
+    }
+
     /// Keeps an answer, "nothing known" included.
     pub async fn keep(&self, key: u128, entry: Entry) {
         self.entries.insert(key, entry).await;
@@ -193,7 +198,7 @@ mod tests {
         for key in 0..10_000 {
             cache.keep(key, Entry::new(Some(answer()), Now::read())).await;
         }
-        cache.entries.run_pending_tasks().await;
+        cache.settle().await;
         assert!(cache.entries.entry_count() <= TIMES.capacity);
     }
 }
