@@ -14,11 +14,15 @@ pub mod config;
 
 pub mod demo;
 
+pub mod replay;
+
 pub mod serve;
 
 pub mod sign_context;
 
 pub mod watch;
+
+pub mod synth;
 
 /// Decides, while a person is signing in, whether the sign-in may go on.
 #[derive(Debug, Parser)]
@@ -33,9 +37,11 @@ enum Command {
     Assess(assess::Args),
     Config(config::Args),
     Demo(demo::Args),
+    Replay(Box<replay::Args>),
     Serve(serve::Args),
     Watch(watch::Args),
     SignContext(Box<sign_context::Args>),
+    Synth(synth::Args),
 }
 
 const EXAMPLES: &str = "Examples:
@@ -64,8 +70,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Assess(args) => assess::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::SignContext(args) => sign_context::run(&args),
+        Command::Synth(args) => synth::run(&args),
         Command::Watch(args) => watch::run(&args),
     };
     match done {

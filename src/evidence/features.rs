@@ -91,6 +91,11 @@ impl FeatureKey {
         FeatureKey(key)
     }
 
+    /// The hash of a value that hangs on nothing.
+    pub fn hash_of(&self, level: Level, value: &[u8]) -> u32 {
+        self.hash(level, 0, value)
+    }
+
     fn hash(&self, level: Level, parent: u32, value: &[u8]) -> u32 {
         use std::hash::Hasher;
         let mut hasher = siphasher::sip::SipHasher24::new_with_key(&self.0);

@@ -118,6 +118,20 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// Each file's name and text.
+    pub fn files(&self) -> [(&'static str, &str); 6] {
+        [
+            ("weights.csv", &self.weights),
+            ("novelty.csv", &self.novelty),
+            ("hours.csv", &self.hours),
+            ("priors.csv", &self.priors),
+            ("quantiles.csv", &self.quantiles),
+            ("model.txt", &self.date),
+        ]
+    }
+}
+
 // === impl Model ===
 
 impl Model {
@@ -156,6 +170,11 @@ impl Model {
     /// The date of the tables, as answers name it.
     pub fn date(&self) -> &str {
         &self.date
+    }
+
+    /// Log-odds before anything is known.
+    pub fn base(&self) -> f64 {
+        self.base
     }
 
     /// The constants in force.

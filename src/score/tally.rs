@@ -24,7 +24,7 @@ impl Tally {
     /// Adds a weight; the detail is only written when the weight is listed.
     pub(super) fn add(&mut self, code: ReasonCode, weight: f64, detail: impl FnOnce() -> Option<SmolStr>) {
         self.sum += weight;
-        if weight.abs() < CUT_OFF {
+        if weight.abs() < CUT_OFF || code == ReasonCode::Other {
             self.other += weight;
         } else {
             self.reasons.push(Reason { code, weight, detail: detail() });

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
-    assess::{Gate, Judge},
+    assess::{Gate, Judge, open_model},
     config::{
         Config, OnBadConfig,
         decision::Mode,
@@ -76,7 +76,10 @@ impl Instance {
     fn build(config: Config, faults: &mut Vec<Fault>, face: Face) -> Self {
         let (sources, found) = Sources::open(&config, face);
         faults.extend(found);
-        let model = Model::bundled(&config.history);
+        let model = open_model(&config.history).unwrap_or_else(|error| {
+            faults.push(Fault { variable: "RISKGATE_MODEL".to_owned(), problem: error.to_string() });
+            Model::bundled(&config.history)
+        });
         let (telemetry, found) = Telemetry::open(&config, face, &sources);
         faults.extend(found);
         let gate = Gate::new(&config, sources, Judge::new(&config, model));

@@ -49,11 +49,15 @@ pub struct Sighting {
 
 /// What a sign-in that succeeded teaches.
 #[derive(Debug)]
-pub(super) struct Lesson<'a> {
-    pub(super) features: &'a Features,
-    pub(super) hour: Option<u8>,
-    pub(super) sighting: Sighting,
-    pub(super) device: DeviceNews,
+pub struct Lesson<'a> {
+    /// Its values.
+    pub features: &'a Features,
+    /// The hour of the day where the person was.
+    pub hour: Option<u8>,
+    /// When and where.
+    pub sighting: Sighting,
+    /// What the pool itself says of the device.
+    pub device: DeviceNews,
 }
 
 /// What the pool itself says of the device (`newDeviceUsed`).
@@ -91,7 +95,7 @@ impl Profile {
     }
 
     /// Learns a sign-in that succeeded, and forgets what is older than `ttl_days`.
-    pub(super) fn learn(&mut self, lesson: &Lesson<'_>, ttl_days: u16) {
+    pub fn learn(&mut self, lesson: &Lesson<'_>, ttl_days: u16) {
         let day = day_of(lesson.sighting.at);
         for level in Level::ALL {
             let Some(hash) = lesson.features.at(level) else { continue };
@@ -123,7 +127,7 @@ impl Profile {
     }
 
     /// Drops entries that were last seen too long ago, then the least recent and least frequent beyond the bound.
-    pub(super) fn forget(&mut self, today: u16, ttl_days: u16) {
+    pub fn forget(&mut self, today: u16, ttl_days: u16) {
         self.entries.retain(|entry| entry.last_day.saturating_add(ttl_days) >= today);
         if self.entries.len() > MOST_ENTRIES {
             self.entries.sort_unstable_by_key(|entry| std::cmp::Reverse((entry.last_day, entry.count, entry.level, entry.hash)));
@@ -255,7 +259,7 @@ impl Sighting {
 }
 
 /// Whole days since 1970-01-01 UTC.
-pub(super) fn day_of(at: Timestamp) -> u16 {
+pub fn day_of(at: Timestamp) -> u16 {
     u16::try_from(at.as_second().max(0) / 86_400).unwrap_or(u16::MAX)
 }
 

@@ -1,0 +1,48 @@
+//! The model against its peers: `cargo bench --bench replay` prints the table (60,000 people, seeds 11, 12, 13, about two minutes).
+//!
+//! `cargo bench --bench replay -- USERS SEED..` for other sizes; a row per model and attacker:
+//! AUC / TPR at 1, 5, 10 % false positives / re-authentication rate at TPR .95 and .99, means over the seeds.
+#![allow(missing_docs, clippy::print_stdout, reason = "a benchmark prints")]
+
+mod baseline;
+
+use std::collections::BTreeMap;
+
+use baseline::contest::contest;
+use riskgate::replay::{
+    meter::Separation,
+    synth::{Preset, Recipe},
+};
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
+    let users = u32::try_from(numbers.next().unwrap_or(60_000)).expect("a number of people");
+    let seeds: Vec<u64> = numbers.collect();
+    let seeds = if seeds.is_empty() { vec![11, 12, 13] } else { seeds };
+    for (name, preset) in [("rba", Preset::RBA), ("consumer", Preset::CONSUMER)] {
+        let tables: Vec<_> = seeds.iter().map(|seed| contest(Recipe { users, seed: *seed, preset, attacks: 0.2, from: 1_580_688_000 })).collect();
+        println!("\npreset {name}, {users} people, seeds {seeds:?}\n");
+        let labels: Vec<&String> = tables[0][0].1.keys().collect();
+        println!("| model | {} |", labels.iter().map(|label| label.as_str()).collect::<Vec<_>>().join(" | "));
+        println!("|---|{}", "---|".repeat(labels.len()));
+        for (row, (model, _)) in tables[0].iter().enumerate() {
+            let cells: Vec<String> = labels.iter().map(|label| mean(tables.iter().map(|table| &table[row].1), label)).collect();
+            println!("| {model} | {} |", cells.join(" | "));
+        }
+    }
+}
+
+/// The mean over seeds, as one cell.
+fn mean<'a>(seeds: impl Iterator<Item = &'a BTreeMap<String, Separation>>, label: &str) -> String {
+    let found: Vec<&Separation> = seeds.map(|seed| &seed[label]).collect();
+    let mean = |of: &dyn Fn(&Separation) -> f64| found.iter().map(|separation| of(separation)).sum::<f64>() / found.len() as f64;
+    format!(
+        "{:.3}/{:.2}/{:.2}/{:.2}/{:.2}/{:.2}",
+        mean(&|s| s.auc),
+        mean(&|s| s.tpr[0]),
+        mean(&|s| s.tpr[1]),
+        mean(&|s| s.tpr[2]),
+        mean(&|s| s.reauth[0]),
+        mean(&|s| s.reauth[1])
+    )
+}

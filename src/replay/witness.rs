@@ -1,0 +1,140 @@
+//! A row as evidence: the same values that the live gate would gather, without asking anybody.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use super::{
+    past::{Key, Past, Trace},
+    rows::Row,
+};
+use crate::{
+    config::{Config, services::Service},
+    event::{
+        ClientIp, Context, Now, Person, Personal, RawEvent, SignIn, Trigger, Trust, UserAgent,
+        client_ip::{host_of, network_of},
+        context::{Country, Stated},
+        user_agent::DeviceType,
+    },
+    evidence::{
+        Answer, Consultation, Evidence, Features, Outcome, Risk, Waits,
+        features::{FeatureKey, Level},
+        health::Health,
+        local_time,
+        networks::Networks,
+    },
+};
+
+/// Parsed user agents that are kept; few logs have more that matter.
+const KEPT_AGENTS: usize = 1 << 16;
+
+/// Makes evidence of rows.
+#[derive(Debug)]
+pub struct Witness {
+    networks: Networks,
+    key: FeatureKey,
+    agents: HashMap<u64, UserAgent>,
+    raw: RawEvent,
+    mono: tokio::time::Instant,
+}
+
+impl Witness {
+    /// Opens the networks that the configuration names.
+    pub fn open(config: &Config, mono: tokio::time::Instant) -> Self {
+        let (networks, _) = Networks::open(&config.networks, &Arc::<Health>::default());
+        Witness { networks, key: FeatureKey::new([7; 16]), agents: HashMap::new(), raw: RawEvent::default(), mono }
+    }
+
+    /// The key of a row's person.
+    pub fn person(row: &Row<'_>) -> Key {
+        Key::of(&[row.pool.as_bytes(), row.user.as_bytes()])
+    }
+
+    /// The evidence of a row, with the person's history taken out of the past, and the hour where they were.
+    pub fn evidence(&mut self, row: &Row<'_>, person: Key, past: &mut Past, trace: Trace) -> (Evidence, Option<u8>) {
+        let sign_in = self.sign_in(row);
+        let networks = self.networks.facts(&sign_in.context);
+        let mut features = Features::of(&sign_in, &networks, &self.key);
+        if !row.net.is_empty() && features.at(Level::Network).is_none() {
+            features.set(Level::Network, Some(self.pseudonym(Level::Network, row.net)));
+        }
+        let key = |ip: IpAddr| match ip {
+            IpAddr::V4(v4) => Key::of(&[&v4.octets()]),
+            IpAddr::V6(v6) => Key::of(&[&v6.octets()]),
+        };
+        let network = sign_in.context.ip.public().map(|ip| (key(network_of(ip)), key(host_of(ip))));
+        let history = past.take(person, network, row.at, trace);
+        let hour = local_time::hour(&sign_in, &networks);
+        let mut services = SmallVec::new();
+        if let Some(score) = row.outside {
+            let answer = Some(Answer { risk: Risk::Score(score), codes: SmallVec::new() });
+            services.push(Consultation { service: Service::Http, outcome: Outcome::Fresh, answer, weight: 1.0, tier: None, took: std::time::Duration::ZERO });
+        }
+        let evidence = Evidence { sign_in, networks, features, history, history_outcome: Outcome::Fresh, services, took: Waits::default() };
+        (evidence, hour)
+    }
+
+    fn sign_in(&mut self, row: &Row<'_>) -> SignIn {
+        let text = |text: &str| (!text.is_empty()).then(|| SmolStr::new(text));
+        let personal = |value: &str| text(value).map(Personal::new);
+        let user_agent = self.agent(row.user_agent);
+        let context = Context {
+            trust: Trust::Trusted,
+            ip: if row.ip.is_empty() { ClientIp::Missing } else { ClientIp::parse(row.ip) },
+            user_agent,
+            device_id: personal(row.device),
+            accept_language: None,
+            timezone: personal(row.timezone),
+            stated: Stated {
+                country: Country::parse(row.country),
+                asn: row.asn.parse().ok(),
+                device_type: (!row.device_type.is_empty()).then(|| DeviceType::from_label(row.device_type)),
+                os: text(family(row.os)),
+                browser: text(family(row.browser)),
+            },
+            nonce: None,
+        };
+        SignIn {
+            raw: self.raw.clone(),
+            trigger: Trigger::Replay,
+            received: Now { wall: row.at, mono: self.mono },
+            pool: SmolStr::new(row.pool),
+            client: SmolStr::new(row.client),
+            tenant: None,
+            person: Person { name: Personal::new(SmolStr::new(row.user)), ..Person::default() },
+            context,
+        }
+    }
+
+    /// A parsed user agent: parsing costs more than all the rest of a row, and few differ.
+    fn agent(&mut self, text: &str) -> Option<UserAgent> {
+        if text.is_empty() {
+            return None;
+        }
+        let hash = SipHasher13::new().hash(text.as_bytes());
+        if let Some(agent) = self.agents.get(&hash) {
+            return Some(agent.clone());
+        }
+        if self.agents.len() >= KEPT_AGENTS {
+            self.agents.clear();
+        }
+        let agent = UserAgent::parse(text)?;
+        self.agents.insert(hash, agent.clone());
+        Some(agent)
+    }
+
+    /// A log's own pseudonym as a value to compare.
+    fn pseudonym(&self, level: Level, text: &str) -> u32 {
+        self.key.hash_of(level, text.as_bytes())
+    }
+}
+
+/// A family without its version: `Chrome Mobile 85.0.4183` is `Chrome Mobile`.
+fn family(text: &str) -> &str {
+    match text.rsplit_once(' ') {
+        Some((family, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => family,
+        Some(_) | None => text,
+    }
+}
