@@ -115,7 +115,7 @@ async fn an_outcome_is_heard_once_and_teaches() {
 
 #[tokio::test]
 async fn twenty_at_once_leave_what_a_serial_run_leaves() {
-    for kept in stores::all().await {
+    for kept in stores::atomic().await {
         // Two gates with caches and lists of their own over one store, as two processes are.
         let houses = [House::over(&kept.store, &[]), House::over(&kept.store, &[])];
         let serial = stores::memory();

@@ -78,6 +78,16 @@ pub async fn all() -> Vec<Kept> {
     stores
 }
 
+/// Every store that keeps simultaneous changes apart, as the real ones do.
+pub async fn atomic() -> Vec<Kept> {
+    let stores = vec![memory()];
+    #[cfg(all(feature = "programs", feature = "redis"))]
+    let stores = with(stores, redis());
+    #[cfg(all(feature = "programs", feature = "dynamodb"))]
+    let stores = with(stores, atomic_dynamodb().await);
+    stores
+}
+
 #[cfg(feature = "programs")]
 fn with(mut stores: Vec<Kept>, store: Kept) -> Vec<Kept> {
     stores.push(store);
@@ -110,14 +120,27 @@ pub fn redis_server() -> Server {
     Server::start(command, port, home, "redis-server is needed (Debian: apt-get install redis-server)")
 }
 
-/// moto's server: `pip install 'moto[server]'`.
+/// The table in moto's server, which knows most of DynamoDB but does not keep its updates apart.
 #[cfg(all(feature = "programs", feature = "dynamodb"))]
 pub async fn dynamodb() -> Kept {
-    let home = tempfile::tempdir().unwrap();
-    let port = free_port();
     let mut command = Command::new("moto_server");
+    let port = free_port();
     command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-    let server = Server::start(command, port, home, "moto_server is needed (pip install 'moto[dynamodb,server]')");
+    emulated(command, port, "moto_server is needed (pip install 'moto[dynamodb,server]')").await
+}
+
+/// The table in dynalite, which knows less but is atomic.
+#[cfg(all(feature = "programs", feature = "dynamodb"))]
+pub async fn atomic_dynamodb() -> Kept {
+    let mut command = Command::new("dynalite");
+    let port = free_port();
+    command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--createTableMs", "0"]);
+    emulated(command, port, "dynalite is needed (npm install dynalite, and its .bin on PATH)").await
+}
+
+#[cfg(all(feature = "programs", feature = "dynamodb"))]
+async fn emulated(command: Command, port: u16, needed: &str) -> Kept {
+    let server = Server::start(command, port, tempfile::tempdir().unwrap(), needed);
     let store = dynamodb_table(port).await;
     Kept { name: "dynamodb", store: Arc::new(store), _server: Some(server) }
 }
@@ -145,7 +168,7 @@ async fn dynamodb_table(port: u16) -> riskgate::evidence::history::dynamodb::Dyn
             .attribute_definitions(AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build().unwrap())
             .key_schema(KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap());
     }
-    creation.send().await.expect("moto makes the table");
+    creation.send().await.expect("the emulator makes the table");
     riskgate::evidence::history::dynamodb::DynamoDb::over(client, "riskgate")
 }
 
