@@ -1,5 +1,6 @@
 """Sign-ins whose verdict depends on what the store knows; the audit lines are read from the function's log."""
 
+import base64
 import json
 import os
 import sys
@@ -20,13 +21,20 @@ AWAY = {
 
 
 def sign_in(metadata):
-    """Seconds until she was let in."""
+    """Seconds until she was let in, and her tokens."""
     began = time.monotonic()
-    cognito.initiate_auth(
+    answer = cognito.initiate_auth(
         AuthFlow="USER_PASSWORD_AUTH", ClientId=os.environ["BACKEND_CLIENT"],
         AuthParameters={"USERNAME": "ola@example.com", "PASSWORD": "Correct-horse-1"}, ClientMetadata=metadata,
     )
-    return time.monotonic() - began
+    return time.monotonic() - began, answer["AuthenticationResult"]
+
+
+def claims(tokens):
+    """The gate's claims in an ID token."""
+    body = tokens["IdToken"].split(".")[1]
+    every = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return {name: value for name, value in every.items() if name.startswith("riskgate:")}
 
 
 def verdicts():
@@ -42,13 +50,17 @@ def codes(verdict):
 
 def first():
     for _ in range(3):
-        sign_in(HOME)
+        _, tokens = sign_in(HOME)
+    assert claims(tokens)["riskgate:level"] == "low", claims(tokens)
     seen = verdicts()
     assert [v["evidence"]["history"] for v in seen] == ["fresh"] * 3, [v["evidence"] for v in seen]
 
 
 def second():
-    sign_in(HOME)
+    _, tokens = sign_in(HOME)
+    # A refresh goes through the token trigger alone.
+    refreshed = cognito.initiate_auth(AuthFlow="REFRESH_TOKEN_AUTH", ClientId=os.environ["BACKEND_CLIENT"], AuthParameters={"REFRESH_TOKEN": tokens["RefreshToken"]})
+    assert claims(refreshed["AuthenticationResult"]) == claims(tokens) != {}, (claims(refreshed["AuthenticationResult"]), claims(tokens))
     try:
         sign_in(AWAY)
     except cognito.exceptions.UserLambdaValidationException as denied:
@@ -56,7 +68,7 @@ def second():
     else:
         raise AssertionError("somebody far away, minutes later, was let in")
     at_home, away = verdicts()
-    print(f"  at home {at_home['score']} {sorted(codes(at_home))}; far away {away['score']} {sorted(codes(away))}")
+    print(f"  claims {claims(tokens)}; at home {at_home['score']} {sorted(codes(at_home))}; far away {away['score']} {sorted(codes(away))}")
     assert at_home["evidence"]["history"] == away["evidence"]["history"] == "fresh"
     assert away["decision"] == "deny" and codes(away) & {"new_country", "impossible_travel"}, away
     assert not any(code.startswith("new_") for code in codes(at_home)), codes(at_home)
@@ -68,7 +80,7 @@ def before_kill():
 
 
 def after_kill():
-    slowest = max(sign_in(HOME) for _ in range(5))
+    slowest = max(sign_in(HOME)[0] for _ in range(5))
     for verdict in verdicts()[-5:]:
         assert verdict["evidence"]["history"] not in ("fresh", "hit", "not_asked"), verdict["evidence"]
         assert "history" in verdict["degraded"]["causes"], verdict["degraded"]

@@ -34,7 +34,7 @@ for store in "redis://127.0.0.1:$redis_port/0" "dynamodb://riskgate-e2e"; do
   lambda_api "${both[@]}"
   PHASE=second python "$HERE/30-stores.py" "$WORK/function.log"
   kill "$FUNCTION_PID"; wait "$FUNCTION_PID" 2>/dev/null || true
-  prove "$name: a second process knows the person that the first one learned, and tells a stranger from her"
+  prove "$name: a second process knows the person that the first one learned, and tells a stranger from her; the ID token carries the claims, after a refresh too"
 done
 
 redis-cli -p "$redis_port" --scan | while read -r k; do printf '%s ' "$k"; redis-cli -p "$redis_port" dump "$k"; done >"$WORK/redis.dump"
