@@ -34,6 +34,10 @@ test:
 e2e:
     tests/e2e/run
 
+# What Lambda runs, as zips for arm64 and x86-64 in target/package; checked and started once.
+package *ARGS:
+    deploy/package {{ARGS}}
+
 # The bundled networks and countries, from their sources (data/README.md).
 data:
     python3 -m venv .venv
