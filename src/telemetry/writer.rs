@@ -104,10 +104,10 @@ fn write_all(jobs: &Receiver<Job>, mut out: impl Write, lost: &AtomicU64) {
             waiting.extend(done);
             next = if piece.len() < PIECE { jobs.try_recv().ok() } else { None };
         }
-        if let Err(error) = out.write_all(&piece).and_then(|()| out.flush()) {
-            if lost.fetch_add(lines, Ordering::Relaxed) == 0 {
-                tracing::error!(error.kind = ?error.kind(), "audit lines cannot be written");
-            }
+        if let Err(error) = out.write_all(&piece).and_then(|()| out.flush())
+            && lost.fetch_add(lines, Ordering::Relaxed) == 0
+        {
+            tracing::error!(error.kind = ?error.kind(), "audit lines cannot be written");
         }
         // Dropping the senders is the signal: whoever waits learns that nothing is left to wait for.
     }

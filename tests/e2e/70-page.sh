@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# A real browser opens the page during the demo. SCREENSHOTS=DIRECTORY keeps pictures.
+source "$(dirname "$0")/lib.sh"
+
+port=$(free_port)
+start demo "$RISKGATE" demo --listen "127.0.0.1:$port" --speed 4 --for 4m
+until_listens "$port"
+ln -s "$CACHE/node/node_modules" "$WORK/node_modules"
+cp "$HERE/70-page.mjs" "$WORK/"
+node "$WORK/70-page.mjs" "http://127.0.0.1:$port/" "${SCREENSHOTS:-}"
+prove "the page fills, explains, filters and answers what-if, by mouse and by keyboard, without a console error or a request to another host; axe finds nothing serious"
+
+# The same page from an audit log that grows, gzipped or not, with CloudWatch's prefixes.
+log="$WORK/audit.jsonl" watch=$(free_port) serve=$(free_port)
+start serve env RISKGATE_AUDIT="$log" "$RISKGATE" serve --listen "127.0.0.1:$serve"
+until_listens "$serve"
+ask() { curl -sf "http://127.0.0.1:$serve/v1/assess" -H 'Content-Type: application/json' -d "{\"user\":\"$1\",\"ip\":\"8.8.8.8\"}" >"$WORK/answer"; }
+ask first
+until [ -s "$log" ]; do sleep 0.05; done
+sed -i 's/^/2026-11-22T00:00:00 /' "$log"
+start watch "$RISKGATE" watch "$log" --listen "127.0.0.1:$watch"
+until_listens "$watch"
+told() { curl -sN --max-time 3 "http://127.0.0.1:$watch/events" 2>/dev/null | grep -o '"decided":[0-9]*' | tail -1 || true; }
+equal "decided as told by the log" '"decided":1' "$(told)"
+sed 's/^/2026-11-22T00:00:01 /' <"$log" | head -1 >>"$log"
+equal "decided after the log has grown" '"decided":2' "$(told)"
+prove "riskgate watch shows a log with CloudWatch's prefixes, and follows it"
