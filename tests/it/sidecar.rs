@@ -173,3 +173,18 @@ async fn a_token_guards_all_but_the_probes() {
         assert_eq!(page.status().as_u16(), expected, "{credentials}");
     }
 }
+
+#[tokio::test]
+async fn an_outcome_is_taken_once() {
+    let sidecar = Sidecar::start(&[]).await;
+    let (_, body) = sidecar.post("/v1/assess", json!({"user": "ada", "ip": "8.8.8.8", "deviceId": "d"}).to_string()).await;
+    let report = |outcome: &str| json!({"id": body["id"], "outcome": outcome}).to_string();
+    assert_eq!(sidecar.post("/v1/outcome", report("wonderful")).await.0, 422);
+    assert_eq!(sidecar.post("/v1/outcome", report("success")).await, (200, json!({"outcome": "success", "learned": true})));
+    assert_eq!(sidecar.post("/v1/outcome", report("success")).await.0, 404, "once");
+    assert_eq!(sidecar.post("/v1/outcome", json!({"id": "01JD9W1Z5Y2N8Q4T7V6X3R0KMB", "outcome": "fraud"}).to_string()).await.0, 404);
+    let metrics = sidecar.stream("/metrics").await.text().await.expect("text");
+    for outcome in ["success", "learned"] {
+        assert!(metrics.contains(&format!("riskgate_outcomes_total{{outcome=\"{outcome}\"}} 1\n")), "{outcome}");
+    }
+}

@@ -91,7 +91,7 @@ async fn show(args: &Args) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Run(format!("{}: {error}", args.listen));
     let mut cast = draw(args.seed);
     let service = RiskService::new(cast.scores());
-    let (config, faults) = Config::read(&variables(service.listen().await.map_err(failed)?));
+    let (config, faults) = Config::read(&variables(service.listen().await.map_err(failed)?, args.speed));
     subscriber::install(&config.telemetry);
     let instance = Instance::strict(config, faults, Face::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
@@ -118,20 +118,21 @@ fn draw(seed: u64) -> Cast {
     Cast::draw(seed, &networks)
 }
 
-/// The demo's variables: the user's own for verdicts and logs, and the embedded service.
-fn variables(service: SocketAddr) -> BTreeMap<String, String> {
-    let mut variables: BTreeMap<String, String> = [
-        ("LOG", "warn"),
-        ("LOG_FORMAT", "text"),
-        ("AUDIT", "off"),
-        ("PROVIDERS", "http"),
-        ("PROVIDER_TIMEOUT", "400ms"),
-        ("CACHE_TTL", "15s"),
-        ("CACHE_STALE_FOR", "20s"),
-    ]
-    .map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned()))
-    .into();
-    variables.insert(format!("{PREFIX}HTTP_URL"), format!("http://{service}/score"));
+/// The demo's variables: the user's own for verdicts and logs, and the embedded service. Answers are kept
+/// for a few seconds of the script only, so that its outage is felt.
+fn variables(service: SocketAddr, speed: f64) -> BTreeMap<String, String> {
+    let seconds = |script: f64| format!("{}ms", (script * 1e3 / speed).max(500.0).round());
+    let own = [
+        ("LOG", "warn".to_owned()),
+        ("LOG_FORMAT", "text".to_owned()),
+        ("AUDIT", "off".to_owned()),
+        ("PROVIDERS", "http".to_owned()),
+        ("PROVIDER_TIMEOUT", "400ms".to_owned()),
+        ("HTTP_URL", format!("http://{service}/score")),
+        ("CACHE_TTL", seconds(6.0)),
+        ("CACHE_STALE_FOR", seconds(3.0)),
+    ];
+    let mut variables: BTreeMap<String, String> = own.map(|(name, value)| (format!("{PREFIX}{name}"), value)).into();
     for variable in VARIABLES.iter().filter(|variable| HEEDED.contains(&variable.group)) {
         let name = format!("{PREFIX}{}", variable.name);
         if let Some(value) = ProcessEnv.value(&name) {

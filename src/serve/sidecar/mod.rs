@@ -207,7 +207,7 @@ fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr, page: Option<
     let shell = Arc::new(shell::Shell::new(&instance.config.sidecar, local));
     let mut app = Router::new();
     if side != Side::Admin {
-        app = app.route("/v1/assess", post(routes::assess)).route("/openapi.json", get(routes::openapi));
+        app = app.route("/v1/assess", post(routes::assess)).route("/v1/outcome", post(routes::outcome)).route("/openapi.json", get(routes::openapi));
         if local.ip().is_loopback() {
             app = app.route("/2015-03-31/functions/{name}/invocations", post(routes::invoke));
         }

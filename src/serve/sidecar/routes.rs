@@ -3,17 +3,24 @@
 use std::sync::Arc;
 
 use axum::{
+    Json,
     body::Bytes,
     extract::State,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use serde::Deserialize;
+use serde_json::json;
+
 use super::problem::problem;
 use crate::{
     event::{ClientIp, Now, client_ip, http as sign_in},
+    evidence::history::ledger::{Learned, Report},
+    learn,
     response::http::AssessmentJson,
     serve::{Instance, lambda},
+    telemetry::events::OutcomeHeard,
 };
 
 /// `POST /v1/assess`.
@@ -37,6 +44,41 @@ pub async fn assess(State(instance): State<Arc<Instance>>, headers: HeaderMap, b
     match serde_json::to_vec(&AssessmentJson(&assessment)) {
         Ok(json) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response(),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the assessment could not be written", None),
+    }
+}
+
+/// `POST /v1/outcome`: what became of an assessment, once.
+pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, body: Bytes) -> Response {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wire {
+        id: String,
+        outcome: String,
+    }
+    if !is_json(&headers) {
+        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON", "send Content-Type: application/json".to_owned());
+    }
+    let reports = [("success", Report::Success), ("failure", Report::Failure), ("fraud", Report::Fraud), ("not_fraud", Report::NotFraud)];
+    let wire = serde_json::from_slice::<Wire>(&body).ok();
+    let report = wire.and_then(|wire| Some((wire.id, *reports.iter().find(|(word, _)| *word == wire.outcome)?)));
+    let Some((id, (word, report))) = report else {
+        let detail = "send {\"id\", \"outcome\"} with outcome success, failure, fraud or not_fraud".to_owned();
+        return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an outcome", detail);
+    };
+    match learn::outcome(instance.gate.sources(), &id, report, Now::read()).await {
+        Ok(Some(learned)) => {
+            instance.telemetry.emit(OutcomeHeard(word));
+            if report == Report::Success {
+                instance.telemetry.emit(OutcomeHeard(learned.as_label()));
+            }
+            Json(json!({ "outcome": word, "learned": learned == Learned::Promoted })).into_response()
+        }
+        Ok(None) => problem(
+            StatusCode::NOT_FOUND,
+            "no such assessment",
+            "its outcome was reported already, or it is too old, or the id is not of this store".to_owned(),
+        ),
+        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the store could not be reached", "send it again".to_owned()),
     }
 }
 
