@@ -229,7 +229,8 @@ mod tests {
         let found = legit.separation(&attacks).expect("both are there");
         // Pairs by hand: an attack at k + .95 passes the 10k + 10 legitimate values below it.
         assert!((found.auc - 0.55).abs() < 1e-9, "{}", found.auc);
-        assert!((found.tpr[2] - 0.1).abs() < 0.02, "{:?}", found.tpr);
+        // From 8.95 on there are ten of a hundred legitimate values, and two attacks.
+        assert!((found.tpr[2] - 0.2).abs() < 1e-9, "{:?}", found.tpr);
         assert!((found.reauth[1] - 0.9).abs() < 0.02, "{:?}", found.reauth);
         assert!(Spread::default().separation(&attacks).is_none());
     }

@@ -285,7 +285,7 @@ async fn a_person_never_gets_what_was_said_of_another() {
 #[tokio::test]
 async fn many_questions_to_a_service_that_hangs_hold_few_sockets() {
     let server = Server::start(|_| Act::Hang).await;
-    let asking = Asking::new(Face::Sidecar, &http(&server.origin(), &[("PROVIDER_TIMEOUT", "600ms"), ("CONNECT_TIMEOUT", "500ms")]));
+    let asking = Asking::new(Face::Sidecar, &http(&server.origin(), &[("PROVIDER_TIMEOUT", "2s"), ("CONNECT_TIMEOUT", "1900ms")]));
     let started = Instant::now();
     let asked = join_all((0..1000_u32).map(|n| {
         let asking = &asking;

@@ -8,7 +8,7 @@ use std::{
 
 /// The rooms from the lowest to the highest: a room imports only from rooms before it, and from itself.
 const ROOMS: [&str; 13] =
-    ["config", "event", "evidence", "signals", "score", "decision", "response", "assess", "learn", "claims", "telemetry", "replay", "serve"];
+    ["config", "event", "evidence", "signals", "score", "decision", "response", "learn", "claims", "assess", "telemetry", "replay", "serve"];
 
 /// The stages whose code neither waits, nor reads a clock, nor writes.
 const PURE: [&str; 3] = ["signals", "score", "decision"];
