@@ -10,9 +10,13 @@ use clap::{Parser, Subcommand};
 
 pub mod assess;
 
+pub mod block;
+
 pub mod config;
 
 pub mod demo;
+
+pub mod history;
 
 pub mod replay;
 
@@ -35,8 +39,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Assess(assess::Args),
+    Block(Box<block::Args>),
     Config(config::Args),
     Demo(demo::Args),
+    History(history::Args),
     Replay(Box<replay::Args>),
     Serve(serve::Args),
     Watch(watch::Args),
@@ -46,6 +52,7 @@ enum Command {
 
 const EXAMPLES: &str = "Examples:
   riskgate assess event.json           one verdict, with every reason and its weight
+  riskgate block list                  who is kept out or let in at run time
   riskgate config                      every variable, its value and its meaning
   riskgate demo                        invented sign-ins and the dashboard, without account or network
   riskgate serve                       the HTTP sidecar on 127.0.0.1:8710
@@ -68,8 +75,10 @@ pub enum Failure {
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Assess(args) => assess::run(&args),
+        Command::Block(args) => block::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::SignContext(args) => sign_context::run(&args),

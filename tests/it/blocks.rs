@@ -19,9 +19,9 @@ async fn each_subject_is_kept_out_and_let_in_again() {
         let ledger = desk.gate.sources().ledger().unwrap();
         let subjects = [
             Subject::Range("84.208.0.0/16".parse().unwrap()),
-            Subject::Device(ledger.subject_key("device", HOME.device)),
+            Subject::Device(ledger.subject_keys("device", HOME.device)[0].clone()),
             Subject::Client("web".into()),
-            Subject::Tenant(ledger.subject_key("tenant", "acme")),
+            Subject::Tenant(ledger.subject_keys("tenant", "acme")[0].clone()),
         ];
         let rule = async |time: &str| {
             let mut event = pre("ada", "web", claims(HOME));

@@ -3,6 +3,7 @@
 //! A program that is missing fails its test and is named; `.ci/run` installs all of them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test fails by panicking, and reads the clock as its clients would")]
 
+mod desk;
 mod minting;
 
 // The same tests as in `it`, there over the store in memory, here over real servers too.

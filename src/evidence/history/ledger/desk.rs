@@ -2,7 +2,6 @@
 
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
-use smol_str::SmolStr;
 
 use super::{Dossier, Ledger, SLACK};
 use crate::evidence::{
@@ -31,9 +30,9 @@ impl Ledger {
         self.pseudonyms.person(pool, person)
     }
 
-    /// The pseudonym of a device or tenant in the shared list.
-    pub fn subject_key(&self, purpose: &str, value: &str) -> SmolStr {
-        self.pseudonyms.record(purpose, &[value.as_bytes()])
+    /// The pseudonyms of a device or tenant in the shared list, under the newest key first.
+    pub fn subject_keys(&self, purpose: &str, value: &str) -> PersonKeys {
+        self.pseudonyms.records(purpose, &[value.as_bytes()])
     }
 
     /// Everything that is kept of a person.
