@@ -114,7 +114,8 @@ def live():
 def variable_parameters():
     """Parameter by variable, for every variable that the function's environment names."""
     environment = source()["Resources"]["Gate"]["Properties"]["Environment"]["Variables"]
-    return {variable: value["Fn::If"][1]["Ref"] for variable, value in environment.items()}
+    given = {variable: value["Fn::If"][1] for variable, value in environment.items()}
+    return {variable: value["Fn::If"][2]["Ref"] if "Fn::If" in value else value["Ref"] for variable, value in given.items()}
 
 
 def test_what_is_deployed_watches_and_is_attached_to_nothing():
@@ -155,6 +156,24 @@ def test_every_variable_reaches_the_function():
     assert len(values) > 90
     deploy(**{parameter: values[variable] for variable, parameter in variable_parameters().items()})
     assert live()["Environment"]["Variables"] == values
+
+
+def test_a_key_can_stand_in_secrets_manager():
+    secret = boto3.client("secretsmanager").create_secret(Name="my/keys", SecretString=json.dumps({"RISKGATE_IPQS_KEY": "key-of-ipqs"}))["Name"]
+    deploy(KeysSecret=secret, IpqsKey="from-secret", AbuseipdbKey="given")
+    variables = live()["Environment"]["Variables"]
+    # (moto resolves some dynamic references and leaves others as they stand)
+    assert variables["RISKGATE_IPQS_KEY"] in ("key-of-ipqs", "{{resolve:secretsmanager:my/keys:SecretString:RISKGATE_IPQS_KEY}}")
+    assert variables["RISKGATE_ABUSEIPDB_KEY"] == "given"
+
+
+def test_secrets_are_not_shown():
+    template = source()
+    environment = template["Resources"]["Gate"]["Properties"]["Environment"]["Variables"]
+    stored = {variable for variable, value in environment.items() if "Fn::If" in value["Fn::If"][1]}
+    assert {"RISKGATE_IPQS_KEY", "RISKGATE_PSEUDONYM_KEY", "RISKGATE_CONTEXT_KEYS", "RISKGATE_TOKEN", "RISKGATE_HTTP_HEADERS"} <= stored
+    hidden = {variable for variable, parameter in variable_parameters().items() if template["Parameters"][parameter].get("NoEcho")}
+    assert hidden == stored
 
 
 def test_the_role_may_do_four_things_to_one_table_and_write_one_log():
