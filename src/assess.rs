@@ -7,6 +7,7 @@ use std::{
 
 use smol_str::{SmolStr, ToSmolStr};
 use tokio::time::Instant;
+use tracing::{Instrument, debug_span};
 use ulid::Ulid;
 
 use crate::{
@@ -57,11 +58,11 @@ impl Gate {
         let started = sign_in.received.mono;
         let id = new_id(&sign_in);
         let reserve = RESERVE.min(deadline.left(started) / 10);
-        let evidence = self.sources.gather(sign_in, deadline.reserving(reserve)).await;
+        let evidence = self.sources.gather(sign_in, deadline.reserving(reserve)).instrument(debug_span!("evidence", %id)).await;
         let gathered = Instant::now();
-        let decision = self.judge(evidence);
+        let decision = debug_span!("judge", %id).in_scope(|| self.judge(evidence));
         let judging = gathered.elapsed();
-        learn::conclude(&self.sources, &id, &decision, deadline.reserving(reserve / 4)).await;
+        learn::conclude(&self.sources, &id, &decision, deadline.reserving(reserve / 4)).instrument(debug_span!("conclude", %id)).await;
         Assessment { id, decision, elapsed: started.elapsed(), judging, model: self.judge.model.date().into() }
     }
 

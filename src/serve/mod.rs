@@ -11,7 +11,10 @@ use crate::{
     },
     evidence::{Face, Sources},
     score::Model,
-    telemetry::{Telemetry, events::FaultFound},
+    telemetry::{
+        Telemetry,
+        events::{FaultFound, GateStarted},
+    },
 };
 
 pub mod dashboard;
@@ -83,6 +86,10 @@ impl Instance {
         let (telemetry, found) = Telemetry::open(&config, face, &sources);
         faults.extend(found);
         let gate = Gate::new(&config, sources, Judge::new(&config, model));
+        if face != Face::Command {
+            let services: Vec<&str> = config.services.services.iter().map(|service| service.service.as_label()).collect();
+            telemetry.emit(GateStarted { face, model: gate.model().date(), services: &services });
+        }
         Instance { config, faults: Vec::new(), gate, telemetry }
     }
 }

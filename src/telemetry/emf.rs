@@ -3,7 +3,7 @@
 //! The shape is AWS's specification of the format. CloudWatch drops what breaks a rule of it
 //! without a word, so the directives are constants and every value is finite.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Serialize, ser::SerializeMap};
 
@@ -21,6 +21,8 @@ pub const NAMESPACE: &str = "riskgate";
 pub struct Emf {
     /// Whether the first invocation has been written.
     warm: AtomicBool,
+    /// Panics that were written.
+    panics: AtomicU64,
 }
 
 /// One invocation's metrics.
@@ -34,6 +36,7 @@ pub struct EmfBlock {
     degraded: u8,
     cold_starts: u8,
     config_faults: u64,
+    panics: u64,
     /// A service that was asked, and its seconds.
     provider: Option<(&'static str, f64)>,
 }
@@ -70,7 +73,13 @@ const DIRECTIVES: &[Directive] = &[
     Directive {
         namespace: NAMESPACE,
         dimensions: &[&[]],
-        metrics: &[metric(names::SCORE, "None"), metric(names::DEGRADED, "Count"), metric(names::COLD_STARTS, "Count"), metric(names::CONFIG_FAULTS, "Count")],
+        metrics: &[
+            metric(names::SCORE, "None"),
+            metric(names::DEGRADED, "Count"),
+            metric(names::COLD_STARTS, "Count"),
+            metric(names::CONFIG_FAULTS, "Count"),
+            metric(names::PANICS, "Count"),
+        ],
     },
     // Only where a service was asked: a directive that names a missing member is dropped whole.
     Directive { namespace: NAMESPACE, dimensions: &[&["provider"]], metrics: &[metric(names::PROVIDER_DURATION, "Seconds")] },
@@ -92,9 +101,16 @@ impl Emf {
             score: decision.score.value,
             degraded: u8::from(is_degraded(decision)),
             cold_starts: u8::from(!self.warm.swap(true, Ordering::Relaxed)),
+            panics: self.new_panics(health),
             config_faults: health.config_faults.load(Ordering::Relaxed),
             provider: sampled_provider(assessment),
         }
+    }
+
+    /// Panics since the line before.
+    fn new_panics(&self, health: &Health) -> u64 {
+        let all = health.panics.load(Ordering::Relaxed);
+        all.saturating_sub(self.panics.swap(all, Ordering::Relaxed))
     }
 }
 
@@ -115,6 +131,7 @@ impl EmfBlock {
         map.serialize_entry(names::DEGRADED, &self.degraded)?;
         map.serialize_entry(names::COLD_STARTS, &self.cold_starts)?;
         map.serialize_entry(names::CONFIG_FAULTS, &self.config_faults)?;
+        map.serialize_entry(names::PANICS, &self.panics)?;
         if let Some((provider, seconds)) = self.provider {
             map.serialize_entry("provider", provider)?;
             map.serialize_entry(names::PROVIDER_DURATION, &finite(seconds))?;

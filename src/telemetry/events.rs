@@ -3,7 +3,7 @@
 //! No field may hold a personal value: what is logged here is read by many.
 
 use super::metrics::Metrics;
-use crate::config::env::Fault;
+use crate::{config::env::Fault, evidence::Face};
 
 /// Something that happened.
 pub trait Event {
@@ -18,11 +18,11 @@ pub trait Event {
 #[derive(Debug)]
 pub struct GateStarted<'a> {
     /// Which face.
-    pub face: &'static str,
+    pub face: Face,
     /// The date of the model's tables.
     pub model: &'a str,
     /// The services that are asked, in order.
-    pub services: &'a [&'static str],
+    pub services: &'a [&'a str],
 }
 
 /// A variable is faulty and its default stands in.
@@ -72,7 +72,7 @@ pub const OUTCOMES: [&str; 8] = ["success", "failure", "fraud", "not_fraud", "le
 
 impl Event for GateStarted<'_> {
     fn log(&self) {
-        tracing::info!(face = self.face, model = self.model, services = self.services.join(","), version = env!("CARGO_PKG_VERSION"), "ready to decide");
+        tracing::info!(face = ?self.face, model = self.model, services = self.services.join(","), version = env!("CARGO_PKG_VERSION"), "ready to decide");
     }
 
     fn count(&self, _metrics: &Metrics) {}

@@ -82,7 +82,7 @@ async fn the_series_are_as_many_after_any_number_of_sign_ins() {
     while played < 1_000_000 && (played < 2_000 || Instant::now() < end) {
         let n = played;
         let body = json!({
-            "user": format!("user-{n}\"}}\n{{"), "client": if n % 9 == 0 { "banned".to_owned() } else { format!("client-{n}") }, "pool": format!("pool-{n}"), "tenant": format!("tenant-{n}"),
+            "user": format!("user-{n}\"}}\n{{"), "client": if n.is_multiple_of(9) { "banned".to_owned() } else { format!("client-{n}") }, "pool": format!("pool-{n}"), "tenant": format!("tenant-{n}"),
             "ip": format!("{}.{}.{}.{}", 1 + n % 223, n / 7 % 256, n / 3 % 256, n % 256), "userAgent": format!("Agent/{n} ${{jndi:x}}"), "deviceId": format!("device-{n}"), "timezone": format!("Zone/{n}"),
         });
         let now = Now::read();
@@ -91,7 +91,7 @@ async fn the_series_are_as_many_after_any_number_of_sign_ins() {
         let assessment = instance.gate.assess(sign_in, deadline).await;
         instance.telemetry.assessed(&assessment, deadline).await;
         played += 1;
-        if played % 1_000 == 0 {
+        if played.is_multiple_of(1_000) {
             instance.telemetry.upkeep();
         }
     }
@@ -168,6 +168,10 @@ fn each_alert_is_tested_firing_and_not_firing() {
     for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
         assert!(tests.contains(&format!("- alertname: {alert}\n")), "{alert} is never shown firing");
         assert!(tests.contains(&format!("alertname: {alert}, eval_time: ")), "{alert} is never shown not firing");
+    }
+    let runbook = read("docs/RUNBOOK.md");
+    for section in rules.lines().filter_map(|line| line.trim().strip_prefix("runbook: docs/RUNBOOK.md#")) {
+        assert!(runbook.contains(&format!("\n### {section}\n")), "the runbook has no section {section}");
     }
 }
 

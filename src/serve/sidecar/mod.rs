@@ -4,10 +4,12 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    middleware,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
+    response::Response,
     routing::{get, post},
 };
+use http::StatusCode;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -21,7 +23,10 @@ use super::{
     Instance,
     dashboard::{Clock, Dashboard, Settings},
 };
-use crate::config::{env::Fault, sidecar::SidecarConfig};
+use crate::{
+    config::{env::Fault, sidecar::SidecarConfig},
+    telemetry::events::{Refusal, RequestRefused},
+};
 
 mod probes;
 
@@ -188,6 +193,22 @@ async fn answer(listener: TcpListener, app: Router, config: &SidecarConfig, stop
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
 }
 
+/// Counts a request that was refused before it reached a verdict.
+async fn count_refusal(State(instance): State<Arc<Instance>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let refusal = match response.status() {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Refusal::BadRequest,
+        StatusCode::UNAUTHORIZED => Refusal::Unauthorized,
+        StatusCode::MISDIRECTED_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNSUPPORTED_MEDIA_TYPE => Refusal::WrongDoor,
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
+        StatusCode::REQUEST_TIMEOUT => Refusal::TooSlow,
+        StatusCode::SERVICE_UNAVAILABLE => Refusal::Overloaded,
+        _ => return response,
+    };
+    instance.telemetry.emit(RequestRefused(refusal));
+    response
+}
+
 /// Folds the metrics' samples every few seconds: between two scrapes they would pile up.
 async fn keep_up(instance: Arc<Instance>) {
     let mut every = tokio::time::interval(UPKEEP);
@@ -221,5 +242,6 @@ fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr, page: Option<
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(shell, shell::guard))
+        .layer(middleware::from_fn_with_state(Arc::clone(instance), count_refusal))
         .with_state(Arc::clone(instance))
 }
