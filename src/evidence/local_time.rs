@@ -28,9 +28,7 @@ pub fn zone_fits(sign_in: &SignIn, networks: &NetworkFacts) -> Option<bool> {
     let at = sign_in.received.wall;
     let claimed = claimed(sign_in)?.to_offset(at);
     let home = territory::of(networks.country?)?;
-    if home.zones().next().is_none() {
-        return None;
-    }
+    home.zones().next()?;
     let shows = |territory: &Territory| zones(territory).any(|zone| zone.to_offset(at) == claimed);
     Some(shows(home) || territory::all().iter().any(|other| home.borders(other.country) && shows(other)))
 }

@@ -195,7 +195,7 @@ impl Model {
 
     /// Weighs the signals.
     pub fn score(&self, signals: Signals) -> Score {
-        let Signals { evidence, claims, person, ip, device, time, travel, velocity, lists } = &signals;
+        let Signals { evidence, claims, person, ip, device, time, travel, velocity, lists: _ } = &signals;
         let w = &self.weights;
         let peers = match (claims, person) {
             (Claims::Missing, _) => Peers::NoContext,
@@ -292,7 +292,7 @@ impl Model {
         let replayed = evidence.history.nonce == crate::evidence::history::Nonce::Replayed;
         add(ReasonCode::ReplayedContext, if replayed { w.replayed_context } else { 0.0 }, &|| None);
 
-        remark(&mut tally, w, evidence, *claims, *person, ip, device, *lists);
+        remark(&mut tally, w, &signals);
         let (sum, reasons) = tally.finish();
         let s = sum / w.slope;
         let mut value = self.quantiles.score(peers, s);

@@ -5,34 +5,26 @@ use smol_str::SmolStr;
 use super::{ReasonCode, outside::kinds, tally::Tally, weights::Weights};
 use crate::{
     event::Trust,
-    evidence::{Evidence, Risk, history::BlockKind},
-    signals::{Acquaintance, Claims, DeviceSignals, IpSignals, ListHits, device::Agent},
+    evidence::{Risk, history::BlockKind},
+    signals::{Acquaintance, Claims, Signals, device::Agent},
 };
 
 /// Adds the remarks of a sign-in.
-pub(super) fn remark(
-    tally: &mut Tally,
-    w: &Weights,
-    evidence: &Evidence,
-    claims: Claims,
-    person: Acquaintance,
-    ip: &IpSignals,
-    device: &DeviceSignals,
-    lists: ListHits,
-) {
+pub(super) fn remark(tally: &mut Tally, w: &Weights, signals: &Signals) {
+    let Signals { evidence, claims, person, ip, device, time: _, travel: _, velocity: _, lists } = signals;
     match evidence.sign_in.context.trust {
         Trust::None => tally.remark(ReasonCode::NoContext, None),
         Trust::Unsigned => tally.remark(ReasonCode::UnsignedContext, None),
         Trust::Bad(why) => tally.remark(ReasonCode::BadContext, Some(SmolStr::new_static(why.as_label()))),
         Trust::Signed | Trust::Trusted => {}
     }
-    if claims != Claims::Missing && !ip.public {
+    if *claims != Claims::Missing && !ip.public {
         tally.remark(ReasonCode::NoIp, None);
     }
-    if claims != Claims::Missing && device.agent == Agent::Missing && device.device_type.is_none() {
+    if *claims != Claims::Missing && device.agent == Agent::Missing && device.device_type.is_none() {
         tally.remark(ReasonCode::MissingUserAgent, None);
     }
-    if person == Acquaintance::Stranger {
+    if *person == Acquaintance::Stranger {
         tally.remark(ReasonCode::ColdStart, None);
     }
     for (code, _) in kinds(w, ip).into_iter().flatten() {

@@ -1,5 +1,12 @@
 //! The integration tests: one binary, one file a topic.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test fails by panicking, and reads the clock as its clients would")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, reads the clock as its clients would, and prints what it measured"
+)]
 
 mod asking;
 mod blocks;

@@ -123,11 +123,6 @@ impl Server {
         self.seen.requests.lock().expect("the requests").len()
     }
 
-    /// How many connections were accepted until now.
-    pub fn connections(&self) -> usize {
-        self.seen.connections.load(Ordering::Relaxed)
-    }
-
     /// How many are open.
     pub fn open(&self) -> usize {
         self.seen.open.load(Ordering::Relaxed)
