@@ -13,13 +13,13 @@ use super::{
     networks::Networks,
     provider::{self, Client, Tls},
     resilience::{
-        Guarded,
+        Guarded, Shared, Surroundings,
         deadline::Deadline,
         rescue::{rescue, rescue_now},
     },
 };
 use crate::{
-    config::{Config, env::Fault},
+    config::{Config, env::Fault, history::StoreConfig},
     event::SignIn,
 };
 
@@ -28,7 +28,7 @@ use crate::{
 pub struct Sources {
     pseudonyms: Arc<Pseudonyms>,
     ledger: Option<Ledger>,
-    patience: Patience,
+    patience: Arc<Patience>,
     face: Face,
     services: Vec<Guarded>,
     store_timeout: Duration,
@@ -66,14 +66,18 @@ impl Sources {
             faults.push(fault);
             None
         });
+        let patience = Arc::<Patience>::default();
+        let is_shared = !matches!(config.history.store, StoreConfig::Memory);
+        let shared = ledger.as_ref().filter(|_| is_shared).map(|ledger| Shared::new(Arc::clone(ledger.store()), Arc::clone(&patience), config.budget.store));
+        let around = Surroundings { cache: config.services.cache, secret: pseudonyms.cache_key(), face, health: Arc::clone(&health), shared };
         let mut services = Vec::new();
         for service in &config.services.services {
             match provider::open(service, Client::new(service.connect_timeout, face, tls.clone()), face) {
-                Ok(adapter) => services.push(Guarded::new(service, config.services.cache, adapter, pseudonyms.cache_key(), face, Arc::clone(&health))),
+                Ok(adapter) => services.push(Guarded::new(service, adapter, around.clone())),
                 Err(fault) => faults.push(fault),
             }
         }
-        (Sources { pseudonyms, ledger, patience: Patience::default(), face, services, store_timeout: config.budget.store, health, networks }, faults)
+        (Sources { pseudonyms, ledger, patience, face, services, store_timeout: config.budget.store, health, networks }, faults)
     }
 
     /// The same sources over a store of the caller's own.

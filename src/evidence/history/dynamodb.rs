@@ -215,6 +215,10 @@ impl Store for DynamoDb {
         Box::pin(async move { self.put(key, "x", binary(value), now.checked_add(keep).ok()).await })
     }
 
+    fn count<'a>(&'a self, key: &'a str, limit: u64, keep: Duration, now: Timestamp) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.update(key, "x", &Update::counting(limit, keep, now)).await?.is_ok()) })
+    }
+
     fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         Box::pin(async move { Ok(self.get(key, "x", now).await?.as_ref().and_then(value_of)) })
     }

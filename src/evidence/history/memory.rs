@@ -107,6 +107,17 @@ impl Store for Memory {
         ready(())
     }
 
+    fn count<'a>(&'a self, key: &'a str, limit: u64, keep: Duration, now: Timestamp) -> Reply<'a, bool> {
+        ready(self.values.with(key, keep, now, |kept| {
+            let counted = kept.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            let counts = counted < limit;
+            if counts {
+                *kept = (counted + 1).to_be_bytes().to_vec();
+            }
+            counts
+        }))
+    }
+
     fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         ready(self.values.fetch(key, now))
     }

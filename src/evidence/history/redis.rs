@@ -59,6 +59,17 @@ return redis.call('ZRANGE', key, 0, -1)
     )
 });
 
+/// Counts one more unless the limit is reached; returns whether it was counted.
+static COUNT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+if tonumber(redis.call('GET', KEYS[1]) or '0') >= tonumber(ARGV[1]) then return 0 end
+if redis.call('INCR', KEYS[1]) == 1 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+return 1
+",
+    )
+});
+
 /// Keeps a value unless there is one; returns the one that is kept.
 static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -181,6 +192,10 @@ impl Store for Redis {
 
     fn keep<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, _now: Timestamp) -> Reply<'a, ()> {
         Box::pin(async move { self.run(redis::cmd("SET").arg(format!("{PREFIX}{key}")).arg(value).arg("EX").arg(seconds(keep)), Repeat::Twice).await })
+    }
+
+    fn count<'a>(&'a self, key: &'a str, limit: u64, keep: Duration, _now: Timestamp) -> Reply<'a, bool> {
+        Box::pin(async move { self.invoke(&COUNT, &format!("{PREFIX}{key}"), &[limit.to_string().as_bytes(), seconds(keep).as_bytes()], Repeat::Once).await })
     }
 
     fn fetch<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {

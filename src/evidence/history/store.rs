@@ -46,6 +46,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Keeps a value for a while: a service's answer, an assessment that awaits its outcome.
     fn keep<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, ()>;
 
+    /// Counts one more under a key unless `limit` were counted already; whether it was.
+    fn count<'a>(&'a self, key: &'a str, limit: u64, keep: Duration, now: Timestamp) -> Reply<'a, bool>;
+
     /// A kept value.
     fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>>;
 

@@ -4,7 +4,7 @@ use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use ::http::HeaderValue;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use super::{Answer, Cause, Risk, resilience::Face};
 use crate::{
@@ -95,6 +95,19 @@ pub struct Question {
     pub hour: Option<u8>,
     /// When the sign-in came; not sent.
     pub received: Now,
+    /// Whether the address is believed; not sent.
+    pub believed: Believed,
+    /// On whose behalf it is asked, pool and name; not sent.
+    pub account: Personal<SmolStr>,
+}
+
+/// Whether an address is more than a client's claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Believed {
+    /// Signed, or a trusted caller's.
+    Yes,
+    /// Anybody could have sent it.
+    No,
 }
 
 /// Why a service gave no answer, and what that says of the next question.
@@ -192,13 +205,15 @@ impl Question {
             user: Some(sign_in.person.name.clone()).filter(|name| sends.user && !name.expose().is_empty()),
             hour: sends.hour.then(|| u8::try_from(sign_in.received.wall.to_zoned(jiff::tz::TimeZone::UTC).hour()).unwrap_or_default()),
             received: sign_in.received,
+            believed: if context.is_believed() { Believed::Yes } else { Believed::No },
+            account: Personal::new(format_smolstr!("{}/{}", sign_in.pool, sign_in.person.name.expose())),
         })
     }
 
     /// The cache's key: a keyed hash of the service and of each part with its length, so that no two questions can be spelled alike.
     pub fn key(&self, service: Service, secret: &[u8; 16]) -> u128 {
         // Every field is named: a new one cannot be forgotten here.
-        let Question { ip, user_agent, device_id, accept_language, user, hour, received: _ } = self;
+        let Question { ip, user_agent, device_id, accept_language, user, hour, received: _, believed: _, account: _ } = self;
         let mut hasher = SipHasher24::new_with_key(secret);
         let mut part = |bytes: Option<&[u8]>| {
             use std::hash::Hasher as _;
@@ -238,7 +253,17 @@ mod tests {
 
     fn question(ip: &str) -> Question {
         let ip = Personal::new(ip.parse().expect("an address"));
-        Question { ip, user_agent: None, device_id: None, accept_language: None, user: None, hour: None, received: Now::read() }
+        Question {
+            ip,
+            user_agent: None,
+            device_id: None,
+            accept_language: None,
+            user: None,
+            hour: None,
+            received: Now::read(),
+            believed: Believed::Yes,
+            account: Personal::default(),
+        }
     }
 
     fn text(text: &str) -> Option<Personal<SmolStr>> {

@@ -101,6 +101,8 @@ mod tests {
             user: None,
             hour: Some(7),
             received: Now::read(),
+            believed: crate::evidence::provider::Believed::Yes,
+            account: Personal::default(),
         }
     }
 

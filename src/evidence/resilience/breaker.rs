@@ -179,14 +179,22 @@ impl Breaker {
         }
     }
 
+    /// A question that was not put after all: nothing is learned, and the next one may be the probe.
+    fn released(&self) {
+        if let Some(open) = &mut self.locked().open
+            && open.probing
+        {
+            open.probing = false;
+            self.health.service(self.service).set_breaker(BreakerState::Open);
+        }
+    }
+
     /// A call whose callers all left: a failure if the service had most of its time.
     fn abandoned(&self, started: Instant, now: Instant) {
         if now.saturating_duration_since(started) >= self.slow / 2 {
             self.failed(&Failure::from(Cause::Timeout), started, now);
-        } else if let Some(open) = &mut self.locked().open {
-            // An undecided probe: the next question is one again.
-            open.probing = false;
-            self.health.service(self.service).set_breaker(BreakerState::Open);
+        } else {
+            self.released();
         }
     }
 
@@ -231,6 +239,13 @@ impl Permit {
     /// The question was at fault, not the service: it answered.
     pub fn excuse(self, now: Instant) {
         self.succeed(now);
+    }
+
+    /// The question was not put after all.
+    pub fn release(mut self) {
+        if let Some(breaker) = self.breaker.take() {
+            breaker.released();
+        }
     }
 }
 

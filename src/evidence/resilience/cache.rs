@@ -60,6 +60,19 @@ impl Cache {
         }
     }
 
+    /// What an entry of another tier is good for.
+    pub fn judge(&self, entry: &Entry, key: u128, now: Now) -> Lookup {
+        entry.at(now, key, &self.times, self.face)
+    }
+
+    /// How long an entry is good for anything at all.
+    pub fn lifetime(&self, answer: Option<&Answer>) -> Duration {
+        match answer {
+            Some(_) => self.times.ttl.saturating_add(self.times.stale_for),
+            None => self.times.negative_ttl,
+        }
+    }
+
     /// Lets moka do the housekeeping that it otherwise does along with look-ups.
     pub async fn settle(&self) {
         self.entries.run_pending_tasks().await;
@@ -77,6 +90,11 @@ impl Entry {
     /// An answer that was made at `made`.
     pub fn new(answer: Option<Answer>, made: Now) -> Self {
         Entry { answer, made }
+    }
+
+    /// The answer, whatever it is good for.
+    pub fn answer(&self) -> Option<&Answer> {
+        self.answer.as_ref()
     }
 
     /// What it is good for at `now`.

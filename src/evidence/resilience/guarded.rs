@@ -1,18 +1,25 @@
 //! One service behind everything that protects the path from it, and it from the path.
 //!
-//! From outside in: cache, coalescing, breaker, bulkhead, timeout, one retry, rescue, adapter.
+//! From outside in: the two cache tiers, coalescing, breaker, bulkhead, quota, timeout, one retry, rescue, adapter.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use super::{
-    Face,
+    Face, Shared,
     breaker::{Admission, Breaker, Permit},
     cache::{Cache, Entry, Lookup, moment},
     deadline::Deadline,
     flight::{Flights, Joined},
+    quota::Quota,
     rescue::rescue,
     retry::RetryBudget,
 };
@@ -32,6 +39,10 @@ const BULKHEAD: usize = 128;
 /// How long a question may queue for the bulkhead, as a share of the service's timeout.
 const QUEUE_SHARE: u32 = 4;
 
+/// The longest wait for another process's answer, and how often it is looked for.
+const OTHERS: Duration = Duration::from_millis(300);
+const GLANCE: Duration = Duration::from_millis(15);
+
 /// The operator is told of a refused key this often.
 const REMINDER: Duration = Duration::from_secs(60);
 
@@ -42,22 +53,47 @@ pub struct Guarded {
     sends: Sends,
     keeping: Keeping,
     secret: [u8; 16],
-    face: Face,
-    flights: Flights<Result<Option<Answer>, Failure>>,
+    flights: Flights<Landed>,
     line: Arc<Line>,
+}
+
+/// What all services have in common.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// How answers are kept.
+    pub cache: CacheConfig,
+    /// The key of what answers are kept under.
+    pub secret: [u8; 16],
+    /// Which face runs.
+    pub face: Face,
+    /// Where it is noted what happens.
+    pub health: Arc<Health>,
+    /// The store that processes share, where there is one.
+    pub shared: Option<Shared>,
 }
 
 /// What a call needs that may outlive the sign-in that started it.
 struct Line {
     service: Service,
     provider: Arc<dyn Provider>,
+    face: Face,
     timeout: Duration,
     cache: Cache,
+    shared: Option<Shared>,
     breaker: Arc<Breaker>,
     bulkhead: Semaphore,
+    quota: Quota,
     retries: RetryBudget,
     health: Arc<Health>,
-    reminded: std::sync::Mutex<Option<Instant>>,
+    reminded: Mutex<Option<Instant>>,
+}
+
+/// How asking ended, for every caller who waited.
+#[derive(Debug, Clone)]
+struct Landed {
+    outcome: Outcome,
+    answer: Option<Answer>,
+    tier: Option<Tier>,
 }
 
 /// Whether a caller started the call that it waits for.
@@ -77,8 +113,9 @@ enum Attempt {
 // === impl Guarded ===
 
 impl Guarded {
-    /// Stacks the guards before an adapter. `secret` keys the cache.
-    pub fn new(config: &ServiceConfig, mut cache: CacheConfig, adapter: Adapter, secret: [u8; 16], face: Face, health: Arc<Health>) -> Self {
+    /// Stacks the guards before an adapter.
+    pub fn new(config: &ServiceConfig, adapter: Adapter, around: Surroundings) -> Self {
+        let Surroundings { mut cache, secret, face, health, shared } = around;
         let service = config.service;
         if let Keeping::AtMost(limit) = adapter.keeping {
             cache.ttl = cache.ttl.min(limit);
@@ -87,132 +124,76 @@ impl Guarded {
         let line = Line {
             service,
             provider: adapter.provider,
+            face,
             timeout: config.timeout,
             cache: Cache::new(cache, face),
             breaker: Arc::new(Breaker::new(service, face, config.timeout, Arc::clone(&health))),
             bulkhead: Semaphore::new(BULKHEAD),
+            quota: Quota::new(service, config.daily_limit, secret, shared.clone()),
+            shared,
             retries: RetryBudget::default(),
             health,
-            reminded: std::sync::Mutex::default(),
+            reminded: Mutex::default(),
         };
-        Guarded {
-            service,
-            weight: config.weight,
-            sends: adapter.sends,
-            keeping: adapter.keeping,
-            secret,
-            face,
-            flights: Flights::default(),
-            line: Arc::new(line),
-        }
+        Guarded { service, weight: config.weight, sends: adapter.sends, keeping: adapter.keeping, secret, flights: Flights::default(), line: Arc::new(line) }
     }
 
     /// Learns what the service says of a sign-in, by the deadline.
     pub async fn consult(&self, sign_in: &SignIn, deadline: Deadline) -> Consultation {
         let started = Instant::now();
-        let (outcome, answer, tier) = match Question::of(sign_in, self.sends) {
-            Some(question) => rescue(&self.line.health, self.answer(question, deadline)).await.unwrap_or((Outcome::Failed(Cause::Panic), None, None)),
-            None => (Outcome::NotAsked, None, None),
+        let Landed { outcome, answer, tier } = match Question::of(sign_in, self.sends) {
+            Some(question) => rescue(&self.line.health, self.answer(question, deadline)).await.unwrap_or(Landed::failed(Cause::Panic)),
+            None => Landed { outcome: Outcome::NotAsked, answer: None, tier: None },
         };
         Consultation { service: self.service, outcome, answer, weight: self.weight, tier, took: started.elapsed() }
     }
 
-    async fn answer(&self, question: Question, deadline: Deadline) -> (Outcome, Option<Answer>, Option<Tier>) {
+    async fn answer(&self, question: Question, deadline: Deadline) -> Landed {
         if self.keeping == Keeping::Itself {
-            return match self.line.ask_directly(&question, deadline).await {
-                Ok(Some(answer)) => (Outcome::Fresh, Some(answer), None),
-                Ok(None) => (Outcome::Negative, None, None),
-                Err(cause) => (Outcome::Failed(cause), None, None),
-            };
+            return self.line.ask_directly(&question, deadline).await;
         }
         let key = question.key(self.service, &self.secret);
-        let count = |result| Health::count(self.line.health.cache(Tier::Memory, result));
         match self.line.cache.look_up(key, moment(question.received)).await {
-            Lookup::Fresh(Some(answer)) => {
-                count(CacheResult::Hit);
-                (Outcome::Hit, Some(answer), Some(Tier::Memory))
-            }
-            Lookup::Fresh(None) => {
-                count(CacheResult::Negative);
-                (Outcome::Negative, None, Some(Tier::Memory))
-            }
+            Lookup::Fresh(answer) => self.line.found(answer, Tier::Memory),
             Lookup::Revalidate(answer) => {
-                count(CacheResult::Stale);
                 self.refresh(key, question);
-                (Outcome::Stale, Some(answer), Some(Tier::Memory))
+                self.line.stale(answer, Tier::Memory)
             }
             Lookup::Stale(answer) => match self.ask(key, question, deadline).await {
-                Ok(Some(answer)) => (Outcome::Fresh, Some(answer), None),
-                Ok(None) => (Outcome::Negative, None, None),
-                Err(_) => {
-                    count(CacheResult::Stale);
-                    (Outcome::Stale, Some(answer), Some(Tier::Memory))
-                }
+                Landed { outcome: Outcome::Failed(_), .. } => self.line.stale(answer, Tier::Memory),
+                landed => landed,
             },
-            Lookup::Missing => match self.ask(key, question, deadline).await {
-                Ok(Some(answer)) => (Outcome::Fresh, Some(answer), None),
-                Ok(None) => (Outcome::Negative, None, None),
-                Err(cause) => (Outcome::Failed(cause), None, None),
-            },
+            Lookup::Missing => self.ask(key, question, deadline).await,
         }
     }
 
     /// Asks the service, or waits for a caller who does. Who waited for a connection that broke may start one more call, together.
-    async fn ask(&self, key: u128, question: Question, deadline: Deadline) -> Result<Option<Answer>, Cause> {
+    async fn ask(&self, key: u128, question: Question, deadline: Deadline) -> Landed {
         match self.join(key, question.clone(), deadline, Attempt::First).await {
-            (Role::Follower, Err(Cause::Reset)) => self.join(key, question, deadline, Attempt::Second).await.1,
-            (_, result) => result,
+            (Role::Follower, Landed { outcome: Outcome::Failed(Cause::Reset), .. }) => self.join(key, question, deadline, Attempt::Second).await.1,
+            (_, landed) => landed,
         }
     }
 
-    async fn join(&self, key: u128, question: Question, deadline: Deadline, attempt: Attempt) -> (Role, Result<Option<Answer>, Cause>) {
-        let count = |result| Health::count(self.line.health.cache(Tier::Memory, result));
-        let mut probing = false;
+    async fn join(&self, key: u128, question: Question, deadline: Deadline, attempt: Attempt) -> (Role, Landed) {
         let joined = self.flights.join(key, || {
             if attempt == Attempt::Second && !self.line.retries.spend() {
                 return Err(Cause::Reset);
             }
-            let permit = match self.line.breaker.admit(Instant::now()) {
-                Admission::Pass(permit) => permit,
-                Admission::Probe(permit) => {
-                    probing = true;
-                    permit
-                }
-                Admission::Refused(cause) => return Err(cause),
-            };
-            Ok(Line::call(Arc::clone(&self.line), key, question, permit))
+            Ok(Line::call(Arc::clone(&self.line), key, question))
         });
-        let (role, flight) = match joined {
-            Ok(Joined::Found(flight)) => {
-                count(CacheResult::Coalesced);
-                (Role::Follower, flight)
-            }
-            Ok(Joined::Started(flight)) => {
-                count(CacheResult::Miss);
-                (Role::Leader, flight)
-            }
-            Err(cause) => {
-                count(CacheResult::Miss);
-                return (Role::Leader, Err(cause));
-            }
+        let (role, result, flight) = match joined {
+            Ok(Joined::Found(flight)) => (Role::Follower, CacheResult::Coalesced, flight),
+            Ok(Joined::Started(flight)) => (Role::Leader, CacheResult::Miss, flight),
+            Err(cause) => return (Role::Leader, Landed::failed(cause)),
         };
-        if probing && self.face == Face::Sidecar {
-            // Nobody waits for a service that is probably still down; Lambda has nobody else to wait.
-            tokio::spawn(flight);
-            return (role, Err(Cause::BreakerOpen));
-        }
-        match deadline.run(flight).await {
-            Ok(answer) => (role, answer.map_err(|failure| failure.cause)),
-            Err(_) => (role, Err(Cause::Timeout)),
-        }
+        self.line.count(Tier::Memory, result);
+        (role, deadline.run(flight).await.unwrap_or(Landed::failed(Cause::Timeout)))
     }
 
     /// Asks the service after the sign-in has its answer; only ever in a process that goes on living.
     fn refresh(&self, key: u128, question: Question) {
-        let joined = self.flights.join(key, || match self.line.breaker.admit(Instant::now()) {
-            Admission::Pass(permit) | Admission::Probe(permit) => Ok(Line::call(Arc::clone(&self.line), key, question, permit)),
-            Admission::Refused(cause) => Err(cause),
-        });
+        let joined = self.flights.join::<std::convert::Infallible>(key, || Ok(Line::call(Arc::clone(&self.line), key, question)));
         if let Ok(Joined::Started(flight)) = joined {
             tokio::spawn(flight);
         }
@@ -228,59 +209,140 @@ impl std::fmt::Debug for Guarded {
 // === impl Line ===
 
 impl Line {
-    /// The one call that every caller of a key waits for: it answers, keeps the answer, and tells the breaker.
-    fn call(line: Arc<Self>, key: u128, question: Question, permit: Permit) -> BoxFuture<'static, Result<Option<Answer>, Failure>> {
+    /// The one call that every caller of a key waits for.
+    fn call(line: Arc<Self>, key: u128, question: Question) -> BoxFuture<'static, Landed> {
         async move {
             // A caller who missed may come to start the next call just after the last one ended.
             if let Lookup::Fresh(answer) = line.cache.look_up(key, moment(question.received)).await {
-                permit.excuse(Instant::now());
-                return Ok(answer);
+                return line.found(answer, Tier::Memory);
             }
-            let deadline = Deadline::after(Instant::now(), line.timeout);
-            let result = match line.seat(deadline).await {
-                Ok(_seat) => match rescue(&line.health, deadline.run(line.try_twice(&question))).await {
-                    Ok(Ok(result)) => result,
-                    Ok(Err(_)) => Err(Cause::Timeout.into()),
-                    Err(_) => Err(Cause::Panic.into()),
-                },
-                Err(cause) => {
-                    Health::count(&line.health.service(line.service).shed);
-                    permit.excuse(Instant::now());
-                    return Err(cause.into());
+            let spare = match line.second_tier(key, &question).await {
+                Lookup::Fresh(answer) => return line.found(answer, Tier::Store),
+                Lookup::Revalidate(answer) | Lookup::Stale(answer) => Some(answer),
+                Lookup::Missing => {
+                    line.count(Tier::Store, CacheResult::Miss);
+                    match line.other_process(key, &question).await {
+                        Some(answer) => return line.found(answer, Tier::Store),
+                        None => None,
+                    }
                 }
             };
-            line.learn(&question, &result, permit);
-            if let Ok(answer) = &result {
-                line.cache.keep(key, Entry::new(answer.clone(), moment(question.received))).await;
+            match (line.put(key, question).await, spare) {
+                (Ok(answer), _) => Landed { outcome: if answer.is_some() { Outcome::Fresh } else { Outcome::Negative }, answer, tier: None },
+                (Err(_), Some(spare)) => line.stale(spare, Tier::Store),
+                (Err(failure), None) => Landed::failed(failure.cause),
             }
-            result
         }
         .boxed()
     }
 
-    /// Asks an adapter that holds its answers itself.
-    async fn ask_directly(&self, question: &Question, deadline: Deadline) -> Result<Option<Answer>, Cause> {
-        let deadline = deadline.sooner(Instant::now(), self.timeout);
-        let result = deadline.run(self.provider.ask(question)).await.unwrap_or(Err(Cause::Timeout.into()));
-        self.note_account(result.as_ref().err());
-        result.map_err(|failure| failure.cause)
+    /// What another process has kept.
+    async fn second_tier(&self, key: u128, question: &Question) -> Lookup {
+        let Some(shared) = &self.shared else { return Lookup::Missing };
+        let now = moment(question.received);
+        let Some(entry) = shared.fetch(key, now).await else { return Lookup::Missing };
+        let good_for = self.cache.judge(&entry, key, now);
+        if matches!(good_for, Lookup::Fresh(_)) {
+            self.cache.keep(key, entry).await;
+        }
+        good_for
     }
 
-    /// Waits a little for one of the seats; a service that hangs fills them, and then the others are turned away at once.
-    async fn seat(&self, deadline: Deadline) -> Result<tokio::sync::SemaphorePermit<'_>, Cause> {
-        let queue = deadline.sooner(Instant::now(), self.timeout / QUEUE_SHARE);
-        match queue.run(self.bulkhead.acquire()).await {
-            Ok(Ok(seat)) => Ok(seat),
-            Ok(Err(_)) | Err(_) => Err(Cause::Shed),
+    /// Waits a little for a process that has begun to ask the same.
+    async fn other_process(&self, key: u128, question: &Question) -> Option<Option<Answer>> {
+        let shared = self.shared.as_ref()?;
+        let patience = Deadline::after(Instant::now(), (self.timeout / 4).min(OTHERS));
+        if shared.is_first(key, self.timeout.max(Duration::from_secs(1)), moment(question.received)).await? {
+            return None;
+        }
+        while !patience.left(Instant::now()).is_zero() {
+            tokio::time::sleep(GLANCE).await;
+            if let Lookup::Fresh(answer) = self.second_tier(key, question).await {
+                return Some(answer);
+            }
+        }
+        None
+    }
+
+    /// Puts the question, if the breaker lets it through.
+    async fn put(self: &Arc<Self>, key: u128, question: Question) -> Result<Option<Answer>, Failure> {
+        match self.breaker.admit(Instant::now()) {
+            Admission::Pass(permit) => self.put_with(key, &question, permit).await,
+            Admission::Probe(permit) if self.face == Face::Sidecar => {
+                // Nobody waits for a service that is probably still down; Lambda has nobody else to wait.
+                let line = Arc::clone(self);
+                tokio::spawn(async move { line.put_with(key, &question, permit).await });
+                Err(Cause::BreakerOpen.into())
+            }
+            Admission::Probe(permit) => self.put_with(key, &question, permit).await,
+            Admission::Refused(cause) => Err(cause.into()),
         }
     }
 
-    /// Asks, and once more where the first attempt never reached the service.
+    /// Asks, tells the breaker how it went, and keeps the answer.
+    async fn put_with(&self, key: u128, question: &Question, permit: Permit) -> Result<Option<Answer>, Failure> {
+        let deadline = Deadline::after(Instant::now(), self.timeout);
+        let _seat = match self.seat(deadline).await {
+            Ok(seat) => seat,
+            Err(cause) => {
+                permit.release();
+                return Err(cause.into());
+            }
+        };
+        let result = match rescue(&self.health, deadline.run(self.try_twice(question))).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Cause::Timeout.into()),
+            Err(_) => Err(Cause::Panic.into()),
+        };
+        if result.as_ref().is_err_and(|failure| failure.cause == Cause::OverQuota) {
+            Health::count(&self.health.service(self.service).over_quota);
+            permit.release();
+            return result;
+        }
+        self.learn(question, &result, permit);
+        if let Ok(answer) = &result {
+            let now = moment(question.received);
+            self.cache.keep(key, Entry::new(answer.clone(), now)).await;
+            if let Some(shared) = &self.shared {
+                shared.keep(key, answer.as_ref(), now, self.cache.lifetime(answer.as_ref())).await;
+            }
+        }
+        result
+    }
+
+    /// Asks an adapter that holds its answers itself.
+    async fn ask_directly(&self, question: &Question, deadline: Deadline) -> Landed {
+        let deadline = deadline.sooner(Instant::now(), self.timeout);
+        let result = deadline.run(self.provider.ask(question)).await.unwrap_or(Err(Cause::Timeout.into()));
+        self.note_account(result.as_ref().err());
+        match result {
+            Ok(Some(answer)) => Landed { outcome: Outcome::Fresh, answer: Some(answer), tier: None },
+            Ok(None) => Landed { outcome: Outcome::Negative, answer: None, tier: None },
+            Err(failure) => Landed::failed(failure.cause),
+        }
+    }
+
+    /// Waits a little for one of the seats; a service that hangs fills them, and then the others are turned away at once.
+    async fn seat(&self, deadline: Deadline) -> Result<SemaphorePermit<'_>, Cause> {
+        let queue = deadline.sooner(Instant::now(), self.timeout / QUEUE_SHARE);
+        match queue.run(self.bulkhead.acquire()).await {
+            Ok(Ok(seat)) => Ok(seat),
+            Ok(Err(_)) | Err(_) => {
+                Health::count(&self.health.service(self.service).shed);
+                Err(Cause::Shed)
+            }
+        }
+    }
+
+    /// Asks, and once more where the first attempt never reached the service; each is paid from the quota.
     async fn try_twice(&self, question: &Question) -> Result<Option<Answer>, Failure> {
+        if !self.quota.covers(question).await || !self.quota.spend(question).await {
+            return Err(Cause::OverQuota.into());
+        }
         let health = self.health.service(self.service);
         Health::count(&health.calls);
         match self.provider.ask(question).await {
-            Err(failure) if failure.reach == Reach::Never && self.retries.spend() => {
+            Err(failure) if failure.reach == Reach::Never && self.retries.spend() && self.quota.spend(question).await => {
                 Health::count(&health.retries);
                 Health::count(&health.calls);
                 self.provider.ask(question).await
@@ -317,7 +379,7 @@ impl Line {
 
     /// Tells the operator, once a minute, what only they can mend.
     fn remind(&self, fault: AccountFault, now: Instant) {
-        let mut reminded = self.reminded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut reminded = self.reminded.lock().unwrap_or_else(PoisonError::into_inner);
         if reminded.is_none_or(|last| now.saturating_duration_since(last) >= REMINDER) {
             *reminded = Some(now);
             let service = self.service.as_label();
@@ -326,5 +388,30 @@ impl Line {
                 AccountFault::NoCredit => tracing::error!(service, "the account has no credit left"),
             }
         }
+    }
+
+    /// An answer of a cache, within its time.
+    fn found(&self, answer: Option<Answer>, tier: Tier) -> Landed {
+        let (outcome, result) = if answer.is_some() { (Outcome::Hit, CacheResult::Hit) } else { (Outcome::Negative, CacheResult::Negative) };
+        self.count(tier, result);
+        Landed { outcome, answer, tier: Some(tier) }
+    }
+
+    /// An answer of a cache, past its time.
+    fn stale(&self, answer: Answer, tier: Tier) -> Landed {
+        self.count(tier, CacheResult::Stale);
+        Landed { outcome: Outcome::Stale, answer: Some(answer), tier: Some(tier) }
+    }
+
+    fn count(&self, tier: Tier, result: CacheResult) {
+        Health::count(self.health.cache(tier, result));
+    }
+}
+
+// === impl Landed ===
+
+impl Landed {
+    fn failed(cause: Cause) -> Self {
+        Landed { outcome: Outcome::Failed(cause), answer: None, tier: None }
     }
 }

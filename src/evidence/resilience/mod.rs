@@ -14,9 +14,16 @@ pub mod guarded;
 
 pub mod rescue;
 
+mod quota;
+
 pub mod retry;
 
-pub use self::guarded::Guarded;
+pub mod shared;
+
+pub use self::{
+    guarded::{Guarded, Surroundings},
+    shared::Shared,
+};
 
 /// The face of riskgate that runs: how it logs, and what may be left for after the answer (invariant 10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

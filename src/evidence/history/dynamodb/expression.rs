@@ -69,6 +69,16 @@ impl Update {
         update
     }
 
+    /// One more, while fewer than `limit` were counted.
+    pub(super) fn counting(limit: u64, keep: Duration, now: Timestamp) -> Self {
+        let mut update = Update::default();
+        let name = update.name("counted");
+        let (one, limit) = (update.value(number(1)), update.value(AttributeValue::N(limit.to_string())));
+        update.add.push(format!("{name} {one}"));
+        update.condition = Some(format!("attribute_not_exists({name}) or {name} < {limit}"));
+        update.until(now.as_second().saturating_add_unsigned(keep.as_secs()))
+    }
+
     /// Only if the record has this version; counts it up.
     pub(super) fn if_version(mut self, version: u64) -> Self {
         let name = self.name("v");
