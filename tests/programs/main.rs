@@ -4,7 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test fails by panicking, and reads the clock as its clients would")]
 
 mod desk;
+#[cfg(feature = "redis")]
+mod fleet;
 mod minting;
+
+#[cfg(feature = "redis")]
+#[path = "../it/asking.rs"]
+mod asking;
+#[cfg(feature = "redis")]
+#[path = "../it/wire.rs"]
+mod wire;
 
 // The same tests as in `it`, there over the store in memory, here over real servers too.
 #[path = "../it/blocks.rs"]
