@@ -36,8 +36,9 @@ struct Wire {
     time: Option<Timestamp>,
     #[serde(default)]
     country: Option<String>,
+    // To JSON Schema 2116.0 is an integer, and some languages know no other numbers.
     #[serde(default)]
-    asn: Option<u32>,
+    asn: Option<f64>,
 }
 
 /// Why a body was refused; told to the caller, who is a program of the customer's.
@@ -49,8 +50,8 @@ pub enum BadRequest {
     /// JSON, but no object.
     #[error("the body is not a JSON object")]
     NotAnObject,
-    /// `user` is empty or longer than 512 bytes.
-    #[error("user must be 1 to 512 bytes long")]
+    /// `user` is empty or longer than 512 characters.
+    #[error("user must be 1 to 512 characters long")]
     User,
     /// `ip` is no canonical address.
     #[error("ip is not an IPv4 or IPv6 address in canonical form")]
@@ -58,6 +59,9 @@ pub enum BadRequest {
     /// `country` is not two letters.
     #[error("country must be an ISO 3166-1 alpha-2 code")]
     Country,
+    /// `asn` is no 32-bit number.
+    #[error("asn must be a whole number from 0 to 4294967295")]
+    Asn,
 }
 
 /// Reads the body of `POST /v1/assess`. `forwarded` is the address that the trusted proxies report; the body's `ip` beats it.
@@ -71,7 +75,7 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, 
         return Err(BadRequest::NotAnObject);
     }
     let wire: Wire = serde_json::from_slice(body).map_err(|error| BadRequest::Json(error.into()))?;
-    if wire.user.is_empty() || wire.user.len() > 512 {
+    if !(1..=512).contains(&wire.user.chars().count()) {
         return Err(BadRequest::User);
     }
     let ip = match wire.ip.as_deref().map(ClientIp::parse) {
@@ -84,6 +88,11 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, 
         Some(found) => found,
         None => None,
     };
+    let asn = match wire.asn {
+        Some(number) if number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number) => Some(number as u32),
+        Some(_) => return Err(BadRequest::Asn),
+        None => None,
+    };
     let text = |value: Option<String>| value.as_deref().and_then(context::claim);
     let context = Context {
         trust: Trust::Trusted,
@@ -92,7 +101,7 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, 
         device_id: text(wire.device_id),
         accept_language: text(wire.accept_language),
         timezone: text(wire.timezone),
-        stated: Stated { country, asn: wire.asn, ..Stated::default() },
+        stated: Stated { country, asn, ..Stated::default() },
         nonce: None,
     };
     Ok(SignIn {

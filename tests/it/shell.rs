@@ -355,3 +355,21 @@ async fn too_many_at_once_are_refused_at_once() {
     sidecar.check(&get("/healthz", ""), "200").await;
     assert!(read(&mut first).await.starts_with("HTTP/1.1 200 "));
 }
+
+#[tokio::test]
+async fn every_described_route_is_there() {
+    let sidecar = Sidecar::start(&[]).await;
+    let described = sidecar.check(&get("/openapi.json", "Connection: close\r\n"), "200").await;
+    let (_, body) = described.split_once("\r\n\r\n").expect("a body");
+    let description: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(description["openapi"], "3.1.0");
+    let paths = description["paths"].as_object().expect("paths");
+    assert!(paths.len() >= 5, "{paths:?}");
+    for (path, methods) in paths {
+        for method in methods.as_object().expect("methods").keys() {
+            let answer = sidecar.send(format!("{} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", method.to_uppercase()).as_bytes()).await;
+            let status = answer.get(9..12).expect("a status");
+            assert!(methods[method]["responses"][status].is_object() || method == "post" && status == "415", "{method} {path} answered {status}");
+        }
+    }
+}

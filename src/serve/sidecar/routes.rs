@@ -59,7 +59,8 @@ pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, 
         return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON", "send Content-Type: application/json".to_owned());
     }
     let reports = [("success", Report::Success), ("failure", Report::Failure), ("fraud", Report::Fraud), ("not_fraud", Report::NotFraud)];
-    let wire = serde_json::from_slice::<Wire>(&body).ok();
+    // serde reads an array as a struct's fields in order, so the shape is asked first.
+    let wire = Some(&body).filter(|body| body.trim_ascii_start().starts_with(b"{")).and_then(|body| serde_json::from_slice::<Wire>(body).ok());
     let report = wire.and_then(|wire| Some((wire.id, *reports.iter().find(|(word, _)| *word == wire.outcome)?)));
     let Some((id, (word, report))) = report else {
         let detail = "send {\"id\", \"outcome\"} with outcome success, failure, fraud or not_fraud".to_owned();
