@@ -108,7 +108,7 @@ impl Telemetry {
         if self.audit.is_some() || self.feed.get().is_some() {
             let line: Arc<str> = AuditLine { assessment, pseudonyms: &self.pseudonyms, part: Part::Audit }.to_line().into();
             if let Some(feed) = self.feed.get() {
-                // A page that lags is no reason to wait, and it says itself how much it has missed.
+                // A page that cannot keep up is no reason to wait: it misses sign-ins that the metrics count.
                 drop(feed.try_send(Arc::clone(&line)));
             }
             self.write(self.audit.as_ref(), line, deadline).await;

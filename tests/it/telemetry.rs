@@ -303,8 +303,23 @@ async fn no_personal_value_reaches_metrics_page_or_audit_line() {
     }
 }
 
+/// Standard output is a pipe that is full and that nobody reads.
 #[tokio::test]
-async fn a_reader_that_takes_nothing_holds_no_sign_in_up() {
+async fn a_stuck_standard_output_costs_a_sign_in_no_more_than_its_deadline() {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    // Linux gives a pipe 64 KiB; what riskgate writes finds no room.
+    std::io::Write::write_all(&mut writer, &[b'x'; 65_536]).expect("fills the pipe");
+    let lambda = Environment::start_with_output(&[("BUDGET", "400ms")], writer.into(), std::process::Stdio::null()).await;
+    for _ in 0..4 {
+        let started = Instant::now();
+        assert!(matches!(lambda.invoke(r#"{"request":{},"response":{}}"#).await, Answer::Event(_)));
+        assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+    }
+    drop(reader);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_is_counted() {
     let instance = Instance::strict(config(&[("AUDIT", "/dev/full")]), Vec::new(), Face::Sidecar).expect("an instance");
     let now = Now::read();
     let sign_in = http::parse(br#"{"user":"ada"}"#, ClientIp::Missing, now).expect("a sign-in");

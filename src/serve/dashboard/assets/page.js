@@ -7,7 +7,7 @@ import { listen } from "./stream.js";
 
 const by = (id) => document.getElementById(id);
 const count = new Intl.NumberFormat();
-const LINKS = { live: ["live", "good"], lost: ["no connection, trying again", "bad"], ended: ["ended, trying again", "warn"] };
+const LINKS = { live: ["live", "good"], lost: ["no connection, trying again", "bad"] };
 
 let settings = { deny_at: 80, review_at: 50, budget_ms: 2500, mode: "enforce", services: [], meanings: {} };
 let charts;
