@@ -5,9 +5,9 @@ use std::{
     path::PathBuf,
 };
 
-use super::Failure;
+use super::{Failure, trial};
 use crate::{
-    config::{Config, env::ProcessEnv},
+    config::{Config, env::ProcessEnv, services::Service},
     event::{
         ClientIp, Now, RawEvent, SignIn,
         cognito::{self, Event},
@@ -25,7 +25,8 @@ const LARGEST: u64 = 6 * 1024 * 1024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate assess event.json
-  echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --json")]
+  echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --json
+  echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --provider ipqs   tries a new key")]
 pub struct Args {
     /// A Cognito event or the sidecar's JSON; `-` is standard input.
     #[arg(default_value = "-", value_name = "FILE")]
@@ -33,6 +34,9 @@ pub struct Args {
     /// One Assessment object and nothing else on standard output.
     #[arg(long)]
     json: bool,
+    /// Ask this one of PROVIDERS only, and show how its answer is read.
+    #[arg(long, value_name = "NAME", value_parser = trial::service)]
+    provider: Option<Service>,
 }
 
 /// Runs the command.
@@ -43,7 +47,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let name = args.file.display().to_string();
     let bytes = read(args).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
-    let (config, faults) = Config::read(&ProcessEnv);
+    let (mut config, faults) = Config::read(&ProcessEnv);
+    if let Some(service) = args.provider {
+        config.services.services.retain(|configured| configured.service == service);
+        if config.services.services.is_empty() {
+            return Err(Failure::Usage(format!("RISKGATE_PROVIDERS does not name {}", service.as_label())));
+        }
+    }
     let instance = Instance::strict(config, faults, Face::Command).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let sign_in = match parse(&bytes, &instance.config).map_err(|problem| Failure::Run(format!("{name}: {problem}")))? {
         Some(sign_in) => sign_in,
@@ -54,6 +64,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
     let deadline = instance.gate.deadline(sign_in.received.mono, None);
+    if args.provider.is_some() {
+        let evidence = runtime.block_on(instance.gate.sources().gather(sign_in, deadline));
+        for asked in &evidence.services {
+            let _ = writeln!(std::io::stdout(), "{}", if args.json { trial::as_json(asked) } else { trial::explain(asked) });
+        }
+        return Ok(());
+    }
     let assessment = runtime.block_on(instance.gate.assess(sign_in, deadline));
     let json = serde_json::to_string(&AssessmentJson(&assessment)).map_err(|error| Failure::Run(error.to_string()))?;
     let text = if args.json { json } else { explain(&assessment) };

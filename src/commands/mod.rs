@@ -22,6 +22,8 @@ pub mod replay;
 
 pub mod serve;
 
+mod trial;
+
 pub mod sign_context;
 
 pub mod watch;

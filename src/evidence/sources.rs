@@ -67,7 +67,8 @@ impl Sources {
             None
         });
         let patience = Arc::<Patience>::default();
-        let is_shared = !matches!(config.history.store, StoreConfig::Memory);
+        // A command writes nothing, not even an answer.
+        let is_shared = !matches!(config.history.store, StoreConfig::Memory) && face != Face::Command;
         let shared = ledger.as_ref().filter(|_| is_shared).map(|ledger| Shared::new(Arc::clone(ledger.store()), Arc::clone(&patience), config.budget.store));
         let around = Surroundings { cache: config.services.cache, secret: pseudonyms.cache_key(), face, health: Arc::clone(&health), shared };
         let mut services = Vec::new();

@@ -300,6 +300,36 @@ async fn nobody_is_asked_about_an_address_that_is_not_public() {
 }
 
 #[tokio::test]
+async fn assess_tries_one_service_and_shows_how_its_answer_is_read() {
+    let server =
+        Server::start(
+            |request| if request.line.starts_with("GET /api/json") { json(200, r#"{"success":true,"fraud_score":90,"tor":true}"#) } else { json(401, "{}") },
+        )
+        .await;
+    let origin = server.origin();
+    let variables = [("PROVIDERS", "ipqs,abuseipdb"), ("IPQS_URL", &origin), ("IPQS_KEY", "k"), ("ABUSEIPDB_URL", &origin), ("ABUSEIPDB_KEY", "k")];
+    let run = async |arguments: &[&str]| -> (Option<i32>, String) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_riskgate"));
+        command.args(["assess", "-"]).args(arguments).env_clear().envs(variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), *value)));
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut input = child.stdin.take().expect("a pipe");
+        // A command that refuses its arguments ends before it reads.
+        let _ = std::io::Write::write_all(&mut input, br#"{"user":"ada","ip":"8.8.8.8"}"#);
+        drop(input);
+        let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("no panic").expect("it ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = run(&["--provider", "ipqs", "--json"]).await;
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((code, &said["outcome"], &said["risk"], &said["codes"]), (Some(0), &"fresh".into(), &85.0.into(), &serde_json::json!(["tor"])));
+    let (code, said) = run(&["--provider", "abuseipdb"]).await;
+    assert!(code == Some(0) && said.contains("key_refused") && said.contains("the key is wrong"), "{said}");
+    assert_eq!((run(&["--provider", "minfraud"]).await.0, run(&["--provider", "nobody"]).await.0), (Some(2), Some(2)));
+    assert_eq!(server.count(), 2, "one service each time");
+}
+
+#[tokio::test]
 async fn a_refused_key_is_told_until_it_is_mended() {
     let (refuse, fine) = (json(401, "{}"), json(200, r#"{"risk_score":1}"#));
     let mended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

@@ -130,6 +130,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it keeps questions back.
+    pub fn is_open(&self) -> bool {
+        self.locked().open.is_some()
+    }
+
     fn succeeded(&self, started: Instant, now: Instant) {
         let slow = now.saturating_duration_since(started) >= self.slow;
         let mut state = self.locked();

@@ -39,8 +39,9 @@ const BULKHEAD: usize = 128;
 /// How long a question may queue for the bulkhead, as a share of the service's timeout.
 const QUEUE_SHARE: u32 = 4;
 
-/// The longest wait for another process's answer, and how often it is looked for.
-const OTHERS: Duration = Duration::from_millis(300);
+/// For how long a process that began to ask is believed to be at it, the longest wait for its answer, and how often that is looked for.
+const CLAIM: Duration = Duration::from_secs(10);
+const OTHERS: Duration = Duration::from_millis(600);
 const GLANCE: Duration = Duration::from_millis(15);
 
 /// The operator is told of a refused key this often.
@@ -250,11 +251,11 @@ impl Line {
 
     /// Waits a little for a process that has begun to ask the same.
     async fn other_process(&self, key: u128, question: &Question) -> Option<Option<Answer>> {
-        let shared = self.shared.as_ref()?;
-        let patience = Deadline::after(Instant::now(), (self.timeout / 4).min(OTHERS));
-        if shared.is_first(key, self.timeout.max(Duration::from_secs(1)), moment(question.received)).await? {
+        let shared = self.shared.as_ref().filter(|_| !self.breaker.is_open())?;
+        if shared.is_first(key, CLAIM, moment(question.received)).await? {
             return None;
         }
+        let patience = Deadline::after(Instant::now(), (self.timeout / 2).min(OTHERS));
         while !patience.left(Instant::now()).is_zero() {
             tokio::time::sleep(GLANCE).await;
             if let Lookup::Fresh(answer) = self.second_tier(key, question).await {
