@@ -166,6 +166,11 @@ pub enum Cause {
 // === impl Evidence ===
 
 impl Evidence {
+    /// Whether claims may lower the score: they are believed, and their context was not used before by another sign-in.
+    pub fn is_believed(&self) -> bool {
+        self.sign_in.context.is_believed() && self.history.nonce != history::Nonce::Replayed
+    }
+
     /// What is left of a sign-in whose judging panicked: who it was and what an operator has decided about them.
     pub fn after_panic(sign_in: SignIn, block: Option<history::Block>) -> Self {
         Evidence {

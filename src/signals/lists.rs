@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::IpAddr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixSet;
 
-use crate::{config::decision::DecisionConfig, event::SignIn};
+use crate::{config::decision::DecisionConfig, evidence::Evidence};
 
 /// The lists, ready for look-ups whose cost does not grow with their length.
 #[derive(Debug, Default)]
@@ -45,10 +45,11 @@ impl Lists {
     }
 
     /// Looks a sign-in up.
-    pub fn hits(&self, sign_in: &SignIn) -> ListHits {
+    pub fn hits(&self, evidence: &Evidence) -> ListHits {
+        let sign_in = &evidence.sign_in;
         let ip = sign_in.context.ip.any();
         ListHits {
-            allowed: sign_in.context.is_believed() && ip.is_some_and(|ip| self.allow.holds(ip)),
+            allowed: evidence.is_believed() && ip.is_some_and(|ip| self.allow.holds(ip)),
             denied: ip.is_some_and(|ip| self.deny.holds(ip)),
             client_denied: !sign_in.client.is_empty() && self.deny_clients.contains(sign_in.client.as_str()),
         }

@@ -78,7 +78,7 @@ impl Signals {
     pub fn read(evidence: Evidence, lists: &Lists) -> Self {
         let familiarities = Familiarities::read(&evidence.features, &evidence.history.profile);
         Signals {
-            claims: Claims::of(evidence.sign_in.context.trust),
+            claims: Claims::of(&evidence),
             person: match (evidence.history.profile.is_new(), familiarities.established) {
                 (true, _) => Acquaintance::Stranger,
                 (false, false) => Acquaintance::Met,
@@ -89,7 +89,7 @@ impl Signals {
             time: TimeSignals::read(&evidence),
             travel: TravelSignals::read(&evidence, &familiarities),
             velocity: VelocitySignals::read(evidence.history.velocity),
-            lists: lists.hits(&evidence.sign_in),
+            lists: lists.hits(&evidence),
             evidence,
         }
     }
@@ -105,17 +105,17 @@ impl Signals {
             time: TimeSignals::default(),
             travel: TravelSignals::default(),
             velocity: VelocitySignals::default(),
-            lists: lists.hits(&evidence.sign_in),
+            lists: lists.hits(&evidence),
             evidence,
         }
     }
 }
 
 impl Claims {
-    fn of(trust: Trust) -> Self {
-        match trust {
-            Trust::Signed | Trust::Trusted => Claims::Believed,
-            Trust::Unsigned | Trust::Bad(_) => Claims::Suspect,
+    fn of(evidence: &Evidence) -> Self {
+        match evidence.sign_in.context.trust {
+            Trust::Signed | Trust::Trusted if evidence.is_believed() => Claims::Believed,
+            Trust::Signed | Trust::Trusted | Trust::Unsigned | Trust::Bad(_) => Claims::Suspect,
             Trust::None => Claims::Missing,
         }
     }

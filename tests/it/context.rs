@@ -20,6 +20,8 @@ use riskgate::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::stores::{self, HOME, House, at, pre, reasons};
+
 const POOL: &str = "eu-west-1_AbCdEf";
 const CLIENT: &str = "web";
 const SUB: &str = "4f3c5ab0-0000-4000-8000-000000000001";
@@ -362,5 +364,41 @@ fn no_part_of_a_context_is_printed() {
     let debug = format!("{sign_in:?} {:?}", keys.config.trust);
     for value in ["8.8.8.8", "8.8.4.4", "device-1", "Europe/Oslo", "anna", SUB, "Chrome/140", &token, &B64.encode(SECRET)] {
         assert!(!debug.contains(value), "{value} is in {debug}");
+    }
+}
+
+/// Bound to nobody or to the very person: a context that was used before is somebody's copy of it.
+#[tokio::test]
+async fn a_replayed_context_is_not_believed() {
+    let kept = stores::memory();
+    let keys = format!("hs:HS256:{}", B64.encode(SECRET));
+    let house = House::over(&kept.store, &[("CONTEXT_KEYS", &keys), ("ALLOW_CIDRS", "84.208.0.0/16")]);
+    for day in 0..5 {
+        house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+    }
+    let time = at(5, "07:00:00");
+    for sub in [Some("ada".to_owned()), None] {
+        let signed = Claims {
+            aud: "pool".to_owned(),
+            client_id: "app".to_owned(),
+            iat: time.as_second(),
+            jti: format!("nonce-000000000000-{}", sub.is_some()),
+            sub,
+            ip: Some(HOME.ip.to_owned()),
+            user_agent: Some(HOME.agent.to_owned()),
+            device_id: Some(HOME.device.to_owned()),
+            ..Claims::default()
+        };
+        let event = || pre("ada", "app", json!({ "riskgate": hs256(&signed) }));
+        let first = house.attempt_by(event(), time).await;
+        assert!(first.decision.score.signals.lists.allowed, "{:?}", reasons(&first));
+        let retried = house.attempt_by(event(), Timestamp::from_second(time.as_second() + 6).unwrap()).await;
+        assert!(retried.decision.score.signals.lists.allowed && !reasons(&retried).contains(&"replayed_context"), "Cognito's own retry");
+        let copied = house.attempt_by(event(), Timestamp::from_second(time.as_second() + 60).unwrap()).await;
+        assert!(reasons(&copied).contains(&"replayed_context"), "{:?}", reasons(&copied));
+        assert!(!copied.decision.score.signals.lists.allowed, "the allow list takes no copy");
+        let lowered: Vec<_> = copied.decision.score.reasons.iter().filter(|reason| reason.weight < 0.0).collect();
+        assert!(lowered.is_empty(), "{lowered:?}");
+        assert!(copied.decision.score.value > first.decision.score.value, "{} {}", copied.decision.score.value, first.decision.score.value);
     }
 }
