@@ -90,7 +90,7 @@ impl Ledger {
         };
         let shape = async {
             if let Some((name, bytes)) = &ticket.shape {
-                let _ = self.store.enlist(List::Shared, name, bytes, now.checked_add(self.terms.history).ok()).await;
+                let _ = self.store.enlist(List::Shapes, name, bytes, now.checked_add(self.terms.history).ok()).await;
             }
         };
         let (recorded, indexed, ()) = tokio::join!(self.store.change(&ticket.keys[0], &change, now), index, shape);
@@ -204,7 +204,7 @@ impl Ledger {
 
     /// Remembers that a client reports successes, or mints tokens; once in ninety days.
     pub(super) async fn witness(&self, client: u32, deed: Deed, now: Timestamp) {
-        if !self.shared.load().has_seen(client, deed) {
+        if !self.shared.list.load().has_seen(client, deed) {
             let _ = self.store.enlist(List::Shared, &deed.entry_name(client), &[1], now.checked_add(DEED_TTL).ok()).await;
         }
     }
