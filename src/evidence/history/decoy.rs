@@ -57,7 +57,9 @@ impl Shapes {
     /// What is to be kept of a person's history, and under which name, when their place is free: what names nobody.
     pub(super) fn lend(&self, person: u32, profile: &Profile, now: Timestamp) -> Option<(String, Vec<u8>)> {
         let place = person % PLACES;
-        if self.0.get(&place).is_some_and(|shape| now.as_second() - shape.made.as_second() < AGE) {
+        // Whoever signs in for the first time has no history only for that moment: a success takes the empty one's place.
+        let is_taken = |shape: &Shape| now.as_second() - shape.made.as_second() < AGE && (profile.is_new() || !shape.profile.is_new());
+        if self.0.get(&place).is_some_and(is_taken) {
             return None;
         }
         let mut shape = profile.clone();
@@ -106,6 +108,9 @@ mod tests {
         assert!(shapes.lend(1, &person(), moment(86_404)).is_none());
         assert!(shapes.lend(1, &person(), moment(86_405)).is_some());
         assert!(shapes.lend(2, &person(), moment(6)).is_some());
+        let empty = Shapes::read(Shapes::default().lend(1, &Profile::default(), moment(5)).into_iter().collect());
+        assert!(empty.lend(1, &person(), moment(6)).is_some(), "a history takes an empty one's place");
+        assert!(empty.lend(1, &Profile::default(), moment(6)).is_none());
     }
 
     #[test]

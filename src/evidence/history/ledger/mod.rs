@@ -155,7 +155,7 @@ impl Ledger {
         if sign_in.person.existence == Existence::NotFound {
             history.profile = self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
         } else {
-            opened.shape = self.shapes.list.load().lend(self.pseudonyms.mark("shape", &[opened.keys[0].as_bytes()]), &history.profile, now);
+            opened.shape = self.shape(&opened.keys, &history.profile, now);
         }
         history.ticket = Some(Arc::new(opened));
         Ok(history)
@@ -298,6 +298,17 @@ impl Ledger {
             copy.at.store(now_s, Ordering::Release);
         }
         true
+    }
+
+    fn shape(&self, keys: &PersonKeys, profile: &super::Profile, now: Timestamp) -> Option<(String, Vec<u8>)> {
+        self.shapes.list.load().lend(self.pseudonyms.mark("shape", &[keys[0].as_bytes()]), profile, now)
+    }
+
+    /// Lends a shape; one that cannot be lent is not missed.
+    async fn lend(&self, shape: Option<&(String, Vec<u8>)>, now: Timestamp) {
+        if let Some((name, bytes)) = shape {
+            let _ = self.store.enlist(List::Shapes, name, bytes, now.checked_add(self.terms.history).ok()).await;
+        }
     }
 
     fn client_mark(&self, pool: &str, client: &str) -> u32 {
