@@ -30,6 +30,10 @@ deny:
 test:
     cargo test
 
+# 100,000 sign-ins at 200 at once while the service flaps: three minutes.
+soak:
+    RISKGATE_SOAK=100000 cargo test --release --test it soak:: -- --nocapture
+
 # The tests with other people's programs.
 e2e:
     tests/e2e/run

@@ -28,6 +28,15 @@ const BUDGET: Duration = Duration::from_millis(1200);
 /// An answer may come so much after its budget, measured at the client.
 const GRACE: Duration = Duration::from_millis(50);
 
+/// The triggers that follow a sign-in: each waits for the store alone.
+const LATER: [&str; 2] = [
+    r#"{"version":"1","triggerSource":"PostAuthentication_Authentication","userPoolId":"eu-west-1_test","userName":"ada","callerContext":{"clientId":"web"},"request":{"userAttributes":{"sub":"9c5b"},"newDeviceUsed":false},"response":{}}"#,
+    r#"{"version":"1","triggerSource":"TokenGeneration_Authentication","userPoolId":"eu-west-1_test","userName":"ada","callerContext":{"clientId":"web"},"request":{"userAttributes":{"sub":"9c5b"},"groupConfiguration":{}},"response":{"claimsOverrideDetails":null}}"#,
+];
+
+/// `STORE_TIMEOUT`, the 50 ms that may be added, and as much for a busy machine.
+const LATER_WITHIN: Duration = Duration::from_millis(400);
+
 /// One row of the catalogue.
 struct Row {
     id: &'static str,
@@ -38,6 +47,17 @@ struct Row {
     evidence: &'static str,
     /// `allow` or `deny`.
     verdict: &'static str,
+}
+
+impl Row {
+    fn is_the_stores(&self) -> bool {
+        matches!(self.bring, Bring::Store(_) | Bring::NoStore)
+    }
+
+    /// Whose evidence the row is about.
+    fn source(&self) -> &'static str {
+        if self.is_the_stores() { "history" } else { "http" }
+    }
 }
 
 /// How a fault is brought about.
@@ -56,6 +76,10 @@ enum Bring {
     Certificate,
     /// The event itself, both ways in; the service answers well.
     Event(String),
+    /// The store, a Redis, answers the first bytes so; no service is configured.
+    Store(Act),
+    /// The store's port is closed.
+    NoStore,
 }
 
 /// What one face did.
@@ -70,7 +94,19 @@ struct Seen {
 fn rows() -> Vec<Row> {
     let mut rows = service_rows();
     rows.extend(event_rows());
+    rows.extend(store_rows());
     rows
+}
+
+/// A store that is down never triggers the fallback, and the two later triggers go back as they came.
+fn store_rows() -> [Row; 5] {
+    [
+        row("D1", "store", "the port is closed", Bring::NoStore, "connect", "allow"),
+        row("D2", "store", "never answers", Bring::Store(Act::Hang), "timeout", "allow"),
+        row("D3", "store", "accepted, then reset", Bring::Store(Act::Reset), "reset", "allow"),
+        row("D4", "store", "accepted, then closed without a word", Bring::Store(Act::HangUp), "reset", "allow"),
+        row("D5", "store", "is no Redis", Bring::Store(Act::RawThenHangUp(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())), "bad_answer", "allow"),
+    ]
 }
 
 fn service_rows() -> Vec<Row> {
@@ -239,6 +275,14 @@ async fn place(bring: &Bring) -> (String, Vec<Box<dyn std::any::Any + Send>>) {
             (server.origin(), vec![Box::new(server)])
         }
         Bring::Url(url) => ((*url).to_owned(), Vec::new()),
+        Bring::Store(act) => {
+            let server = tls::Server::pretending(act.clone()).await;
+            (format!("redis://{}/0", server.address()), vec![Box::new(server)])
+        }
+        Bring::NoStore => {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            (format!("redis://{}/0", listener.local_addr().expect("an address")), Vec::new())
+        }
         Bring::Closed => {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
             (format!("http://{}", listener.local_addr().expect("an address")), Vec::new())
@@ -272,7 +316,7 @@ async fn place(bring: &Bring) -> (String, Vec<Box<dyn std::any::Any + Send>>) {
 fn event_of(row: &Row) -> String {
     match &row.bring {
         Bring::Event(event) => event.clone(),
-        Bring::Service(_) | Bring::Url(_) | Bring::Closed | Bring::Full | Bring::Tls(_) | Bring::Certificate => json!({
+        _ => json!({
             "version":"1","triggerSource":"PreAuthentication_Authentication","userPoolId":"eu-west-1_test","userName":"ada","callerContext":{"clientId":"web"},
             "request":{"validationData":{"ip":"8.8.8.8"},"userAttributes":{"sub":"9c5b"}},"response":{}})
         .to_string(),
@@ -283,7 +327,7 @@ async fn in_lambda(row: &Row) -> Seen {
     let (url, _kept) = place(&row.bring).await;
     let audit = tempfile::NamedTempFile::new().expect("a file");
     let path = audit.path().to_string_lossy().into_owned();
-    let lambda = Environment::start(&[&SETTINGS[..], &[("PROVIDERS", "http"), ("HTTP_URL", &url), ("AUDIT", &path)]].concat()).await;
+    let lambda = Environment::start(&[&variables(row, &url)[..], &[("AUDIT", &path)]].concat()).await;
     // The first invocation waits for the process to start, which is not the answer's time.
     lambda.invoke(r#"{"triggerSource":"PreSignUp_SignUp"}"#).await;
     let started = Instant::now();
@@ -294,18 +338,24 @@ async fn in_lambda(row: &Row) -> Seen {
         Answer::Error(_) => "deny",
         Answer::Gone => "gone",
     };
-    Seen { evidence: Some(audited(audit.path())), verdict, late: took.saturating_sub(BUDGET), took }
+    let mut late = took.saturating_sub(BUDGET);
+    if row.is_the_stores() {
+        for event in LATER {
+            let started = Instant::now();
+            assert_eq!(lambda.invoke(event).await, Answer::Event(event.to_owned()), "{}", row.id);
+            late = late.max(started.elapsed().saturating_sub(LATER_WITHIN));
+        }
+    }
+    Seen { evidence: Some(audited(audit.path(), row)), verdict, late, took }
 }
 
 async fn in_sidecar(row: &Row) -> Seen {
     let (url, _kept) = place(&row.bring).await;
-    let sidecar = Sidecar::start(&[&SETTINGS[..], &[("PROVIDERS", "http"), ("HTTP_URL", &url)]].concat()).await;
+    let sidecar = Sidecar::start(&variables(row, &url)).await;
     let started = Instant::now();
     let (status, body) = match &row.bring {
         Bring::Event(event) => sidecar.post("/2015-03-31/functions/riskgate/invocations", event.clone()).await,
-        Bring::Service(_) | Bring::Url(_) | Bring::Closed | Bring::Full | Bring::Tls(_) | Bring::Certificate => {
-            sidecar.post("/v1/assess", r#"{"user":"ada","client":"web","ip":"8.8.8.8"}"#).await
-        }
+        _ => sidecar.post("/v1/assess", r#"{"user":"ada","client":"web","ip":"8.8.8.8"}"#).await,
     };
     let took = started.elapsed();
     let verdict = match (status, body["decision"].as_str(), body["errorType"].as_str()) {
@@ -316,15 +366,33 @@ async fn in_sidecar(row: &Row) -> Seen {
         _ => "gone",
     };
     // The Lambda Invoke API answers as Cognito is answered: without a word of the evidence.
-    let evidence = body.get("evidence").map(|evidence| evidence["http"].as_str().unwrap_or_default().to_owned());
-    Seen { evidence, verdict, late: took.saturating_sub(BUDGET), took }
+    let evidence = body.get("evidence").map(|evidence| evidence[row.source()].as_str().unwrap_or_default().to_owned());
+    let mut late = took.saturating_sub(BUDGET);
+    if row.is_the_stores() {
+        for event in LATER {
+            let started = Instant::now();
+            let (_, answered) = sidecar.post("/2015-03-31/functions/riskgate/invocations", event).await;
+            assert_eq!(answered, serde_json::from_str::<Value>(event).expect("an event"), "{}", row.id);
+            late = late.max(started.elapsed().saturating_sub(LATER_WITHIN));
+        }
+    }
+    Seen { evidence, verdict, late, took }
 }
 
-/// What the last audit line says of the service.
-fn audited(path: &Path) -> String {
+/// What a row runs under.
+fn variables<'a>(row: &Row, url: &'a str) -> Vec<(&'static str, &'a str)> {
+    let own = match row.bring {
+        Bring::Store(_) | Bring::NoStore => [("STORE", url), ("PSEUDONYM_KEY", "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")],
+        _ => [("PROVIDERS", "http"), ("HTTP_URL", url)],
+    };
+    [&SETTINGS[..], &own].concat()
+}
+
+/// What the last audit line says of the service, or of the store.
+fn audited(path: &Path, row: &Row) -> String {
     let lines = std::fs::read_to_string(path).expect("audit lines");
-    let last: Value = lines.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
-    last["evidence"]["http"].as_str().unwrap_or_default().to_owned()
+    let decided = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).rfind(|line| line.get("evidence").is_some());
+    decided.unwrap_or_default()["evidence"][row.source()].as_str().unwrap_or_default().to_owned()
 }
 
 /// Ten kilobytes that decompress to ten megabytes.
@@ -362,7 +430,7 @@ fn page(rows: &[Row], seen: &[(Seen, Seen)]) -> String {
         "# Faults, and what riskgate answers\n\nWritten by `RISKGATE_WRITE_FAULTS=1 cargo test --test it faults::`, which brings each fault about over real TCP in both faces;\n\
          every other run fails where this page and what it sees differ. All rows run under `FALLBACK=deny`, so that `deny` shows the fallback at work,\n\
          and every answer came within its budget. What is no event at all is answered like a denial: nobody is let in by it.\n\n\
-         | id | where | fault | the service's evidence | answer in Lambda | answer of the sidecar |\n| --- | --- | --- | --- | --- | --- |\n",
+         | id | where | fault | the evidence of the service, or the store | answer in Lambda | answer of the sidecar |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for (row, (lambda, sidecar)) in rows.iter().zip(seen) {
         let evidence = lambda.evidence.as_deref().unwrap_or_default();

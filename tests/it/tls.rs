@@ -107,6 +107,7 @@ impl Server {
                         Act::RawThenHangUp(bytes) => {
                             let _ = stream.write_all(&bytes).await;
                         }
+                        Act::HangUp => {}
                         Act::Reset => {
                             let _ = stream.set_zero_linger();
                         }
@@ -116,6 +117,10 @@ impl Server {
             }
         });
         Server { address, task }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// `https://name:port`.

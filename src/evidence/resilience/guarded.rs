@@ -416,3 +416,67 @@ impl Landed {
         Landed { outcome: Outcome::Failed(cause), answer: None, tier: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::IpAddr, sync::atomic::Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::{
+        config::services::{Own, Send as Sending},
+        event::{ClientIp, Now, http},
+        evidence::provider::Asking,
+    };
+
+    /// An adapter with a bug.
+    struct Panicking;
+
+    impl Provider for Panicking {
+        fn ask<'a>(&'a self, question: &'a Question) -> Asking<'a> {
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                match question.ip.expose() {
+                    IpAddr::V4(v4) if v4.octets()[3] == 1 => Ok(None),
+                    _ => std::panic::panic_any("a bug"),
+                }
+            })
+        }
+    }
+
+    fn guarded(face: Face, health: &Arc<Health>) -> Guarded {
+        let config = ServiceConfig {
+            service: Service::Http,
+            url: String::new(),
+            weight: 1.0,
+            timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            send: Sending::Ip,
+            daily_limit: None,
+            key: None,
+            own: Own::Nothing,
+        };
+        let cache = CacheConfig { capacity: 10, ttl: Duration::from_secs(60), stale_for: Duration::ZERO, negative_ttl: Duration::from_secs(60) };
+        let adapter = Adapter { provider: Arc::new(Panicking), sends: Sends::default(), keeping: Keeping::AsSet };
+        Guarded::new(&config, adapter, Surroundings { cache, secret: [0; 16], face, health: Arc::clone(health), shared: None })
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_an_adapter_is_an_outcome_for_everybody_who_waited() {
+        for face in [Face::Lambda, Face::Sidecar] {
+            let health = Arc::<Health>::default();
+            let guarded = guarded(face, &health);
+            let ask = async |ip: &str| {
+                let body = format!(r#"{{"user":"ada","ip":"{ip}"}}"#);
+                let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, Now::read()).unwrap();
+                let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(2));
+                guarded.consult(&sign_in, deadline).await.outcome.as_label()
+            };
+            let outcomes = join_all((0..10).map(|_| ask("8.8.8.8"))).await;
+            assert_eq!(outcomes, ["panic"; 10]);
+            assert_eq!(health.panics.load(Ordering::Relaxed), 1);
+            assert_eq!(ask("8.8.8.1").await, "negative", "the next question is put");
+        }
+    }
+}
