@@ -5,7 +5,10 @@ use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
 use smol_str::{SmolStr, ToSmolStr};
 use ulid::Ulid;
 
@@ -14,8 +17,9 @@ use crate::{
     claims,
     config::{self, env},
     event::{
-        Now, RawEvent,
+        ClientIp, Now, RawEvent,
         cognito::{self, Event},
+        http,
     },
     learn,
     response::cognito::{Denial, ERROR_TYPE, denial},
@@ -105,15 +109,33 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             instance.telemetry.emit(EventHandedBack(HandBack::NotOurs));
             Ok(raw)
         }
-        Ok(Event::Check) => Ok(check(instance)),
+        Ok(Event::Check) => Ok(check(instance, received, limit).await),
     }
 }
 
-/// The answer to `{"riskgate":"check"}`: the configuration in force, secrets masked, and what is wrong with it.
-fn check(instance: &Instance) -> RawEvent {
-    let settings = config::settings(&env::ProcessEnv);
+/// The sign-in by which `{"riskgate":"check"}` tries the services and the store: nobody's, from an address that every service knows.
+const PROBE: &[u8] = br#"{"user":"riskgate:check","ip":"8.8.8.8"}"#;
+
+/// The answer to `{"riskgate":"check"}`: the configuration in force with secrets masked, what is wrong with it, and how
+/// each service and the store answer a probe, and after how long.
+async fn check(instance: &Instance, received: Now, limit: Option<Duration>) -> RawEvent {
     let faults: Vec<String> = instance.faults.iter().map(ToString::to_string).collect();
-    let answer = serde_json::json!({ "riskgate": "check", "version": env!("CARGO_PKG_VERSION"), "faults": faults, "variables": settings });
+    let mut probes = Vec::new();
+    if let Ok(probe) = http::parse(PROBE, ClientIp::Missing, received) {
+        let evidence = instance.gate.sources().gather(probe, instance.gate.deadline(received.mono, limit)).await;
+        let history = ("history", evidence.history_outcome, evidence.took.history);
+        let asked = evidence.services.iter().map(|asked| (asked.service.as_label(), asked.outcome, asked.took));
+        probes.extend(
+            asked.chain([history]).map(|(what, outcome, took)| json!({ "what": what, "outcome": outcome.as_label(), "took_ms": took.as_secs_f64() * 1e3 })),
+        );
+    }
+    let answer = json!({
+        "riskgate": "check",
+        "version": env!("CARGO_PKG_VERSION"),
+        "faults": faults,
+        "probes": probes,
+        "variables": config::settings(&env::ProcessEnv),
+    });
     to_raw_value(&answer).map(RawEvent::new).unwrap_or_default()
 }
 

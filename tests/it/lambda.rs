@@ -55,6 +55,7 @@ async fn a_faulty_configuration_locks_nobody_out() {
     let Answer::Event(body) = lambda.invoke(r#"{"riskgate":"check"}"#).await else { panic!("a check") };
     let check: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(check["faults"].as_array().map(Vec::len), Some(3), "{body}");
+    assert_eq!(check["probes"][0]["what"], "history", "{body}");
     let mut refused = Environment::start(&[&faulty[..], &[("ON_BAD_CONFIG", "refuse")]].concat()).await;
     assert!(!refused.ended().await.success());
 }
