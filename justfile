@@ -34,6 +34,15 @@ test:
 soak:
     RISKGATE_SOAK=100000 cargo test --release --test it soak:: -- --nocapture
 
+# Every parser under libFuzzer, so many seconds each.
+fuzz SECONDS="60" *TARGETS:
+    fuzz/run {{SECONDS}} {{TARGETS}}
+
+# The bill of materials of the release package: riskgate.cdx.json (CycloneDX 1.5).
+sbom:
+    command -v cargo-cyclonedx >/dev/null || cargo install --quiet --locked cargo-cyclonedx
+    cargo cyclonedx --format json --spec-version 1.5 --features dynamodb --override-filename riskgate.cdx
+
 # The tests with other people's programs.
 e2e:
     tests/e2e/run

@@ -1,0 +1,19 @@
+//! The sidecar's JSON and the `X-Forwarded-For` lines before it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use riskgate::event::{ClientIp, Now, client_ip::forwarded_for, http};
+
+fuzz_target!(|bytes: &[u8]| {
+    let split = bytes.iter().position(|byte| *byte == b'{').unwrap_or(0);
+    let (lines, body) = bytes.split_at(split);
+    let lines = String::from_utf8_lossy(lines);
+    for hops in 0..4 {
+        let forwarded = forwarded_for(lines.lines(), hops);
+        assert!(hops > 0 || forwarded == ClientIp::Missing, "without a trusted proxy nothing is believed");
+        match http::parse(body, forwarded, Now::read()) {
+            Ok(sign_in) => assert!((1..=512).contains(&sign_in.person.name.expose().chars().count())),
+            Err(bad) => assert!(bad.to_string().len() < 400, "a fault is one sentence"),
+        }
+    }
+});

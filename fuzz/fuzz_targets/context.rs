@@ -1,0 +1,45 @@
+//! A signed context's token, and a payload of any text under a good signature: only an honest one is believed.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use jsonwebtoken::{Algorithm, EncodingKey};
+use libfuzzer_sys::fuzz_target;
+use riskgate::{
+    config::Config,
+    event::{
+        Now, Person, Personal, Trust,
+        context::{Audience, Claims, sign, verify},
+    },
+};
+
+const KEY: &str = "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM";
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    let map = std::collections::BTreeMap::from([("RISKGATE_CONTEXT_KEYS".to_owned(), format!("k1:HS256:{KEY},ed:EdDSA:{KEY}"))]);
+    let (config, faults) = Config::read(&map);
+    assert!(faults.is_empty());
+    config
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let person = Person { name: Personal::new("ada".into()), ..Person::default() };
+    let audience = Audience { pool: "p", client: "c" };
+    let now = Now::read();
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    // Nobody guesses a signature: whatever stands here is refused.
+    let parts = text.split('.').count();
+    if let Ok(context) = verify(text, &person, audience, now, &CONFIG.trust) {
+        assert_eq!(context.trust, Trust::Signed);
+        assert_eq!(parts, 3);
+    }
+    // Claims of any kind, honestly signed: believed only if they are for this pool, client and person, and of this hour.
+    let Ok(claims) = serde_json::from_str::<Claims>(text) else { return };
+    let key = CONFIG.trust.context_keys[0].key.try_get_as_bytes().expect("a shared key");
+    let token = sign(&claims, "k1", Algorithm::HS256, &EncodingKey::from_secret(key)).expect("a token");
+    if verify(&token, &person, audience, now, &CONFIG.trust).is_ok() {
+        assert_eq!((claims.aud.as_str(), claims.client_id.as_str()), ("p", "c"));
+        assert!(claims.sub.is_none_or(|sub| sub.to_lowercase() == "ada"));
+        let age = i128::from(now.wall.as_second()) - i128::from(claims.iat);
+        assert!((-120..=420).contains(&age));
+    }
+});

@@ -1,0 +1,29 @@
+//! Variables of any name and value, one `NAME=value` a line: faults are listed, never quoted where they are secret, and a default stands in.
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use libfuzzer_sys::fuzz_target;
+use riskgate::config::{Config, env::Strings};
+
+fuzz_target!(|bytes: &[u8]| {
+    let text = String::from_utf8_lossy(bytes);
+    let map: BTreeMap<String, String> = text
+        .split('\n')
+        .filter_map(|line| line.split_once('='))
+        // A file of the machine's is not the fuzzer's to open.
+        .filter(|(name, _)| !name.ends_with("_FILE"))
+        .map(|(name, value)| (format!("RISKGATE_{name}"), value.replace('\t', "\n")))
+        .collect();
+    let (config, faults) = Config::read(&map as &dyn Strings);
+    assert!(config.budget.total.as_millis() < 3_000);
+    assert!(config.budget.provider <= config.budget.total && config.budget.connect <= config.budget.provider && config.budget.store <= config.budget.total);
+    assert!((0.0..=100.0).contains(&config.decision.deny_at.default));
+    for fault in &faults {
+        let told = fault.to_string();
+        for secret in ["CONTEXT_KEYS", "PSEUDONYM_KEY", "TOKEN", "HTTP_HEADERS"] {
+            let value = map.get(&format!("RISKGATE_{secret}")).filter(|value| value.len() > 24);
+            assert!(value.is_none_or(|value| !told.contains(value.as_str())), "{secret} is told");
+        }
+    }
+});

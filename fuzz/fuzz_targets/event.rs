@@ -1,0 +1,44 @@
+//! A Cognito event, from its bytes to a verdict. Bytes that are no event never become a sign-in, and what is decided was read from an object.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use riskgate::{
+    assess::Judge,
+    config::{Config, env::Strings},
+    event::{
+        Now, RawEvent,
+        cognito::{self, Event},
+    },
+    evidence::Evidence,
+    score::Model,
+};
+use serde_json::value::RawValue;
+
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    let map = std::collections::BTreeMap::from([
+        ("RISKGATE_CONTEXT_KEYS".to_owned(), "k1:HS256:AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM".to_owned()),
+        ("RISKGATE_TENANT_ATTRIBUTE".to_owned(), "custom:tenant".to_owned()),
+        ("RISKGATE_DENY_CIDRS".to_owned(), "203.0.113.0/24".to_owned()),
+    ]);
+    Config::read(&map as &dyn Strings).0
+});
+static JUDGE: LazyLock<Judge> = LazyLock::new(|| Judge::new(&CONFIG, Model::bundled(&CONFIG.history)));
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(raw) = serde_json::from_slice::<Box<RawValue>>(bytes) else { return };
+    let text = raw.get().to_owned();
+    match cognito::parse(RawEvent::new(raw), Now::read(), &CONFIG.trust) {
+        Ok(Event::PreAuthentication(sign_in)) => {
+            assert!(text.starts_with('{'), "only an object is decided");
+            assert_eq!(sign_in.raw.text(), text, "kept byte for byte");
+            let decision = JUDGE.judge(Evidence::after_panic(*sign_in, None));
+            assert!((0.0..=100.0).contains(&decision.score.value), "a score is 0 to 100");
+        }
+        Ok(Event::NotOurs(raw)) => assert_eq!(raw.text(), text),
+        Ok(Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::Check) => {}
+        // What a fault says is printed: it may not hold what was sent.
+        Err(bad) => assert!(bad.to_string().len() < 300),
+    }
+});

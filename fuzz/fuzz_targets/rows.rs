@@ -1,0 +1,24 @@
+//! A log of sign-ins: CSV, JSON lines or Cognito's own events, plain or packed. Every record is a row or a named fault.
+#![no_main]
+
+use std::io::Cursor;
+
+use libfuzzer_sys::fuzz_target;
+use riskgate::replay::rows::{Batch, Clock, Source};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(source) = Source::from_reader(Cursor::new(bytes.to_vec()), "fuzzed".to_owned(), &[]) else { return };
+    let Ok((reading, mut records)) = source.begin() else { return };
+    let (mut batch, mut clock) = (Batch::default(), Clock::default());
+    while let Ok(more) = records.fill(&mut batch) {
+        for (_, record) in &batch.records[..batch.len] {
+            let _ = reading.row(record, &mut clock, |row| {
+                assert!(!row.user.is_empty(), "a row is somebody's");
+                assert!(row.outside.is_none_or(|score| (0.0..=100.0).contains(&score)));
+            });
+        }
+        if !more {
+            break;
+        }
+    }
+});
