@@ -15,7 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tower::Service as _;
 
 use self::seats::Seats;
@@ -147,8 +147,8 @@ pub async fn serve_page(listener: TcpListener, page: Arc<Dashboard>, config: &Si
 
 /// Answers connections until `stop`, then calls `close` and lets what is in flight end.
 async fn answer(listener: TcpListener, app: Router, config: &SidecarConfig, stop: impl Future<Output = ()>, close: impl FnOnce()) {
-    // More than are worked on at once: keep-alive connections that wait for their client's next request.
-    let seats = Arc::new(Seats::new(config.max_in_flight + 512));
+    let seats = Arc::new(Seats::new(capacity(config.max_in_flight)));
+    let mut last_refusal: Option<Instant> = None;
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
@@ -157,7 +157,11 @@ async fn answer(listener: TcpListener, app: Router, config: &SidecarConfig, stop
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
+                    // Once a second: who floods the listener shall not flood the log.
+                    if last_refusal.is_none_or(|last| last.elapsed() > Duration::from_secs(1)) {
+                        last_refusal = Some(Instant::now());
+                        tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
+                    }
                     if error.raw_os_error().is_some_and(|code| NO_DESCRIPTOR.contains(&code)) {
                         seats.dismiss();
                     }
@@ -207,6 +211,15 @@ async fn count_refusal(State(instance): State<Arc<Instance>>, request: Request, 
     };
     instance.telemetry.emit(RequestRefused(refusal));
     response
+}
+
+/// How many connections are held: more than are worked on at once, for keep-alive connections that wait for their
+/// client's next request, and fewer than the process has descriptors, so that services and stores find theirs.
+fn capacity(max_in_flight: usize) -> usize {
+    let wanted = max_in_flight + 512;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let open_files = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse::<usize>().ok());
+    open_files.map_or(wanted, |files| wanted.min(files.saturating_sub(files / 4).max(16)))
 }
 
 /// Folds the metrics' samples every few seconds: between two scrapes they would pile up.
