@@ -42,6 +42,22 @@ if grep -aE 'ola@example|81\.2\.69\.142' "$WORK/redis.dump"; then fail "a name o
 [ -s "$WORK/redis.dump" ] || fail "nothing stands in Redis"
 prove "no name and no address stands in what Redis keeps"
 
+# The operator's commands, while the function runs: as docs/RUNBOOK.md has them.
+lambda_api RISKGATE_STORE="redis://127.0.0.1:$redis_port/0" RISKGATE_PSEUDONYM_KEY="$key" RISKGATE_TRUSTED_CLIENTS="$BACKEND_CLIENT"
+operate() { RISKGATE_STORE="redis://127.0.0.1:$redis_port/0" RISKGATE_PSEUDONYM_KEY="$key" "$RISKGATE" "$@" 2>>"$WORK/commands.log"; }
+operate block add client "$BACKEND_CLIENT" --for 1h --note 'e2e' >>"$WORK/commands.log"
+PHASE=denied python "$HERE/30-stores.py" "$WORK/function.log"
+operate block list | grep -q "$BACKEND_CLIENT" || fail "the block does not stand in the list"
+operate block remove client "$BACKEND_CLIENT" >>"$WORK/commands.log"
+PHASE=let-in python "$HERE/30-stores.py" "$WORK/function.log"
+prove "riskgate block keeps an app's people out and lets them in again while the function runs"
+sub=$(python -c 'import boto3, os; print(next(a["Value"] for a in boto3.client("cognito-idp").admin_get_user(UserPoolId=os.environ["POOL_ID"], Username="ola@example.com")["UserAttributes"] if a["Name"] == "sub"))')
+before=$(operate history export --pool "$POOL_ID" --sub "$sub" | wc -c)
+operate history forget --pool "$POOL_ID" --sub "$sub" >>"$WORK/commands.log"
+after=$(operate history export --pool "$POOL_ID" --sub "$sub" | wc -c)
+[ "$after" -lt "$before" ] || fail "forgotten, yet the export has $after bytes after $before"
+prove "riskgate history exports what is kept of a person ($before bytes) and forgets it ($after left)"
+
 # The store is killed under the function.
 lambda_api RISKGATE_STORE="redis://127.0.0.1:$redis_port/0" RISKGATE_PSEUDONYM_KEY="$key" RISKGATE_TRUSTED_CLIENTS="$BACKEND_CLIENT"
 PHASE=before-kill python "$HERE/30-stores.py" "$WORK/function.log"

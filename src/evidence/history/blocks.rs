@@ -1,4 +1,4 @@
-//! What operators have decided about ranges, devices, clients and tenants, and the rest of the list that all instances share.
+//! What operators have decided about ranges, devices, clients and tenants, and what clients have been seen to do.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -12,7 +12,7 @@ use prefix_trie::PrefixMap;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::{Block, BlockKind, Profile, Pseudonyms};
+use super::{Block, BlockKind, Pseudonyms};
 use crate::{config::decision::cidr, event::SignIn};
 
 /// Whom a block concerns.
@@ -62,7 +62,6 @@ pub struct Shared {
     named: HashMap<Subject, Entry>,
     reporting: HashSet<u32>,
     minting: HashSet<u32>,
-    shapes: Vec<Profile>,
 }
 
 /// What a client has been seen to do, by which a missing trigger is told from a failed sign-in.
@@ -73,9 +72,6 @@ pub enum Deed {
     /// Its tokens pass through pre token generation.
     Mints,
 }
-
-/// How many shapes of histories are kept to invent people from.
-pub(super) const SHAPES: u8 = 64;
 
 // === impl Subject ===
 
@@ -146,8 +142,6 @@ impl Shared {
                 shared.reporting.insert(mark);
             } else if let Some(mark) = name.strip_prefix("mints#").and_then(|mark| u32::from_str_radix(mark, 16).ok()) {
                 shared.minting.insert(mark);
-            } else if name.starts_with("shape#") {
-                shared.shapes.extend(Profile::from_bytes(&bytes));
             } else if let (Some(subject), Some(entry)) = (Subject::from_entry_name(&name), Entry::from_bytes(&bytes)) {
                 match subject {
                     Subject::Range(IpNet::V4(net)) => shared.v4.entry(net).or_default().push(entry),
@@ -193,11 +187,6 @@ impl Shared {
             Deed::Reports => self.reporting.contains(&client),
             Deed::Mints => self.minting.contains(&client),
         }
-    }
-
-    /// Shapes of real histories, without what would name anybody.
-    pub(super) fn shapes(&self) -> &[Profile] {
-        &self.shapes
     }
 }
 

@@ -5,39 +5,85 @@
 //! that could belong to one person only replaced by noise of the same hash. The shapes are the pool's
 //! own base rates: how long histories are, from which countries and providers, how long ago.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Profile, blocks::SHAPES, profile::Entry};
+use super::{
+    Profile,
+    encoding::Reader,
+    profile::{Entry, moment, seconds},
+};
 use crate::evidence::features::Level;
 
 /// The levels whose values many people share.
 const SHARED_LEVELS: [Level; 5] = [Level::Country, Level::Asn, Level::DeviceType, Level::Os, Level::Browser];
 
-/// A shape keeps the most frequent values only, so that 64 of them stay a short read.
-const MOST_ENTRIES: usize = 24;
+/// A shape keeps the most frequent values only, so that all of them stay a short read.
+const MOST_ENTRIES: usize = 12;
 
-/// What may be kept of a history for others to be invented from, under which name: each person has one place of 64.
-pub(super) fn shape(profile: &Profile, person: u32) -> (String, Vec<u8>) {
-    let mut shape = profile.clone();
-    shape.entries.sort_unstable_by_key(|entry| (std::cmp::Reverse(entry.count), entry.level, entry.hash));
-    shape.entries.truncate(MOST_ENTRIES);
-    for entry in shape.entries.iter_mut().filter(|entry| !SHARED_LEVELS.contains(&entry.level)) {
-        entry.hash = 0;
-    }
-    (format!("shape#{:02}", person % u32::from(SHAPES)), shape.to_bytes())
+/// Places for shapes: a rate drawn from a thousand people is right within three points.
+const PLACES: u32 = 1024;
+
+/// Places that are drawn for a name before any shape will do: with one in twenty filled, one name in thirty misses.
+const DRAWS: usize = 64;
+
+/// A shape stands for a day; then the next person of its place lends theirs. So writing them costs a thousand writes a day at most.
+const AGE: i64 = 86_400;
+
+/// The shapes of a pool's histories.
+#[derive(Debug, Default)]
+pub(super) struct Shapes(BTreeMap<u32, Shape>);
+
+#[derive(Debug)]
+struct Shape {
+    made: Timestamp,
+    profile: Profile,
 }
 
-/// The history of a name that no account has; empty while the pool has no shapes.
-pub(super) fn decoy(shapes: &[Profile], seed: [u8; 32]) -> Profile {
-    let mut draw = ChaCha8Rng::from_seed(seed);
-    let at: usize = draw.random_range(0..usize::from(SHAPES));
-    let Some(shape) = shapes.get(at % shapes.len().max(1)) else { return Profile::default() };
-    let entries = shape.entries.iter().map(|entry| match SHARED_LEVELS.contains(&entry.level) {
-        true => *entry,
-        false => Entry { hash: draw.random(), ..*entry },
-    });
-    Profile { entries: entries.collect(), ..shape.clone() }
+// === impl Shapes ===
+
+impl Shapes {
+    pub(super) fn read(entries: BTreeMap<String, Vec<u8>>) -> Self {
+        let shape = |bytes: &[u8]| {
+            let mut reader = Reader(bytes);
+            Some(Shape { made: moment(reader.u32()?), profile: Profile::from_bytes(reader.0)? })
+        };
+        Shapes(entries.iter().filter_map(|(place, bytes)| Some((place.parse().ok()?, shape(bytes)?))).collect())
+    }
+
+    /// What is to be kept of a person's history, and under which name, when their place is free: what names nobody.
+    pub(super) fn lend(&self, person: u32, profile: &Profile, now: Timestamp) -> Option<(String, Vec<u8>)> {
+        let place = person % PLACES;
+        // Whoever signs in for the first time has no history only for that moment: a success takes the empty one's place.
+        let is_taken = |shape: &Shape| now.as_second() - shape.made.as_second() < AGE && (profile.is_new() || !shape.profile.is_new());
+        if self.0.get(&place).is_some_and(is_taken) {
+            return None;
+        }
+        let mut shape = profile.clone();
+        shape.entries.sort_unstable_by_key(|entry| (std::cmp::Reverse(entry.count), entry.level, entry.hash));
+        shape.entries.truncate(MOST_ENTRIES);
+        for entry in shape.entries.iter_mut().filter(|entry| !SHARED_LEVELS.contains(&entry.level)) {
+            entry.hash = 0;
+        }
+        Some((place.to_string(), [&seconds(now).to_be_bytes()[..], &shape.to_bytes()].concat()))
+    }
+
+    /// The history of a name that no account has; empty while the pool has no shapes.
+    pub(super) fn decoy(&self, seed: [u8; 32]) -> Profile {
+        let mut draw = ChaCha8Rng::from_seed(seed);
+        // The first filled one of some drawn places: each shape is as likely as any other, and a place that is filled
+        // later changes few names' histories.
+        let drawn = (0..DRAWS).map(|_| draw.random_range(0..PLACES)).find_map(|place| self.0.get(&place));
+        let Some(Shape { profile, .. }) = drawn.or(self.0.values().next()) else { return Profile::default() };
+        let entries = profile.entries.iter().map(|entry| match SHARED_LEVELS.contains(&entry.level) {
+            true => *entry,
+            false => Entry { hash: draw.random(), ..*entry },
+        });
+        Profile { entries: entries.collect(), ..profile.clone() }
+    }
 }
 
 #[cfg(test)]
@@ -49,20 +95,29 @@ mod tests {
         Profile { entries: vec![entry(Level::Country, 7), entry(Level::Ip, 8), entry(Level::Ip, 9)], successes: 9, ..Profile::default() }
     }
 
+    fn shapes() -> Shapes {
+        Shapes::read(Shapes::default().lend(1025, &person(), moment(5)).into_iter().collect())
+    }
+
     #[test]
-    fn a_shape_names_nobody() {
-        let (name, bytes) = shape(&person(), 65);
-        let kept = Profile::from_bytes(&bytes).expect("a profile");
-        assert_eq!(name, "shape#01");
+    fn a_shape_names_nobody_and_stands_for_a_day() {
+        let shapes = shapes();
+        let kept = &shapes.0[&1].profile;
         assert!(kept.entry(Level::Country, 7).is_some() && kept.entry(Level::Ip, 8).is_none() && kept.entry(Level::Ip, 9).is_none());
         assert_eq!(kept.entries.len(), 3);
+        assert!(shapes.lend(1, &person(), moment(86_404)).is_none());
+        assert!(shapes.lend(1, &person(), moment(86_405)).is_some());
+        assert!(shapes.lend(2, &person(), moment(6)).is_some());
+        let empty = Shapes::read(Shapes::default().lend(1, &Profile::default(), moment(5)).into_iter().collect());
+        assert!(empty.lend(1, &person(), moment(6)).is_some(), "a history takes an empty one's place");
+        assert!(empty.lend(1, &Profile::default(), moment(6)).is_none());
     }
 
     #[test]
     fn a_name_always_has_the_same_history_and_another_name_another() {
-        let shapes = [Profile::from_bytes(&shape(&person(), 1).1).expect("a profile")];
-        assert_eq!(decoy(&shapes, [1; 32]), decoy(&shapes, [1; 32]));
-        assert_ne!(decoy(&shapes, [1; 32]), decoy(&shapes, [2; 32]));
-        assert!(decoy(&[], [1; 32]).is_new());
+        let shapes = shapes();
+        assert_eq!(shapes.decoy([1; 32]), shapes.decoy([1; 32]));
+        assert_ne!(shapes.decoy([1; 32]), shapes.decoy([2; 32]));
+        assert!(Shapes::default().decoy([1; 32]).is_new());
     }
 }

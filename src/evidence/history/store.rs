@@ -133,8 +133,10 @@ pub type Marks = SmallVec<[Mark; 4]>;
 /// The lists that all instances share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum List {
-    /// Blocks of ranges, devices, clients and tenants, clients that report successes, and shapes of histories: re-read every 10 s.
+    /// Blocks of ranges, devices, clients and tenants, and clients that report successes: re-read every 10 s.
     Shared,
+    /// Shapes of histories, from which those of unknown names are invented: re-read every 10 min.
+    Shapes,
     /// The persons who are blocked: what `riskgate block list` prints; the blocks themselves stand in the persons' records.
     Persons,
 }
@@ -191,6 +193,7 @@ impl List {
     pub fn key(self) -> &'static str {
         match self {
             List::Shared => "b#shared",
+            List::Shapes => "b#shapes",
             List::Persons => "b#persons",
         }
     }

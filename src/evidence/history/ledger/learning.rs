@@ -88,12 +88,7 @@ impl Ledger {
             let value = Awaiting { keys: ticket.keys.clone(), field: ticket.field.clone(), attempt, origin: ticket.origin.clone() }.to_bytes();
             self.store.keep(&format!("o#{id}"), &value, OUTCOME_TTL, now).await
         };
-        let shape = async {
-            if let Some((name, bytes)) = &ticket.shape {
-                let _ = self.store.enlist(List::Shared, name, bytes, now.checked_add(self.terms.history).ok()).await;
-            }
-        };
-        let (recorded, indexed, ()) = tokio::join!(self.store.change(&ticket.keys[0], &change, now), index, shape);
+        let (recorded, indexed, ()) = tokio::join!(self.store.change(&ticket.keys[0], &change, now), index, self.lend(ticket.shape.as_ref(), now));
         recorded.and(indexed)
     }
 
@@ -193,7 +188,9 @@ impl Ledger {
         let mut folded = Change { set: set.clone(), remove: remove.clone(), keep };
         folded.set.push(("p".into(), profile.to_bytes()));
         folded.remove.extend(dossier.lessons.keys().cloned());
-        match self.store.change_if(&keys[0], dossier.version, &folded, now).await? {
+        let shape = self.shape(keys, &profile, now);
+        let (changed, ()) = tokio::join!(self.store.change_if(&keys[0], dossier.version, &folded, now), self.lend(shape.as_ref(), now));
+        match changed? {
             Changed::Done => Ok(()),
             Changed::Conflict => {
                 set.push((dossier::field('l', &rand::random()), taught.to_bytes()));
@@ -204,7 +201,7 @@ impl Ledger {
 
     /// Remembers that a client reports successes, or mints tokens; once in ninety days.
     pub(super) async fn witness(&self, client: u32, deed: Deed, now: Timestamp) {
-        if !self.shared.load().has_seen(client, deed) {
+        if !self.shared.list.load().has_seen(client, deed) {
             let _ = self.store.enlist(List::Shared, &deed.entry_name(client), &[1], now.checked_add(DEED_TTL).ok()).await;
         }
     }

@@ -5,6 +5,7 @@
 //! `desk` is for operators.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -20,7 +21,7 @@ use super::{
     History, Nonce, Pseudonyms, Velocity,
     attempt::{Attempt, Copied, Origin},
     blocks::{Deed, Shared, strongest},
-    decoy::decoy,
+    decoy::Shapes,
     profile::Sighting,
     pseudonym::PersonKeys,
     store::{Change, Keep, List, Mark, Marks, Record, Store},
@@ -48,8 +49,11 @@ pub use self::{
     token::{TokenFacts, TokenSource},
 };
 
-/// Shared lists are read again after so many seconds.
+/// The shared list is read again after so many seconds.
 const LIST_AGE: i64 = 10;
+
+/// The shapes of histories, which change slowly and are a longer read.
+const SHAPES_AGE: i64 = 600;
 
 /// Failures count for so many seconds.
 const FAILURE_WINDOW: i64 = 900;
@@ -63,9 +67,16 @@ pub struct Ledger {
     store: Arc<dyn Store>,
     pseudonyms: Arc<Pseudonyms>,
     terms: Terms,
-    shared: ArcSwap<Shared>,
-    /// When the lists were last asked for, seconds since 1970; `i64::MIN` before the first time.
-    shared_at: AtomicI64,
+    shared: Copy<Shared>,
+    shapes: Copy<Shapes>,
+}
+
+/// A list as it was last read.
+#[derive(Debug)]
+struct Copy<T> {
+    list: ArcSwap<T>,
+    /// When it was last asked for, seconds since 1970; `i64::MIN` before the first time.
+    at: AtomicI64,
 }
 
 /// How long things are kept.
@@ -102,7 +113,7 @@ impl Ledger {
             hold: config.token.review_hold,
             learn: config.history.learn,
         };
-        Ledger { store, pseudonyms, terms, shared: ArcSwap::default(), shared_at: AtomicI64::new(i64::MIN) }
+        Ledger { store, pseudonyms, terms, shared: Copy::default(), shapes: Copy::default() }
     }
 
     /// The store underneath: its `keep` and `fetch` are the second cache tier.
@@ -127,7 +138,7 @@ impl Ledger {
         let (record, marks, nonce, ()) =
             tokio::join!(self.store.change(&opened.keys[0], &change, now), self.mark(sign_in, now), self.claim(sign_in, &opened, now), self.refresh(now),);
         let dossier = self.dossier(&opened.keys, record?, now).await?;
-        let shared = self.shared.load();
+        let shared = self.shared.list.load();
         let mut history = History { velocity: self.velocity(sign_in, marks), nonce, ..History::default() };
         let repeated = dossier.attempts.iter().find(|(field, earlier)| *field != opened.field && earlier.is_repeated_by(&opened.attempt));
         opened.stale = dossier.stale(&opened.field, now, self.terms.pending);
@@ -142,9 +153,9 @@ impl Ledger {
         history.block = self.block_of(&dossier, &shared, sign_in, opened.attempt.client);
         history.profile = dossier.profile(&opened.origin, now, self.terms.history);
         if sign_in.person.existence == Existence::NotFound {
-            history.profile = decoy(shared.shapes(), self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
-        } else if rand::random_range(0..SAMPLING) == 0 {
-            opened.shape = Some(super::decoy::shape(&history.profile, self.pseudonyms.mark("shape", &[opened.keys[0].as_bytes()])));
+            history.profile = self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
+        } else {
+            opened.shape = self.shape(&opened.keys, &history.profile, now);
         }
         history.ticket = Some(Arc::new(opened));
         Ok(history)
@@ -160,11 +171,11 @@ impl Ledger {
         let ticket = self.open(sign_in, networks, features, None);
         let (record, ()) = tokio::join!(self.store.read(&ticket.keys[0], now), self.refresh(now));
         let dossier = self.dossier(&ticket.keys, record?, now).await?;
-        let shared = self.shared.load();
+        let shared = self.shared.list.load();
         let block = self.block_of(&dossier, &shared, sign_in, ticket.attempt.client);
         let profile = match sign_in.person.existence {
             Existence::Known => dossier.profile(&ticket.origin, now, self.terms.history),
-            Existence::NotFound => decoy(shared.shapes(), self.pseudonyms.draw(&sign_in.pool, sign_in.person.key())),
+            Existence::NotFound => self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key())),
         };
         Ok(History { profile, block, concurrent: dossier.elsewhere(&ticket.attempt, now, self.terms.pending), ..History::default() })
     }
@@ -263,19 +274,40 @@ impl Ledger {
         strongest(all).filter(|block| block.message.is_none() || !told_later)
     }
 
-    /// Reads the shared lists again when they are due. What could not be read stays as it was.
+    /// Reads the lists again that are due: after an instance's first sign-in one at a time, so that a round reads one at most.
     async fn refresh(&self, now: Timestamp) {
-        let (last, now_s) = (self.shared_at.load(Ordering::Acquire), now.as_second());
-        if last != i64::MIN && now_s.abs_diff(last) < LIST_AGE.unsigned_abs() {
-            return;
+        let is_first = self.shared.at.load(Ordering::Acquire) == i64::MIN;
+        let is_read = self.refresh_list(&self.shared, List::Shared, LIST_AGE, Shared::read, now).await;
+        if is_first || !is_read {
+            self.refresh_list(&self.shapes, List::Shapes, SHAPES_AGE, Shapes::read, now).await;
+        }
+    }
+
+    /// Reads a list again when it is due; tells whether it was. What could not be read stays as it was.
+    async fn refresh_list<T>(&self, copy: &Copy<T>, list: List, age: i64, read: fn(BTreeMap<String, Vec<u8>>) -> T, now: Timestamp) -> bool {
+        let (last, now_s) = (copy.at.load(Ordering::Acquire), now.as_second());
+        if last != i64::MIN && now_s.abs_diff(last) < age.unsigned_abs() {
+            return false;
         }
         // Before the first read everybody waits for their own; later one reads and the others go on with what is there.
-        if last != i64::MIN && self.shared_at.compare_exchange(last, now_s, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            return;
+        if last != i64::MIN && copy.at.compare_exchange(last, now_s, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return false;
         }
-        if let Ok(entries) = self.store.list(List::Shared, now).await {
-            self.shared.store(Arc::new(Shared::read(entries)));
-            self.shared_at.store(now_s, Ordering::Release);
+        if let Ok(entries) = self.store.list(list, now).await {
+            copy.list.store(Arc::new(read(entries)));
+            copy.at.store(now_s, Ordering::Release);
+        }
+        true
+    }
+
+    fn shape(&self, keys: &PersonKeys, profile: &super::Profile, now: Timestamp) -> Option<(String, Vec<u8>)> {
+        self.shapes.list.load().lend(self.pseudonyms.mark("shape", &[keys[0].as_bytes()]), profile, now)
+    }
+
+    /// Lends a shape; one that cannot be lent is not missed.
+    async fn lend(&self, shape: Option<&(String, Vec<u8>)>, now: Timestamp) {
+        if let Some((name, bytes)) = shape {
+            let _ = self.store.enlist(List::Shapes, name, bytes, now.checked_add(self.terms.history).ok()).await;
         }
     }
 
@@ -288,8 +320,13 @@ impl Ledger {
     }
 }
 
-/// One sign-in in so many lends its history's shape.
-const SAMPLING: u32 = 16;
+// === impl Copy ===
+
+impl<T: Default> Default for Copy<T> {
+    fn default() -> Self {
+        Copy { list: ArcSwap::default(), at: AtomicI64::new(i64::MIN) }
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -79,7 +79,7 @@ impl Ledger {
         let client = self.client_mark(&event.pool, &event.client);
         let (record, ()) = tokio::join!(self.store.read(&keys[0], now), self.refresh(now));
         let dossier = self.dossier(&keys, record?, now).await?;
-        let shared = self.shared.load_full();
+        let shared = self.shared.list.load_full();
         let tenant = event.tenant.as_ref().map(|tenant| tenant.expose().as_str());
         let of_account = shared.of_account(&event.client, tenant, &self.pseudonyms, now);
         let block = strongest(of_account.into_iter().chain(dossier.block.as_ref().and_then(|entry| entry.at(now))));
