@@ -7,6 +7,7 @@ mod desk;
 #[cfg(feature = "redis")]
 mod fleet;
 mod minting;
+mod processes;
 
 #[cfg(feature = "redis")]
 #[path = "../it/asking.rs"]
