@@ -3,9 +3,13 @@
 //! The shape is AWS's specification of the format. CloudWatch drops what breaks a rule of it
 //! without a word, so the directives are constants and every value is finite.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use serde::{Serialize, ser::SerializeMap};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::metrics as names;
 use crate::{
@@ -46,7 +50,7 @@ pub struct EmfBlock {
 #[serde(rename_all = "PascalCase")]
 struct Aws {
     timestamp: i64,
-    cloud_watch_metrics: &'static [Directive],
+    cloud_watch_metrics: &'static RawValue,
 }
 
 #[derive(Serialize)]
@@ -84,6 +88,10 @@ const DIRECTIVES: &[Directive] = &[
     // Only where a service was asked: a directive that names a missing member is dropped whole.
     Directive { namespace: NAMESPACE, dimensions: &[&["provider"]], metrics: &[metric(names::PROVIDER_DURATION, "Seconds")] },
 ];
+
+/// The directives as text, without the last one and with it: they are the same in every line.
+static WRITTEN: LazyLock<[Box<RawValue>; 2]> =
+    LazyLock::new(|| [&DIRECTIVES[..2], DIRECTIVES].map(|directives| to_raw_value(directives).expect("the directives are JSON")));
 
 const fn metric(name: &'static str, unit: &'static str) -> Metric {
     Metric { name, unit }
@@ -123,7 +131,7 @@ impl EmfBlock {
     ///
     /// Those of the serializer.
     pub fn members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let directives = if self.provider.is_some() { DIRECTIVES } else { &DIRECTIVES[..2] };
+        let directives = &WRITTEN[usize::from(self.provider.is_some())];
         map.serialize_entry("_aws", &Aws { timestamp: self.timestamp, cloud_watch_metrics: directives })?;
         map.serialize_entry(names::ASSESSMENT_DURATION, &finite(self.duration))?;
         map.serialize_entry(names::DECISIONS, &1)?;

@@ -1,14 +1,18 @@
 //! Lines written by a thread of their own, so that a slow reader of standard output or a full disk never holds up a sign-in.
+//!
+//! Where a sign-in waits for its line, as in Lambda, waking that thread costs more than the sign-in itself: a pipe that has
+//! room takes the line at once.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{self, Write},
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -21,12 +25,29 @@ const QUEUE: usize = 8192;
 /// Lines that are written in one piece are at most about so many bytes.
 const PIECE: usize = 64 * 1024;
 
+/// A line that nobody waits for waits this long for others, so that a busy sidecar wakes the thread a thousand times a second at most.
+const COMPANY: Duration = Duration::from_millis(1);
+
 /// A queue of lines and the thread that writes them.
 #[derive(Debug, Clone)]
 pub struct LineWriter {
     queue: SyncSender<Job>,
-    lost: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+    pipe: Option<Arc<Pipe>>,
 }
+
+/// Lines that are not written.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Handed over and not out yet.
+    waiting: AtomicUsize,
+    /// Given up.
+    lost: AtomicU64,
+}
+
+/// Standard output where it is a pipe: it can be asked whether a line would go in without waiting.
+#[derive(Debug)]
+struct Pipe(File);
 
 /// One line, and whom to tell when it is out.
 #[derive(Debug)]
@@ -35,10 +56,12 @@ struct Job {
     done: Option<oneshot::Sender<()>>,
 }
 
+// === impl LineWriter ===
+
 impl LineWriter {
     /// Writes to standard output.
     pub fn stdout() -> Self {
-        Self::to(io::stdout())
+        LineWriter { pipe: Pipe::stdout().map(Arc::new), ..Self::to(io::stdout()) }
     }
 
     /// Adds to a file, which is made if it is missing. On Unix only its owner may read a new one.
@@ -57,14 +80,14 @@ impl LineWriter {
     /// Writes to anything.
     pub fn to(out: impl Write + Send + 'static) -> Self {
         let (queue, jobs) = sync_channel(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&lost);
-        let spawned = std::thread::Builder::new().name("riskgate-lines".to_owned()).spawn(move || write_all(&jobs, out, &counter));
+        let counts = Arc::<Counts>::default();
+        let kept = Arc::clone(&counts);
+        let spawned = std::thread::Builder::new().name("riskgate-lines".to_owned()).spawn(move || write_all(&jobs, out, &kept));
         if let Err(error) = spawned {
             // Without the thread every line is counted as lost: the gate goes on deciding.
             tracing::error!(error.kind = ?error.kind(), "the thread that writes audit lines could not be started");
         }
-        LineWriter { queue, lost }
+        LineWriter { queue, counts, pipe: None }
     }
 
     /// Hands a line over. Never waits: when the queue is full the line is lost and counted.
@@ -74,6 +97,10 @@ impl LineWriter {
 
     /// Hands a line over and waits until it is out, at most until the deadline.
     pub async fn write_by(&self, line: Arc<str>, deadline: Deadline) {
+        let is_first = self.counts.waiting.load(Ordering::Acquire) == 0;
+        if is_first && self.pipe.as_ref().is_some_and(|pipe| pipe.takes(&line)) {
+            return;
+        }
         let (done, told) = oneshot::channel();
         self.send(Job { line, done: Some(done) });
         // Past the deadline the thread still tries; the sign-in no longer waits for it.
@@ -82,41 +109,76 @@ impl LineWriter {
 
     /// Lines that were not written.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.counts.lost.load(Ordering::Relaxed)
     }
 
     fn send(&self, job: Job) {
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         if self.queue.try_send(job).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-fn write_all(jobs: &Receiver<Job>, mut out: impl Write, lost: &AtomicU64) {
+// === impl Pipe ===
+
+impl Pipe {
+    #[cfg(unix)]
+    fn stdout() -> Option<Self> {
+        use std::os::{fd::AsFd, unix::fs::FileTypeExt};
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
+        file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()).then_some(Pipe(file))
+    }
+
+    #[cfg(not(unix))]
+    fn stdout() -> Option<Self> {
+        None
+    }
+
+    /// Writes a line if that can be done without waiting. A pipe that is ready takes `PIPE_BUF` bytes whole (pipe(7)).
+    #[cfg(unix)]
+    fn takes(&self, line: &str) -> bool {
+        use rustix::{event, pipe::PIPE_BUF};
+        let mut asked = [event::PollFd::new(&self.0, event::PollFlags::OUT)];
+        let at_once = event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        line.len() <= PIPE_BUF && event::poll(&mut asked, Some(&at_once)) == Ok(1) && (&self.0).write_all(line.as_bytes()).is_ok()
+    }
+
+    #[cfg(not(unix))]
+    fn takes(&self, _line: &str) -> bool {
+        false
+    }
+}
+
+fn write_all(jobs: &Receiver<Job>, mut out: impl Write, counts: &Counts) {
     while let Ok(first) = jobs.recv() {
+        if first.done.is_none() && counts.waiting.load(Ordering::Acquire) == 1 {
+            std::thread::sleep(COMPANY);
+        }
         // What has come meanwhile goes out in one piece.
         let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
-        let (mut piece, mut lines) = (Vec::new(), 0);
+        let (mut piece, mut lines, mut taken) = (Vec::new(), 0, 0);
         let mut next = Some(first);
         while let Some(Job { line, done }) = next {
             piece.extend_from_slice(line.as_bytes());
             lines += u64::from(!line.is_empty());
             waiting.extend(done);
+            taken += 1;
             next = if piece.len() < PIECE { jobs.try_recv().ok() } else { None };
         }
         if let Err(error) = out.write_all(&piece).and_then(|()| out.flush())
-            && lost.fetch_add(lines, Ordering::Relaxed) == 0
+            && counts.lost.fetch_add(lines, Ordering::Relaxed) == 0
         {
             tracing::error!(error.kind = ?error.kind(), "audit lines cannot be written");
         }
+        counts.waiting.fetch_sub(taken, Ordering::Release);
         // Dropping the senders is the signal: whoever waits learns that nothing is left to wait for.
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::Instant;
 
     use super::*;

@@ -55,6 +55,12 @@ pub fn is_page(path: &str) -> bool {
 /// How often a message is written.
 const TICK: Duration = Duration::from_secs(1);
 
+/// A line waits this long for others, so that a busy gate does not wake the page's thread for each.
+const COMPANY: Duration = Duration::from_millis(20);
+
+/// Lines between two looks at the clock.
+const MOST_AT_ONCE: usize = 4096;
+
 /// The page of one process.
 #[derive(Debug)]
 pub struct Dashboard {
@@ -188,7 +194,11 @@ fn feed(dashboard: &Weak<Dashboard>, clock: Clock, lines: &Receiver<Arc<str>>) {
         let line = lines.recv_timeout(next.saturating_duration_since(Instant::now()));
         let Some(dashboard) = dashboard.upgrade() else { return };
         match line {
-            Ok(line) => dashboard.board().record(&line, Now::read().wall, clock),
+            Ok(first) => {
+                std::thread::sleep(COMPANY);
+                let (mut board, now) = (dashboard.board(), Now::read().wall);
+                std::iter::once(first).chain(lines.try_iter().take(MOST_AT_ONCE)).for_each(|line| board.record(&line, now, clock));
+            }
             Err(RecvTimeoutError::Timeout) => {}
             // The log has ended; what it told stays on show.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(next.saturating_duration_since(Instant::now())),
