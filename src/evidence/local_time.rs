@@ -1,20 +1,15 @@
 //! The time of day where the person is: by the claimed zone, else by the address's country.
 
-use std::sync::LazyLock;
-
 use jiff::{
     Timestamp,
-    tz::{Offset, TimeZone, TimeZoneDatabase},
+    tz::{Offset, TimeZone},
 };
 
 use super::{
     NetworkFacts,
-    networks::territory::{self, Territory},
+    networks::territory::{self, Territory, ZONES},
 };
 use crate::event::SignIn;
-
-/// The zones that are compiled in: no file of the machine's is read, so every machine agrees.
-static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// The hour of the day where the person is, 0 to 23. `None` when neither zone nor country is known.
 pub fn hour(sign_in: &SignIn, networks: &NetworkFacts) -> Option<u8> {
@@ -28,9 +23,9 @@ pub fn zone_fits(sign_in: &SignIn, networks: &NetworkFacts) -> Option<bool> {
     let at = sign_in.received.wall;
     let claimed = claimed(sign_in)?.to_offset(at);
     let home = territory::of(networks.country?)?;
-    home.zones().next()?;
-    let shows = |territory: &Territory| zones(territory).any(|zone| zone.to_offset(at) == claimed);
-    Some(shows(home) || territory::all().iter().any(|other| home.borders(other.country) && shows(other)))
+    home.zones().first()?;
+    let shows = |territory: &Territory| territory.zones().iter().any(|zone| zone.to_offset(at) == claimed);
+    Some(shows(home) || home.neighbours().any(shows))
 }
 
 fn claimed(sign_in: &SignIn) -> Option<TimeZone> {
@@ -41,17 +36,14 @@ fn claimed(sign_in: &SignIn) -> Option<TimeZone> {
 fn of_place(networks: &NetworkFacts, at: Timestamp) -> Option<TimeZone> {
     let territory = territory::of(networks.country?)?;
     match networks.location.filter(|place| place.radius_km < territory.radius_km) {
-        Some(place) => zones(territory).min_by_key(|zone| from_the_sun(zone.to_offset(at), place.longitude)),
-        None => zones(territory).next(),
+        Some(place) => territory.zones().iter().min_by_key(|zone| from_the_sun(zone.to_offset(at), place.longitude)),
+        None => territory.zones().first(),
     }
+    .cloned()
 }
 
 /// Seconds between a zone's clock and the sun's at a longitude: four minutes a degree.
 #[expect(clippy::cast_possible_truncation, reason = "a day's seconds fit")]
 fn from_the_sun(offset: Offset, longitude: f64) -> i32 {
     (offset.seconds() - (longitude * 240.0) as i32).abs()
-}
-
-fn zones(territory: &Territory) -> impl Iterator<Item = TimeZone> {
-    territory.zones().filter_map(|name| ZONES.get(name).ok())
 }

@@ -1,11 +1,11 @@
 //! Pseudonyms: what stands for a person, a network or a device wherever something is kept or logged.
 //!
-//! Every value is HMAC-SHA256 (FIPS 198-1) under a key of its own purpose, derived from the
-//! configured key in the manner of HKDF-Expand (RFC 5869), so that a store and a log cannot be
-//! joined without the key. The first configured key writes; the others are only read with, until
+//! Every value is HMAC-SHA256 (FIPS 198-1), every mark of four bytes SipHash-2-4, under a key of its own
+//! purpose, derived from the configured key in the manner of HKDF-Expand (RFC 5869), so that a store and a
+//! log cannot be joined without the key. The first configured key writes; the others are only read with, until
 //! what they made has aged out.
 
-use std::net::IpAddr;
+use std::{hash::Hasher as _, net::IpAddr};
 
 use base64::Engine as _;
 use ring::{
@@ -13,6 +13,7 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 use secrecy::ExposeSecret;
+use siphasher::sip::SipHasher24;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -33,6 +34,7 @@ pub type PersonKeys = SmallVec<[SmolStr; 1]>;
 /// The keys derived from one configured key.
 struct Generation {
     features: FeatureKey,
+    marks: [u8; 16],
     store: hmac::Key,
     audit: hmac::Key,
     decoy: hmac::Key,
@@ -83,10 +85,15 @@ impl Pseudonyms {
         self.generations.iter().map(|generation| text(&generation.store, purpose, parts, 16)).collect()
     }
 
-    /// Four bytes of a value, for the small sets of the store.
+    /// Four bytes of a value, for the small sets of the store. A sign-in makes half a dozen, so they are of the quicker kind.
     pub(super) fn mark(&self, purpose: &str, parts: &[&[u8]]) -> u32 {
-        let tag = tag(&self.newest().store, purpose, parts);
-        u32::from_be_bytes(*tag.as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes"))
+        let mut hasher = SipHasher24::new_with_key(&self.newest().marks);
+        for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
+            hasher.write(&length(part));
+            hasher.write(part);
+        }
+        let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
     }
 
     /// The key of the answers of outside services that are kept: the same in every process of a fleet.
@@ -136,13 +143,9 @@ impl Generation {
     fn derive(key: &[u8]) -> Self {
         let master = hmac::Key::new(hmac::HMAC_SHA256, key);
         let purpose = |name: &str| hmac::sign(&master, format!("riskgate/1/{name}").as_bytes());
+        let short = |name: &str| *purpose(name).as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes");
         let keyed = |name: &str| hmac::Key::new(hmac::HMAC_SHA256, purpose(name).as_ref());
-        Generation {
-            features: FeatureKey::new(*purpose("features").as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes")),
-            store: keyed("store"),
-            audit: keyed("audit"),
-            decoy: keyed("decoy"),
-        }
+        Generation { features: FeatureKey::new(short("features")), marks: short("marks"), store: keyed("store"), audit: keyed("audit"), decoy: keyed("decoy") }
     }
 }
 
@@ -154,10 +157,14 @@ fn text(key: &hmac::Key, purpose: &str, parts: &[&[u8]], bytes: usize) -> SmolSt
 fn tag(key: &hmac::Key, purpose: &str, parts: &[&[u8]]) -> hmac::Tag {
     let mut context = hmac::Context::with_key(key);
     for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
-        context.update(&u64::try_from(part.len()).expect("a length fits 64 bits").to_be_bytes());
+        context.update(&length(part));
         context.update(part);
     }
     context.sign()
+}
+
+fn length(part: &[u8]) -> [u8; 8] {
+    u64::try_from(part.len()).expect("a length fits 64 bits").to_be_bytes()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::{
@@ -24,7 +25,7 @@ use super::{
     decoy::Shapes,
     profile::Sighting,
     pseudonym::PersonKeys,
-    store::{Change, Keep, List, Mark, Marks, Record, Store},
+    store::{Change, Keep, List, MOST_MARKS, Mark, Marks, Record, Store},
 };
 use crate::{
     config::Config,
@@ -135,11 +136,16 @@ impl Ledger {
             remove: Vec::new(),
             keep: Keep::Least(self.terms.pending + SLACK),
         };
-        let (record, marks, nonce, ()) =
-            tokio::join!(self.store.change(&opened.keys[0], &change, now), self.mark(sign_in, now), self.claim(sign_in, &opened, now), self.refresh(now),);
+        let network = self.network_mark(sign_in);
+        let (record, marks, nonce, ()) = tokio::join!(
+            self.store.change(&opened.keys[0], &change, now),
+            self.mark(network.as_ref(), now),
+            self.claim(sign_in, &opened, now),
+            self.refresh(now),
+        );
         let dossier = self.dossier(&opened.keys, record?, now).await?;
         let shared = self.shared.list.load();
-        let mut history = History { velocity: self.velocity(sign_in, marks), nonce, ..History::default() };
+        let mut history = History { velocity: velocity(network.map(|(_, own)| own), &marks), nonce, ..History::default() };
         let repeated = dossier.attempts.iter().find(|(field, earlier)| *field != opened.field && earlier.is_repeated_by(&opened.attempt));
         opened.stale = dossier.stale(&opened.field, now, self.terms.pending);
         if let Some((field, _)) = repeated {
@@ -223,9 +229,9 @@ impl Ledger {
         Ok(dossier)
     }
 
-    async fn mark(&self, sign_in: &SignIn, now: Timestamp) -> Marks {
-        let Some((network, mark)) = self.network_mark(sign_in) else { return Marks::new() };
-        self.store.mark(&network, mark, now).await.unwrap_or_default()
+    async fn mark(&self, network: Option<&(String, Mark)>, now: Timestamp) -> Marks {
+        let Some((network, mark)) = network else { return Marks::new() };
+        self.store.mark(network, *mark, now).await.unwrap_or_default()
     }
 
     /// Trusted and claimed addresses are counted apart: a stranger can claim any address, and must not taint it.
@@ -236,21 +242,6 @@ impl Ledger {
         let account = self.pseudonyms.mark("account", &[sign_in.pool.as_bytes(), sign_in.person.key().as_bytes()]);
         let mark = Mark { account, host: self.pseudonyms.mark("host", &[host.as_bytes()]) };
         Some((format!("n#{}", self.pseudonyms.record(purpose, &[network.as_bytes()])), mark))
-    }
-
-    fn velocity(&self, sign_in: &SignIn, marks: Marks) -> Velocity {
-        let Some((_, own)) = self.network_mark(sign_in) else { return Velocity::default() };
-        let distinct = |marks: &mut dyn Iterator<Item = &Mark>| {
-            let mut accounts: Vec<u32> = marks.map(|mark| mark.account).collect();
-            accounts.sort_unstable();
-            accounts.dedup();
-            u32::try_from(accounts.len()).expect("a network has at most 32 marks")
-        };
-        Velocity {
-            account_failures: 0,
-            accounts_per_ip: distinct(&mut marks.iter().filter(|mark| mark.host == own.host)),
-            accounts_per_network: distinct(&mut marks.iter()),
-        }
     }
 
     async fn claim(&self, sign_in: &SignIn, ticket: &Ticket, now: Timestamp) -> Nonce {
@@ -325,6 +316,22 @@ impl Ledger {
 impl<T: Default> Default for Copy<T> {
     fn default() -> Self {
         Copy { list: ArcSwap::default(), at: AtomicI64::new(i64::MIN) }
+    }
+}
+
+/// Accounts seen from an address and from its network, by the network's marks.
+fn velocity(own: Option<Mark>, marks: &[Mark]) -> Velocity {
+    let Some(own) = own else { return Velocity::default() };
+    let distinct = |marks: &mut dyn Iterator<Item = &Mark>| {
+        let mut accounts: SmallVec<[u32; MOST_MARKS]> = marks.map(|mark| mark.account).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        u32::try_from(accounts.len()).expect("a network has at most 32 marks")
+    };
+    Velocity {
+        account_failures: 0,
+        accounts_per_ip: distinct(&mut marks.iter().filter(|mark| mark.host == own.host)),
+        accounts_per_network: distinct(&mut marks.iter()),
     }
 }
 
