@@ -3,9 +3,12 @@
 //! The shapes are AWS's; the types are ours, because real events carry nulls, unknown fields and
 //! values that are no strings, and none of that may keep a person out.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
@@ -129,7 +132,44 @@ struct WireCaller<'a> {
     client_id: Option<&'a RawValue>,
 }
 
-type Map<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+/// The members of an object whose names are the customer's: a few dozen, so that looking through them beats hashing.
+#[derive(Default)]
+struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
+
+/// A JSON string. `Cow<str>` by itself would always copy it.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+// === impl Members ===
+
+impl<'a> Members<'a> {
+    /// The value of a member; the last one where a name stands twice.
+    fn of(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().rev().find(|(known, _)| known.0 == name).map(|(_, value)| *value)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
 
 /// Reads one event.
 ///
@@ -155,11 +195,11 @@ pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event
     let request: WireRequest<'_> = object(wire.request, "request")?;
     let caller: WireCaller<'_> = object(wire.caller_context, "callerContext")?;
     let client = SmolStr::from(caller.client_id.and_then(text).unwrap_or_default());
-    let attributes: Map<'_> = object(request.user_attributes, "userAttributes")?;
+    let attributes: Members<'_> = object(request.user_attributes, "userAttributes")?;
     let person = person(&wire, &request, &attributes);
     let tenant = config.tenant_attribute.as_deref().and_then(|name| attribute(&attributes, name));
-    let metadata: Map<'_> = match object(request.validation_data, "validationData")? {
-        empty if Map::is_empty(&empty) => object(request.client_metadata, "clientMetadata")?,
+    let metadata: Members<'_> = match object::<Members<'_>>(request.validation_data, "validationData")? {
+        empty if empty.0.is_empty() => object(request.client_metadata, "clientMetadata")?,
         found => found,
     };
     if let Some(source) = source.strip_prefix("TokenGeneration_") {
@@ -175,7 +215,7 @@ pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event
     Ok(Event::PreAuthentication(Box::new(SignIn { trigger: Trigger::PreAuthentication, received, pool, client, tenant, person, context, raw })))
 }
 
-fn person(wire: &Wire<'_>, request: &WireRequest<'_>, attributes: &Map<'_>) -> Person {
+fn person(wire: &Wire<'_>, request: &WireRequest<'_>, attributes: &Members<'_>) -> Person {
     let not_found = request.user_not_found.is_some_and(|raw| matches!(raw.get(), "true" | "\"true\""));
     Person {
         name: Personal::new(wire.user_name.and_then(text).unwrap_or_default().into()),
@@ -186,11 +226,11 @@ fn person(wire: &Wire<'_>, request: &WireRequest<'_>, attributes: &Map<'_>) -> P
 }
 
 /// The claims in the caller's metadata, with the trust that the client or a signature lends them.
-fn context(metadata: &Map<'_>, person: &Person, pool: &str, client: &str, received: Now, config: &TrustConfig) -> Context {
-    let claim = |name: &str| metadata.get(name).copied().and_then(text);
-    if let Some(raw) = metadata.get("riskgate").filter(|raw| raw.get() != "null") {
+fn context(metadata: &Members<'_>, person: &Person, pool: &str, client: &str, received: Now, config: &TrustConfig) -> Context {
+    let claim = |name: &str| metadata.of(name).and_then(text);
+    if let Some(raw) = metadata.of("riskgate").filter(|raw| raw.get() != "null") {
         // The size is looked at before the string is even unescaped.
-        let token = Some(*raw).filter(|raw| raw.get().len() <= context::LONGEST_TOKEN + 2).and_then(text).ok_or(BadContext::Malformed);
+        let token = Some(raw).filter(|raw| raw.get().len() <= context::LONGEST_TOKEN + 2).and_then(text).ok_or(BadContext::Malformed);
         match token.and_then(|token| context::verify(&token, person, Audience { pool, client }, received, config)) {
             Ok(context) => return context,
             Err(bad) => return Context { trust: Trust::Bad(bad), ..unsigned(&claim, client, config) },
@@ -224,8 +264,8 @@ fn unsigned<'a>(claim: &impl Fn(&str) -> Option<Cow<'a, str>>, client: &str, con
     }
 }
 
-fn attribute(attributes: &Map<'_>, name: &str) -> Option<Personal<SmolStr>> {
-    attributes.get(name).copied().and_then(text).filter(|value| !value.is_empty()).map(|value| Personal::new(value.into()))
+fn attribute(attributes: &Members<'_>, name: &str) -> Option<Personal<SmolStr>> {
+    attributes.of(name).and_then(text).filter(|value| !value.is_empty()).map(|value| Personal::new(value.into()))
 }
 
 /// A JSON string's text; `None` for any other value.
@@ -233,11 +273,7 @@ fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     if !raw.get().starts_with('"') {
         return None;
     }
-    // `Cow<str>` itself always copies; a borrowed string is the common case.
-    match serde_json::from_str::<&str>(raw.get()) {
-        Ok(plain) => Some(Cow::Borrowed(plain)),
-        Err(_) => serde_json::from_str::<String>(raw.get()).ok().map(Cow::Owned),
-    }
+    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
 }
 
 /// An object, or its empty value where there is none or null.

@@ -1,5 +1,10 @@
 //! The user agent, parsed once: device type, operating system, browser, and what it gives away.
 
+use std::{
+    hash::{DefaultHasher, Hasher as _},
+    sync::{Mutex, PoisonError},
+};
+
 use smol_str::SmolStr;
 use woothee::parser::Parser;
 
@@ -41,6 +46,10 @@ const AUTOMATION: &[&str] = &[
     "spider",
     "crawler",
 ];
+
+/// Agents that were read before, each in the one place that its hash names. Most sign-ins come with one of a few hundred, and
+/// reading one costs more than all the rest of an event; a stranger's flood of odd ones costs what reading always costs.
+static READ: [Mutex<Option<UserAgent>>; 512] = [const { Mutex::new(None) }; 512];
 
 /// A parsed user agent.
 #[derive(Debug, Clone)]
@@ -118,13 +127,25 @@ impl UserAgent {
         if text.trim().is_empty() {
             return None;
         }
+        let mut hasher = DefaultHasher::new();
+        hasher.write(text.as_bytes());
+        let place = usize::try_from(hasher.finish() % READ.len() as u64).expect("a place's number fits");
+        // Whole agents are put in and taken out: a panic leaves nothing half-changed.
+        let mut read = READ[place].lock().unwrap_or_else(PoisonError::into_inner);
+        match &*read {
+            Some(known) if known.text.expose() == text => Some(known.clone()),
+            Some(_) | None => Some(read.insert(Self::read(text)).clone()),
+        }
+    }
+
+    fn read(text: &str) -> Self {
         let parsed = Parser::new().parse(text);
         let (device_type, os, browser) = match &parsed {
             Some(p) => (device_type(p.category, text), p.os, p.name),
             None => (DeviceType::Unknown, "UNKNOWN", "UNKNOWN"),
         };
         let oddity = oddity(text);
-        Some(UserAgent { text: Personal::new(text.into()), device_type, os: os.into(), browser: browser.into(), oddity })
+        UserAgent { text: Personal::new(text.into()), device_type, os: os.into(), browser: browser.into(), oddity }
     }
 }
 
