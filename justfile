@@ -56,6 +56,7 @@ data:
     python3 -m venv .venv
     .venv/bin/pip install --quiet --requirement data/requirements.txt
     .venv/bin/python data/update.py
+
 # Instructions of each step of an assessment, held against benches/instructions.csv.
 instructions *ARGS:
     cargo bench --quiet --bench assess -- --instructions {{ARGS}} >/dev/null

@@ -12,12 +12,16 @@ use super::steps::{Bench, STEPS, Work};
 /// How much a step may grow, and shrink without the kept count being lowered.
 const BOUND: f64 = 0.03;
 
+/// Different people.
+const PEOPLE: u64 = 512;
+
 /// Repetitions under callgrind.
 const COUNT: usize = 256;
 
 /// Runs one step with its inputs made and its caches warm; callgrind counts inside `counted` only.
 pub fn run(step: &str) {
-    let bench = Bench::new(&[]);
+    let bench = Bench::new(PEOPLE, &[]);
+    bench.meet(step);
     bench.prepare(step, COUNT)();
     counted(bench.prepare(step, COUNT));
 }

@@ -1,6 +1,6 @@
 //! The steps: each makes its inputs first, and does nothing but its work afterwards.
 
-use std::{collections::BTreeMap, fmt::Write as _, hint::black_box, sync::Arc, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, fmt::Write as _, hint::black_box, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use riskgate::{
     assess::Judge,
@@ -59,14 +59,20 @@ pub struct Bench {
     sidecar: Telemetry,
     lambda: Arc<Instance>,
     served: Arc<Instance>,
+    people: u64,
+    /// Sign-ins so far: the next one is another person's.
+    met: Cell<u64>,
 }
+
+/// People who are met before their texts are dropped.
+const AT_ONCE: usize = 512;
 
 /// Work whose inputs are ready.
 pub type Work<'a> = Box<dyn FnOnce() + 'a>;
 
 impl Bench {
-    /// A gate with one cached service and a history, as the variables in `more` change it.
-    pub fn new(more: &[(&str, String)]) -> Self {
+    /// A gate with one cached service and so many people, as the variables in `more` change it.
+    pub fn new(people: u64, more: &[(&str, String)]) -> Self {
         let service = outside::start();
         let mut variables = BTreeMap::from(
             [
@@ -90,27 +96,37 @@ impl Bench {
         let instance = |face| Instance::strict(config.clone(), Vec::new(), face).expect("the configuration has no fault");
         let (lambda, served) = (instance(Face::Lambda), instance(Face::Sidecar));
         let pseudonyms = Pseudonyms::new(&config.history.pseudonym_keys);
-        Bench { runtime, networks, pseudonyms, sources, judge, sidecar, lambda, served, config }
+        Bench { runtime, networks, pseudonyms, sources, judge, sidecar, lambda, served, config, people, met: Cell::new(0) }
+    }
+
+    /// Has everybody sign in once, so that a step finds them known and their addresses asked about.
+    pub fn meet(&self, step: &str) {
+        let step = match step {
+            "judge" => "gather",
+            "gather" | "whole" | "whole http" => step,
+            _ => return,
+        };
+        (0..self.people).step_by(AT_ONCE).for_each(|_| self.prepare(step, AT_ONCE)());
     }
 
     /// Makes the inputs of a step, `count` times, and returns the work on all of them.
     pub fn prepare(&self, step: &str, count: usize) -> Work<'_> {
         match step {
             "parse cognito" => {
-                let events = self.repeat(count, || raw(&event("ada", "81.2.69.142")));
+                let events = self.repeat(count, |n| raw(&event(n)));
                 let now = Now::read();
                 Box::new(move || events.into_iter().for_each(|raw| drop(black_box(cognito::parse(raw, now, &self.config.trust)))))
             }
             "parse http" => {
-                let (body, now) = (body("ada", "81.2.69.142"), Now::read());
+                let (body, now) = (body(0), Now::read());
                 Box::new(move || (0..count).for_each(|_| drop(black_box(http::parse(body.as_bytes(), ClientIp::Missing, now)))))
             }
             "networks" => {
-                let sign_in = self.sign_in();
-                Box::new(move || (0..count).for_each(|_| drop(black_box(self.networks.facts(black_box(&sign_in.context))))))
+                let sign_ins = self.repeat(count, |n| self.sign_in(n));
+                Box::new(move || sign_ins.iter().for_each(|sign_in| drop(black_box(self.networks.facts(&sign_in.context)))))
             }
             "features" => {
-                let sign_in = self.sign_in();
+                let sign_in = self.sign_in(0);
                 let facts = self.networks.facts(&sign_in.context);
                 Box::new(move || {
                     (0..count).for_each(|_| {
@@ -121,7 +137,7 @@ impl Bench {
             "cache hit" => self.look_up(count, 1),
             "cache miss" => self.look_up(count, 0),
             "gather" => {
-                let sign_ins = self.repeat(count, || self.sign_in());
+                let sign_ins = self.repeat(count, |n| self.sign_in(n));
                 Box::new(move || {
                     self.runtime.block_on(async {
                         for sign_in in sign_ins {
@@ -131,7 +147,7 @@ impl Bench {
                 })
             }
             "judge" => {
-                let evidence = self.repeat(count, || self.runtime.block_on(self.gather(self.sign_in())));
+                let evidence = self.repeat(count, |n| self.runtime.block_on(self.gather(self.sign_in(n))));
                 Box::new(move || evidence.into_iter().for_each(|evidence| drop(black_box(self.judge.judge(evidence)))))
             }
             "render http" => {
@@ -148,15 +164,15 @@ impl Bench {
                     });
                 })
             }
-            "whole" => self.answer(self.repeat(count, || event("ada", "81.2.69.142"))),
+            "whole" => self.answer(self.repeat(count, event)),
             "whole http" => {
-                let body = body("ada", "81.2.69.142");
+                let bodies = self.repeat(count, body);
                 Box::new(move || {
                     self.runtime.block_on(async {
-                        for _ in 0..count {
-                            drop(black_box(self.serve(&body).await))
+                        for body in bodies {
+                            drop(black_box(self.serve(&body).await));
                         }
-                    })
+                    });
                 })
             }
             other => panic!("no step {other}: {STEPS:?}"),
@@ -209,27 +225,36 @@ impl Bench {
     }
 
     fn assessment(&self) -> Assessment {
-        let sign_in = self.sign_in();
+        let sign_in = self.sign_in(0);
         let deadline = self.served.gate.deadline(sign_in.received.mono, None);
         self.runtime.block_on(self.served.gate.assess(sign_in, deadline))
     }
 
-    fn sign_in(&self) -> SignIn {
-        match cognito::parse(raw(&event("ada", "81.2.69.142")), Now::read(), &self.config.trust) {
+    fn sign_in(&self, person: u64) -> SignIn {
+        match cognito::parse(raw(&event(person)), Now::read(), &self.config.trust) {
             Ok(Event::PreAuthentication(sign_in)) => *sign_in,
             other => panic!("the bench's event is a sign-in: {other:?}"),
         }
     }
 
-    fn repeat<T>(&self, count: usize, make: impl FnMut() -> T) -> Vec<T> {
-        std::iter::repeat_with(make).take(count).collect()
+    /// Makes something of each of the next people.
+    fn repeat<T>(&self, count: usize, make: impl Fn(u64) -> T) -> Vec<T> {
+        let from = self.met.replace(self.met.get() + count as u64);
+        // A stride that shares no factor with the number of people: it comes by everybody, and neighbours in time are none in memory.
+        (from..from + count as u64).map(|n| make(n % self.people * 2_654_435_761 % self.people)).collect()
     }
 }
 
 const AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
 /// A pre-authentication event as Cognito sends it.
-pub fn event(user: &str, ip: &str) -> String {
+pub fn event(person: u64) -> String {
+    event_from(person, address(person))
+}
+
+/// The same from a given address.
+pub fn event_from(person: u64, ip: Ipv4Addr) -> String {
+    let user = format!("user-{person}");
     json!({
         "version": "1", "triggerSource": "PreAuthentication_Authentication", "region": "eu-west-1", "userPoolId": "eu-west-1_bench",
         "userName": user, "callerContext": {"awsSdkVersion": "aws-sdk-js-3.600.0", "clientId": "web"},
@@ -240,7 +265,7 @@ pub fn event(user: &str, ip: &str) -> String {
                 "phone_number": "+447700900123", "phone_number_verified": "false",
             },
             "validationData": {
-                "ip": ip, "userAgent": AGENT, "deviceId": format!("device-{user}"), "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
+                "ip": ip.to_string(), "userAgent": AGENT, "deviceId": format!("device-{user}"), "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
             },
             "userNotFound": false,
         },
@@ -249,11 +274,17 @@ pub fn event(user: &str, ip: &str) -> String {
     .to_string()
 }
 
-fn body(user: &str, ip: &str) -> String {
+fn body(person: u64) -> String {
+    let user = format!("user-{person}");
     json!({
-        "user": user, "ip": ip, "userAgent": AGENT, "deviceId": format!("device-{user}"), "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
+        "user": user, "ip": address(person).to_string(), "userAgent": AGENT, "deviceId": format!("device-{user}"), "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
     })
     .to_string()
+}
+
+/// Addresses of 80.0.0.0/5, one for each number.
+pub fn address(n: u64) -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x5000_0000 | u32::try_from(n.wrapping_mul(0x9E37_79B9) & 0x07ff_ffff).expect("27 bits"))
 }
 
 fn raw(event: &str) -> RawEvent {

@@ -23,8 +23,8 @@ pub const CONCURRENCY: [usize; 3] = [1, 32, 256];
 /// The servers, in the order of every table.
 pub const SERVERS: [Server; 5] = [Server::HyperEcho, Server::AxumEcho, Server::Riskgate, Server::Node, Server::Python];
 
-/// Different requests that wrk sends in turn.
-const REQUESTS: usize = 256;
+/// Different sign-ins that wrk sends in turn.
+const REQUESTS: usize = 8192;
 
 /// A server under measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub fn compare(args: &Args, service: SocketAddr) -> anyhow::Result<Comparison> {
         let address = free_address()?;
         let mut program = server.start(args, address, service)?;
         program.listening(address).with_context(|| format!("{server:?}"))?;
-        wrk(&script, address, 8, 700)?;
+        wrk(&script, address, 32, 4000)?;
         running.push((address, program));
     }
     let mut comparison = Comparison::default();

@@ -52,7 +52,7 @@ pub fn compare(args: &Args, service: SocketAddr) -> anyhow::Result<[Figures; FUN
         let api = RuntimeApi::start(sign_ins.clone())?;
         let program = function.start(args, &api, service)?;
         // Everybody is met and every address asked about before anything is measured.
-        api.run(events::PEOPLE * 2)?;
+        api.run(events::PEOPLE)?;
         running.push((api, program));
     }
     let mut figures: [Figures; FUNCTIONS.len()] = Default::default();
@@ -71,7 +71,7 @@ pub fn compare(args: &Args, service: SocketAddr) -> anyhow::Result<[Figures; FUN
     }
     for ((_, program), figures) in running.iter().zip(&mut figures) {
         figures.resident = program.resident()?;
-        figures.sign_ins = args.rounds * args.invocations + events::PEOPLE * 2;
+        figures.sign_ins = args.rounds * args.invocations + events::PEOPLE;
     }
     Ok(figures)
 }

@@ -1,10 +1,11 @@
 //! A program under measurement: started, watched through /proc, ended.
 
 use std::{
-    fs,
+    fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,11 +15,15 @@ use anyhow::{Context, bail};
 pub struct Program(Child);
 
 impl Program {
-    /// Starts a program with nothing in its environment but these variables, its output thrown away.
+    /// Starts a program with nothing in its environment but these variables. Its standard output is a pipe that is read, as Lambda's is.
     pub fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
-        command.args(args).env_clear().envs(variables.iter().map(|(name, value)| (*name, value))).stdin(Stdio::null()).stdout(Stdio::null());
-        command.spawn().map(Program).with_context(|| program.display().to_string())
+        command.args(args).env_clear().envs(variables.iter().map(|(name, value)| (*name, value))).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| program.display().to_string())?;
+        if let Some(mut lines) = child.stdout.take() {
+            thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
+        }
+        Ok(Program(child))
     }
 
     /// Nanoseconds of processor time that its threads have had.
@@ -50,7 +55,7 @@ impl Program {
             if let Some(status) = self.0.try_wait()? {
                 bail!("ended before it listened: {status}");
             }
-            std::thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
         }
         bail!("does not listen");
     }

@@ -160,7 +160,7 @@ fn lambda_table(page: &mut String, figures: &[lambda::Figures; FUNCTIONS.len()],
     let sign_ins = figures[0].sign_ins;
     write!(
         page,
-        "## Lambda path\n\nOne sign-in after the other against a runtime API on loopback: the event handed out until the answer read. {sign_ins} sign-ins each, of 1,024 people.\n\
+        "## Lambda path\n\nOne sign-in after the other against a runtime API on loopback: the event handed out until the answer read. {sign_ins} sign-ins each, of 8,192 people.\n\
          Processor time is the function's process alone. Start: from exec to the first request for an event.\n\n\
          | function | sign-ins/s | p50 us | p99 us | CPU us a sign-in | resident MiB | start ms | start CPU ms | errors |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
@@ -186,7 +186,7 @@ fn lambda_table(page: &mut String, figures: &[lambda::Figures; FUNCTIONS.len()],
 
 fn http_table(page: &mut String, comparison: &http::Comparison) -> anyhow::Result<()> {
     page.push_str(
-        "## HTTP path\n\nwrk with one thread, keep-alive, 256 different sign-ins in turn. Every server runs on one thread, as riskgate does on two cores.\n",
+        "## HTTP path\n\nwrk with one thread, keep-alive, 8,192 different sign-ins in turn. Every server runs on one thread, as riskgate does on two cores.\n",
     );
     for (connections, figures) in CONCURRENCY.into_iter().zip(&comparison.figures) {
         write!(
@@ -226,7 +226,7 @@ fn overload_table(page: &mut String, overload: &Overload) -> anyhow::Result<()> 
 
 fn steps_table(page: &mut String, measured: &Steps) -> anyhow::Result<()> {
     page.push_str(
-        "## Steps of one assessment\n\n`cargo bench --bench assess`: one thread, everything warm, the sign-in of a known person. Instructions are callgrind's, kept in\n\
+        "## Steps of one assessment\n\n`cargo bench --bench assess`: processor time on one thread, everything warm, sign-ins of 4,096 known people in turn. Instructions are callgrind's, kept in\n\
          `benches/instructions.csv` and compared by `just instructions` within 3 %.\n\n| step | ns | instructions | allocations |\n| --- | ---: | ---: | ---: |\n",
     );
     for step in &measured.steps {
