@@ -36,9 +36,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let settings = config::settings(&ProcessEnv);
     let (config, faults) = Config::read(&ProcessEnv);
-    let text = if args.json { serde_json::to_string_pretty(&settings).map_err(|error| Failure::Run(error.to_string()))? } else { table(&settings) };
+    let text =
+        if args.json { serde_json::to_string_pretty(&settings).map_err(|error| Failure::Run(error.to_string()))? } else { table(&settings) + &notes(&config) };
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
     Instance::strict(config, faults, Face::Command).map(|_| ()).map_err(|faults| Failure::Usage(format!("the configuration is faulty\n{faults}")))
+}
+
+fn notes(config: &Config) -> String {
+    config.history.notes().iter().map(|note| format!("\nnote: {note}")).collect()
 }
 
 fn table(settings: &[Setting]) -> String {

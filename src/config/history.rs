@@ -92,6 +92,20 @@ impl HistoryConfig {
     }
 }
 
+impl HistoryConfig {
+    /// What an operator should know of these choices.
+    pub fn notes(&self) -> Vec<&'static str> {
+        let mut notes = Vec::new();
+        if matches!(self.store, StoreConfig::Memory) {
+            notes.push("STORE=memory: history ends with the process; in Lambda there is none, and the signals that need it stay silent");
+        }
+        if self.learn == Learn::Allow {
+            notes.push("LEARN=allow: every sign-in that is let in teaches, a thief's too, and a wrong password as much as a right one");
+        }
+        notes
+    }
+}
+
 fn store(value: &str) -> Result<StoreConfig, String> {
     if value == "memory" {
         Ok(StoreConfig::Memory)
