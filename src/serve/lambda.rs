@@ -21,6 +21,7 @@ use crate::{
         cognito::{self, Event},
         http,
     },
+    evidence::Face,
     learn,
     response::cognito::{Denial, ERROR_TYPE, denial},
     telemetry::events::{EventHandedBack, HandBack, OutcomeHeard},
@@ -134,7 +135,8 @@ async fn check(instance: &Instance, received: Now, limit: Option<Duration>) -> R
         "version": env!("CARGO_PKG_VERSION"),
         "faults": faults,
         "probes": probes,
-        "variables": config::settings(&env::ProcessEnv),
+        // Who may invoke the function may see them; who reaches a socket may not.
+        "variables": (instance.face == Face::Lambda).then(|| config::settings(&env::ProcessEnv)),
     });
     to_raw_value(&answer).map(RawEvent::new).unwrap_or_default()
 }

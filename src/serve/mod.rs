@@ -36,6 +36,8 @@ pub struct Instance {
     pub gate: Gate,
     /// What it says of itself.
     pub telemetry: Telemetry,
+    /// Where it stands.
+    pub face: Face,
 }
 
 /// The configuration is faulty: every fault, one a line.
@@ -90,7 +92,7 @@ impl Instance {
             let services: Vec<&str> = config.services.services.iter().map(|service| service.service.as_label()).collect();
             telemetry.emit(GateStarted { face, model: gate.model().date(), services: &services });
         }
-        Instance { config, faults: Vec::new(), gate, telemetry }
+        Instance { config, faults: Vec::new(), gate, telemetry, face }
     }
 }
 

@@ -31,7 +31,7 @@ impl Sidecar {
         let mut map: BTreeMap<String, String> = variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
         map.insert("RISKGATE_AUDIT".to_owned(), "off".to_owned());
         let (config, faults) = Config::read(&map);
-        let instance = Instance::strict(config, faults, Face::Command).expect("no fault");
+        let instance = Instance::strict(config, faults, Face::Sidecar).expect("no fault");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
@@ -371,5 +371,19 @@ async fn every_described_route_is_there() {
             let status = answer.get(9..12).expect("a status");
             assert!(methods[method]["responses"][status].is_object() || method == "post" && status == "415", "{method} {path} answered {status}");
         }
+    }
+}
+
+#[tokio::test]
+async fn no_route_tells_the_configuration() {
+    let sidecar = Sidecar::start(&[("DENY_CIDRS", "192.0.2.77/32")]).await;
+    let check = r#"{"riskgate":"check"}"#;
+    let request = format!("POST /2015-03-31/functions/riskgate/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{check}", check.len());
+    let mut answers = vec![sidecar.check(&request, "200").await];
+    for path in ["/", "/healthz", "/readyz", "/openapi.json", "/metrics"] {
+        answers.push(sidecar.check(&get(path, ""), "200").await);
+    }
+    for answer in answers {
+        assert!(!answer.contains("192.0.2.77") && !answer.contains("RISKGATE_DENY_CIDRS"), "{answer}");
     }
 }
