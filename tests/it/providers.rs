@@ -15,7 +15,7 @@ const MINFRAUD: &str = r#"{"id":"27d26476","risk_score":42.5,"funds_remaining":2
 
 /// The variables that set one service up at an origin.
 fn variables<'a>(service: &'a str, origin: &'a str) -> Vec<(&'a str, &'a str)> {
-    let mut variables = vec![("PROVIDERS", service)];
+    let mut variables = vec![("PROVIDERS", service), ("PROVIDER_TIMEOUT", "2400ms")];
     variables.extend(match service {
         "minfraud" => vec![("MINFRAUD_URL", origin), ("MINFRAUD_ACCOUNT_ID", "4711"), ("MINFRAUD_LICENSE_KEY", "lic-key")],
         "ipqs" => vec![("IPQS_URL", origin), ("IPQS_KEY", "ip/qs")],

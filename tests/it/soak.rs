@@ -148,7 +148,7 @@ async fn sign_ins_outlive_a_flapping_service() {
 
 /// One sign-in; what is wrong with its answer.
 async fn sign_in(client: &reqwest::Client, url: &str, number: usize) -> Result<(), String> {
-    let last = if number % 10 == 0 { 66 } else { number % 60 };
+    let last = if number.is_multiple_of(10) { 66 } else { number % 60 };
     let body = format!(r#"{{"user":"user-{}","client":"web","ip":"8.8.{}.{last}"}}"#, number % 2000, number % 200);
     let answer = client.post(url).header("content-type", "application/json").body(body).send().await.map_err(|error| error.to_string())?;
     let status = answer.status();

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::services::{CacheConfig, Service, ServiceConfig},
-    event::SignIn,
+    event::{Now, SignIn},
     evidence::{
         Answer, Cause, Consultation, Outcome, Tier,
         health::{AccountFault, CacheResult, Health},
@@ -217,6 +217,8 @@ impl Line {
             if let Lookup::Fresh(answer) = line.cache.look_up(key, moment(question.received)).await {
                 return line.found(answer, Tier::Memory);
             }
+            // The service's time: whatever stands before it is waited for within it.
+            let deadline = Deadline::after(Instant::now(), line.timeout);
             let spare = match line.second_tier(key, &question).await {
                 Lookup::Fresh(answer) => return line.found(answer, Tier::Store),
                 Lookup::Revalidate(answer) | Lookup::Stale(answer) => Some(answer),
@@ -228,7 +230,7 @@ impl Line {
                     }
                 }
             };
-            match (line.put(key, question).await, spare) {
+            match (line.put(key, question, deadline).await, spare) {
                 (Ok(answer), _) => Landed { outcome: if answer.is_some() { Outcome::Fresh } else { Outcome::Negative }, answer, tier: None },
                 (Err(_), Some(spare)) => line.stale(spare, Tier::Store),
                 (Err(failure), None) => Landed::failed(failure.cause),
@@ -266,23 +268,22 @@ impl Line {
     }
 
     /// Puts the question, if the breaker lets it through.
-    async fn put(self: &Arc<Self>, key: u128, question: Question) -> Result<Option<Answer>, Failure> {
+    async fn put(self: &Arc<Self>, key: u128, question: Question, deadline: Deadline) -> Result<Option<Answer>, Failure> {
         match self.breaker.admit(Instant::now()) {
-            Admission::Pass(permit) => self.put_with(key, &question, permit).await,
+            Admission::Pass(permit) => self.put_with(key, &question, deadline, permit).await,
             Admission::Probe(permit) if self.face == Face::Sidecar => {
                 // Nobody waits for a service that is probably still down; Lambda has nobody else to wait.
                 let line = Arc::clone(self);
-                tokio::spawn(async move { line.put_with(key, &question, permit).await });
+                tokio::spawn(async move { line.put_with(key, &question, deadline, permit).await });
                 Err(Cause::BreakerOpen.into())
             }
-            Admission::Probe(permit) => self.put_with(key, &question, permit).await,
+            Admission::Probe(permit) => self.put_with(key, &question, deadline, permit).await,
             Admission::Refused(cause) => Err(cause.into()),
         }
     }
 
     /// Asks, tells the breaker how it went, and keeps the answer.
-    async fn put_with(&self, key: u128, question: &Question, permit: Permit) -> Result<Option<Answer>, Failure> {
-        let deadline = Deadline::after(Instant::now(), self.timeout);
+    async fn put_with(self: &Arc<Self>, key: u128, question: &Question, deadline: Deadline, permit: Permit) -> Result<Option<Answer>, Failure> {
         let _seat = match self.seat(deadline).await {
             Ok(seat) => seat,
             Err(cause) => {
@@ -302,13 +303,21 @@ impl Line {
         }
         self.learn(question, &result, permit);
         if let Ok(answer) = &result {
-            let now = moment(question.received);
-            self.cache.keep(key, Entry::new(answer.clone(), now)).await;
-            if let Some(shared) = &self.shared {
-                shared.keep(key, answer.as_ref(), now, self.cache.lifetime(answer.as_ref())).await;
-            }
+            self.keep(key, answer.clone(), moment(question.received), deadline).await;
         }
         result
+    }
+
+    /// Keeps an answer in both tiers. The second is not waited for in the sidecar, and in Lambda no longer than the service itself would be.
+    async fn keep(self: &Arc<Self>, key: u128, answer: Option<Answer>, now: Now, deadline: Deadline) {
+        self.cache.keep(key, Entry::new(answer.clone(), now)).await;
+        let Some(shared) = self.shared.clone() else { return };
+        let lifetime = self.cache.lifetime(answer.as_ref());
+        let kept = async move { shared.keep(key, answer.as_ref(), now, lifetime).await };
+        match self.face {
+            Face::Sidecar => drop(tokio::spawn(kept)),
+            Face::Lambda | Face::Command => drop(deadline.run(kept).await),
+        }
     }
 
     /// Asks an adapter that holds its answers itself.
@@ -426,7 +435,7 @@ mod tests {
     use super::*;
     use crate::{
         config::services::{Own, Send as Sending},
-        event::{ClientIp, Now, http},
+        event::{ClientIp, http},
         evidence::provider::Asking,
     };
 
@@ -436,10 +445,10 @@ mod tests {
     impl Provider for Panicking {
         fn ask<'a>(&'a self, question: &'a Question) -> Asking<'a> {
             Box::pin(async move {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
                 match question.ip.expose() {
                     IpAddr::V4(v4) if v4.octets()[3] == 1 => Ok(None),
-                    _ => std::panic::panic_any("a bug"),
+                    IpAddr::V4(_) | IpAddr::V6(_) => std::panic::panic_any("a bug"),
                 }
             })
         }
