@@ -2,6 +2,7 @@
 //!
 //! Each sample is a process of its own, since only the first handshake pays for what is made once: roots, client, random numbers.
 //! The processor time counted is that process's alone; the server is the parent.
+#![expect(clippy::print_stderr, clippy::panic, reason = "a bench tells its figures on standard error, and ends where it cannot go on")]
 
 use std::{
     collections::BTreeMap,

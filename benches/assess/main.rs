@@ -5,6 +5,7 @@
 //! - `-- --instructions`: each step under callgrind, held against `benches/instructions.csv`; fails when one grew by more than 3 %;
 //! - `-- --instructions --accept`: the same, and writes what was counted as the new bounds;
 //! - `-- --profile STEP`: where a step's instructions go, by function.
+#![expect(clippy::print_stderr, clippy::panic, reason = "a bench tells its figures on standard error, and ends where it cannot go on")]
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 use super::{
-    Args, events,
+    Args, Outside, events,
     lambda::with_path,
     process::{Program, free_address},
     sample::Sample,
@@ -74,14 +74,14 @@ struct Told {
 }
 
 /// Runs all servers in turn.
-pub fn compare(args: &Args, service: SocketAddr) -> anyhow::Result<Comparison> {
+pub fn compare(args: &Args, outside: &Outside) -> anyhow::Result<Comparison> {
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("sign_ins.lua");
     fs::write(&script, lua())?;
     let mut running = Vec::new();
     for server in SERVERS {
         let address = free_address()?;
-        let mut program = server.start(args, address, service)?;
+        let mut program = server.start(args, address, outside)?;
         program.listening(address).with_context(|| format!("{server:?}"))?;
         wrk(&script, address, 32, 4000)?;
         running.push((address, program));
@@ -155,8 +155,8 @@ impl Server {
         }
     }
 
-    fn start(self, args: &Args, address: SocketAddr, service: SocketAddr) -> anyhow::Result<Program> {
-        let url = format!("http://{service}/score");
+    fn start(self, args: &Args, address: SocketAddr, outside: &Outside) -> anyhow::Result<Program> {
+        let url = format!("http://{}/score", outside.service);
         let port = address.port().to_string();
         let theirs = || with_path(vec![("NETWORKS", args.networks.display().to_string()), ("SERVICE_URL", url.clone())]);
         match self {

@@ -1,24 +1,27 @@
 //! The Lambda path, warm: the same sign-ins in a closed loop, one function after the other.
 
-use std::net::SocketAddr;
-
 use super::{
-    Args, events,
+    Args, Outside, events,
     process::Program,
     runtime_api::RuntimeApi,
     sample::{Sample, quantile},
 };
 
 /// The functions, in the order of every table.
-pub const FUNCTIONS: [Function; 4] = [Function::Empty, Function::Riskgate, Function::Python, Function::Node];
+pub const FUNCTIONS: [Function; 5] = [Function::Empty, Function::Riskgate, Function::RiskgateRedis, Function::Python, Function::Node];
+
+/// Any key: nobody's history is in this store.
+const PSEUDONYM_KEY: &str = "bench:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A function under measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
     /// lambda_runtime returning its event.
     Empty,
-    /// riskgate.
+    /// riskgate without a shared store: in Lambda memory keeps no history.
     Riskgate,
+    /// riskgate with its history in a Redis on loopback.
+    RiskgateRedis,
     /// The Python handler.
     Python,
     /// The Node handler.
@@ -45,12 +48,12 @@ pub struct Figures {
 }
 
 /// Runs all functions in turn.
-pub fn compare(args: &Args, service: SocketAddr) -> anyhow::Result<[Figures; FUNCTIONS.len()]> {
+pub fn compare(args: &Args, outside: &Outside) -> anyhow::Result<[Figures; FUNCTIONS.len()]> {
     let sign_ins: Vec<String> = (0..events::PEOPLE).map(events::event).collect();
     let mut running = Vec::new();
     for function in FUNCTIONS {
         let api = RuntimeApi::start(sign_ins.clone())?;
-        let program = function.start(args, &api, service)?;
+        let program = function.start(args, &api, outside)?;
         // Everybody is met and every address asked about before anything is measured.
         api.run(events::PEOPLE)?;
         running.push((api, program));
@@ -82,30 +85,34 @@ impl Function {
         match self {
             Function::Empty => "empty lambda_runtime function",
             Function::Riskgate => "**riskgate**",
+            Function::RiskgateRedis => "riskgate, history in Redis",
             Function::Python => "Python handler",
             Function::Node => "Node handler",
         }
     }
 
     /// Starts it under a runtime API, as Lambda would.
-    pub fn start(self, args: &Args, api: &RuntimeApi, service: SocketAddr) -> anyhow::Result<Program> {
+    pub fn start(self, args: &Args, api: &RuntimeApi, outside: &Outside) -> anyhow::Result<Program> {
         let mut variables = vec![
             ("AWS_LAMBDA_RUNTIME_API", api.address.to_string()),
             ("AWS_LAMBDA_FUNCTION_NAME", "bench".to_owned()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
         ];
-        let url = format!("http://{service}/score");
+        let url = format!("http://{}/score", outside.service);
         let networks = args.networks.display().to_string();
         match self {
             Function::Empty => Program::start(&args.rust.join("empty_lambda"), &[], &variables),
-            Function::Riskgate => {
+            Function::Riskgate | Function::RiskgateRedis => {
                 variables.extend([
                     ("RISKGATE_PROVIDERS", "http".to_owned()),
                     ("RISKGATE_HTTP_URL", url),
                     ("RISKGATE_TRUSTED_CLIENTS", "web".to_owned()),
                     ("RISKGATE_LEARN", "allow".to_owned()),
                 ]);
+                if self == Function::RiskgateRedis {
+                    variables.extend([("RISKGATE_STORE", format!("redis://{}", outside.redis)), ("RISKGATE_PSEUDONYM_KEY", PSEUDONYM_KEY.to_owned())]);
+                }
                 Program::start(&args.riskgate, &[], &variables)
             }
             Function::Python => {

@@ -3,10 +3,12 @@
 //! Every comparison is made of rounds, and every round runs each program once, in turn (A B C A B C):
 //! what the machine does meanwhile it does to all of them. `benches/run` builds what is needed and calls this.
 
-use std::{fs, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
+
+use self::process::Program;
 
 mod cold;
 
@@ -65,15 +67,36 @@ struct Args {
     millis: u64,
 }
 
+/// What the programs under measurement use, and is not measured.
+struct Outside {
+    /// The risk service.
+    service: SocketAddr,
+    /// The shared store.
+    redis: SocketAddr,
+    _redis: Program,
+}
+
+impl Outside {
+    fn start() -> anyhow::Result<Self> {
+        let service = risk_service::start(Duration::ZERO)?;
+        let redis = process::free_address()?;
+        let port = redis.port().to_string();
+        let args = ["redis-server", "--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"];
+        let mut program = Program::start("/usr/bin/env".as_ref(), &args, &lambda::with_path(Vec::new()))?;
+        program.listening(redis).context("redis-server")?;
+        Ok(Outside { service, redis, _redis: program })
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let service = risk_service::start(std::time::Duration::ZERO)?;
+    let outside = Outside::start()?;
     eprintln!("Lambda path");
-    let lambda = lambda::compare(&args, service)?;
+    let lambda = lambda::compare(&args, &outside)?;
     eprintln!("starts");
-    let cold = cold::compare(&args, service)?;
+    let cold = cold::compare(&args, &outside)?;
     eprintln!("HTTP path");
-    let http = http::compare(&args, service)?;
+    let http = http::compare(&args, &outside)?;
     eprintln!("overload");
     let overload = overload::measure(&args)?;
     let steps = args.steps.iter().map(|path| fs::read_to_string(path).with_context(|| path.display().to_string())).collect::<Result<Vec<_>, _>>()?;
