@@ -109,6 +109,10 @@ impl Past {
             let last = known.profile.last.filter(|last| (0..FAILURE_WINDOW).contains(&(second - last.at.as_second())));
             history.concurrent = known.failures.iter().copied().chain(last).filter(|sighting| sighting.place.is_some()).collect();
             history.profile = std::mem::take(&mut known.profile);
+            // Live, the whole record goes when it has not been written for so long.
+            if history.profile.last.is_some_and(|last| second - last.at.as_second() >= 86_400 * i64::from(self.ttl_days)) {
+                history.profile = Profile::default();
+            }
             history.profile.forget(day_of(at), self.ttl_days);
         } else {
             history.velocity.account_failures = 1;

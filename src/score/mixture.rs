@@ -24,6 +24,17 @@ pub(super) struct Terms {
     pub(super) rarity: f64,
 }
 
+/// The terms of one sign-in under three rules for what was seen on one day only.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Told {
+    /// It says nothing for the person: what the reasons show.
+    pub(super) strict: Terms,
+    /// It speaks for the person like anything familiar.
+    pub(super) full: Terms,
+    /// Of the strict terms, those that speak for the person.
+    pub(super) calm: Terms,
+}
+
 /// S, and each term times the posterior weight of the hypotheses that hold it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Mixed {
@@ -35,6 +46,15 @@ pub(super) struct Mixed {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Mixture {
     ln: [f64; 4],
+    reserve: f64,
+}
+
+impl Terms {
+    /// Each term.
+    pub(super) fn each(&mut self) -> [&mut f64; 11] {
+        let Terms { country, asn, network, ip, device_type, os, browser, user_agent, device, hour, rarity } = self;
+        [country, asn, network, ip, device_type, os, browser, user_agent, device, hour, rarity]
+    }
 }
 
 impl Mixture {
@@ -45,11 +65,35 @@ impl Mixture {
             MixtureProfile::Targeted => [w.targeted_naive, w.targeted_vpn, w.targeted_targeted, w.targeted_rare],
         };
         let total: f64 = weights.iter().sum();
-        Mixture { ln: weights.map(|weight| (weight / total).ln()) }
+        Mixture { ln: weights.map(|weight| (weight / total).ln()), reserve: w.reserve }
+    }
+
+    /// S under the rule that a value speaks for the person only once it was seen on two days.
+    ///
+    /// What is familiar first makes what is new beside it weigh less, smoothly down to nothing (`ln(1 + e^S)` keeps the
+    /// order of the full likelihood ratios). Below nothing go only values of two days, and only with what is left of
+    /// their credit after a reserve: so a person who has just begun is not mistaken for somebody else beside one who
+    /// has been here for years. Weights of the terms are scaled to add up to that.
+    pub(super) fn weigh(&self, told: &Told) -> Mixed {
+        let strict = self.mix(&told.strict);
+        let mut terms = strict.terms;
+        if told.full.clone().each().into_iter().all(|term| *term >= 0.0) {
+            return strict;
+        }
+        let (full, calm) = (self.mix(&told.full).s, self.mix(&told.calm).s);
+        let s = full.max(0.0) + (-full.abs()).exp().ln_1p() + (full.max(calm) + self.reserve).min(0.0);
+        let missing = s - strict.s;
+        let (against, familiar) = terms.each().into_iter().fold((0.0, 0.0), |sum, term| (sum.0 + term.max(0.0), sum.1 + term.min(0.0)));
+        let scale = |sum: f64| if sum == 0.0 { 1.0 } else { ((sum + missing) / sum).clamp(0.0, 1.0) };
+        let (of_new, of_known) = if missing < 0.0 { (scale(against), 1.0) } else { (1.0, scale(familiar)) };
+        for term in terms.each() {
+            *term *= if *term > 0.0 { of_new } else { of_known };
+        }
+        Mixed { s, terms }
     }
 
     /// Mixes the terms.
-    pub(super) fn mix(&self, t: &Terms) -> Mixed {
+    fn mix(&self, t: &Terms) -> Mixed {
         let targeted = t.network + t.ip + t.device;
         let vpn = t.asn + t.device_type + t.os + t.browser + t.user_agent + t.hour + targeted;
         let naive = t.country + vpn;

@@ -11,7 +11,7 @@ use super::{
     ReasonCode, Score,
     familiar::terms_of,
     hours::Hours,
-    mixture::{Mixture, Terms},
+    mixture::{Mixture, Told},
     novelty::Novelty,
     outside::{Candidate, candidates, listed_network},
     priors::Priors,
@@ -217,13 +217,14 @@ impl Model {
         }
 
         // How familiar it all is, mixed over attackers; strangers have no such terms.
-        let mut terms = terms_of(self, ip, device, time, evidence.history.profile.hours, *person, floor);
+        let mut told = terms_of(self, ip, device, time, evidence.history.profile.hours, *person, floor);
         let rarity = ip.country.and_then(|country| self.priors.ln_rarity(country, ip.asn)).map(|ln| ln.clamp(w.rarity_low, w.rarity_high).max(floor));
         let surprising = ip.country_familiarity.is_new() || ip.asn_familiarity.is_new();
-        terms.rarity = rarity.filter(|_| surprising).unwrap_or(0.0);
+        let rare = rarity.filter(|_| surprising).unwrap_or(0.0);
+        (told.strict.rarity, told.full.rarity, told.calm.rarity) = (rare, rare, rare.min(0.0));
         let mixed = match person {
-            Acquaintance::Stranger => self.mixture.mix(&Terms::default()),
-            Acquaintance::Met | Acquaintance::Known => self.mixture.mix(&terms),
+            Acquaintance::Stranger => self.mixture.weigh(&Told::default()),
+            Acquaintance::Met | Acquaintance::Known => self.mixture.weigh(&told),
         };
         let part = mixed.terms;
 

@@ -39,6 +39,7 @@ weights! {
     slope 0.01 2.0 "What S is multiplied with to be log-odds.";
     offset -5.0 5.0 "Added to the prior's log-odds.";
     clip 0.0 20.0 "Bound of every term.";
+    reserve 0.0 20.0 "Credit of familiar values that only cancels what is new.";
     mixture_naive 0.0 1.0 "Share of naive attackers, profile balanced.";
     mixture_vpn 0.0 1.0 "Share of attackers in the person's country, profile balanced.";
     mixture_targeted 0.0 1.0 "Share of attackers who copy provider and browser, profile balanced.";

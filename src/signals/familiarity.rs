@@ -34,7 +34,7 @@ pub enum Familiarity {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Familiarities {
     levels: [Familiarity; Level::ALL.len()],
-    /// Whether any value was seen on two days.
+    /// Whether anything was seen on two days, the same or not.
     pub established: bool,
 }
 
@@ -57,13 +57,15 @@ impl Familiarities {
             return Familiarities::default();
         }
         let mut seen: [Option<&Entry>; Level::ALL.len()] = [None; Level::ALL.len()];
-        let mut established = false;
+        let (mut first_day, mut last_day) = (u16::MAX, 0);
         for entry in &profile.entries {
-            established |= entry.is_established();
+            first_day = first_day.min(entry.first_day);
+            last_day = last_day.max(entry.last_day);
             if features.at(entry.level) == Some(entry.hash) {
                 seen[entry.level as usize] = Some(entry);
             }
         }
+        let established = last_day > first_day;
         let mut levels = [Familiarity::Unknown; Level::ALL.len()];
         for chain in CHAINS {
             // `None` once a value of the chain is new.

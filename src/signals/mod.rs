@@ -69,7 +69,7 @@ pub enum Acquaintance {
     Stranger,
     /// Successes are known, all of one day.
     Met,
-    /// Something was seen on two days: what is familiar may lower the score.
+    /// Successes on two days are known.
     Known,
 }
 

@@ -81,7 +81,7 @@ pub enum BadRow {
 #[expect(clippy::large_enum_variant, reason = "there is one for a file")]
 pub enum Reading {
     /// By columns.
-    Csv(Columns),
+    Csv(Box<Columns>),
     /// One JSON object, in the record's only field.
     Json,
 }

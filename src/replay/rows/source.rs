@@ -133,7 +133,7 @@ impl Source {
                 let mut reader = ReaderBuilder::new().flexible(true).buffer_capacity(1 << 17).from_reader(self.text);
                 let header = reader.byte_headers().map_err(io::Error::from)?.clone();
                 let columns = Columns::find(&header, &self.mappings).map_err(SourceError::Header)?;
-                Ok((Reading::Csv(columns), Records::Csv(Box::new(reader))))
+                Ok((Reading::Csv(Box::new(columns)), Records::Csv(Box::new(reader))))
             }
             Format::JsonLines => Ok((Reading::Json, Records::Lines { text: self.text, line: 0 })),
             Format::Cognito => {

@@ -206,53 +206,58 @@ impl Synth {
 
     /// One attacker of each kind imitates the person's next sign-in.
     fn attack(&mut self, at: i64, user: u32, dice: &mut Dice) {
-        let known = self.people[user as usize].last_known();
+        // The sign-in that is imitated: what its person will bring, an attacker who copies them brings too.
+        let known = self.people[user as usize].next;
         for attacker in Attacker::ALL {
             let (address, agent) = match attacker {
                 Attacker::Naive => {
-                    let donor = self.donor(None, dice);
-                    (donor.address, donor.agent)
+                    let donor = self.donor(user, None, dice);
+                    (self.or_anywhere(donor.address, dice), donor.agent)
                 }
                 Attacker::Vpn => {
                     let country = known.address.country;
-                    let donor = self.donor(self.by_country.get(&country), dice);
+                    let donor = self.donor(user, self.by_country.get(&country), dice);
                     let address = if donor.address.country == country { donor.address } else { self.world.address_in(country, dice) };
                     (address, donor.agent)
                 }
                 Attacker::Targeted => {
                     let Address { country, provider, .. } = known.address;
-                    let donor = self.donor(self.by_provider.get(&(country, provider)), dice);
+                    let donor = self.donor(user, self.by_provider.get(&(country, provider)), dice);
                     let same = donor.address.country == country && donor.address.provider == provider;
                     (if same { donor.address } else { self.world.address_of(country, provider, dice) }, known.agent)
                 }
                 Attacker::Takeover => {
-                    let donor = self.donor(None, dice);
+                    let donor = self.donor(user, None, dice);
                     let address = if dice.happens(0.88) { self.world.address_anywhere(dice) } else { self.world.address_in(known.address.country, dice) };
                     (address, donor.agent)
                 }
                 Attacker::Stuffing => {
-                    let donor = self.donor(None, dice);
-                    (if dice.happens(0.62) { self.world.address_of_bots(dice) } else { donor.address }, donor.agent)
+                    let donor = self.donor(user, None, dice);
+                    (if dice.happens(0.62) { self.world.address_of_bots(dice) } else { self.or_anywhere(donor.address, dice) }, donor.agent)
                 }
             };
             self.ready.push_back(Row { at, user, kind: Kind::Attack(attacker), address, agent });
         }
     }
 
+    fn or_anywhere(&self, address: Address, dice: &mut Dice) -> Address {
+        if address.country == u8::MAX { self.world.address_anywhere(dice) } else { address }
+    }
+
     /// What somebody else will sign in with later: no model can have learned it from the log's past.
-    fn donor(&self, among: Option<&Vec<u32>>, dice: &mut Dice) -> SignIn {
-        let mut found = SignIn::default();
+    fn donor(&self, victim: u32, among: Option<&Vec<u32>>, dice: &mut Dice) -> SignIn {
         for _ in 0..20 {
             let user = match among {
                 Some(list) => list[dice.below(list.len())] as usize,
                 None => dice.below(self.people.len()),
             };
-            found = self.people[user].next;
-            if self.people[user].left > 0 {
-                break;
+            if self.people[user].left > 0 && user != victim as usize {
+                return self.people[user].next;
             }
         }
-        found
+        // Nobody is left there: a device of no country's, so that the caller draws an address itself.
+        let device = self.world.device(dice);
+        SignIn { at: 0, address: Address { country: u8::MAX, ..Address::default() }, agent: self.world.agent(device, dice) }
     }
 }
 

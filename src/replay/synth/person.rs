@@ -26,9 +26,6 @@ pub(super) struct Person {
     peaks: [u8; 2],
     used: [Address; REMEMBERED],
     used_len: u8,
-    /// What the last sign-in came with.
-    last: Address,
-    agent: Agent,
     /// The next sign-in.
     pub(super) next: SignIn,
 }
@@ -58,7 +55,7 @@ impl Person {
         let peaks = if dice.happens(0.5) { peaks } else { [peaks[0], 255] };
         let mut used = [Address::default(); REMEMBERED];
         used[0] = address;
-        let mut person = Person { left, done: 0, home, pace, peaks, used, used_len: 1, last: address, agent, next: SignIn { at: 0, address, agent } };
+        let mut person = Person { left, done: 0, home, pace, peaks, used, used_len: 1, next: SignIn { at: 0, address, agent } };
         #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a year of seconds fits")]
         let start = from + (dice.unit() * span as f64) as i64;
         person.next.at = person.at_own_hour(world, dice, start);
@@ -70,7 +67,6 @@ impl Person {
         self.done += 1;
         self.left -= 1;
         let last = self.next;
-        (self.last, self.agent) = (last.address, last.agent);
         if self.left == 0 {
             return;
         }
@@ -98,11 +94,6 @@ impl Person {
             agent = world.agent(device, dice);
         }
         self.next = SignIn { at, address, agent };
-    }
-
-    /// What an attacker can have copied: the latest address and user agent.
-    pub(super) fn last_known(&self) -> SignIn {
-        SignIn { at: self.next.at, address: self.last, agent: self.agent }
     }
 
     fn new_address(&self, world: &World, dice: &mut Dice, preset: &Preset, last: Address) -> Address {
