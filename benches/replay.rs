@@ -1,10 +1,13 @@
 //! The model against its peers: `cargo bench --bench replay` prints the table (60,000 people, seeds 11, 12, 13, about two minutes).
 //!
 //! `cargo bench --bench replay -- USERS SEED..` for other sizes; a row per model and attacker:
+//! `cargo bench --bench replay -- --tables data` makes the shipped tables of novelty and quantiles anew.
 //! AUC / TPR at 1, 5, 10 % false positives / re-authentication rate at TPR .95 and .99, means over the seeds.
 #![allow(missing_docs, clippy::print_stdout, reason = "a benchmark prints")]
 
 mod baseline;
+
+mod shipped;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +18,10 @@ use riskgate::replay::{
 };
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--tables") {
+        return shipped::write(std::path::Path::new(arguments.get(at + 1).expect("--tables DIR")));
+    }
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
     let users = u32::try_from(numbers.next().unwrap_or(60_000)).expect("a number of people");
     let seeds: Vec<u64> = numbers.collect();

@@ -73,6 +73,21 @@ impl Lessons {
         Lessons { slope: model.weights().slope, pass, ..Lessons::default() }
     }
 
+    /// Adds what another log taught.
+    pub fn merge(&mut self, other: &Lessons) {
+        let cells = self.novelty.cells.iter_mut().flatten().flatten();
+        cells.zip(other.novelty.cells.iter().flatten().flatten()).for_each(|(own, other)| *own = (own.0 + other.0, own.1 + other.1));
+        self.spreads.iter_mut().zip(&other.spreads).for_each(|(own, other)| own.merge(other));
+        self.attacks.merge(&other.attacks);
+        self.sign_ins += other.sign_ins;
+        let add = |own: &mut Pair, other: &Pair| own.iter_mut().zip(other).for_each(|(own, other)| *own += other);
+        self.hours.iter_mut().zip(&other.hours).for_each(|(own, other)| add(own, other));
+        other.countries.iter().for_each(|(at, counts)| add(self.countries.entry(*at).or_default(), counts));
+        other.asns.iter().for_each(|(at, counts)| add(self.asns.entry(*at).or_default(), counts));
+        other.devices.iter().for_each(|(at, counts)| add(self.devices.entry(at.clone()).or_default(), counts));
+        self.last = self.last.max(other.last);
+    }
+
     /// Whether each sign-in is to be judged without its context too.
     pub fn wants_stripped(&self) -> bool {
         self.pass == Pass::Second
