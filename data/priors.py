@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Writes priors.csv: base rates for an operator who has no log yet, from the bundled networks.
+
+A country's share is half the square root of its home addresses (IPv4, hosting left out), half the same for all:
+large countries are somewhat likelier than small ones, and nobody's own country is held against them.
+Kinds of device: phones and computers alike (estimate). Providers, systems and browsers are left out: where no
+table says, `share_..` of weights.csv stands in. `riskgate replay --learn` replaces all of it by one's own.
+"""
+import collections
+import math
+import pathlib
+
+import maxminddb
+
+DATA = pathlib.Path(__file__).parent
+DEVICES = {"mobile": 0.5, "desktop": 0.46, "tablet": 0.03, "unknown": 0.009, "bot": 0.001}
+
+
+def main() -> None:
+    homes = collections.Counter()
+    with maxminddb.open_database(DATA / "networks.mmdb") as networks:
+        for network, record in networks:
+            if network.version == 4 and "country" in record and "kind" not in record:
+                homes[record["country"]] += network.num_addresses
+    codes = [line.split(",")[0] for line in (DATA / "countries.csv").read_text().splitlines()[1:]]
+    roots = {code: math.sqrt(homes.get(code, 0)) for code in codes}
+    total = sum(roots.values())
+    with open(DATA / "priors.csv", "w", encoding="utf-8") as out:
+        out.write("level,first,second,third,legit,attack\n")
+        for code in codes:
+            out.write(f"country,{code},,,{round(50_000 * roots[code] / total + 50_000 / len(codes))},0\n")
+        for kind, share in DEVICES.items():
+            out.write(f"device_type,{kind},,,{round(100_000 * share)},0\n")
+
+
+if __name__ == "__main__":
+    main()
