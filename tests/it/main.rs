@@ -31,6 +31,7 @@ mod shell;
 mod sidecar;
 mod silence;
 mod soak;
+mod signals;
 mod stores;
 mod story;
 mod synth;
