@@ -73,6 +73,21 @@ async fn a_sign_in_under_review_is_held_on_every_source_until_its_time_has_passe
 }
 
 #[tokio::test]
+async fn groups_that_are_not_withheld_are_not_touched() {
+    let kept = stores::memory();
+    let house = House::over(&kept.store, &REVIEW);
+    house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+    for groups in [json!({ "groupsToOverride": ["staff"], "iamRolesToOverride": ["r"], "preferredRole": "r" }), json!({}), Value::Null] {
+        let mut event = event("2", "Authentication");
+        event["request"]["groupConfiguration"] = groups;
+        let held = answer(&house, &event, at(0, "07:00:01")).await;
+        let details = &held["response"]["claimsAndScopeOverrideDetails"];
+        assert_eq!(details.get("groupOverrideDetails"), None, "{details}");
+        assert_eq!(details["accessTokenGeneration"]["scopesToSuppress"], json!(["payments/write"]));
+    }
+}
+
+#[tokio::test]
 async fn an_operator_ends_a_hold() {
     let kept = stores::memory();
     let house = House::over(&kept.store, &REVIEW);

@@ -20,6 +20,7 @@ mod history;
 mod hostile;
 mod lambda;
 mod learn;
+mod learned;
 mod networks;
 mod privacy;
 mod providers;

@@ -12,7 +12,7 @@ use riskgate::{
     assess::{Gate, Judge},
     config::Config,
     event::{
-        Now, RawEvent,
+        Now, RawEvent, SignIn,
         cognito::{self, Event, PostAuthentication, PreTokenGeneration},
     },
     evidence::{
@@ -231,11 +231,19 @@ impl House {
 
     /// An attempt, by its event.
     pub async fn attempt_by(&self, event: Value, at: Timestamp) -> Assessment {
+        self.assess(*self.sign_in_of(event, at)).await
+    }
+
+    /// A sign-in's assessment.
+    pub async fn assess(&self, sign_in: SignIn) -> Assessment {
+        let deadline = self.gate.deadline(sign_in.received.mono, None);
+        self.gate.assess(sign_in, deadline).await
+    }
+
+    /// A pre-authentication event, read.
+    pub fn sign_in_of(&self, event: Value, at: Timestamp) -> Box<SignIn> {
         match self.parsed(event, at) {
-            Event::PreAuthentication(sign_in) => {
-                let deadline = self.gate.deadline(sign_in.received.mono, None);
-                self.gate.assess(*sign_in, deadline).await
-            }
+            Event::PreAuthentication(sign_in) => sign_in,
             other @ (Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotOurs(_) | Event::Check) => {
                 panic!("{other:?} is no pre-authentication")
             }

@@ -25,6 +25,8 @@ mod claims;
 mod history;
 #[path = "../it/learn.rs"]
 mod learn;
+#[path = "../it/learned.rs"]
+mod learned;
 #[path = "../it/stores.rs"]
 mod stores;
 #[path = "../it/story.rs"]
