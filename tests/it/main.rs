@@ -37,6 +37,7 @@ mod stores;
 mod story;
 mod synth;
 mod telemetry;
+mod template;
 mod threats;
 mod tidy;
 mod tls;
