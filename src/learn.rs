@@ -27,10 +27,11 @@ const GRACE: Duration = Duration::from_millis(50);
 /// A service's reason is kept as this number plus the service's.
 const SERVICE_REASONS: u8 = 200;
 
-/// Records a verdict under its attempt, by the deadline. Unrecorded, it teaches nothing later, and that is all.
+/// Records a verdict under its attempt, by the deadline and within the store's own time. Unrecorded, it teaches nothing later, and that is all.
 pub async fn conclude(sources: &Sources, id: &SmolStr, decision: &Decision, deadline: Deadline) {
     let evidence = &decision.score.signals.evidence;
     let (Some(ledger), Some(ticket)) = (sources.ledger(), &evidence.history.ticket) else { return };
+    let deadline = deadline.sooner(Instant::now(), sources.store_timeout());
     let recorded = deadline.run(ledger.conclude(ticket, id, answered(decision), evidence.sign_in.received.wall));
     if !matches!(rescue(sources.health(), recorded).await, Ok(Ok(Ok(())))) {
         tracing::debug!(id = %id, "the verdict could not be recorded");
