@@ -10,10 +10,10 @@ use std::{
 use libfuzzer_sys::fuzz_target;
 use riskgate::{
     config::Config,
-    event::{Now, Personal},
+    event::{ClientIp, Now, http},
     evidence::{
         Face, Risk,
-        provider::{self, Adapter, Client, Question, Tls},
+        provider::{self, Adapter, Client, Question, Sends, Tls},
     },
 };
 use tokio::{
@@ -72,8 +72,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     *bench.answer.lock().expect("the answer") = whole;
     let adapter = &bench.adapters[usize::from(choice & 0x7f) % bench.adapters.len()];
-    let ip = Personal::new("8.8.8.8".parse().expect("an address"));
-    let question = Question { ip, user_agent: None, device_id: None, accept_language: None, user: None, hour: None, received: Now::read() };
+    let sign_in = http::parse(br#"{"user":"ada","ip":"8.8.8.8"}"#, ClientIp::Missing, Now::read()).expect("a sign-in");
+    let question = Question::of(&sign_in, Sends::default()).expect("a question about a public address");
     let asked = bench.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(2), adapter.provider.ask(&question)).await });
     match asked.expect("an answer or a failure in time") {
         Ok(Some(answer)) => {
