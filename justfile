@@ -30,7 +30,7 @@ deny:
 test:
     cargo test
 
-# 100,000 sign-ins at 200 at once while the service flaps: three minutes.
+# 100,000 sign-ins at 200 at once while the service flaps, after 150,000 as warm-up: two minutes.
 soak:
     RISKGATE_SOAK=100000 cargo test --release --test it soak:: -- --nocapture
 
