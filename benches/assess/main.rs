@@ -1,4 +1,4 @@
-//! What one assessment costs, step by step: `cargo bench --bench assess >/dev/null` (audit lines go to standard output).
+//! What one assessment costs, step by step: `cargo bench --bench assess | cat >/dev/null` (audit lines go to standard output, a pipe as in Lambda).
 //!
 //! - without arguments: nanoseconds and allocations of each step, and the same step while what is kept grows;
 //! - `-- --json FILE`: the same, into a file;

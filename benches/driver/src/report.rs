@@ -72,13 +72,16 @@ fn head(page: &mut String, args: &Args) -> anyhow::Result<()> {
     let told = |program: &str, arg: &str| -> String {
         Command::new(program).arg(arg).output().map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default()
     };
+    // What else the machine does belongs to the figures.
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or_default();
     let rustc = told("rustc", "--version");
     let rustc = rustc.split(" (").next().unwrap_or_default();
     let python = told(&args.python.display().to_string(), "--version");
     write!(
         page,
         "# Benchmarks\n\nWritten by `just bench`, which builds riskgate and the programs in `benches/baseline`, runs them in turn and writes this page.\n\n\
-         Machine: {cores} shared cores of {model}, {rustc}, {python}, Node {}. Medians of {} rounds, the lowest and the highest round in brackets.\n\
+         Machine: {cores} shared cores of {model}, {rustc}, {python}, Node {}; load average {load}, the benchmark included. Medians of {} rounds, the lowest and the highest round in brackets.\n\
          Every round runs each program once, in turn; a ratio is the median of the rounds' ratios. Load generator and server share the cores, so a difference\n\
          under 1.6 times in a closed loop is noise: processor time and instructions tell more. Each program does what `benches/baseline/README.md` says; riskgate\n\
          takes the full path, with one cached service, audit line and metrics, and with history where it stands.\n\n",
