@@ -303,7 +303,7 @@ fn knots(spread: &Spread) -> Vec<(f64, f64)> {
     let mut knots = vec![(lowest, 0.0)];
     #[expect(clippy::cast_precision_loss, reason = "counts under 2^53")]
     let total = spread.total() as f64;
-    for half in 1..=200 {
+    for half in 1..200 {
         let score = f64::from(half) / 2.0;
         let share = 10_f64.powf(-score / 25.0);
         if share * total < ENOUGH_TAIL {
@@ -322,4 +322,22 @@ fn knots(spread: &Spread) -> Vec<(f64, f64)> {
 /// A CSV field.
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knots_rise_from_0_to_100_however_much_was_measured() {
+        for count in [0, 1, 10, 1_000, 400_000] {
+            let mut spread = Spread::default();
+            (0..count).for_each(|at| spread.add(f64::from(at % 700) / 100.0));
+            // The rarest: one in a hundred thousand, which is beyond 100 points.
+            (0..count / 10_000).for_each(|_| spread.add(12.0));
+            let knots = knots(&spread);
+            assert!(knots.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1), "{knots:?}");
+            assert_eq!((knots[0].1, knots[knots.len() - 1].1), (0.0, 100.0));
+        }
+    }
 }

@@ -53,7 +53,6 @@ pub enum RunError {
     TooManyBad(u64, u64),
 }
 
-#[expect(clippy::large_enum_variant, reason = "few are under way")]
 enum Message {
     /// The file begins, and is read like this.
     File(usize, Reading),

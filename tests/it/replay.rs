@@ -172,12 +172,12 @@ fn learned_tables_make_a_model() {
     let model = Model::bundled(&config.history);
     let lessons = Lessons::new(&model, LearnPass::First);
     let mut first = Pass::new(&config, Judge::new(&config, model), Now::read().mono).learning(lessons);
-    run(&[path.clone()], &[], 0).through(&mut first, |_, _| {}).unwrap();
+    run(std::slice::from_ref(&path), &[], 0).through(&mut first, |_, _| {}).unwrap();
     let tables = first.lessons.take().unwrap().first_tables(Tables::bundled());
     let model = Model::new(&tables, &config.history).unwrap();
     let lessons = Lessons::new(&model, LearnPass::Second);
     let mut second = Pass::new(&config, Judge::new(&config, model), Now::read().mono).learning(lessons);
-    run(&[path.clone()], &[], 0).through(&mut second, |_, _| {}).unwrap();
+    run(std::slice::from_ref(&path), &[], 0).through(&mut second, |_, _| {}).unwrap();
     let (tables, said) = second.lessons.take().unwrap().second_tables(tables);
     assert!(said.contains("calibration from"), "{said}");
     for (name, text) in tables.files() {

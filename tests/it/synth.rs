@@ -55,7 +55,7 @@ fn novelty(preset: Preset) -> [f64; 4] {
     let mut reader = csv::Reader::from_reader(log.as_bytes());
     for record in reader.records().map(Result::unwrap).filter(|record| &record[13] == "True") {
         let values = [5, 8, 4, 9].map(|column| record[column].to_owned());
-        let seen = people.get(&record[2]).is_some();
+        let seen = people.contains_key(&record[2]);
         let own = people.entry(record[2].to_owned()).or_default();
         all += f64::from(u8::from(seen));
         for (at, value) in values.into_iter().enumerate() {

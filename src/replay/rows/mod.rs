@@ -78,7 +78,6 @@ pub enum BadRow {
 
 /// How to read a record of a file.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for a file")]
 pub enum Reading {
     /// By columns.
     Csv(Box<Columns>),
