@@ -105,7 +105,10 @@ async fn each_new_thing_has_its_reason() {
         (json!({"userAgent": PHONE, "ip": "81.225.1.1", "country": "SE", "asn": 3301}), ReasonCode::NewDeviceType),
         (json!({"userAgent": "python-requests/2.32"}), ReasonCode::Automation),
         (json!({"timezone": "America/New_York"}), ReasonCode::TimezoneMismatch),
-        (json!({"time": "2026-03-11T02:00:00Z", "ip": "81.225.1.1", "country": "SE", "asn": 3301, "userAgent": PHONE, "timezone": "Europe/Stockholm"}), ReasonCode::UnusualHour),
+        (
+            json!({"time": "2026-03-11T02:00:00Z", "ip": "81.225.1.1", "country": "SE", "asn": 3301, "userAgent": PHONE, "timezone": "Europe/Stockholm"}),
+            ReasonCode::UnusualHour,
+        ),
         (json!({"time": "2026-07-20T08:00:00Z"}), ReasonCode::DormantAccount),
     ] {
         let gate = acquainted(json!({})).await;
