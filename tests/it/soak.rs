@@ -99,6 +99,8 @@ async fn sign_ins_outlive_a_flapping_service() {
         ("CACHE_TTL", "2s"),
         ("CACHE_STALE_FOR", "2s"),
         ("CACHE_CAPACITY", "5000"),
+        // Attempts that nobody completes are kept for a while: a short one, so that as many come as go.
+        ("PENDING_TTL", "10s"),
     ];
     let serving = Arc::new(Serving::start(&settings).await);
     let (next, mut samples, mut descriptors) = (Arc::new(AtomicUsize::new(0)), Vec::new(), 0);
