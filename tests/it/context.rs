@@ -197,6 +197,7 @@ fn forgeries_are_told_apart() {
         keys.check_refused(&raw_token(&format!(r#"{{"alg":"{alg}","kid":"hs"}}"#), &payload(), &SECRET), BadContext::Algorithm);
         keys.check_refused(&format!("{}.{}.", B64.encode(format!(r#"{{"alg":"{alg}","kid":"hs"}}"#)), B64.encode(payload())), BadContext::Algorithm);
     }
+    keys.check_refused(&raw_token(r#"{"alg":"none"}"#, &payload(), &SECRET), BadContext::Algorithm);
     // The public key of a pinned ES256 key, used as an HMAC secret.
     let confused = raw_token(r#"{"alg":"HS256","kid":"ec"}"#, &payload(), &keys.ec_public);
     keys.check_refused(&confused, BadContext::Algorithm);
