@@ -72,7 +72,8 @@ fn tls() -> rustls::ClientConfig {
 #[tokio::test]
 async fn an_assessment_has_the_documented_shape() {
     let sidecar = Sidecar::start(&[]).await;
-    let (status, body) = sidecar.post("/v1/assess", json!({"user": "ada", "client": "web", "ip": "8.8.8.8", "timezone": "Europe/Oslo"}).to_string()).await;
+    let (status, body) =
+        sidecar.post("/v1/assess", json!({"user": "ada", "client": "web", "ip": "81.2.69.142", "timezone": "Europe/London"}).to_string()).await;
     assert_eq!(status, 200, "{body}");
     let keys: Vec<&str> = body.as_object().expect("an object").keys().map(String::as_str).collect();
     let mut expected =
@@ -152,7 +153,7 @@ async fn probes_metrics_and_unknown_routes() {
     {
         assert_eq!(status(path).await, expected, "{path}");
     }
-    sidecar.post("/v1/assess", r#"{"user":"ada","ip":"8.8.8.8"}"#).await;
+    sidecar.post("/v1/assess", r#"{"user":"ada","ip":"81.2.69.142"}"#).await;
     let text = sidecar.client.get(sidecar.url("/metrics")).send().await.expect("an answer").text().await.expect("a body");
     assert!(text.contains(r#"riskgate_decisions_total{decision="allow",mode="enforce",level="low"} 1"#), "{text}");
 }
