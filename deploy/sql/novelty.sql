@@ -1,0 +1,34 @@
+-- For each level of the chain country > provider > network, and for the device: of the sign-ins of people with a
+-- history whose value above was seen before, how many brought a value that was not.
+WITH told AS (
+    SELECT
+        *,
+        COUNT(*) OVER (PARTITION BY person ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS root_seen,
+        COUNT(*) OVER (PARTITION BY person, country ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS country_seen,
+        COUNT(*) OVER (PARTITION BY person, country, asn ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS asn_seen,
+        COUNT(*) OVER (PARTITION BY person, net ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS net_seen,
+        COUNT(*) OVER (PARTITION BY person, device ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS device_seen,
+        date_diff('second', LAG(signed_at) OVER (PARTITION BY person ORDER BY signed_at), signed_at) AS pause
+    FROM sign_ins
+),
+levels AS (
+    SELECT 'country' AS level, root_seen AS above, country_seen AS own, pause FROM told WHERE country IS NOT NULL
+    UNION ALL
+    SELECT 'asn', country_seen, asn_seen, pause FROM told WHERE country IS NOT NULL AND asn IS NOT NULL
+    UNION ALL
+    SELECT 'network', asn_seen, net_seen, pause FROM told WHERE country IS NOT NULL AND asn IS NOT NULL AND net IS NOT NULL
+    UNION ALL
+    SELECT 'device', root_seen, device_seen, pause FROM told WHERE device IS NOT NULL
+)
+SELECT
+    level,
+    CASE WHEN GREATEST(above, own) <= 1 THEN '1' WHEN GREATEST(above, own) = 2 THEN '2' WHEN GREATEST(above, own) <= 4 THEN '4'
+        WHEN GREATEST(above, own) <= 8 THEN '8' WHEN GREATEST(above, own) <= 16 THEN '16' ELSE 'more' END AS seen,
+    CASE WHEN pause < 60 THEN '1m' WHEN pause < 600 THEN '10m' WHEN pause < 3600 THEN '1h' WHEN pause < 86400 THEN '1d'
+        WHEN pause < 604800 THEN '7d' WHEN pause < 2592000 THEN '30d' ELSE 'more' END AS gap,
+    SUM(CASE WHEN own = 0 THEN 1 ELSE 0 END) AS novel,
+    COUNT(*) AS total
+FROM levels
+WHERE above > 0
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
