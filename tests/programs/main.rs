@@ -1,7 +1,14 @@
 //! Tests with other people's programs: redis-server, moto_server, dynalite, node, python3, openssl. `cargo test --features programs --test programs`.
 //!
 //! A program that is missing fails its test and is named; `.ci/run` installs all of them.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test fails by panicking, and reads the clock as its clients would")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::zombie_processes,
+    reason = "a test fails by panicking, reads the clock as its clients would, prints what it measured, and ends its servers when they are dropped"
+)]
 
 mod desk;
 #[cfg(feature = "redis")]
@@ -10,9 +17,11 @@ mod minting;
 mod processes;
 
 #[cfg(feature = "redis")]
+#[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/asking.rs"]
 mod asking;
 #[cfg(feature = "redis")]
+#[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/wire.rs"]
 mod wire;
 
