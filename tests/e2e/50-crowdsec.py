@@ -19,8 +19,7 @@ names = (f"user-{time.time()}-{i}" for i in itertools.count())
 def sidecar():
     request = urllib.request.Request(f"{os.environ['SIDECAR']}/v1/assess", json.dumps({"user": next(names), "ip": address}).encode(), {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=5) as answer:
-        # A review lets in, as the function does; asking again and again for new names from one address comes to look like one.
-        return "deny" if json.load(answer)["decision"] == "deny" else "allow"
+        return json.load(answer)["decision"]
 
 
 def function():

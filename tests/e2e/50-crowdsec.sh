@@ -27,7 +27,8 @@ live_key=$(cscli bouncers add live -o raw)
 stream_key=$(cscli bouncers add stream -o raw)
 echo "  $("$package/usr/bin/crowdsec" -version 2>&1 | grep -o 'version: v[^ ]*' | head -n 1)"
 
-variables=(RISKGATE_PROVIDERS=crowdsec RISKGATE_CROWDSEC_URL="http://127.0.0.1:$lapi" RISKGATE_CACHE_TTL=1s RISKGATE_CACHE_NEGATIVE_TTL=1s)
+# Asking again and again for new names from one address comes to look like an attack: only CrowdSec shall count here.
+variables=(RISKGATE_REVIEW_AT=100 RISKGATE_PROVIDERS=crowdsec RISKGATE_CROWDSEC_URL="http://127.0.0.1:$lapi" RISKGATE_CACHE_TTL=1s RISKGATE_CACHE_NEGATIVE_TTL=1s)
 lambda_api "${variables[@]}" RISKGATE_CROWDSEC_KEY="$live_key"
 start sidecar env "${variables[@]}" RISKGATE_CROWDSEC_KEY="$stream_key" "$RISKGATE" serve --listen "127.0.0.1:$sidecar"
 until_listens "$sidecar"
