@@ -84,11 +84,11 @@ impl Gate {
     /// Judges, and answers with the fallback when the judge panics (invariant 2).
     fn judge(&self, evidence: Evidence) -> Decision {
         // Shares the strings and the event's bytes: what the answer needs if the evidence is lost in a panic.
-        let spare = (evidence.sign_in.clone(), evidence.history.block.clone());
+        let spare = (evidence.sign_in.clone(), evidence.history.block.clone(), evidence.history.nonce);
         catch_unwind(AssertUnwindSafe(|| self.judge.judge(evidence))).unwrap_or_else(|_| {
             Health::count(&self.sources.health().panics);
-            let (sign_in, block) = spare;
-            self.judge.without_score(Evidence::after_panic(sign_in, block))
+            let (sign_in, block, nonce) = spare;
+            self.judge.without_score(Evidence::after_panic(sign_in, block, nonce))
         })
     }
 }

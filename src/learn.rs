@@ -12,6 +12,7 @@ use crate::{
     evidence::{
         Cause, Sources,
         history::{
+            Nonce,
             attempt::{Admission, Answered, Completeness, Hold, Standing},
             ledger::{Learned, Report},
         },
@@ -71,10 +72,11 @@ pub(crate) async fn within<T>(sources: &Sources, received: Now, asked: impl Futu
 
 /// What is kept of a decision.
 fn answered(decision: &Decision) -> Answered {
+    let is_copy = decision.score.signals.evidence.history.nonce == Nonce::Replayed;
     let admission = match (decision.action, decision.verdict) {
         (Verdict::Deny, _) => Admission::Denied,
-        (Verdict::Allow | Verdict::Review, Verdict::Deny) => Admission::WouldDeny,
-        (Verdict::Allow | Verdict::Review, Verdict::Allow | Verdict::Review) => Admission::LetIn,
+        (Verdict::Allow | Verdict::Review, Verdict::Allow | Verdict::Review) if !is_copy => Admission::LetIn,
+        (Verdict::Allow | Verdict::Review, _) => Admission::Untaught,
     };
     let standing = match (decision.level, decision.verdict) {
         (Level::High, _) => Standing::High,

@@ -230,7 +230,7 @@ fn context(metadata: &Members<'_>, person: &Person, pool: &str, client: &str, re
     let claim = |name: &str| metadata.of(name).and_then(text);
     if let Some(raw) = metadata.of("riskgate").filter(|raw| raw.get() != "null") {
         // The size is looked at before the string is even unescaped.
-        let token = Some(raw).filter(|raw| raw.get().len() <= context::LONGEST_TOKEN + 2).and_then(text).ok_or(BadContext::Malformed);
+        let token = if raw.get().len() > context::LONGEST_TOKEN + 2 { Err(BadContext::TooLarge) } else { text(raw).ok_or(BadContext::Malformed) };
         match token.and_then(|token| context::verify(&token, person, Audience { pool, client }, received, config)) {
             Ok(context) => return context,
             Err(bad) => return Context { trust: Trust::Bad(bad), ..unsigned(&claim, client, config) },

@@ -168,16 +168,16 @@ pub enum Cause {
 impl Evidence {
     /// Whether claims may lower the score: they are believed, and their context was not used before by another sign-in.
     pub fn is_believed(&self) -> bool {
-        self.sign_in.context.is_believed() && self.history.nonce != history::Nonce::Replayed
+        self.history.nonce.believes(&self.sign_in.context)
     }
 
     /// What is left of a sign-in whose judging panicked: who it was and what an operator has decided about them.
-    pub fn after_panic(sign_in: SignIn, block: Option<history::Block>) -> Self {
+    pub fn after_panic(sign_in: SignIn, block: Option<history::Block>, nonce: history::Nonce) -> Self {
         Evidence {
             sign_in,
             networks: NetworkFacts::default(),
             features: Features::default(),
-            history: History { block, ..History::default() },
+            history: History { block, nonce, ..History::default() },
             history_outcome: Outcome::Failed(Cause::Panic),
             services: SmallVec::new(),
             took: Waits::default(),

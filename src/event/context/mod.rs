@@ -72,14 +72,22 @@ pub enum Trust {
 /// Why a signed context was not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadContext {
-    /// Not a compact JWS of at most 8 KiB with an object inside.
+    /// Longer than 8 KiB; nothing of it is read.
+    TooLarge,
+    /// Not a compact JWS with one of our headers.
     Malformed,
+    /// It says that it is not signed: `alg` is `none`.
+    Unsecured,
     /// No key with its `kid`, or no key at all.
     UnknownKey,
     /// Another algorithm than the one pinned to the key.
     Algorithm,
+    /// A shared-key algorithm for a public key, which everybody may know.
+    KeyConfusion,
     /// The signature does not verify.
     Signature,
+    /// Signed with a key in force, but the claims are not what they should be: the signer's own fault.
+    Claims,
     /// Made for another pool or client.
     Audience,
     /// Made for another person.
@@ -126,10 +134,14 @@ impl BadContext {
     /// The label under which it is counted.
     pub fn as_label(self) -> &'static str {
         match self {
+            BadContext::TooLarge => "too_large",
             BadContext::Malformed => "malformed",
+            BadContext::Unsecured => "alg_none",
             BadContext::UnknownKey => "unknown_key",
             BadContext::Algorithm => "algorithm",
+            BadContext::KeyConfusion => "key_confusion",
             BadContext::Signature => "signature",
+            BadContext::Claims => "claims",
             BadContext::Audience => "audience",
             BadContext::Subject => "subject",
             BadContext::Expired => "expired",
@@ -138,7 +150,8 @@ impl BadContext {
     }
 
     /// Every label there is.
-    pub const LABELS: [&'static str; 8] = ["malformed", "unknown_key", "algorithm", "signature", "audience", "subject", "expired", "future"];
+    pub const LABELS: [&'static str; 12] =
+        ["too_large", "malformed", "alg_none", "unknown_key", "algorithm", "key_confusion", "signature", "claims", "audience", "subject", "expired", "future"];
 }
 
 // === impl Country ===

@@ -116,28 +116,40 @@ pub fn sign(claims: &Claims, kid: &str, algorithm: jsonwebtoken::Algorithm, key:
 /// The key that a token names, which decides the algorithm; the token's own word for it only has to agree.
 fn key_of<'a>(token: &str, config: &'a TrustConfig) -> Result<&'a ContextKey, BadContext> {
     if token.len() > LONGEST_TOKEN {
-        return Err(BadContext::Malformed);
+        return Err(BadContext::TooLarge);
     }
     let (header, _) = token.split_once('.').ok_or(BadContext::Malformed)?;
     let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| BadContext::Malformed)?;
-    let header: JoseHeader = serde_json::from_slice(&header).map_err(|_| BadContext::Malformed)?;
+    // An array would be read as an object without names.
+    let is_object = header.trim_ascii_start().starts_with(b"{");
+    let header: JoseHeader = serde_json::from_slice(&header).ok().filter(|_| is_object).ok_or(BadContext::Malformed)?;
     if header.alg.eq_ignore_ascii_case("none") {
-        return Err(BadContext::Algorithm);
+        return Err(BadContext::Unsecured);
     }
     let kid = header.kid.ok_or(BadContext::UnknownKey)?;
     let key = config.context_keys.iter().find(|key| key.kid == kid).ok_or(BadContext::UnknownKey)?;
-    if header.alg == key.algorithm_name { Ok(key) } else { Err(BadContext::Algorithm) }
+    let is_shared = |algorithm: &str| algorithm.starts_with("HS");
+    match header.alg.as_str() {
+        agreed if agreed == key.algorithm_name => Ok(key),
+        other if is_shared(other) && !is_shared(key.algorithm_name) => Err(BadContext::KeyConfusion),
+        _ => Err(BadContext::Algorithm),
+    }
 }
 
 fn refusal(error: &Error) -> BadContext {
-    // Base64, JSON, the wrong number of parts: the enum may grow, and whatever grows is no context.
-    if matches!(error.kind(), ErrorKind::InvalidSignature) { BadContext::Signature } else { BadContext::Malformed }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum that grows: whatever else it says, it is no context")]
+    match error.kind() {
+        ErrorKind::InvalidSignature => BadContext::Signature,
+        // The header has been read before, and claims are read once the signature held.
+        ErrorKind::Json(_) | ErrorKind::Utf8(_) => BadContext::Claims,
+        _ => BadContext::Malformed,
+    }
 }
 
 impl Claims {
     fn hold(&self, person: &Person, audience: Audience<'_>, received: Now, max_age: Duration) -> Result<(), BadContext> {
         if !NONCE_LENGTH.contains(&self.jti.len()) || !self.jti.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(BadContext::Malformed);
+            return Err(BadContext::Claims);
         }
         if self.aud != audience.pool || self.client_id != audience.client {
             return Err(BadContext::Audience);

@@ -77,8 +77,8 @@ pub struct Answered {
 pub enum Admission {
     /// It was let on.
     LetIn,
-    /// It was let on although it was judged a denial: monitor mode.
-    WouldDeny,
+    /// It was let on, but its success is not learned from: it was judged a denial (monitor mode), or its context was a copy.
+    Untaught,
     /// It was denied.
     Denied,
 }
@@ -179,7 +179,7 @@ impl Attempt {
         let admission = match flags & 3 {
             0 => None,
             1 => Some(Admission::LetIn),
-            2 => Some(Admission::WouldDeny),
+            2 => Some(Admission::Untaught),
             _ => Some(Admission::Denied),
         };
         let answer = admission.map(|admission| Answered {
@@ -199,7 +199,7 @@ impl Attempt {
         let answered = self.answer.map_or(0, |answer| {
             let admission = match answer.admission {
                 Admission::LetIn => 1,
-                Admission::WouldDeny => 2,
+                Admission::Untaught => 2,
                 Admission::Denied => 3,
             };
             admission | answer.standing.bits() << 2 | answer.completeness.bit() << 4 | answer.hold.bit() << 7
@@ -287,7 +287,7 @@ mod tests {
         #[test]
         fn attempts_come_back(at: u32, event: u32, nonce: Option<u32>, hour in proptest::option::of(0_u8..24), answer in proptest::option::of((0_u8..3, 0_u8..3, 0_u8..4, 0_u16..=1000))) {
             let answer = answer.map(|(admission, standing, completeness, score)| Answered {
-                admission: [Admission::LetIn, Admission::WouldDeny, Admission::Denied][usize::from(admission)],
+                admission: [Admission::LetIn, Admission::Untaught, Admission::Denied][usize::from(admission)],
                 standing: Standing::from_bits(standing),
                 completeness: Completeness::from_bit(completeness),
                 hold: Hold::from_bit(completeness >> 1),

@@ -12,7 +12,7 @@ use prefix_trie::PrefixMap;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::{Block, BlockKind, Pseudonyms};
+use super::{Block, BlockKind, Nonce, Pseudonyms};
 use crate::{config::decision::cidr, event::SignIn};
 
 /// Whom a block concerns.
@@ -155,8 +155,8 @@ impl Shared {
         shared
     }
 
-    /// The blocks that match a sign-in; an exemption that rests on an unsigned claim is none (invariant 4).
-    pub(super) fn matching(&self, sign_in: &SignIn, pseudonyms: &Pseudonyms, now: Timestamp) -> Vec<Block> {
+    /// The blocks that match a sign-in; an exemption that rests on an unsigned claim, or on a copied context, is none (invariant 4).
+    pub(super) fn matching(&self, sign_in: &SignIn, nonce: Nonce, pseudonyms: &Pseudonyms, now: Timestamp) -> Vec<Block> {
         let mut found = self.of_account(&sign_in.client, sign_in.tenant.as_ref().map(|tenant| tenant.expose().as_str()), pseudonyms, now);
         let mut of_context: Vec<&Entry> = match sign_in.context.ip.any() {
             Some(IpAddr::V4(ip)) => self.v4.cover(&Ipv4Net::from(ip)).flat_map(|(_, entries)| entries).collect(),
@@ -166,7 +166,7 @@ impl Shared {
         if let (Some(id), false) = (&sign_in.context.device_id, self.named.is_empty()) {
             of_context.extend(pseudonyms.records("device", &[id.expose().as_bytes()]).into_iter().filter_map(|key| self.named.get(&Subject::Device(key))));
         }
-        let believed = sign_in.context.is_believed();
+        let believed = nonce.believes(&sign_in.context);
         found.extend(of_context.into_iter().filter_map(|entry| entry.at(now)).filter(|block| believed || block.kind == BlockKind::Suspended));
         found
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
+use crate::event::Context;
+
 pub mod attempt;
 
 pub mod blocks;
@@ -100,4 +102,13 @@ pub enum Nonce {
     Retried,
     /// Seen before with another: a replay.
     Replayed,
+}
+
+// === impl Nonce ===
+
+impl Nonce {
+    /// Whether what a context says may help the person: it is believed, and was not used before by another sign-in.
+    pub fn believes(self, context: &Context) -> bool {
+        context.is_believed() && self != Nonce::Replayed
+    }
 }

@@ -156,7 +156,7 @@ impl Ledger {
             history.velocity.account_failures = dossier.failures(now, FAILURE_WINDOW);
         }
         history.concurrent = dossier.elsewhere(&opened.attempt, now, self.terms.pending);
-        history.block = self.block_of(&dossier, &shared, sign_in, opened.attempt.client);
+        history.block = self.block_of(&dossier, &shared, sign_in, nonce, opened.attempt.client);
         history.profile = dossier.profile(&opened.origin, now, self.terms.history);
         if sign_in.person.existence == Existence::NotFound {
             history.profile = self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
@@ -178,7 +178,7 @@ impl Ledger {
         let (record, ()) = tokio::join!(self.store.read(&ticket.keys[0], now), self.refresh(now));
         let dossier = self.dossier(&ticket.keys, record?, now).await?;
         let shared = self.shared.list.load();
-        let block = self.block_of(&dossier, &shared, sign_in, ticket.attempt.client);
+        let block = self.block_of(&dossier, &shared, sign_in, Nonce::New, ticket.attempt.client);
         let profile = match sign_in.person.existence {
             Existence::Known => dossier.profile(&ticket.origin, now, self.terms.history),
             Existence::NotFound => self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key())),
@@ -258,9 +258,9 @@ impl Ledger {
     }
 
     /// A suspension with a message is told once the password was right, provided that tokens of this client pass through here.
-    fn block_of(&self, dossier: &Dossier, shared: &Shared, sign_in: &SignIn, client: u32) -> Option<super::Block> {
+    fn block_of(&self, dossier: &Dossier, shared: &Shared, sign_in: &SignIn, nonce: Nonce, client: u32) -> Option<super::Block> {
         let now = sign_in.received.wall;
-        let all = shared.matching(sign_in, &self.pseudonyms, now).into_iter().chain(dossier.block.as_ref().and_then(|entry| entry.at(now)));
+        let all = shared.matching(sign_in, nonce, &self.pseudonyms, now).into_iter().chain(dossier.block.as_ref().and_then(|entry| entry.at(now)));
         let told_later = sign_in.trigger == Trigger::PreAuthentication && shared.has_seen(client, Deed::Mints);
         strongest(all).filter(|block| block.message.is_none() || !told_later)
     }
