@@ -16,6 +16,7 @@ use riskgate::{
         provider::{self, Adapter, Client, Question, Sends, Tls},
     },
 };
+use riskgate_fuzz::timed;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -60,7 +61,9 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     Bench { runtime, answer, adapters }
 });
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: run(include_bytes!("../seeds/answer/http")), |bytes: &[u8]| timed(|| run(bytes)));
+
+fn run(bytes: &[u8]) {
     let Some((&choice, rest)) = bytes.split_first() else { return };
     let bench = &*BENCH;
     // The highest bit chooses between a whole answer of the fuzzer's and a good head before its body.
@@ -74,7 +77,7 @@ fuzz_target!(|bytes: &[u8]| {
     let adapter = &bench.adapters[usize::from(choice & 0x7f) % bench.adapters.len()];
     let sign_in = http::parse(br#"{"user":"ada","ip":"8.8.8.8"}"#, ClientIp::Missing, Now::read()).expect("a sign-in");
     let question = Question::of(&sign_in, Sends::default()).expect("a question about a public address");
-    let asked = bench.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(2), adapter.provider.ask(&question)).await });
+    let asked = bench.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), adapter.provider.ask(&question)).await });
     match asked.expect("an answer or a failure in time") {
         Ok(Some(answer)) => {
             if let Risk::Score(score) = answer.risk {
@@ -84,4 +87,4 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Ok(None) | Err(_) => {}
     }
-});
+}

@@ -3,8 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use riskgate::event::{ClientIp, Now, client_ip::forwarded_for, http};
+use riskgate_fuzz::timed;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: run(include_bytes!("../seeds/assess/full.json")), |bytes: &[u8]| timed(|| run(bytes)));
+
+fn run(bytes: &[u8]) {
     let split = bytes.iter().position(|byte| *byte == b'{').unwrap_or(0);
     let (lines, body) = bytes.split_at(split);
     let lines = String::from_utf8_lossy(lines);
@@ -16,4 +19,4 @@ fuzz_target!(|bytes: &[u8]| {
             Err(bad) => assert!(bad.to_string().len() < 400, "a fault is one sentence"),
         }
     }
-});
+}

@@ -12,6 +12,7 @@ use riskgate::{
         context::{Audience, Claims, sign, verify},
     },
 };
+use riskgate_fuzz::timed;
 
 const KEY: &str = "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM";
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
@@ -21,7 +22,9 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     config
 });
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: run(include_bytes!("../seeds/context/token")), |bytes: &[u8]| timed(|| run(bytes)));
+
+fn run(bytes: &[u8]) {
     let person = Person { name: Personal::new("ada".into()), ..Person::default() };
     let audience = Audience { pool: "p", client: "c" };
     let now = Now::read();
@@ -42,4 +45,4 @@ fuzz_target!(|bytes: &[u8]| {
         let age = i128::from(now.wall.as_second()) - i128::from(claims.iat);
         assert!((-120..=420).contains(&age));
     }
-});
+}

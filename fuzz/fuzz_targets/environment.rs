@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
 use riskgate::config::{Config, env::Strings};
+use riskgate_fuzz::timed;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: run(include_bytes!("../seeds/environment/all")), |bytes: &[u8]| timed(|| run(bytes)));
+
+fn run(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let map: BTreeMap<String, String> = text
         .split('\n')
@@ -22,8 +25,10 @@ fuzz_target!(|bytes: &[u8]| {
     for fault in &faults {
         let told = fault.to_string();
         for secret in ["CONTEXT_KEYS", "PSEUDONYM_KEY", "TOKEN", "HTTP_HEADERS"] {
-            let value = map.get(&format!("RISKGATE_{secret}")).filter(|value| value.len() > 24);
-            assert!(value.is_none_or(|value| !told.contains(value.as_str())), "{secret} is told");
+            let Some(value) = map.get(&format!("RISKGATE_{secret}")).filter(|value| value.len() > 24) else { continue };
+            // The same text in a variable that is no secret, such as a list of networks, may be quoted from there.
+            let elsewhere = map.iter().filter(|(name, other)| name.contains(value.as_str()) || other.contains(value.as_str())).count() > 1;
+            assert!(elsewhere || !told.contains(value.as_str()), "{secret} is told");
         }
     }
-});
+}

@@ -11,9 +11,10 @@ use riskgate::{
         Now, RawEvent,
         cognito::{self, Event},
     },
-    evidence::Evidence,
+    evidence::{Evidence, history::Nonce},
     score::Model,
 };
+use riskgate_fuzz::timed;
 use serde_json::value::RawValue;
 
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
@@ -26,14 +27,16 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 });
 static JUDGE: LazyLock<Judge> = LazyLock::new(|| Judge::new(&CONFIG, Model::bundled(&CONFIG.history)));
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: run(include_bytes!("../seeds/event/pre.json")), |bytes: &[u8]| timed(|| run(bytes)));
+
+fn run(bytes: &[u8]) {
     let Ok(raw) = serde_json::from_slice::<Box<RawValue>>(bytes) else { return };
     let text = raw.get().to_owned();
     match cognito::parse(RawEvent::new(raw), Now::read(), &CONFIG.trust) {
         Ok(Event::PreAuthentication(sign_in)) => {
             assert!(text.starts_with('{'), "only an object is decided");
             assert_eq!(sign_in.raw.text(), text, "kept byte for byte");
-            let decision = JUDGE.judge(Evidence::after_panic(*sign_in, None));
+            let decision = JUDGE.judge(Evidence::after_panic(*sign_in, None, Nonce::New));
             assert!((0.0..=100.0).contains(&decision.score.value), "a score is 0 to 100");
         }
         Ok(Event::NotOurs(raw)) => assert_eq!(raw.text(), text),
@@ -41,4 +44,4 @@ fuzz_target!(|bytes: &[u8]| {
         // What a fault says is printed: it may not hold what was sent.
         Err(bad) => assert!(bad.to_string().len() < 300),
     }
-});
+}

@@ -9,13 +9,16 @@ use riskgate::{
     event::{ClientIp, Context, Trust},
     evidence::networks::Networks,
 };
+use riskgate_fuzz::timed;
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     let directory = tempfile::tempdir().expect("a directory").keep();
     directory.join("fuzzed.mmdb")
 });
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: run(include_bytes!("../seeds/networks/GeoIP2-City-Test.mmdb")), |bytes: &[u8]| timed(|| run(bytes)));
+
+fn run(bytes: &[u8]) {
     std::fs::write(&*FILE, bytes).expect("written");
     let file = Some(FILE.clone());
     for config in [
@@ -32,4 +35,4 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = networks.facts(&context);
         }
     }
-});
+}

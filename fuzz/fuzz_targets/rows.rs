@@ -5,8 +5,11 @@ use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
 use riskgate::replay::rows::{Batch, Clock, Source};
+use riskgate_fuzz::timed;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: run(include_bytes!("../seeds/rows/rba.csv")), |bytes: &[u8]| timed(|| run(bytes)));
+
+fn run(bytes: &[u8]) {
     let Ok(source) = Source::from_reader(Cursor::new(bytes.to_vec()), "fuzzed".to_owned(), &[]) else { return };
     let Ok((reading, mut records)) = source.begin() else { return };
     let (mut batch, mut clock) = (Batch::default(), Clock::default());
@@ -21,4 +24,4 @@ fuzz_target!(|bytes: &[u8]| {
             break;
         }
     }
-});
+}
