@@ -21,10 +21,10 @@ use clap::Parser;
 use riskgate::{
     config::Config,
     event::{ClientIp, Now, SignIn, http},
-    evidence::{Face, Outcome, Sources, provider::Tls, resilience::deadline::Deadline},
+    evidence::{Face, Outcome, Sources, resilience::deadline::Deadline},
 };
 use rustls::{
-    RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    ServerConfig, ServerConnection, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer},
 };
 
@@ -73,13 +73,12 @@ fn main() {
 /// Nanoseconds of processor time from no client at all to the service's first answer.
 fn first_request(address: SocketAddr, certificate: CertificateDer<'static>) -> u64 {
     let variables = [("RISKGATE_PROVIDERS", "http".to_owned()), ("RISKGATE_HTTP_URL", format!("https://localhost:{}/score", address.port()))];
-    let (config, faults) = Config::read(&BTreeMap::from(variables.map(|(name, value)| (name.to_owned(), value))));
+    let (mut config, faults) = Config::read(&BTreeMap::from(variables.map(|(name, value)| (name.to_owned(), value))));
     assert!(faults.is_empty(), "{faults:?}");
+    config.services.authorities.push(certificate);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     let before = processor_nanos();
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    roots.add(certificate).expect("the certificate is one");
-    let (sources, _) = Sources::open_trusting(&config, Face::Lambda, Tls::trusting(roots));
+    let (sources, _) = Sources::open(&config, Face::Lambda);
     let sign_in: SignIn = http::parse(br#"{"user":"ada","ip":"81.2.69.142"}"#, ClientIp::Missing, Now::read()).expect("a sign-in");
     let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(2));
     let evidence = runtime.block_on(sources.gather(sign_in, deadline));

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, history::HistoryConfig},
     decision::{Decision, Policy},
     event::SignIn,
-    evidence::{Evidence, Sources, health::Health, resilience::deadline::Deadline},
+    evidence::{Evidence, History, Sources, health::Health, resilience::deadline::Deadline},
     learn,
     response::Assessment,
     score::{Model, ModelError, Tables},
@@ -84,11 +84,12 @@ impl Gate {
     /// Judges, and answers with the fallback when the judge panics (invariant 2).
     fn judge(&self, evidence: Evidence) -> Decision {
         // Shares the strings and the event's bytes: what the answer needs if the evidence is lost in a panic.
-        let spare = (evidence.sign_in.clone(), evidence.history.block.clone(), evidence.history.nonce);
+        let History { block, nonce, ticket, .. } = &evidence.history;
+        let kept = History { block: block.clone(), nonce: *nonce, ticket: ticket.clone(), ..History::default() };
+        let sign_in = evidence.sign_in.clone();
         catch_unwind(AssertUnwindSafe(|| self.judge.judge(evidence))).unwrap_or_else(|_| {
             Health::count(&self.sources.health().panics);
-            let (sign_in, block, nonce) = spare;
-            self.judge.without_score(Evidence::after_panic(sign_in, block, nonce))
+            self.judge.without_score(Evidence::after_panic(sign_in, kept))
         })
     }
 }

@@ -36,5 +36,8 @@ fn serve_lambda() -> anyhow::Result<()> {
     subscriber::install(&config.telemetry);
     let instance = Instance::lenient(config, faults)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(lambda::run(instance, shutdown::requested())).map_err(|error| anyhow::anyhow!(error))
+    let served = runtime.block_on(lambda::run(instance, shutdown::requested()));
+    // A name server that hangs holds a thread of the system's resolver: not the end of the process.
+    runtime.shutdown_background();
+    served.map_err(|error| anyhow::anyhow!(error))
 }

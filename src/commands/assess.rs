@@ -5,7 +5,10 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Failure, trial};
+use super::{
+    Failure,
+    trial::{self, Trial},
+};
 use crate::{
     config::{Config, env::ProcessEnv, services::Service},
     event::{
@@ -66,12 +69,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let deadline = instance.gate.deadline(sign_in.received.mono, None);
     if args.provider.is_some() {
         let evidence = runtime.block_on(instance.gate.sources().gather(sign_in, deadline));
-        for asked in &evidence.services {
-            let _ = writeln!(std::io::stdout(), "{}", if args.json { trial::as_json(asked) } else { trial::explain(asked) });
+        for (asked, config) in evidence.services.iter().zip(&instance.config.services.services) {
+            let trial = Trial { asked, config, heard: instance.gate.sources().heard(asked.service) };
+            let _ = writeln!(std::io::stdout(), "{}", if args.json { trial.as_json() } else { trial.explain() });
         }
+        runtime.shutdown_background();
         return Ok(());
     }
     let assessment = runtime.block_on(instance.gate.assess(sign_in, deadline));
+    runtime.shutdown_background();
     let json = serde_json::to_string(&AssessmentJson(&assessment)).map_err(|error| Failure::Run(error.to_string()))?;
     let text = if args.json { json } else { explain(&assessment) };
     // A closed pipe is the reader's choice.

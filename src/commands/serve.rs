@@ -39,5 +39,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut builder = if cores > 2 { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
     let runtime = builder.enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
     let listen = instance.config.sidecar.listen;
-    runtime.block_on(sidecar::run(instance, shutdown::requested())).map_err(|error| Failure::Run(format!("{listen}: {error}")))
+    let served = runtime.block_on(sidecar::run(instance, shutdown::requested()));
+    // A name server that hangs holds a thread of the system's resolver: not the end of the process.
+    runtime.shutdown_background();
+    served.map_err(|error| Failure::Run(format!("{listen}: {error}")))
 }

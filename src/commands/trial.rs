@@ -1,11 +1,24 @@
 //! `riskgate assess --provider NAME`: one service is asked about one address, past every cache: the way to try a new key.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::{
-    config::services::Service,
-    evidence::{Cause, Consultation, Outcome, Risk},
+    config::services::{Own, Service, ServiceConfig},
+    evidence::{Cause, Consultation, Outcome, Risk, provider::client::Heard},
 };
+
+/// The longest part of an answer that is shown to eyes, in characters.
+const SHOWN: usize = 2_000;
+
+/// What one service was asked and answered.
+pub struct Trial<'a> {
+    /// How it was read.
+    pub asked: &'a Consultation,
+    /// Its settings.
+    pub config: &'a ServiceConfig,
+    /// The answer word for word, where one came.
+    pub heard: Option<Heard>,
+}
 
 /// Reads a service's name as `PROVIDERS` spells it.
 ///
@@ -17,8 +30,59 @@ pub fn service(name: &str) -> Result<Service, String> {
     Service::ALL.into_iter().find(|service| service.as_label() == name).ok_or_else(|| format!("must be one of: {}", names()))
 }
 
-/// What the service said, for programs.
-pub fn as_json(asked: &Consultation) -> String {
+// === impl Trial ===
+
+impl Trial<'_> {
+    /// What the service said and what was made of it, for programs.
+    pub fn as_json(&self) -> String {
+        let raw = self.raw();
+        let read: Map<String, Value> = self.read(raw.as_ref()).map(|(pointer, value)| (pointer.to_owned(), value.clone())).collect();
+        let mut shown = outcome(self.asked);
+        shown["status"] = self.heard.as_ref().map(|heard| heard.status).into();
+        shown["raw"] = raw.into();
+        shown["read"] = read.into();
+        shown.to_string()
+    }
+
+    /// What the service said and what was made of it, for eyes.
+    pub fn explain(&self) -> String {
+        let mut lines = vec![format!("{}  {} in {:.1} ms", self.asked.service.as_label(), self.asked.outcome.as_label(), self.asked.took.as_secs_f64() * 1e3)];
+        let raw = self.raw();
+        if let Some(heard) = &self.heard {
+            let body = raw.as_ref().map(Value::to_string).unwrap_or_default();
+            let cut = body.char_indices().nth(SHOWN).map_or(body.as_str(), |(at, _)| &body[..at]);
+            lines.push(format!("  it answered {}: {cut}{}", heard.status, if cut.len() < body.len() { " ..." } else { "" }));
+        }
+        lines.extend(self.read(raw.as_ref()).map(|(pointer, value)| format!("  {pointer} is {value}")));
+        lines.extend(meaning(self.asked));
+        lines.extend(hint(self.asked.outcome).map(|hint| format!("  {hint}")));
+        lines.join("\n")
+    }
+
+    /// The answer's body: JSON, or a string where it is none. `None` where nothing came.
+    fn raw(&self) -> Option<Value> {
+        let body = &self.heard.as_ref().filter(|heard| !heard.body.is_empty())?.body;
+        // Written as JSON, so that no control character of theirs reaches a terminal.
+        Some(serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into()))
+    }
+
+    /// The fields that its risk is read from, as far as they are there.
+    fn read<'a>(&'a self, raw: Option<&'a Value>) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let pointers: Vec<&str> = match (&self.config.own, self.asked.service) {
+            (Own::Http(own), _) => std::iter::once(own.score_pointer.as_str()).chain(own.reasons_pointer.as_deref()).collect(),
+            (_, Service::Minfraud) => vec!["/risk_score"],
+            (_, Service::Ipqs) => vec!["/success", "/message", "/fraud_score"],
+            (_, Service::Abuseipdb) => vec!["/data/abuseConfidenceScore"],
+            (_, Service::Crowdsec) => vec!["/0/type", "/0/scenario"],
+            (_, Service::CrowdsecCti) => vec!["/reputation", "/confidence"],
+            (_, Service::Http) => Vec::new(),
+        };
+        pointers.into_iter().filter_map(move |pointer| Some((pointer, raw?.pointer(pointer)?)))
+    }
+}
+
+/// How asking ended and what it counts as.
+fn outcome(asked: &Consultation) -> Value {
     let risk = asked.answer.as_ref().map(|answer| match answer.risk {
         Risk::Score(score) => json!(score),
         Risk::Neutral => json!("neutral"),
@@ -27,12 +91,12 @@ pub fn as_json(asked: &Consultation) -> String {
     });
     let codes: Vec<&str> = asked.answer.iter().flat_map(|answer| &answer.codes).map(|code| code.as_str()).collect();
     let took = (asked.took.as_secs_f64() * 1e4).round() / 10.0;
-    json!({"service": asked.service.as_label(), "outcome": asked.outcome.as_label(), "risk": risk, "codes": codes, "took_ms": took}).to_string()
+    json!({"service": asked.service.as_label(), "outcome": asked.outcome.as_label(), "risk": risk, "codes": codes, "took_ms": took})
 }
 
-/// What the service said, for eyes.
-pub fn explain(asked: &Consultation) -> String {
-    let mut lines = vec![format!("{}  {} in {:.1} ms", asked.service.as_label(), asked.outcome.as_label(), asked.took.as_secs_f64() * 1e3)];
+/// What an answer counts as, for eyes.
+fn meaning(asked: &Consultation) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(answer) = &asked.answer {
         lines.push(match answer.risk {
             Risk::Score(score) => format!("  counts as {score:.1} of 100; alone, that is the sign-in's score"),
@@ -44,8 +108,7 @@ pub fn explain(asked: &Consultation) -> String {
             lines.push(format!("  its own reasons: {}", answer.codes.join(", ")));
         }
     }
-    lines.extend(hint(asked.outcome).map(|hint| format!("  {hint}")));
-    lines.join("\n")
+    lines
 }
 
 /// What an outcome asks of the operator.

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use secrecy::SecretString;
 
 use super::{
@@ -16,6 +20,8 @@ pub struct ServicesConfig {
     pub services: Vec<ServiceConfig>,
     /// The cache before them.
     pub cache: CacheConfig,
+    /// Who is believed to vouch for their certificates beside Mozilla's list. `SERVICES_CA`.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 /// How answers are kept.
@@ -155,11 +161,19 @@ impl ServicesConfig {
             stale_for: r.parsed("CACHE_STALE_FOR", duration).unwrap_or(Duration::from_secs(24 * 3600)),
             negative_ttl: r.parsed("CACHE_NEGATIVE_TTL", duration).unwrap_or(Duration::from_secs(600)),
         };
-        ServicesConfig { services, cache }
+        let authorities = r.parsed("SERVICES_CA", authorities).unwrap_or_default();
+        ServicesConfig { services, cache, authorities }
     }
 }
 
 impl ServiceConfig {
+    /// `scheme://host[:port]` of its URL.
+    pub fn origin(&self) -> &str {
+        let authority = self.url.find("://").map_or(0, |at| at + 3);
+        let end = self.url[authority..].find(['/', '?']).map_or(self.url.len(), |at| authority + at);
+        &self.url[..end]
+    }
+
     fn read(r: &mut Reader<'_>, service: Service, budget: &BudgetConfig, plain: &[String]) -> Self {
         let name = service.as_label().to_ascii_uppercase();
         let default = match service {
@@ -248,6 +262,17 @@ fn required<T>(r: &mut Reader<'_>, name: &str, service: Service, value: Option<T
         r.fault(name, format!("is needed because PROVIDERS names {}", service.as_label()));
     }
     value
+}
+
+/// Reads PEM certificates of authorities.
+fn authorities(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let found = found.ok().filter(|found| !found.is_empty()).ok_or_else(|| "must be certificates in PEM, -----BEGIN CERTIFICATE----- first".to_owned())?;
+    let mut roots = RootCertStore::empty();
+    for (number, certificate) in found.iter().enumerate() {
+        roots.add(certificate.clone()).map_err(|_| format!("certificate {} cannot be read", number + 1))?;
+    }
+    Ok(found)
 }
 
 /// Reads `Name: value` lines; the values are secrets.

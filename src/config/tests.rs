@@ -56,7 +56,7 @@ fn services_name_what_they_miss() {
     check_faulty(&[("PROVIDERS", "minfraud,http")], &["MINFRAUD_LICENSE_KEY", "MINFRAUD_ACCOUNT_ID", "HTTP_URL"]);
     let (config, faults) = read(&[("PROVIDERS", "http, http"), ("HTTP_URL", "http://127.0.0.1:9/x?ip={ip}")]);
     assert!(faults.is_empty(), "{faults:?}");
-    assert_eq!(config.services.services.iter().map(|s| s.service).collect::<Vec<_>>(), [Service::Http]);
+    assert_eq!(config.services.services.iter().map(|s| (s.service, s.origin())).collect::<Vec<_>>(), [(Service::Http, "http://127.0.0.1:9")]);
 }
 
 #[test]
@@ -67,6 +67,14 @@ fn urls_that_could_reach_inside_are_refused() {
         check_faulty(&[("PROVIDERS", "http"), ("HTTP_URL", url)], &["HTTP_URL", "HTTP_URL"]);
     }
     check_faulty(&[("PROVIDERS", "http"), ("HTTP_URL", "http://risk.internal:80/s"), ("ALLOW_PLAIN_HTTP", "http://risk.internal:80")], &[]);
+}
+
+#[test]
+fn authorities_are_certificates() {
+    let wrapped = |inside: &str| format!("-----BEGIN CERTIFICATE-----\n{inside}\n-----END CERTIFICATE-----\n");
+    for text in ["yes", "/etc/ssl/ca.pem", &wrapped("AAAA"), &wrapped("?"), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
+        check_faulty(&[("SERVICES_CA", text)], &["SERVICES_CA"]);
+    }
 }
 
 #[test]

@@ -94,6 +94,7 @@ pub const VARIABLES: &[Variable] = &[
     open("services", "HTTP_SCORE_SCALE", "100", "the number that means certain fraud; an answer outside 0 to it is bad_answer"),
     open("services", "HTTP_REASONS_POINTER", "", "JSON pointer to an array of reason strings, shown in the audit line"),
     open("services", "ALLOW_PLAIN_HTTP", "", "origins that may be asked over plain http; loopback always may"),
+    open("services", "SERVICES_CA", "", "PEM certificates of authorities that are believed beside Mozilla's, for services behind one of your own"),
     open("cache", "CACHE_CAPACITY", "20000", "answers kept in memory for each service"),
     open("cache", "CACHE_TTL", "1h", "how long an answer is fresh"),
     open("cache", "CACHE_STALE_FOR", "24h", "how much longer it is served when the service fails"),

@@ -171,13 +171,14 @@ impl Evidence {
         self.history.nonce.believes(&self.sign_in.context)
     }
 
-    /// What is left of a sign-in whose judging panicked: who it was and what an operator has decided about them.
-    pub fn after_panic(sign_in: SignIn, block: Option<history::Block>, nonce: history::Nonce) -> Self {
+    /// What is left of a sign-in whose judging panicked: who it was, and of its history what an operator has decided, whether its
+    /// nonce was replayed, and the attempt under which the verdict is recorded as degraded: nothing is learned from it, and tokens are held back.
+    pub fn after_panic(sign_in: SignIn, history: History) -> Self {
         Evidence {
             sign_in,
             networks: NetworkFacts::default(),
             features: Features::default(),
-            history: History { block, nonce, ..History::default() },
+            history,
             history_outcome: Outcome::Failed(Cause::Panic),
             services: SmallVec::new(),
             took: Waits::default(),

@@ -11,7 +11,7 @@ use super::{
     history::{self, Ledger, Patience, Pseudonyms},
     local_time,
     networks::Networks,
-    provider::{self, Client, Tls},
+    provider::{self, Client, Tls, client::Heard},
     resilience::{
         Guarded, Shared, Surroundings,
         deadline::Deadline,
@@ -19,8 +19,8 @@ use super::{
     },
 };
 use crate::{
-    config::{Config, env::Fault, history::StoreConfig},
-    event::SignIn,
+    config::{Config, env::Fault, history::StoreConfig, services::Service},
+    event::{Now, SignIn},
 };
 
 /// The sources of evidence: network databases, the history store, outside services.
@@ -31,9 +31,18 @@ pub struct Sources {
     patience: Arc<Patience>,
     face: Face,
     services: Vec<Guarded>,
+    doors: Vec<Door>,
+    connect_timeout: Duration,
     store_timeout: Duration,
     health: Arc<Health>,
     networks: Networks,
+}
+
+/// Where a service is, and the client that its adapter asks through.
+struct Door {
+    service: Service,
+    origin: String,
+    client: Client,
 }
 
 /// What the store said, and how long it took.
@@ -43,6 +52,8 @@ struct Recalled {
     took: Duration,
 }
 
+// === impl Sources ===
+
 impl Sources {
     /// Opens what the configuration names. Nothing is connected to yet.
     ///
@@ -50,15 +61,6 @@ impl Sources {
     ///
     /// Faults found only when a file is opened; the bundled database stands in for a faulty one.
     pub fn open(config: &Config, face: Face) -> (Self, Vec<Fault>) {
-        Self::open_trusting(config, face, Tls::default())
-    }
-
-    /// Opens what the configuration names, with trusted roots of one's own for the services' certificates.
-    ///
-    /// # Errors
-    ///
-    /// As `open`.
-    pub fn open_trusting(config: &Config, face: Face, tls: Tls) -> (Self, Vec<Fault>) {
         let health = Arc::<Health>::default();
         let (networks, mut faults) = Networks::open(&config.networks, &health);
         let pseudonyms = Arc::new(Pseudonyms::new(&config.history.pseudonym_keys));
@@ -71,14 +73,38 @@ impl Sources {
         let is_shared = !matches!(config.history.store, StoreConfig::Memory) && face != Face::Command;
         let shared = ledger.as_ref().filter(|_| is_shared).map(|ledger| Shared::new(Arc::clone(ledger.store()), Arc::clone(&patience), config.budget.store));
         let around = Surroundings { cache: config.services.cache, secret: pseudonyms.cache_key(), face, health: Arc::clone(&health), shared };
-        let mut services = Vec::new();
+        let tls = Tls::trusting(&config.services.authorities);
+        let (mut services, mut doors) = (Vec::new(), Vec::new());
         for service in &config.services.services {
-            match provider::open(service, Client::new(service.connect_timeout, face, tls.clone()), face) {
+            let client = Client::new(service.connect_timeout, face, tls.clone());
+            match provider::open(service, client.clone(), face) {
                 Ok(adapter) => services.push(Guarded::new(service, adapter, around.clone())),
                 Err(fault) => faults.push(fault),
             }
+            doors.push(Door { service: service.service, origin: service.origin().to_owned(), client });
         }
-        (Sources { pseudonyms, ledger, patience, face, services, store_timeout: config.budget.store, health, networks }, faults)
+        let (connect_timeout, store_timeout) = (config.budget.connect, config.budget.store);
+        (Sources { pseudonyms, ledger, patience, face, services, doors, connect_timeout, store_timeout, health, networks }, faults)
+    }
+
+    /// Opens connections to the services and the store, all at once, and waits for them no longer than `CONNECT_TIMEOUT`.
+    ///
+    /// For a process that is about to be given its first sign-in. What cannot be opened is left to that sign-in.
+    pub async fn warm(&self, now: Now) {
+        let services = futures_util::future::join_all(self.doors.iter().map(|door| door.client.warm(&door.origin, now)));
+        let store = async {
+            if let Some(ledger) = &self.ledger {
+                // A key that nobody writes: what is wanted is the way there.
+                let _ = ledger.store().fetch("warm", now.wall).await;
+            }
+        };
+        let opened = Deadline::after(now.mono, self.connect_timeout).run(futures_util::future::join(services, store));
+        let _ = rescue(&self.health, opened).await;
+    }
+
+    /// What a service last answered, word for word; only a command keeps it.
+    pub fn heard(&self, service: Service) -> Option<Heard> {
+        self.doors.iter().find(|door| door.service == service)?.client.heard()
     }
 
     /// The same sources over a store of the caller's own.
@@ -156,5 +182,13 @@ impl Sources {
     /// What happens off the path.
     pub fn health(&self) -> &Arc<Health> {
         &self.health
+    }
+}
+
+// === impl Door ===
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("service", &self.service).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,12 @@
 //! The Lambda face: one function for three triggers, told apart by their `triggerSource`.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
@@ -10,6 +16,8 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 use smol_str::{SmolStr, ToSmolStr};
+use tokio::sync::Semaphore;
+use tower::util::MapFutureLayer;
 use ulid::Ulid;
 
 use super::Instance;
@@ -37,20 +45,48 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug)]
 pub struct Payload(Option<RawEvent>);
 
-/// Serves the Lambda runtime API until the process is asked to end.
+/// Opens connections, then serves the Lambda runtime API until the process is asked to end; an invocation in hand is answered first.
 ///
 /// # Errors
 ///
 /// Those of the runtime API itself.
 pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> Result<(), lambda_runtime::Error> {
+    // Nobody waits yet, and Lambda's init has a whole core to itself.
+    instance.gate.sources().warm(Now::read()).await;
     let runtime = Runtime::new(service_fn(move |event: LambdaEvent<Payload>| {
         let instance = Arc::clone(&instance);
         async move { answer(&instance, event.payload, event.context.deadline).await }
     }));
+    let (hands, free) = one_hand();
+    let mut served = pin!(runtime.layer(MapFutureLayer::new(hands)).run());
     tokio::select! {
-        ended = runtime.run() => ended,
-        () = stop => Ok(()),
+        ended = &mut served => return ended,
+        () = stop => {}
     }
+    tokio::select! {
+        ended = &mut served => ended,
+        _ = free.acquire() => Ok(()),
+    }
+}
+
+/// An invocation under way, its answer included.
+type Invocation<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What holds the one permit while an invocation is under way, and the permit to wait for.
+fn one_hand<F>() -> (impl Fn(F) -> Invocation<F::Output> + Clone, Arc<Semaphore>)
+where
+    F: Future + Send + 'static,
+{
+    let free = Arc::new(Semaphore::new(1));
+    let taken = Arc::clone(&free);
+    let hands = move |invocation: F| -> Invocation<F::Output> {
+        let taken = Arc::clone(&taken);
+        Box::pin(async move {
+            let _hand = taken.acquire().await;
+            invocation.await
+        })
+    };
+    (hands, free)
 }
 
 /// Answers one invocation: the event as it came, or a fixed sentence.

@@ -41,4 +41,5 @@ mod template;
 mod threats;
 mod tidy;
 mod tls;
+mod warm;
 mod wire;

@@ -301,11 +301,14 @@ async fn nobody_is_asked_about_an_address_that_is_not_public() {
 
 #[tokio::test]
 async fn assess_tries_one_service_and_shows_how_its_answer_is_read() {
-    let server =
-        Server::start(
-            |request| if request.line.starts_with("GET /api/json") { json(200, r#"{"success":true,"fraud_score":90,"tor":true}"#) } else { json(401, "{}") },
-        )
-        .await;
+    let server = Server::start(|request| {
+        if request.line.starts_with("GET /api/json") {
+            json(200, r#"{"success":true,"fraud_score":90,"tor":true}"#)
+        } else {
+            json(401, r#"{"errors":"no \u001b"}"#)
+        }
+    })
+    .await;
     let origin = server.origin();
     let variables = [("PROVIDERS", "ipqs,abuseipdb"), ("IPQS_URL", &origin), ("IPQS_KEY", "k"), ("ABUSEIPDB_URL", &origin), ("ABUSEIPDB_KEY", "k")];
     let run = async |arguments: &[&str]| -> (Option<i32>, String) {
@@ -323,10 +326,15 @@ async fn assess_tries_one_service_and_shows_how_its_answer_is_read() {
     let (code, said) = run(&["--provider", "ipqs", "--json"]).await;
     let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!((code, &said["outcome"], &said["risk"], &said["codes"]), (Some(0), &"fresh".into(), &85.0.into(), &serde_json::json!(["tor"])));
+    assert_eq!(said["raw"], serde_json::json!({"success": true, "fraud_score": 90, "tor": true}), "its own words");
+    assert_eq!((&said["status"], &said["read"]), (&200.into(), &serde_json::json!({"/success": true, "/fraud_score": 90})));
+    let (_, said) = run(&["--provider", "ipqs"]).await;
+    assert!(said.contains(r#"it answered 200: {"fraud_score":90,"#) && said.contains("/fraud_score is 90\n  counts as 85.0 of 100"), "{said}");
     let (code, said) = run(&["--provider", "abuseipdb"]).await;
     assert!(code == Some(0) && said.contains("key_refused") && said.contains("the key is wrong"), "{said}");
+    assert!(said.contains(r#"it answered 401: {"errors":"no \u001b"}"#), "what it says, and nothing that a terminal obeys: {said}");
     assert_eq!((run(&["--provider", "minfraud"]).await.0, run(&["--provider", "nobody"]).await.0), (Some(2), Some(2)));
-    assert_eq!(server.count(), 2, "one service each time");
+    assert_eq!(server.count(), 3, "one service each time");
 }
 
 #[tokio::test]

@@ -118,9 +118,14 @@ impl Server {
         self.seen.requests.lock().expect("the requests").clone()
     }
 
-    /// How many requests came until now.
+    /// How many questions came until now: a `HEAD` asks nothing, it opens a connection.
     pub fn count(&self) -> usize {
-        self.seen.requests.lock().expect("the requests").len()
+        self.seen.requests.lock().expect("the requests").iter().filter(|request| !request.line.starts_with("HEAD ")).count()
+    }
+
+    /// How many connections came until now.
+    pub fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::Relaxed)
     }
 
     /// How many are open.
@@ -155,6 +160,7 @@ pub fn answer(status: u16, headers: &[(&'static str, &str)], body: impl Into<Vec
 async fn serve(mut stream: TcpStream, seen: &Seen, treat: &(impl Fn(&Request) -> Act + Send + Sync)) -> io::Result<()> {
     while let Some(request) = read(&mut stream).await? {
         let mut act = treat(&request);
+        let is_head = request.line.starts_with("HEAD ");
         seen.requests.lock().expect("the requests").push(request);
         while let Act::After(pause, next) = act {
             tokio::time::sleep(pause).await;
@@ -167,7 +173,7 @@ async fn serve(mut stream: TcpStream, seen: &Seen, treat: &(impl Fn(&Request) ->
                     head.push_str(&format!("{name}: {value}\r\n"));
                 }
                 head.push_str("\r\n");
-                stream.write_all(&[head.into_bytes(), body].concat()).await?;
+                stream.write_all(&[head.into_bytes(), if is_head { Vec::new() } else { body }].concat()).await?;
             }
             Act::Hang => wait_for_end(&mut stream).await,
             Act::HangUp => return Ok(()),

@@ -161,7 +161,7 @@ async fn redis_killed_under_load_delays_nobody_and_counts_again_when_it_is_back(
 
 #[tokio::test]
 async fn every_store_counts_to_its_limit_and_no_further() {
-    for kept in super::stores::all().await {
+    for kept in [super::stores::all().await, super::stores::atomic().await].into_iter().flatten() {
         let (now, day) = (jiff::Timestamp::now(), Duration::from_secs(86_400));
         let counts = join_all((0..20).map(|_| kept.store.count("calls:test:1", 7, day, now))).await;
         let counted = counts.into_iter().map(|counted| counted.unwrap_or_else(|cause| panic!("{}: {cause:?}", kept.name))).filter(|counted| *counted).count();

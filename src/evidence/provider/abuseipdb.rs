@@ -59,7 +59,7 @@ impl Provider for AbuseIpdb {
             let ip = question.ip.expose().to_string();
             let url = format!("{}/api/v2/check?ipAddress={}&maxAgeInDays={MAX_AGE_DAYS}", self.origin, utf8_percent_encode(&ip, RESERVED));
             let request = |client: &reqwest::Client| client.get(&url).header("Key", self.key.clone()).header(http::header::ACCEPT, "application/json");
-            let Wire { data } = self.client.send(question.received, request).await?.accepted()?.json().await?;
+            let Wire { data } = self.client.send(question.received, request).await?.accepted().await?.json().await?;
             if !(0.0..=100.0).contains(&data.abuse_confidence_score) {
                 return Err(Cause::BadAnswer.into());
             }

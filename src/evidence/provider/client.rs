@@ -18,7 +18,7 @@ use reqwest::{
     RequestBuilder, Response,
     dns::{Addrs, Name, Resolve, Resolving},
 };
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -51,15 +51,27 @@ const POOL_SIDECAR: usize = 32;
 #[derive(Clone, Default)]
 pub struct Tls {
     config: Arc<OnceLock<ClientConfig>>,
+    own: Arc<[CertificateDer<'static>]>,
 }
 
-/// The client before one service.
+/// The client before one service; clones of it share its connections.
+#[derive(Clone)]
 pub struct Client {
     connect_timeout: Duration,
     face: Face,
     tls: Tls,
     resolver: Arc<dyn Resolve>,
-    connections: Mutex<Connections>,
+    connections: Arc<Mutex<Connections>>,
+    heard: Arc<Mutex<Option<Heard>>>,
+}
+
+/// The last answer of a service as it came. Kept for a command only, which shows it to whoever tries a key.
+#[derive(Clone)]
+pub struct Heard {
+    /// The status.
+    pub status: u16,
+    /// The body as far as it was read, at most 64 KiB.
+    pub body: Bytes,
 }
 
 /// A request that was answered; the body has not been read.
@@ -89,15 +101,18 @@ struct Resolver;
 // === impl Tls ===
 
 impl Tls {
-    /// Trusts these roots instead of Mozilla's.
-    pub fn trusting(roots: RootCertStore) -> Self {
-        let tls = Tls::default();
-        let _ = tls.config.set(config(roots));
-        tls
+    /// Trusts these authorities beside Mozilla's.
+    pub fn trusting(own: &[CertificateDer<'static>]) -> Self {
+        Tls { own: own.into(), ..Tls::default() }
     }
 
     fn config(&self) -> ClientConfig {
-        self.config.get_or_init(|| config(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })).clone()
+        let trusted = || {
+            let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+            roots.add_parsable_certificates(self.own.iter().cloned());
+            config(roots)
+        };
+        self.config.get_or_init(trusted).clone()
     }
 }
 
@@ -114,7 +129,22 @@ fn config(roots: RootCertStore) -> ClientConfig {
 impl Client {
     /// A client that has not connected yet.
     pub fn new(connect_timeout: Duration, face: Face, tls: Tls) -> Self {
-        Client { connect_timeout, face, tls, resolver: Arc::new(Resolver), connections: Mutex::default() }
+        Client { connect_timeout, face, tls, resolver: Arc::new(Resolver), connections: Arc::default(), heard: Arc::default() }
+    }
+
+    /// Opens a connection to an origin and leaves it to the first question: a `HEAD` of the origin, with no key and of nobody.
+    ///
+    /// Whatever comes back is as good: what has no connection now is seen by the first question.
+    pub async fn warm(&self, origin: &str, received: Now) {
+        let Ok((client, _)) = self.connections(moment(received)) else { return };
+        if client.head(origin).send().await.is_ok() {
+            self.mark_used(moment(received));
+        }
+    }
+
+    /// The service's last answer, for a command.
+    pub fn heard(&self) -> Option<Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends one request and returns when the answer's head is there. The caller keeps the time.
@@ -180,6 +210,13 @@ impl Client {
     fn mark_used(&self, now: Now) {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).used = Some(now);
     }
+
+    fn note(&self, status: StatusCode, body: &[u8]) {
+        if self.face == Face::Command {
+            let heard = Heard { status: status.as_u16(), body: Bytes::copy_from_slice(body) };
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
+        }
+    }
 }
 
 // === impl Exchange ===
@@ -195,9 +232,17 @@ impl Exchange<'_> {
     /// # Errors
     ///
     /// What any other status means where a service has no meaning of its own for it.
-    pub fn accepted(self) -> Result<Self, Failure> {
+    pub async fn accepted(self) -> Result<Self, Failure> {
         let status = self.status();
-        if status == StatusCode::OK { Ok(self) } else { Err(refused(status, self.response.headers())) }
+        if status == StatusCode::OK {
+            return Ok(self);
+        }
+        let failure = refused(status, self.response.headers());
+        if self.client.face == Face::Command {
+            // What it says of itself helps whoever tries a key; the verdict on it is the status's.
+            let _ = self.read(LARGEST).await;
+        }
+        Err(failure)
     }
 
     /// Reads the body as JSON of at most 64 KiB.
@@ -216,11 +261,17 @@ impl Exchange<'_> {
     ///
     /// Too large, no JSON by its own word, or broken off.
     pub async fn body(self, limit: usize) -> Result<Bytes, Failure> {
-        let Exchange { client, received, mut response } = self;
-        let headers = response.headers();
+        let headers = self.response.headers();
         if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") || !is_json(headers) {
+            self.client.note(self.status(), b"");
             return Err(Cause::BadAnswer.into());
         }
+        self.read(limit).await
+    }
+
+    async fn read(self, limit: usize) -> Result<Bytes, Failure> {
+        let Exchange { client, received, mut response } = self;
+        client.note(response.status(), b"");
         if response.content_length().is_some_and(|length| length > limit as u64) {
             return Err(Cause::TooLarge.into());
         }
@@ -231,6 +282,7 @@ impl Exchange<'_> {
             }
             body.extend_from_slice(&chunk);
         }
+        client.note(response.status(), &body);
         client.mark_used(moment(received));
         Ok(body.freeze())
     }

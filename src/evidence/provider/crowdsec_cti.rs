@@ -88,7 +88,7 @@ impl Provider for CrowdsecCti {
             if exchange.status() == StatusCode::NOT_FOUND {
                 return Ok(None);
             }
-            let wire: Wire = exchange.accepted()?.json().await?;
+            let wire: Wire = exchange.accepted().await?.json().await?;
             let Some(risk) = risk(wire.reputation, wire.confidence) else { return Ok(None) };
             let named = wire.behaviors.iter().chain(&wire.classifications.classifications);
             Ok(Some(Answer { risk, codes: codes(named.map(|named| named.name.as_str())) }))

@@ -74,7 +74,7 @@ impl Provider for Http {
                 };
                 request.headers(self.headers.clone())
             };
-            let document: Value = self.client.send(question.received, request).await?.accepted()?.json().await?;
+            let document: Value = self.client.send(question.received, request).await?.accepted().await?.json().await?;
             self.read(&document).map(Some)
         })
     }

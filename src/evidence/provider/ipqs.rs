@@ -62,7 +62,7 @@ impl Provider for Ipqs {
     fn ask<'a>(&'a self, question: &'a Question) -> Asking<'a> {
         Box::pin(async move {
             let url = self.url(question);
-            let wire: Wire = self.client.send(question.received, |client| client.get(&url)).await?.accepted()?.json().await?;
+            let wire: Wire = self.client.send(question.received, |client| client.get(&url)).await?.accepted().await?.json().await?;
             read(&wire).map(Some)
         })
     }

@@ -80,7 +80,7 @@ impl Provider for Minfraud {
                 let request = client.post(&self.url).header(http::header::AUTHORIZATION, self.authorization.clone());
                 request.header(http::header::CONTENT_TYPE, "application/json").header(http::header::ACCEPT, "application/json").body(body)
             };
-            let wire: Wire = self.client.send(question.received, request).await?.accepted()?.json().await?;
+            let wire: Wire = self.client.send(question.received, request).await?.accepted().await?.json().await?;
             if wire.warnings.iter().any(|warning| warning.code == RESERVED) {
                 return Ok(None);
             }

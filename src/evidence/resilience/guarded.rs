@@ -291,6 +291,8 @@ impl Line {
                 return Err(cause.into());
             }
         };
+        // An answer is as old as its question: a process that was frozen in between finds it long outdated.
+        let asked = moment(question.received);
         let result = match rescue(&self.health, deadline.run(self.try_twice(question))).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Cause::Timeout.into()),
@@ -303,7 +305,7 @@ impl Line {
         }
         self.learn(question, &result, permit);
         if let Ok(answer) = &result {
-            self.keep(key, answer.clone(), moment(question.received), deadline).await;
+            self.keep(key, answer.clone(), asked, deadline).await;
         }
         result
     }

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     config::{env::Fault, sidecar::SidecarConfig},
+    evidence::resilience::deadline::Deadline,
     telemetry::events::{Refusal, RequestRefused},
 };
 
@@ -49,6 +50,9 @@ const NO_DESCRIPTOR: [i32; 2] = [24, 23];
 
 /// How long requests in flight may still take when the process is asked to end.
 const DRAIN: Duration = Duration::from_secs(4);
+
+/// And how long the lines of the last ones may still take to be written.
+const LAST_LINES: Duration = Duration::from_millis(300);
 
 /// How often the metrics' samples are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -80,12 +84,18 @@ pub fn check(instance: &Instance) -> Result<(), Fault> {
 ///
 /// An address that cannot be listened on.
 pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    let served = listen(&instance, stop).await;
+    instance.telemetry.flush(Deadline::after(Instant::now(), LAST_LINES)).await;
+    served
+}
+
+async fn listen(instance: &Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let config = &instance.config.sidecar;
     let main = TcpListener::bind(config.listen).await?;
     let listening = main.local_addr()?;
     tracing::info!(address = %listening, "listening");
     if listening.ip().is_loopback() {
-        return serve(main, Side::Whole, instance, stop).await;
+        return serve(main, Side::Whole, Arc::clone(instance), stop).await;
     }
     let admin = TcpListener::bind(config.admin_listen).await?;
     tracing::info!(address = %admin.local_addr()?, "dashboard and metrics");
@@ -99,8 +109,8 @@ pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std
         drop(ended);
         std::future::pending::<()>().await;
     };
-    let main = serve(main, Side::Main, Arc::clone(&instance), until_ended(ending.clone()));
-    let admin = serve(admin, Side::Admin, Arc::clone(&instance), until_ended(ending));
+    let main = serve(main, Side::Main, Arc::clone(instance), until_ended(ending.clone()));
+    let admin = serve(admin, Side::Admin, Arc::clone(instance), until_ended(ending));
     tokio::select! {
         () = stopping => Ok(()),
         served = async { tokio::try_join!(main, admin) } => served.map(|_| ()),

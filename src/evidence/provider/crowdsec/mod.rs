@@ -79,7 +79,7 @@ impl Provider for Lapi {
 impl Lapi {
     async fn exchange(&self, now: Now, path: &str) -> Result<super::client::Exchange<'_>, Failure> {
         let url = format!("{}{path}", self.origin);
-        self.client.send(now, |client| client.get(&url).header("X-Api-Key", self.key.clone())).await?.accepted()
+        self.client.send(now, |client| client.get(&url).header("X-Api-Key", self.key.clone())).await?.accepted().await
     }
 }
 
