@@ -17,9 +17,9 @@ use super::Failure;
 use crate::{
     assess::{Judge, open_model},
     config::{Config, env::ProcessEnv},
-    decision::Verdict,
     event::Now,
     replay::{
+        comparison::{Comparison, Judged},
         html,
         learn::{Lessons, Pass as LearnPass},
         pass::Pass,
@@ -98,16 +98,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         pass = pass.keeping_verdicts();
     }
     go(&run, &mut pass, "replaying")?;
-    let compared = args.against.as_ref().map(|other| against(&run, &config, other, pass.verdicts.take().unwrap_or_default())).transpose()?;
-    let report = report(&config, pass, &args.files, run.stop.load(Ordering::Relaxed));
+    let verdicts = pass.verdicts.take().unwrap_or_default();
+    let mut report = report(&config, pass, &args.files, run.is_stopped());
+    match &args.against {
+        Some(other) if run.is_stopped() => report.warnings.push(format!("not compared with {other}: stopped early")),
+        Some(other) => report.comparison = Some(against(&run, &config, other, &verdicts)?),
+        None => {}
+    }
     if let Some(path) = &args.html {
         let title = args.files.iter().filter_map(|file| file.file_name()).map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ");
         create(path)?.write_all(html::page(&report, &title).as_bytes()).map_err(|error| Failure::Run(format!("{}: {error}", path.display())))?;
     }
-    let mut said = if args.json { serde_json::to_string_pretty(&report).map_err(|error| Failure::Run(error.to_string()))? } else { text::text(&report) };
-    if let Some(compared) = compared {
-        if args.json { eprintln!("{compared}") } else { said.push_str(&compared) }
-    }
+    let said = if args.json { serde_json::to_string_pretty(&report).map_err(|error| Failure::Run(error.to_string()))? } else { text::text(&report) };
     // A closed pipe is the reader's choice.
     let _ = writeln!(std::io::stdout(), "{}", said.trim_end());
     Ok(())
@@ -140,6 +142,9 @@ fn learn(run: &Run, config: &Config, model: Model, directory: &Path) -> Result<M
     let lessons = Lessons::new(&model, LearnPass::First);
     let mut pass = Pass::new(config, Judge::new(config, model), Now::read().mono).learning(lessons);
     go(run, &mut pass, "learning what is new")?;
+    if run.is_stopped() {
+        return Err(stopped());
+    }
     let lessons = pass.lessons.take().expect("the pass was given lessons");
     if lessons.sign_ins() == 0 {
         return Err(Failure::Run("the log has no successful sign-in to learn from".to_owned()));
@@ -150,6 +155,9 @@ fn learn(run: &Run, config: &Config, model: Model, directory: &Path) -> Result<M
     let second = Lessons::new(&model, LearnPass::Second);
     let mut pass = Pass::new(config, Judge::new(config, model), Now::read().mono).learning(second);
     go(run, &mut pass, "learning how rare")?;
+    if run.is_stopped() {
+        return Err(stopped());
+    }
     let (tables, said) = pass.lessons.take().expect("the pass was given lessons").second_tables(first);
     fs::create_dir_all(directory).map_err(|error| Failure::Run(format!("{}: {error}", directory.display())))?;
     for (name, text) in tables.files() {
@@ -163,8 +171,13 @@ fn learn(run: &Run, config: &Config, model: Model, directory: &Path) -> Result<M
     fit(&tables)
 }
 
+/// Tables of half a log would not say so.
+fn stopped() -> Failure {
+    Failure::Run("stopped while learning: no tables were written".to_owned())
+}
+
 /// Replays under another model or other thresholds, and counts where the two disagree.
-fn against(run: &Run, config: &Config, other: &str, verdicts: Vec<Verdict>) -> Result<String, Failure> {
+fn against(run: &Run, config: &Config, other: &str, verdicts: &[Judged]) -> Result<Comparison, Failure> {
     let mut config = config.clone();
     if other.contains('=') {
         for setting in other.split(',') {
@@ -187,17 +200,7 @@ fn against(run: &Run, config: &Config, other: &str, verdicts: Vec<Verdict>) -> R
     let mut pass = Pass::new(&config, Judge::new(&config, model), Now::read().mono).keeping_verdicts();
     go(run, &mut pass, "replaying the other")?;
     let others = pass.verdicts.take().unwrap_or_default();
-    let mut table = [[0_u64; 3]; 3];
-    verdicts.iter().zip(&others).for_each(|(own, other)| table[*own as usize][*other as usize] += 1);
-    let mut said = format!("\nagainst {other}: rows are the present verdicts, columns the other's\n{:>10}", "");
-    for verdict in Verdict::ALL {
-        let _ = write!(said, "{:>10}", verdict.as_label());
-    }
-    for (verdict, counts) in Verdict::ALL.iter().zip(table) {
-        let _ = write!(said, "\n{:>10}{:>10}{:>10}{:>10}", verdict.as_label(), counts[0], counts[1], counts[2]);
-    }
-    said.push('\n');
-    Ok(said)
+    Ok(Comparison::of(other.to_owned(), verdicts, &others))
 }
 
 /// One pass, with a progress bar when somebody watches.

@@ -2,6 +2,8 @@
 
 pub mod census;
 
+pub mod comparison;
+
 pub mod html;
 
 pub mod learn;

@@ -6,6 +6,7 @@ use csv::ByteRecord;
 
 use super::{
     census::Census,
+    comparison::Judged,
     learn::Lessons,
     past::{Past, Trace},
     rows::{BadRow, Clock, Reading, Row},
@@ -35,7 +36,7 @@ pub struct Pass {
     /// Rows that were left out: file, line, why; the first ones.
     pub bad: Vec<(usize, u64, BadRow)>,
     /// Verdicts in order, when another pass is to be compared.
-    pub verdicts: Option<Vec<Verdict>>,
+    pub verdicts: Option<Vec<Judged>>,
     scores: Option<Box<dyn Write + Send>>,
     counted_from: u64,
 }
@@ -87,7 +88,7 @@ impl Pass {
         Pass { lessons: Some(lessons), ..self }
     }
 
-    /// Keeps the verdicts, a byte a row.
+    /// Keeps the verdicts, two bytes a row.
     #[must_use]
     pub fn keeping_verdicts(self) -> Self {
         Pass { verdicts: Some(Vec::new()), ..self }
@@ -198,7 +199,7 @@ impl Pass {
             lessons.labelled(decision, row.label);
         }
         if let Some(verdicts) = &mut self.verdicts {
-            verdicts.push(decision.verdict);
+            verdicts.push((decision.verdict, !row.label.is_empty()));
         }
         let Some(out) = &mut self.scores else { return Ok(()) };
         let score = &decision.score;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     census::{Census, Group, SIZES},
+    comparison::Comparison,
     meter::{Scores, Separation, caught_interval, ratio},
 };
 use crate::decision::Verdict;
@@ -50,6 +51,9 @@ pub struct Report {
     pub surprising: Vec<Explained>,
     /// Thresholds that can be recommended.
     pub recommendation: Vec<Recommendation>,
+    /// The same rows under other settings, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     /// What to bear in mind.
     pub warnings: Vec<String>,
     /// What is drawn.
@@ -269,6 +273,7 @@ impl Report {
                 })
                 .collect(),
             recommendation,
+            comparison: None,
             warnings,
             drawing: drawing(&all, &pooled_scores),
         }

@@ -9,6 +9,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use super::{
@@ -18,6 +19,9 @@ use super::{
 
 /// Batches that may wait between the threads.
 const WAITING: usize = 8;
+
+/// How long to wait for rows before looking whether to stop.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// What is to be read, and when to stop.
 #[derive(Debug, Clone)]
@@ -72,10 +76,10 @@ impl Run {
         let run = self.clone();
         let reader = thread::spawn(move || run.read(&sender, &spare));
         let outcome = self.judge(pass, &receiver, &back, &mut progress);
-        // The reader ends when nobody listens.
+        // The reader ends when nobody listens; one that was stopped may wait for a pipe for ever, and is left to it.
         drop(receiver);
         drop(back);
-        if reader.join().is_err() {
+        if !self.is_stopped() && reader.join().is_err() {
             return Err(RunError::Scores(io::Error::other("the reading thread failed")));
         }
         outcome?;
@@ -90,7 +94,12 @@ impl Run {
         progress: &mut impl FnMut(u64, u64),
     ) -> Result<(), RunError> {
         let mut present = None;
-        for message in receiver {
+        while !self.is_stopped() {
+            let message = match receiver.recv_timeout(GLANCE) {
+                Ok(message) => message,
+                Err(mpsc::RecvTimeoutError::Timeout) => continue,
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            };
             match message {
                 Message::File(file, reading) => present = Some((file, reading)),
                 Message::Broken(file, source) => return Err(RunError::File { file: self.files[file].display().to_string(), source }),
@@ -105,13 +114,15 @@ impl Run {
                         return Err(RunError::TooManyBad(pass.census.bad, self.max_bad));
                     }
                     progress(pass.census.rows, self.bytes.load(Ordering::Relaxed));
-                    if self.stop.load(Ordering::Relaxed) {
-                        return Ok(());
-                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether it was asked to end early.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Reads every file; a closed channel ends it.

@@ -69,6 +69,9 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
             None => writeln!(out)?,
         }
     }
+    if let Some(comparison) = &report.comparison {
+        write!(out, "\n{comparison}")?;
+    }
     report.warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))
 }
 

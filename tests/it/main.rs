@@ -42,4 +42,5 @@ mod threats;
 mod tidy;
 mod tls;
 mod warm;
+mod tuning;
 mod wire;

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -54,6 +54,7 @@ pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, 
     struct Wire {
         id: String,
         outcome: String,
+        time: Option<Timestamp>,
     }
     if !is_json(&headers) {
         return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON", "send Content-Type: application/json".to_owned());
@@ -61,12 +62,14 @@ pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, 
     let reports = [("success", Report::Success), ("failure", Report::Failure), ("fraud", Report::Fraud), ("not_fraud", Report::NotFraud)];
     // serde reads an array as a struct's fields in order, so the shape is asked first.
     let wire = Some(&body).filter(|body| body.trim_ascii_start().starts_with(b"{")).and_then(|body| serde_json::from_slice::<Wire>(body).ok());
-    let report = wire.and_then(|wire| Some((wire.id, *reports.iter().find(|(word, _)| *word == wire.outcome)?)));
-    let Some((id, (word, report))) = report else {
-        let detail = "send {\"id\", \"outcome\"} with outcome success, failure, fraud or not_fraud".to_owned();
+    let report = wire.and_then(|wire| Some((*reports.iter().find(|(word, _)| *word == wire.outcome)?, wire)));
+    let Some(((word, report), Wire { id, time, .. })) = report else {
+        let detail = "send {\"id\", \"outcome\"} with outcome success, failure, fraud or not_fraud, and the \"time\" that the assessment was given".to_owned();
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an outcome", detail);
     };
-    match learn::outcome(instance.gate.sources(), &id, report, Now::read()).await {
+    let now = Now::read();
+    let now = time.map_or(now, |wall| Now { wall, ..now });
+    match learn::outcome(instance.gate.sources(), &id, report, now).await {
         Ok(Some(learned)) => {
             instance.telemetry.emit(OutcomeHeard(word));
             if report == Report::Success {

@@ -1,0 +1,195 @@
+//! `riskgate synth` and `riskgate replay` as they are used: the binary, its options, and the live sidecar beside it.
+
+use std::{
+    io::{Read as _, Write as _},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+fn riskgate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
+#[track_caller]
+fn says(arguments: &[&str]) -> String {
+    let output = riskgate(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn refuses(arguments: &[&str], code: i32, words: &str) {
+    let output = riskgate(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(words), "{said}");
+}
+
+fn synth(folder: &Path, users: &str, attacks: &str) -> String {
+    let path = folder.join("log.csv").display().to_string();
+    says(&["synth", "--users", users, "--seed", "21", "--attacks", attacks, "--out", &path]);
+    path
+}
+
+#[test]
+fn other_thresholds_and_another_model_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = synth(folder.path(), "300", "0.3");
+    let report: Value = serde_json::from_str(&says(&["replay", &log, "--json", "--against", "DENY_AT=50,REVIEW_AT=20"])).unwrap();
+    let moves = &report["comparison"]["legitimate"];
+    let sum = |from: &str| ["allow", "review", "deny"].iter().map(|to| moves[from][to].as_u64().unwrap()).sum::<u64>();
+    for verdict in ["allow", "review", "deny"] {
+        assert_eq!(sum(verdict), report["verdicts"][verdict].as_u64().unwrap(), "{report}");
+    }
+    assert!(moves["allow"]["review"].as_u64() > Some(0), "lower thresholds flag more: {moves}");
+    assert!(moves["review"]["allow"].as_u64().unwrap() <= 3, "and what was denied is not learned, which moves a few the other way: {moves}");
+    assert!(report["comparison"]["labelled"]["deny"]["deny"].as_u64() > Some(0), "{report}");
+
+    let model = folder.path().join("model").display().to_string();
+    says(&["replay", &log, "--learn", &model]);
+    let said = says(&["replay", &log, "--against", &model]);
+    assert!(said.contains(&format!("against {model}")) && said.contains("legitimate") && said.contains("labelled"), "{said}");
+    refuses(&["replay", &log, "--against", "DENY_AT=101"], 2, "DENY_AT=101 is no threshold");
+    refuses(&["replay", &log, "--against", "BUDGET=1"], 2, "neither DENY_AT nor REVIEW_AT");
+    refuses(&["replay", "-", "--against", "DENY_AT=50"], 2, "give files");
+}
+
+#[test]
+fn bad_rows_are_named_and_borne_as_far_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    std::fs::write(&path, "time,user,ip,success\n2026-01-01 08:00:00,ada,8.8.8.8,True\nnever,ada,8.8.8.8,True\n2026-01-02 08:00:00,ada,8.8.8.8,True\n")
+        .unwrap();
+    let path = path.display().to_string();
+    let output = riskgate(&["replay", &path, "--max-bad", "1"]).output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("log.csv, line 3: "), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).starts_with("3 rows: 2 legitimate sign-ins of 1 people, 0 failed attempts, 0 labelled, 1 bad"),
+        "{output:?}"
+    );
+    refuses(&["replay", &path, "--max-bad", "0"], 1, "1 bad rows; --max-bad allows 0");
+}
+
+/// Feeds a log without ending it, interrupts, and gives what was said.
+fn interrupted(log: &str, arguments: &[&str]) -> Output {
+    let mut child = riskgate(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut rows = child.stdin.take().unwrap();
+    rows.write_all(log.as_bytes()).unwrap();
+    rows.flush().unwrap();
+    // The signal's handler is in place before the first row is read.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(Command::new("kill").arg("-INT").arg(child.id().to_string()).status().unwrap().success());
+    let output = finished(child);
+    drop(rows);
+    output
+}
+
+fn finished(mut child: Child) -> Output {
+    for _ in 0..400 {
+        if child.try_wait().unwrap().is_some() {
+            return child.wait_with_output().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    child.kill().unwrap();
+    panic!("it goes on: {:?}", child.wait_with_output());
+}
+
+#[test]
+fn an_interrupt_prints_what_is_known_even_while_a_pipe_is_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = std::fs::read_to_string(synth(folder.path(), "300", "0.2")).unwrap();
+    let output = interrupted(&log, &["replay", "-"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains("stopped early") && said.contains("legitimate sign-ins of"), "{said}");
+    assert!(!said.starts_with("0 rows"), "{said}");
+}
+
+#[test]
+fn a_terminal_shows_how_far_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = synth(folder.path(), "3000", "0.2");
+    // `script` gives the command a terminal.
+    let line = format!("{} replay {log}", env!("CARGO_BIN_EXE_riskgate"));
+    let output = Command::new("script").args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("replaying") && said.contains("rows,") && said.contains("a second") && said.contains(" left"), "{said}");
+}
+
+/// A sidecar of its own process, ended with it.
+struct Sidecar(Child, u16);
+
+impl Sidecar {
+    fn start() -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = riskgate(&["serve", "--listen", &format!("127.0.0.1:{port}")]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        for _ in 0..400 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Sidecar(child, port);
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("the sidecar does not listen");
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn post(client: &reqwest::Client, url: &str, body: &Value) -> String {
+    let answer = client.post(url).header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
+    answer.error_for_status().unwrap().text().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_live_sidecar_and_replay_agree_on_ten_thousand_sign_ins() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = synth(folder.path(), "4500", "0.0");
+    let sidecar = Sidecar::start();
+    let base = format!("http://127.0.0.1:{}/v1", sidecar.1);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let (mut lines, mut live) = (String::new(), Vec::new());
+    for record in reader.records().map(Result::unwrap).take(10_000) {
+        let time = format!("{}Z", record[1].replace(' ', "T"));
+        let mut body =
+            json!({"user": record[2], "ip": record[4], "userAgent": record[9], "country": record[5], "asn": record[8].parse::<u32>().unwrap(), "time": time});
+        let assessment = post(&client, &format!("{base}/assess"), &body).await;
+        let assessment: Value = serde_json::from_str(&assessment).unwrap();
+        let passed = &record[13] == "True";
+        if passed {
+            live.push((assessment["score"].clone(), assessment["log_odds"].clone(), assessment["decision"].clone()));
+        }
+        let outcome = json!({"id": assessment["id"], "outcome": if passed { "success" } else { "failure" }, "time": time});
+        post(&client, &format!("{base}/outcome"), &outcome).await;
+        body["success"] = passed.into();
+        lines.push_str(&format!("{body}\n"));
+    }
+    assert_eq!(lines.lines().count(), 10_000);
+    let (log, scores) = (folder.path().join("log.jsonl"), folder.path().join("scores.jsonl"));
+    std::fs::write(&log, lines).unwrap();
+    says(&["replay", log.to_str().unwrap(), "--scores", scores.to_str().unwrap()]);
+    let mut replayed = String::new();
+    std::fs::File::open(scores).unwrap().read_to_string(&mut replayed).unwrap();
+    let replayed: Vec<Value> = replayed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(replayed.len(), live.len());
+    let differ = |(_, (live, replayed)): &(usize, (&(Value, Value, Value), &Value))| {
+        // The answer's are rounded to four places.
+        let log_odds = live.1.as_f64().unwrap() - replayed["log_odds"].as_f64().unwrap();
+        live.0 != replayed["score"] || live.2 != replayed["decision"] || log_odds.abs() > 1e-4
+    };
+    let differing: Vec<_> = live.iter().zip(&replayed).enumerate().filter(differ).take(5).collect();
+    assert!(differing.is_empty(), "{differing:?}");
+}
