@@ -92,6 +92,16 @@ await page.keyboard.press("Escape");
 assert.ok(!(await page.locator("#detail").evaluate((dialog) => dialog.open)));
 assert.deepEqual(faults, []);
 
+// === A time just under a power of ten, where a logarithmic axis once found no end ===
+
+await page.evaluate(async () => {
+  const { timeChart } = await import(new URL("charts.js", document.baseURI));
+  const box = document.body.appendChild(document.createElement("div"));
+  box.style.height = "200px";
+  for (const low of [0.0973, 0.00983, 0.0999]) timeChart(box, 2500)([[1, 0, 0, 0, 0, low, 1, 2], [2, 0, 0, 0, 0, low, 1, 2]]);
+  box.remove();
+});
+
 // === Dark, and narrow ===
 
 for (const [name, viewport, scheme] of [["dark", { width: 1440, height: 1000 }, "dark"], ["narrow", { width: 390, height: 844 }, "light"], ["narrow-dark", { width: 390, height: 844 }, "dark"]]) {
