@@ -41,6 +41,6 @@ mod template;
 mod threats;
 mod tidy;
 mod tls;
-mod warm;
 mod tuning;
+mod warm;
 mod wire;
