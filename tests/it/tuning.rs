@@ -129,10 +129,11 @@ struct Sidecar(Child, u16);
 impl Sidecar {
     fn start() -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = riskgate(&["serve", "--listen", &format!("127.0.0.1:{port}")]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let serve = riskgate(&["serve", "--listen", &format!("127.0.0.1:{port}")]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let sidecar = Sidecar(serve.unwrap(), port);
         for _ in 0..400 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Sidecar(child, port);
+                return sidecar;
             }
             std::thread::sleep(Duration::from_millis(25));
         }
