@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use super::{Cause, Tier};
 use crate::config::services::Service;
 
-use super::networks::Source;
+use super::networks::source::Source;
 
 /// Counters and states of what happens off the path.
 #[derive(Debug, Default)]

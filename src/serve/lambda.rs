@@ -32,7 +32,10 @@ use crate::{
     evidence::Face,
     learn,
     response::cognito::{Denial, ERROR_TYPE, denial},
-    telemetry::events::{EventHandedBack, HandBack, OutcomeHeard},
+    telemetry::{
+        events::{EventHandedBack, OutcomeHeard},
+        labels::HandBack,
+    },
 };
 
 /// Kept between our answer and Lambda's own deadline.

@@ -11,7 +11,7 @@ use std::sync::{
 use serde::{Serialize, ser::SerializeMap};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::metrics as names;
+use super::names;
 use crate::{
     evidence::{Outcome, health::Health},
     response::{Assessment, http::is_degraded},

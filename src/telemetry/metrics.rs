@@ -6,7 +6,8 @@
 use metrics::{Counter, Gauge, Histogram};
 
 use super::{
-    events::{HandBack, Refusal},
+    labels::{self, HandBack, Refusal},
+    names,
     prometheus::Registry,
 };
 use crate::{
@@ -20,48 +21,11 @@ use crate::{
     evidence::{
         Cause, Consultation, Outcome, Tier,
         health::{CacheResult, Health},
-        networks::Source,
+        networks::source::Source,
     },
     response::{Assessment, http::is_degraded},
     score::ReasonCode,
 };
-
-macro_rules! names {
-    ($($constant:ident $name:literal $help:literal;)*) => {
-        $(#[doc = $help] pub const $constant: &str = $name;)*
-
-        /// Every metric: name and help.
-        pub const ALL: &[(&str, &str)] = &[$(($name, $help),)*];
-    };
-}
-
-names! {
-    ASSESSMENT_DURATION "riskgate_assessment_duration_seconds" "Time from the whole request read to the verdict, by verdict.";
-    STAGE_DURATION "riskgate_stage_duration_seconds" "Time that a part of the way took: networks, history, evidence (both and the services, at once), judge (signals, score and decision).";
-    PROVIDER_DURATION "riskgate_provider_duration_seconds" "Time until an outside service's part was known, by service and outcome.";
-    DECISIONS "riskgate_decisions_total" "Sign-ins decided, by what was judged, by mode and by the score's level.";
-    DEGRADED "riskgate_degraded_total" "Sign-ins decided with something missing, each counted once, by the first cause and by the fallback that decided.";
-    CACHE_REQUESTS "riskgate_cache_requests_total" "Look-ups of an outside service's answer in a cache, by tier and result.";
-    BREAKER_STATE "riskgate_breaker_state" "Whether a service is asked: 0 closed (asked), 1 half open (one probe), 2 open (not asked).";
-    SIGNALS "riskgate_signals_total" "Sign-ins that carried a reason, by reason.";
-    SCORE "riskgate_score" "Scores, 0 to 100: 50 is one legitimate sign-in in a hundred, 75 one in a thousand.";
-    CONTEXT "riskgate_context_total" "Sign-ins by how far their context is believed.";
-    BAD_CONTEXT "riskgate_bad_context_total" "Signed contexts that did not hold, by why.";
-    OUTCOMES "riskgate_outcomes_total" "What was heard of sign-ins after their decision, by outcome.";
-    IN_FLIGHT "riskgate_in_flight" "Sign-ins being decided at this moment.";
-    COLD_STARTS "riskgate_cold_starts_total" "Starts of the process.";
-    CONFIG_FAULTS "riskgate_config_faults" "Faults in the configuration in force; above zero the gate runs in monitor mode.";
-    NETWORKS_BUILT "riskgate_networks_built_timestamp_seconds" "When a network database was built, seconds since 1970; 0 where there is none.";
-    PROVIDER_CALLS "riskgate_provider_calls_total" "Requests sent to an outside service, retries included.";
-    NETWORKS_REFUSED "riskgate_networks_refused_total" "Changed network databases that could not be read; the old one stayed.";
-    NETWORKS_UNDECODABLE "riskgate_networks_undecodable_total" "Damaged records met in network databases of the operator's own.";
-    PANICS "riskgate_panics_total" "Panics inside a stage that became an answer.";
-    HANDED_BACK "riskgate_handed_back_total" "Events handed back undecided, by why.";
-    REFUSED "riskgate_requests_refused_total" "HTTP requests refused, by why.";
-    LINES_LOST "riskgate_lines_lost_total" "Audit lines that could not be written because their reader was too slow or the disk full.";
-    BUDGET "riskgate_budget_seconds" "Longest time to an answer that is configured.";
-    BUILD_INFO "riskgate_build_info" "Always 1; the labels tell the version and the date of the model.";
-}
 
 /// Upper edges of time histograms in seconds, 1 ms to the 3 s that no budget reaches; the budget and 80 % of it are put in.
 const DURATION_EDGES: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0];
@@ -124,60 +88,62 @@ impl Metrics {
         let mut fine = FINE_EDGES.to_vec();
         fine.extend_from_slice(&durations);
         let registry = Registry::new(&[
-            (ASSESSMENT_DURATION, sorted(durations.clone())),
-            (PROVIDER_DURATION, sorted(durations)),
-            (STAGE_DURATION, sorted(fine)),
-            (SCORE, SCORE_EDGES.to_vec()),
+            (names::ASSESSMENT_DURATION, sorted(durations.clone())),
+            (names::PROVIDER_DURATION, sorted(durations)),
+            (names::STAGE_DURATION, sorted(fine)),
+            (names::SCORE, SCORE_EDGES.to_vec()),
         ]);
         let r = &registry;
         let services = || config.services.services.iter().map(|service| service.service);
         let outcomes = || [Outcome::Fresh, Outcome::Hit, Outcome::Stale, Outcome::Negative].into_iter().chain(Cause::ALL.map(Outcome::Failed));
         let fallbacks = [None, Some(Fallback::Local), Some(Fallback::Allow), Some(Fallback::Deny)];
-        let stage = |stage| r.histogram(STAGE_DURATION, &[("stage", stage)]);
-        r.gauge(BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
-        r.gauge(BUDGET, &[]).set(budget);
-        r.counter(COLD_STARTS, &[]).increment(1);
+        let stage = |stage| r.histogram(names::STAGE_DURATION, &[("stage", stage)]);
+        r.gauge(names::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+        r.gauge(names::BUDGET, &[]).set(budget);
+        r.counter(names::COLD_STARTS, &[]).increment(1);
         let labels = |name, label: &'static str, values: &[&'static str]| Family::new(values.iter().copied(), |value| r.counter(name, &[(label, value)]));
         Metrics {
-            durations: Family::new(Verdict::ALL, |verdict| r.histogram(ASSESSMENT_DURATION, &[("decision", verdict.as_label())])),
+            durations: Family::new(Verdict::ALL, |verdict| r.histogram(names::ASSESSMENT_DURATION, &[("decision", verdict.as_label())])),
             networks: stage("networks"),
             history: stage("history"),
             evidence: stage("evidence"),
             judge: stage("judge"),
             providers: Family::new(services().flat_map(|service| outcomes().map(move |outcome| (service, outcome))), |(service, outcome)| {
-                r.histogram(PROVIDER_DURATION, &[("provider", service.as_label()), ("outcome", outcome.as_label())])
+                r.histogram(names::PROVIDER_DURATION, &[("provider", service.as_label()), ("outcome", outcome.as_label())])
             }),
             decisions: Family::new(
                 Verdict::ALL.into_iter().flat_map(|verdict| {
                     [Mode::Enforce, Mode::Monitor].into_iter().flat_map(move |mode| Level::ALL.into_iter().map(move |level| (verdict, mode, level)))
                 }),
-                |(verdict, mode, level)| r.counter(DECISIONS, &[("decision", verdict.as_label()), ("mode", mode.as_label()), ("level", level.as_label())]),
+                |(verdict, mode, level)| {
+                    r.counter(names::DECISIONS, &[("decision", verdict.as_label()), ("mode", mode.as_label()), ("level", level.as_label())])
+                },
             ),
             degraded: Family::new(
                 Cause::ALL.into_iter().flat_map(|cause| fallbacks.into_iter().map(move |fallback| (cause, fallback))),
-                |(cause, fallback)| r.counter(DEGRADED, &[("cause", cause.as_label()), ("fallback", fallback.map_or("none", Fallback::as_label))]),
+                |(cause, fallback)| r.counter(names::DEGRADED, &[("cause", cause.as_label()), ("fallback", fallback.map_or("none", Fallback::as_label))]),
             ),
             cache: Family::new(Tier::ALL.into_iter().flat_map(|tier| CacheResult::ALL.into_iter().map(move |result| (tier, result))), |(tier, result)| {
-                r.counter(CACHE_REQUESTS, &[("tier", tier.as_label()), ("result", result.as_label())])
+                r.counter(names::CACHE_REQUESTS, &[("tier", tier.as_label()), ("result", result.as_label())])
             }),
-            breakers: Family::new(services(), |service| r.gauge(BREAKER_STATE, &[("provider", service.as_label())])),
-            calls: Family::new(services(), |service| r.counter(PROVIDER_CALLS, &[("provider", service.as_label())])),
+            breakers: Family::new(services(), |service| r.gauge(names::BREAKER_STATE, &[("provider", service.as_label())])),
+            calls: Family::new(services(), |service| r.counter(names::PROVIDER_CALLS, &[("provider", service.as_label())])),
             signals: Family::new(ReasonCode::OWN.iter().copied().chain(Service::ALL.map(ReasonCode::Service)), |code| {
-                r.counter(SIGNALS, &[("reason", code.as_label())])
+                r.counter(names::SIGNALS, &[("reason", code.as_label())])
             }),
-            score: r.histogram(SCORE, &[]),
-            contexts: labels(CONTEXT, "state", &Trust::LABELS),
-            bad_contexts: labels(BAD_CONTEXT, "cause", &BadContext::LABELS),
-            outcomes: labels(OUTCOMES, "outcome", &super::events::OUTCOMES),
-            handed_back: Family::new(HandBack::ALL, |why| r.counter(HANDED_BACK, &[("cause", why.as_label())])),
-            refused: Family::new(Refusal::ALL, |why| r.counter(REFUSED, &[("cause", why.as_label())])),
-            in_flight: r.gauge(IN_FLIGHT, &[]),
-            config_faults: r.gauge(CONFIG_FAULTS, &[]),
-            networks_built: Source::ALL.map(|source| r.gauge(NETWORKS_BUILT, &[("source", source.as_label())])),
-            networks_refused: r.counter(NETWORKS_REFUSED, &[]),
-            networks_undecodable: r.counter(NETWORKS_UNDECODABLE, &[]),
-            panics: r.counter(PANICS, &[]),
-            lines_lost: r.counter(LINES_LOST, &[]),
+            score: r.histogram(names::SCORE, &[]),
+            contexts: labels(names::CONTEXT, "state", &Trust::LABELS),
+            bad_contexts: labels(names::BAD_CONTEXT, "cause", &BadContext::LABELS),
+            outcomes: labels(names::OUTCOMES, "outcome", &labels::OUTCOMES),
+            handed_back: Family::new(HandBack::ALL, |why| r.counter(names::HANDED_BACK, &[("cause", why.as_label())])),
+            refused: Family::new(Refusal::ALL, |why| r.counter(names::REFUSED, &[("cause", why.as_label())])),
+            in_flight: r.gauge(names::IN_FLIGHT, &[]),
+            config_faults: r.gauge(names::CONFIG_FAULTS, &[]),
+            networks_built: Source::ALL.map(|source| r.gauge(names::NETWORKS_BUILT, &[("source", source.as_label())])),
+            networks_refused: r.counter(names::NETWORKS_REFUSED, &[]),
+            networks_undecodable: r.counter(names::NETWORKS_UNDECODABLE, &[]),
+            panics: r.counter(names::PANICS, &[]),
+            lines_lost: r.counter(names::LINES_LOST, &[]),
             registry,
         }
     }

@@ -32,7 +32,11 @@ pub mod emf;
 
 pub mod events;
 
+pub mod labels;
+
 pub mod metrics;
+
+pub mod names;
 
 pub mod prometheus;
 

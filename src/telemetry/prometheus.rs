@@ -5,7 +5,7 @@ use std::fmt;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::metrics::ALL;
+use super::names::ALL;
 
 /// Makes series and renders them.
 pub struct Registry {

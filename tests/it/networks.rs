@@ -15,7 +15,7 @@ use riskgate::{
     },
     evidence::{
         health::Health,
-        networks::{LOOK_EVERY, Location, NetworkFacts, NetworkKind, Networks, Source},
+        networks::{LOOK_EVERY, Location, NetworkFacts, NetworkKind, Networks, source::Source},
     },
 };
 

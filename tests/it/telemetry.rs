@@ -12,7 +12,7 @@ use riskgate::{
     event::{ClientIp, Now, http},
     evidence::{Face, resilience::deadline::Deadline},
     serve::Instance,
-    telemetry::metrics,
+    telemetry::names,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -56,7 +56,7 @@ fn every_service() -> Vec<(&'static str, &'static str)> {
 #[test]
 fn every_metric_is_there_from_the_start_with_its_help() {
     let text = rendered(&every_service());
-    for (name, help) in metrics::ALL {
+    for (name, help) in names::ALL {
         assert!(text.contains(&format!("# HELP {name} {help}\n")), "{name} has no help");
         assert!(
             text.lines()
@@ -119,7 +119,7 @@ fn names(text: &str, prefix: &str) -> BTreeSet<String> {
 
 #[track_caller]
 fn check_names(file: &str, text: &str) {
-    let known: BTreeSet<&str> = metrics::ALL.iter().map(|(name, _)| *name).collect();
+    let known: BTreeSet<&str> = names::ALL.iter().map(|(name, _)| *name).collect();
     let used = names(text, "riskgate_");
     assert!(!used.is_empty(), "{file} uses no metric");
     for name in used {
@@ -195,7 +195,7 @@ fn check_emf(line: &Value) {
         assert!((1..=100).contains(&metrics.len()));
         for metric in metrics {
             let name = metric["Name"].as_str().expect("a name");
-            assert!(metrics::ALL.iter().any(|(known, _)| *known == name), "{name}");
+            assert!(names::ALL.iter().any(|(known, _)| *known == name), "{name}");
             assert!(root[name].as_f64().is_some_and(f64::is_finite), "{name} has no value");
             assert!(["Seconds", "Count", "None"].contains(&metric["Unit"].as_str().expect("a unit")));
         }

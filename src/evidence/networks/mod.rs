@@ -15,7 +15,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use self::{bundled::Bundled, own::OwnFiles};
+use self::{bundled::Bundled, own::OwnFiles, source::Source};
 use super::health::Health;
 use crate::{
     config::{env::Fault, networks::NetworksConfig},
@@ -27,6 +27,8 @@ mod bundled;
 mod own;
 
 mod record;
+
+pub mod source;
 
 pub mod territory;
 
@@ -77,19 +79,6 @@ pub struct NetworkKind {
     pub hosting: bool,
     /// A privacy relay of a browser or system maker: hides the address, keeps the country.
     pub relay: bool,
-}
-
-/// A database: the bundled one, or one of the operator's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// Linked into the program.
-    Bundled,
-    /// `CITY_DB`: country and place.
-    City,
-    /// `ASN_DB`: autonomous systems.
-    Asn,
-    /// `ANONYMOUS_DB`: kinds.
-    Anonymous,
 }
 
 /// The databases in force.
@@ -180,23 +169,6 @@ impl Networks {
             facts.kind = NetworkKind { relay: facts.kind.relay || own.relay, ..own };
         }
         facts
-    }
-}
-
-// === impl Source ===
-
-impl Source {
-    /// Every source.
-    pub const ALL: [Source; 4] = [Source::Bundled, Source::City, Source::Asn, Source::Anonymous];
-
-    /// The label of `riskgate_networks_built_timestamp_seconds{source}`.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Source::Bundled => "bundled",
-            Source::City => "city",
-            Source::Asn => "asn",
-            Source::Anonymous => "anonymous",
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 
-use super::{Source, record::Record};
+use super::{record::Record, source::Source};
 use crate::{
     config::{env::Fault, networks::NetworksConfig, variables::PREFIX},
     evidence::health::Health,

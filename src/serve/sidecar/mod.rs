@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::{env::Fault, sidecar::SidecarConfig},
     evidence::resilience::deadline::Deadline,
-    telemetry::events::{Refusal, RequestRefused},
+    telemetry::{events::RequestRefused, labels::Refusal},
 };
 
 mod probes;
