@@ -81,13 +81,17 @@ impl Gate {
         &self.sources
     }
 
-    /// Judges, and answers with the fallback when the judge panics (invariant 2).
     fn judge(&self, evidence: Evidence) -> Decision {
+        self.judge_by(evidence, |evidence| self.judge.judge(evidence))
+    }
+
+    /// Judges, and answers with the fallback when the judge panics (invariant 2).
+    fn judge_by(&self, evidence: Evidence, judge: impl FnOnce(Evidence) -> Decision) -> Decision {
         // Shares the strings and the event's bytes: what the answer needs if the evidence is lost in a panic.
         let History { block, nonce, ticket, .. } = &evidence.history;
         let kept = History { block: block.clone(), nonce: *nonce, ticket: ticket.clone(), ..History::default() };
         let sign_in = evidence.sign_in.clone();
-        catch_unwind(AssertUnwindSafe(|| self.judge.judge(evidence))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| judge(evidence))).unwrap_or_else(|_| {
             Health::count(&self.sources.health().panics);
             self.judge.without_score(Evidence::after_panic(sign_in, kept))
         })
@@ -135,4 +139,41 @@ pub fn open_model(config: &HistoryConfig) -> Result<Model, ModelError> {
 fn new_id(sign_in: &SignIn) -> SmolStr {
     let millis = u64::try_from(sign_in.received.wall.as_millisecond()).unwrap_or_default();
     Ulid::from_parts(millis, rand::random()).to_smolstr()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::{Arc, atomic::Ordering},
+    };
+
+    use super::*;
+    use crate::{
+        decision::Verdict,
+        event::{ClientIp, Now, http},
+        evidence::{Face, history::memory::Memory},
+        response::http::is_degraded,
+    };
+
+    #[tokio::test]
+    async fn a_panic_of_the_judge_is_a_denial_that_teaches_nothing() {
+        for face in [Face::Lambda, Face::Sidecar] {
+            for (fallback, verdict) in [("local", Verdict::Deny), ("deny", Verdict::Deny), ("allow", Verdict::Allow)] {
+                let (config, faults) = Config::read(&BTreeMap::from([("RISKGATE_FALLBACK".to_owned(), fallback.to_owned())]));
+                assert!(faults.is_empty(), "{faults:?}");
+                let sources = Sources::open(&config, face).0.with_store(&config, Arc::new(Memory::default()));
+                let gate = Gate::new(&config, sources, Judge::new(&config, Model::bundled(&config.history)));
+                let sign_in = http::parse(br#"{"user":"ada","ip":"8.8.8.8"}"#, ClientIp::Missing, Now::read()).expect("a sign-in");
+                let deadline = gate.deadline(sign_in.received.mono, None);
+                let evidence = gate.sources.gather(sign_in, deadline).await;
+                assert!(evidence.history.ticket.is_some(), "the attempt was recorded");
+                let decision = gate.judge_by(evidence, |_| std::panic::panic_any("a bug"));
+                assert_eq!((decision.verdict, gate.health().panics.load(Ordering::Relaxed)), (verdict, 1), "{face:?} {fallback}");
+                // Degraded, and recorded as such: `learn` learns nothing from it and holds tokens back.
+                assert!(is_degraded(&decision));
+                assert!(decision.score.signals.evidence.history.ticket.is_some());
+            }
+        }
+    }
 }

@@ -89,43 +89,49 @@ async fn four_services_of_which_one_is_well() {
 
 #[tokio::test]
 async fn two_hundred_who_miss_make_one_call() {
-    let (server, _act) = switchable(after(100, fine())).await;
-    let asking = Asking::new(Face::Sidecar, &http(&server.origin(), &[]));
-    let outcomes = join_all((0..200).map(|_| asking.outcome("8.8.8.8"))).await;
-    assert!(outcomes.iter().all(|outcome| *outcome == "fresh"));
-    assert_eq!((server.count(), cached(&asking, CacheResult::Miss), cached(&asking, CacheResult::Coalesced)), (1, 1, 199));
-    assert_eq!(asking.outcome("8.8.8.8").await, "hit");
-    assert_eq!(server.count(), 1);
+    for face in [Face::Lambda, Face::Sidecar] {
+        let (server, _act) = switchable(after(100, fine())).await;
+        let asking = Asking::new(face, &http(&server.origin(), &[]));
+        let outcomes = join_all((0..200).map(|_| asking.outcome("8.8.8.8"))).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == "fresh"));
+        assert_eq!((server.count(), cached(&asking, CacheResult::Miss), cached(&asking, CacheResult::Coalesced)), (1, 1, 199));
+        assert_eq!(asking.outcome("8.8.8.8").await, "hit");
+        assert_eq!(server.count(), 1);
+    }
 }
 
 #[tokio::test]
 async fn a_leader_whose_connection_breaks_costs_the_others_one_more_call() {
-    let calls = AtomicUsize::new(0);
-    let server = Server::start(move |_| if calls.fetch_add(1, Ordering::Relaxed) == 0 { after(100, Act::Reset) } else { after(50, fine()) }).await;
-    let asking = Asking::new(Face::Sidecar, &http(&server.origin(), &[]));
-    let outcomes = join_all((0..200).map(|_| asking.outcome("8.8.8.8"))).await;
-    assert_eq!(outcomes.iter().filter(|outcome| **outcome == "reset").count(), 1, "the leader's own");
-    assert_eq!(outcomes.iter().filter(|outcome| **outcome == "fresh").count(), 199);
-    assert_eq!(server.count(), 2);
+    for face in [Face::Lambda, Face::Sidecar] {
+        let calls = AtomicUsize::new(0);
+        let server = Server::start(move |_| if calls.fetch_add(1, Ordering::Relaxed) == 0 { after(100, Act::Reset) } else { after(50, fine()) }).await;
+        let asking = Asking::new(face, &http(&server.origin(), &[]));
+        let outcomes = join_all((0..200).map(|_| asking.outcome("8.8.8.8"))).await;
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == "reset").count(), 1, "the leader's own");
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == "fresh").count(), 199);
+        assert_eq!(server.count(), 2);
+    }
 }
 
 #[tokio::test]
 async fn a_leader_who_leaves_costs_the_others_nothing() {
-    let (server, _act) = switchable(after(200, fine())).await;
-    let asking = Arc::new(Asking::new(Face::Sidecar, &http(&server.origin(), &[])));
-    let ask = || {
-        let asking = Arc::clone(&asking);
-        tokio::spawn(async move { asking.outcome("8.8.8.8").await })
-    };
-    let leader = ask();
-    pause(50).await;
-    let others: Vec<_> = (0..50).map(|_| ask()).collect();
-    pause(50).await;
-    leader.abort();
-    for other in others {
-        assert_eq!(other.await.expect("an answer"), "fresh");
+    for face in [Face::Lambda, Face::Sidecar] {
+        let (server, _act) = switchable(after(200, fine())).await;
+        let asking = Arc::new(Asking::new(face, &http(&server.origin(), &[])));
+        let ask = || {
+            let asking = Arc::clone(&asking);
+            tokio::spawn(async move { asking.outcome("8.8.8.8").await })
+        };
+        let leader = ask();
+        pause(50).await;
+        let others: Vec<_> = (0..50).map(|_| ask()).collect();
+        pause(50).await;
+        leader.abort();
+        for other in others {
+            assert_eq!(other.await.expect("an answer"), "fresh");
+        }
+        assert_eq!(server.count(), 1);
     }
-    assert_eq!(server.count(), 1);
 }
 
 #[tokio::test]
@@ -231,14 +237,14 @@ async fn asking_outcome(asking: &Asking, n: u8) -> &'static str {
 
 #[tokio::test]
 async fn bad_input_does_not_turn_a_service_off_for_others() {
-    for status in [400, 404, 422, 403, 401] {
+    for (status, face) in [400, 404, 422, 403, 401].into_iter().flat_map(|status| [(status, Face::Lambda), (status, Face::Sidecar)]) {
         let server = Server::start(move |request| if request.body.contains("jndi") { json(status, "{}") } else { fine() }).await;
-        let asking = Asking::new(Face::Lambda, &http(&server.origin(), &[("HTTP_SEND", "ip_device")]));
+        let asking = Asking::new(face, &http(&server.origin(), &[("HTTP_SEND", "ip_device")]));
         for n in 0..20 {
             let evidence = asking.gather(described(&format!(r#"{{"user":"eve","ip":"8.8.8.{n}","userAgent":"${{jndi:ldap://x}} {n}"}}"#))).await;
             assert_ne!(evidence.services[0].outcome.as_label(), "fresh");
         }
-        assert_eq!(asking.outcome("8.8.4.4").await, "fresh", "{status}");
+        assert_eq!(asking.outcome("8.8.4.4").await, "fresh", "{status} {face:?}");
     }
 }
 
@@ -263,9 +269,11 @@ async fn a_refused_connection_is_tried_twice_and_never_more() {
     let address = server.address();
     drop(server);
     pause(20).await;
-    let asking = Asking::new(Face::Lambda, &http(&format!("http://{address}"), &[]));
-    assert_eq!(asking.outcome("8.8.8.8").await, "connect");
-    assert_eq!(asking.calls(Service::Http), 2);
+    for face in [Face::Lambda, Face::Sidecar] {
+        let asking = Asking::new(face, &http(&format!("http://{address}"), &[]));
+        assert_eq!(asking.outcome("8.8.8.8").await, "connect");
+        assert_eq!(asking.calls(Service::Http), 2, "{face:?}");
+    }
 }
 
 #[tokio::test]

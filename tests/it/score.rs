@@ -118,3 +118,27 @@ proptest! {
         prop_assert!(judge.judge(with).score.value >= judge.judge(without).score.value);
     }
 }
+
+/// What of a sign-in can be riskier.
+fn risky(failures: u32, accounts: u32, score: f64, (hosting, tor): (bool, bool)) -> Evidence {
+    let mut evidence = evidence(sign_in(r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted));
+    evidence.history.velocity = Velocity { account_failures: failures, accounts_per_ip: accounts, accounts_per_network: accounts };
+    evidence.networks.kind = NetworkKind { hosting, tor, ..NetworkKind::default() };
+    evidence.services = smallvec![answered(score, 1.0)];
+    evidence
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn more_risk_is_never_a_lower_score(
+        failures in (0_u32..100, 0_u32..100), accounts in (0_u32..100, 0_u32..100), score in (0.0..100.0_f64, 0.0..100.0_f64), hosting: bool, tor: bool, more: bool
+    ) {
+        static JUDGE: std::sync::LazyLock<Judge> = std::sync::LazyLock::new(judge);
+        let low = risky(failures.0.min(failures.1), accounts.0.min(accounts.1), score.0.min(score.1), (hosting, tor));
+        let high = risky(failures.0.max(failures.1), accounts.0.max(accounts.1), score.0.max(score.1), (hosting || more, tor || more));
+        let (low, high) = (JUDGE.judge(low).score, JUDGE.judge(high).score);
+        prop_assert!(high.value >= low.value && high.log_odds >= low.log_odds - 1e-9, "{} then {}", low.log_odds, high.log_odds);
+    }
+}

@@ -42,8 +42,8 @@ impl Sidecar {
     }
 
     /// `POST` of JSON: status and parsed body.
-    pub async fn post(&self, path: &str, body: impl Into<String>) -> (u16, Value) {
-        let request = self.client.post(self.url(path)).header("content-type", "application/json").body(body.into());
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let request = self.client.post(self.url(path)).header("content-type", "application/json").body(body);
         let response = request.send().await.expect("an answer");
         let status = response.status().as_u16();
         let text = response.text().await.expect("a body");

@@ -27,13 +27,14 @@ const GRACE: Duration = Duration::from_millis(50);
 /// 100,000 assessments for their outcomes and grows until it has them.
 const FLAT_FROM: usize = 50_000;
 
-struct Serving {
+/// The sidecar as a process; it ends when it is dropped.
+pub struct Serving {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Serving {
-    async fn start(variables: &[(&str, &str)]) -> Self {
+    pub async fn start(variables: &[(&str, &str)]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(env!("CARGO_BIN_EXE_riskgate"))
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
@@ -52,6 +53,21 @@ impl Serving {
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
         panic!("the sidecar does not listen");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the process to end.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        for _ in 0..1_000 {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the process did not end in 10 s");
     }
 
     /// Resident memory in KiB.
@@ -174,7 +190,7 @@ async fn sign_in(client: &reqwest::Client, url: &str, number: usize) -> Result<(
     if right { Ok(()) } else { Err(text) }
 }
 
-fn client() -> reqwest::Client {
+pub fn client() -> reqwest::Client {
     let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS")

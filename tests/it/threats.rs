@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The text of every Rust file under `folder`, by the name of the file; the texts of files of one name are joined.
-fn gather(folder: &Path, into: &mut BTreeMap<String, String>) {
+pub fn gather(folder: &Path, into: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path: PathBuf = entry.expect("an entry").path();
         if path.is_dir() {
@@ -20,7 +20,7 @@ fn gather(folder: &Path, into: &mut BTreeMap<String, String>) {
 }
 
 /// Whether a text has a test of that name.
-fn has_test(text: &str, name: &str) -> bool {
+pub fn has_test(text: &str, name: &str) -> bool {
     text.match_indices(&format!("fn {name}("))
         .any(|(at, _)| text[..at].lines().rev().take(4).any(|line| line.contains("#[test]") || line.contains("#[tokio::test")))
 }

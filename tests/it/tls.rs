@@ -112,6 +112,23 @@ impl Server {
                         Act::Reset => {
                             let _ = stream.set_zero_linger();
                         }
+                        Act::RawThenReset(bytes) => {
+                            let _ = stream.write_all(&bytes).await;
+                            tokio::time::sleep(Duration::from_millis(20)).await;
+                            let _ = stream.set_zero_linger();
+                        }
+                        Act::Drip(pause, bytes) => {
+                            for byte in bytes {
+                                tokio::time::sleep(pause).await;
+                                let _ = stream.write_all(&[byte]).await;
+                            }
+                        }
+                        Act::Endless(head, chunk) => {
+                            let _ = stream.write_all(&head).await;
+                            while stream.write_all(&chunk).await.is_ok() {
+                                tokio::time::sleep(Duration::from_millis(5)).await;
+                            }
+                        }
                         _ => tokio::time::sleep(Duration::from_secs(60)).await,
                     }
                 });

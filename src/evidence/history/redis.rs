@@ -258,6 +258,9 @@ fn cause(error: &RedisError) -> Cause {
     if error.is_connection_refusal() {
         return Cause::Connect;
     }
+    if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) {
+        return Cause::KeyRefused;
+    }
     if error.is_connection_dropped() {
         return Cause::Reset;
     }

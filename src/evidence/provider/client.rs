@@ -430,19 +430,50 @@ mod tests {
         assert!(is_json(&HeaderMap::new()));
     }
 
+    /// Asks a name server over UDP, as the system's resolver does, and takes the addresses from its answer.
+    struct Asking(SocketAddr);
+
+    impl Resolve for Asking {
+        fn resolve(&self, _: Name) -> Resolving {
+            let server = self.0;
+            Box::pin(async move {
+                let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await?;
+                socket.send_to(b"a question", server).await?;
+                let mut answer = [0; 64];
+                let read = socket.recv(&mut answer).await?;
+                let named = std::str::from_utf8(&answer[..read])?.split_whitespace().filter_map(|text| text.parse().ok());
+                let found: Vec<SocketAddr> = named.filter(|address: &SocketAddr| !is_link_local(address.ip())).collect();
+                Ok(Box::new(found.into_iter()) as Addrs)
+            })
+        }
+    }
+
+    async fn asked_through(server: &tokio::net::UdpSocket) -> Option<Cause> {
+        let resolver = Arc::new(Asking(server.local_addr().expect("an address")));
+        let client = Client { resolver, ..Client::new(Duration::from_millis(50), Face::Lambda, Tls::default()) };
+        client.send(Now::read(), |client| client.get("https://risk.example/")).await.err().map(|failure| failure.cause)
+    }
+
     #[tokio::test]
     async fn a_name_server_that_hangs_is_given_no_more_than_the_connect_timeout() {
-        struct Hanging;
-        impl Resolve for Hanging {
-            fn resolve(&self, _: Name) -> Resolving {
-                Box::pin(std::future::pending())
-            }
-        }
-        let client = Client { resolver: Arc::new(Hanging), ..Client::new(Duration::from_millis(50), Face::Lambda, Tls::default()) };
+        let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let started = tokio::time::Instant::now();
-        let failed = client.send(Now::read(), |client| client.get("https://risk.example/")).await.err().map(|failure| failure.cause);
-        assert_eq!(failed, Some(Cause::Connect));
+        assert_eq!(asked_through(&server).await, Some(Cause::Connect));
         assert!(started.elapsed() < Duration::from_millis(500));
+        assert!(server.try_recv(&mut [0; 64]).is_ok(), "it was asked");
+    }
+
+    #[tokio::test]
+    async fn a_name_without_a_usable_address_is_no_connection() {
+        for addresses in ["", "169.254.169.254:443 [fe80::1]:443"] {
+            let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+            let answering = async {
+                let (_, asker) = server.recv_from(&mut [0; 64]).await.expect("a question");
+                server.send_to(addresses.as_bytes(), asker).await.expect("sent");
+            };
+            let (cause, ()) = tokio::join!(asked_through(&server), answering);
+            assert_eq!(cause, Some(Cause::Connect), "{addresses:?}");
+        }
     }
 
     #[test]

@@ -138,6 +138,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_poisoned_lock_is_a_lock() {
+        let counted = Counted::new();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = counted.flights.join::<Infallible>(7, || std::panic::panic_any("a bug under the lock"));
+        }));
+        assert!(panicked.is_err() && counted.flights.0.is_poisoned());
+        counted.gate.add_permits(1);
+        assert_eq!(counted.join().await, 1, "the next caller asks");
+    }
+
+    #[tokio::test]
     async fn a_dropped_leader_leaves_the_call_to_the_others() {
         let counted = Counted::new();
         let mut leader = counted.join();

@@ -456,20 +456,21 @@ mod tests {
         }
     }
 
-    fn guarded(face: Face, health: &Arc<Health>) -> Guarded {
+    fn guarding(provider: Arc<dyn Provider>, face: Face, timeout: Duration, health: &Arc<Health>) -> Guarded {
         let config = ServiceConfig {
             service: Service::Http,
             url: String::new(),
             weight: 1.0,
-            timeout: Duration::from_secs(1),
+            timeout,
             connect_timeout: Duration::from_secs(1),
             send: Sending::Ip,
             daily_limit: None,
             key: None,
             own: Own::Nothing,
         };
-        let cache = CacheConfig { capacity: 10, ttl: Duration::from_secs(60), stale_for: Duration::ZERO, negative_ttl: Duration::from_secs(60) };
-        let adapter = Adapter { provider: Arc::new(Panicking), sends: Sends::default(), keeping: Keeping::AsSet };
+        let minute = Duration::from_secs(60);
+        let cache = CacheConfig { capacity: 10, ttl: minute, stale_for: minute, negative_ttl: minute };
+        let adapter = Adapter { provider, sends: Sends::default(), keeping: Keeping::AsSet };
         Guarded::new(&config, adapter, Surroundings { cache, secret: [0; 16], face, health: Arc::clone(health), shared: None })
     }
 
@@ -477,7 +478,7 @@ mod tests {
     async fn a_panic_in_an_adapter_is_an_outcome_for_everybody_who_waited() {
         for face in [Face::Lambda, Face::Sidecar] {
             let health = Arc::<Health>::default();
-            let guarded = guarded(face, &health);
+            let guarded = guarding(Arc::new(Panicking), face, Duration::from_secs(1), &health);
             let ask = async |ip: &str| {
                 let body = format!(r#"{{"user":"ada","ip":"{ip}"}}"#);
                 let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, Now::read()).unwrap();
@@ -488,6 +489,54 @@ mod tests {
             assert_eq!(outcomes, ["panic"; 10]);
             assert_eq!(health.panics.load(Ordering::Relaxed), 1);
             assert_eq!(ask("8.8.8.1").await, "negative", "the next question is put");
+        }
+    }
+
+    /// An adapter whose answers come when the gate lets them.
+    struct Waiting {
+        asked: Arc<std::sync::atomic::AtomicU32>,
+        gate: Arc<Semaphore>,
+    }
+
+    impl Provider for Waiting {
+        fn ask<'a>(&'a self, _: &'a Question) -> Asking<'a> {
+            Box::pin(async move {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                self.gate.acquire().await.expect("the gate is never closed").forget();
+                Ok(Some(Answer { risk: crate::evidence::Risk::Score(90.0), codes: smallvec::SmallVec::new() }))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_waited_out_a_freeze_is_as_old_as_its_question() {
+        const TEN_MINUTES: Duration = Duration::from_secs(600);
+        let start = Now::read();
+        // The clocks of a sign-in: both went on during the freeze, as they do after SIGSTOP.
+        let asked_after = |passed: Duration| {
+            let body = r#"{"user":"ada","ip":"8.8.8.8"}"#;
+            let wall = start.wall + jiff::SignedDuration::try_from(passed).unwrap();
+            http::parse(body.as_bytes(), ClientIp::Missing, Now { wall, mono: start.mono + passed }).unwrap()
+        };
+        for face in [Face::Lambda, Face::Sidecar] {
+            let (asked, gate) = (Arc::<std::sync::atomic::AtomicU32>::default(), Arc::new(Semaphore::new(0)));
+            let waiting = Waiting { asked: Arc::clone(&asked), gate: Arc::clone(&gate) };
+            let guarded = guarding(Arc::new(waiting), face, Duration::from_secs(3600), &Arc::default());
+            let begun = Instant::now() - start.mono;
+            let sign_in = asked_after(begun);
+            let frozen = guarded.consult(&sign_in, Deadline::after(sign_in.received.mono, Duration::from_secs(3600)));
+            let thaw = async {
+                tokio::task::yield_now().await;
+                tokio::time::advance(TEN_MINUTES).await;
+                gate.add_permits(1);
+            };
+            let (frozen, ()) = tokio::join!(frozen, thaw);
+            assert_eq!(frozen.outcome, Outcome::Fresh);
+            // The cache keeps answers for two minutes in all: what was asked ten minutes ago is kept no longer.
+            gate.add_permits(1);
+            let sign_in = asked_after(begun + TEN_MINUTES);
+            let next = guarded.consult(&sign_in, Deadline::after(sign_in.received.mono, Duration::from_secs(2))).await;
+            assert_eq!((next.outcome, asked.load(Ordering::Relaxed)), (Outcome::Fresh, 2), "{face:?}: asked anew");
         }
     }
 }

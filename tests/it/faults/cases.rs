@@ -1,0 +1,305 @@
+//! The cases that a gate like this one has to get right, and what shows each: rows and stories of this run, tests of their own.
+
+/// One case.
+pub struct Case {
+    pub id: &'static str,
+    /// What happens.
+    pub what: &'static str,
+    /// What is right.
+    pub right: &'static str,
+    /// Rows and stories of this run; `C1-C5` are all rows from C1 to C5.
+    pub shown: &'static str,
+    /// Tests beside it, `file::function`, and recipes of the justfile, `just name`.
+    pub tests: &'static str,
+}
+
+const fn case(id: &'static str, what: &'static str, right: &'static str, shown: &'static str, tests: &'static str) -> Case {
+    Case { id, what, right, shown, tests }
+}
+
+/// Every case.
+pub const CASES: &[Case] = &[
+    case(
+        "F01",
+        "what is no event",
+        "the fixed sentence, never let in, and the next event is answered",
+        "E1-E4 E14",
+        "lambda::what_is_no_event_is_denied_without_a_parsers_words",
+    ),
+    case("F03", "a trigger that is not ours", "goes back untouched", "E5", "hostile::triggers_that_are_not_ours_go_back"),
+    case("F04", "another version, unknown fields", "accepted, and back as they came", "E7", "lambda::allow_returns_the_event_exactly"),
+    case("F05", "parts are missing or null", "decided on what there is", "E6 E8 E9 E15-E19", "hostile::what_is_missing_or_null_is_no_context"),
+    case("F06", "an unknown user", "the same path, words and time", "E10", "enumeration::known_and_unknown_names_are_told_alike"),
+    case(
+        "F08",
+        "names with control characters, or very long ones",
+        "a key like any other, one log line",
+        "E11-E13",
+        "hostile::names_of_any_kind_stay_apart privacy::nothing_personal_is_written",
+    ),
+    case(
+        "F09",
+        "an address that the client chose",
+        "may raise the score, never lowers it, never reaches the allow list",
+        "X1 X2",
+        "score::unsigned_claims_never_lower_the_score",
+    ),
+    case("F10", "addresses that two parsers read differently", "no address, nobody is asked", "I1-I6", "client_ip::only_canonical_addresses_are_read"),
+    case("F12", "addresses that are no place", "nobody is asked", "I7-I14", "providers::nobody_is_asked_about_an_address_that_is_not_public"),
+    case("F14", "X-Forwarded-For from a stranger", "not read", "I15", "sidecar::forwarded_addresses_count_from_the_right"),
+    case(
+        "F15",
+        "X-Forwarded-For behind two proxies, in two lines",
+        "counted from the right (the sidecar alone has such headers)",
+        "I15",
+        "client_ip::forwarded_addresses_count_from_the_right",
+    ),
+    case("F17", "odd user agents", "cut to 512 bytes, never logged raw", "A1-A3 E7", "hostile::user_agents_are_cut_and_told_apart"),
+    case("F18", "impossible times in a signed context", "not believed", "X3", "context::age_is_counted_from_the_sign_in"),
+    case("F19", "the wall clock jumps", "an answer dies by whichever clock moved further", "X5", "cache::either_clock_can_end_it"),
+    case(
+        "F20",
+        "a zone that is none, a person without history",
+        "the hour speaks neither way",
+        "I16",
+        "signals::what_is_familiar_speaks_for_the_person_after_two_days",
+    ),
+    case(
+        "F21",
+        "an impossible journey by claim alone",
+        "raises the score, never denies by itself",
+        "",
+        "score::strangers_cannot_get_somebody_denied signals::nobody_flies_that_fast",
+    ),
+    case("F22", "a good signed context", "believed", "X3", "context::each_algorithm_is_believed"),
+    case(
+        "F23",
+        "forged contexts",
+        "not believed, treated as unsigned, counted",
+        "X3",
+        "context::forgeries_are_told_apart context::every_flipped_bit_of_a_signature_is_seen",
+    ),
+    case(
+        "F24",
+        "a context used again, or for somebody else",
+        "its owner's retry is; another's is not believed",
+        "X4",
+        "context::a_replayed_context_is_not_believed",
+    ),
+    case("F26", "doubled keys in a context", "not believed", "X3", "context::claims_are_strict"),
+    case("F27", "questions that could be spelled alike", "have keys of their own", "X6", "mod::no_two_questions_share_a_key"),
+    case("F28", "two people in one warm process", "neither gets what was said of the other", "X6", "resilience::a_person_never_gets_what_was_said_of_another"),
+    case(
+        "F30",
+        "a million invented users and addresses",
+        "memory stays bounded",
+        "",
+        "cache::memory_is_bounded memory::it_is_bounded_and_lets_attempts_go_before_histories soak::sign_ins_outlive_a_flapping_service",
+    ),
+    case("F31", "many who miss at once", "one call", "", "resilience::two_hundred_who_miss_make_one_call"),
+    case(
+        "F32",
+        "the caller who started the call leaves",
+        "the others have its answer",
+        "",
+        "resilience::a_leader_who_leaves_costs_the_others_nothing resilience::a_leader_whose_connection_breaks_costs_the_others_one_more_call",
+    ),
+    case(
+        "F33",
+        "the service fails, an old answer is there",
+        "served until it is too old, then the fallback",
+        "K2",
+        "resilience::an_answer_grows_stale_and_stands_in_for_a_failed_call",
+    ),
+    case(
+        "F34",
+        "failures, and \"nothing known\"",
+        "a failure is never kept, \"nothing known\" for its own time",
+        "X7 X8",
+        "cache::nothing_known_has_a_time_of_its_own_and_no_afterlife",
+    ),
+    case(
+        "F36",
+        "a service changes its mind",
+        "heard after `CACHE_TTL` at the latest; a block acts at once",
+        "X9",
+        "blocks::each_subject_is_kept_out_and_let_in_again",
+    ),
+    case(
+        "F37",
+        "refused, reset, closed, cut off",
+        "the fallback, one more attempt only where nothing was asked yet",
+        "C1 C4 C5 H4 H5 B2 B3",
+        "resilience::a_refused_connection_is_tried_twice_and_never_more",
+    ),
+    case(
+        "F38",
+        "black holes, and names that lead nowhere",
+        "the fallback within `CONNECT_TIMEOUT`",
+        "C2 C3 T4",
+        "client::a_name_server_that_hangs_is_given_no_more_than_the_connect_timeout client::a_name_without_a_usable_address_is_no_connection",
+    ),
+    case("F39", "a head in time, too late, never", "used, or the fallback", "H1-H3", ""),
+    case("F40", "one byte at a time", "the whole time counts, not each read", "B1 D6", ""),
+    case("F41", "endless, huge and compressed answers", "64 KiB at most, nothing is decompressed", "H6 B4-B7 B10", ""),
+    case("F42", "200 with something else", "never read as a score of 0", "H7 B8 B9 V1-V9", "providers::an_own_service_answers_in_range_or_not_at_all"),
+    case("F43", "redirects", "not followed", "R1-R3", ""),
+    case(
+        "F44",
+        "a URL that reaches inside",
+        "a fault of the variable",
+        "X10",
+        "tests::urls_that_could_reach_inside_are_refused client::link_local_addresses_are_no_service",
+    ),
+    case("F46", "bad TLS", "the fallback, never less security", "T1-T8", "tls::only_a_certificate_in_force_of_a_known_authority_for_the_name_is_believed"),
+    case("F48", "a refused key", "not asked again for this sign-in, told to the operator", "S1 S3 X12", "providers::a_refused_key_is_told_until_it_is_mended"),
+    case("F49", "500 for a while", "the breaker opens, one probe closes it", "S6 S7", "resilience::a_service_that_comes_back_is_asked_again_by_one_probe"),
+    case("F50", "one answer in 20 is slow", "waited for: paid calls are never doubled", "X13", ""),
+    case(
+        "F51",
+        "a connection that died while the process slept",
+        "replaced within the same question",
+        "X14",
+        "freeze::an_environment_that_was_frozen_answers_as_if_nothing_had_happened resilience::a_connection_that_died_idle_is_replaced_within_the_same_question",
+    ),
+    case("F52", "a dead connection and a service that hangs", "two attempts at most, in time", "X15", ""),
+    case(
+        "F53",
+        "a thief makes his own questions time out",
+        "lists and the local score still deny under `FALLBACK=allow`",
+        "X16",
+        "decision::forcing_failures_never_helps_a_thief",
+    ),
+    case("F54", "a stranger's bad input", "opens no breaker", "", "resilience::bad_input_does_not_turn_a_service_off_for_others"),
+    case(
+        "F55",
+        "`FALLBACK=deny` and a service that is down",
+        "everybody is denied, marked and counted; the exempt are let in",
+        "X22",
+        "telemetry::each_alert_is_tested_firing_and_not_firing blocks::an_exempt_person_is_let_in_whatever_the_score_but_not_by_a_claimed_address",
+    ),
+    case(
+        "F57",
+        "a stranger fails at somebody's account on purpose",
+        "the owner is let in",
+        "",
+        "enumeration::a_siege_does_not_lock_the_owner_out history::a_strangers_failures_keep_nobody_out",
+    ),
+    case("F58", "300 ms are left", "answered within them", "X17", ""),
+    case(
+        "F59",
+        "Lambda's deadline is over, missing, or absurd",
+        "the budget holds (the sidecar is told of none)",
+        "",
+        "lambda::deadlines_of_every_kind_are_answered lambda::only_plausible_deadlines_are_believed",
+    ),
+    case(
+        "F60",
+        "frozen in the middle of a question",
+        "nothing outdated is kept, the next sign-in is like any other",
+        "X18",
+        "guarded::an_answer_that_waited_out_a_freeze_is_as_old_as_its_question",
+    ),
+    case(
+        "F61",
+        "the same event three times",
+        "the same verdict, counted once while unanswered",
+        "X19",
+        "history::an_equal_event_is_a_retry_only_while_the_first_is_unanswered",
+    ),
+    case(
+        "F62",
+        "a panic in a stage",
+        "an answer, counted, and the next event is answered",
+        "",
+        "assess::a_panic_of_the_judge_is_a_denial_that_teaches_nothing guarded::a_panic_in_an_adapter_is_an_outcome_for_everybody_who_waited flight::a_poisoned_lock_is_a_lock",
+    ),
+    case("F63", "SIGTERM", "the sign-in in hand is answered, exit 0", "X20", "lambda::sigterm_ends_it_in_order"),
+    case(
+        "F64",
+        "damaged files and faulty variables at start",
+        "monitor mode and an alarm in Lambda, exit 2 elsewhere",
+        "X10 X11",
+        "lambda::a_faulty_configuration_locks_nobody_out networks::a_file_that_cannot_be_used_is_a_fault_of_its_variable",
+    ),
+    case(
+        "F65",
+        "a database replaced while it is read",
+        "the old one or the new one, whole",
+        "",
+        "networks::a_replaced_file_is_taken_up_whole_and_a_damaged_one_is_not networks::readers_meet_the_old_file_or_the_new_one_and_nothing_between",
+    ),
+    case(
+        "F66",
+        "slow, silent and huge clients",
+        "bounded, others do not notice (Lambda's own API is the only client there)",
+        "",
+        "shell::who_sends_slowly_holds_no_place shell::a_head_that_never_ends_is_cut_off shell::silent_connections_give_way_to_those_who_ask shell::bodies_are_bounded shell::heads_are_bounded",
+    ),
+    case("F67", "requests that can be read in two ways", "refused, the connection is closed", "", "shell::no_request_can_be_read_in_two_ways"),
+    case("F68", "more at once than can be served", "503 at once", "", "shell::too_many_at_once_are_refused_at_once"),
+    case(
+        "F70",
+        "no token, a wrong one, one in the URL",
+        "401",
+        "",
+        "shell::the_token_is_needed_and_stands_in_its_header_only sidecar::a_token_guards_all_but_the_probes",
+    ),
+    case("F71", "odd paths and methods", "404, 405; numbers on loopback only", "", "shell::odd_paths_and_methods_lead_nowhere"),
+    case("F72", "hostile label values", "as many series as before", "", "telemetry::the_series_are_as_many_after_any_number_of_sign_ins"),
+    case(
+        "F73",
+        "embedded metrics that CloudWatch would drop",
+        "every line is held against the format",
+        "",
+        "telemetry::an_invocation_writes_one_line_with_its_metrics",
+    ),
+    case("F74", "personal values and keys in logs", "none", "", "privacy::nothing_personal_is_written silence::failing_services_give_no_key_and_no_name_away"),
+    case("F75", "what a denied person is told", "one sentence, whatever the reason", "E1-E4", "lambda::a_denial_is_one_fixed_sentence_and_an_id"),
+    case(
+        "F76",
+        "a key replaced while the process is warm, a line break behind it",
+        "loud until the restart that reads it; the line break is cut",
+        "X12",
+        "providers::a_refused_key_is_told_until_it_is_mended tests::values_come_from_files_too",
+    ),
+    case("F77", "a dependency that is known to be bad", "CI fails", "", "just deny"),
+    case("F78", "any bytes in every parser", "no panic, no way in", "", "just fuzz hostile::any_bytes_are_read_as_something hostile::no_fault_quotes_a_value"),
+    case(
+        "F79",
+        "more risk",
+        "never a lower score",
+        "",
+        "score::more_risk_is_never_a_lower_score score::reasons_and_base_add_up cache::jitter_draws_forward_by_a_tenth_at_most",
+    ),
+    case("F80", "toxics at random", "the oracle's verdict, in time", "K1-K3", ""),
+    case(
+        "L1",
+        "the disk for logs is full, a reader that is stuck",
+        "answers go on, lost lines are counted",
+        "X21",
+        "telemetry::a_disk_that_is_full_is_counted telemetry::a_stuck_standard_output_costs_a_sign_in_no_more_than_its_deadline",
+    ),
+    case(
+        "L2",
+        "the store is away, hangs, speaks nonsense, is killed under load",
+        "decided without history, later triggers go back untouched",
+        "D1-D10",
+        "history::a_store_that_is_away_is_no_history_and_no_error fleet::redis_killed_under_load_delays_nobody_and_counts_again_when_it_is_back",
+    ),
+];
+
+impl Case {
+    /// The rows and stories that show it, ranges written out.
+    pub fn rows(&self) -> Vec<String> {
+        self.shown.split_whitespace().flat_map(range).collect()
+    }
+}
+
+/// `C1-C3` as `C1`, `C2`, `C3`.
+fn range(text: &str) -> Vec<String> {
+    let Some((from, to)) = text.split_once('-') else { return vec![text.to_owned()] };
+    let at = from.find(|c: char| c.is_ascii_digit()).expect("a number");
+    let number = |id: &str| id[at..].parse::<u32>().expect("a number");
+    (number(from)..=number(to)).map(|n| format!("{}{n}", &from[..at])).collect()
+}
