@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use crate::{
     config::decision::Mode,
     decision::{Decision, Level, Verdict},
-    event::{RawEvent, cognito::PostAuthentication, now::Now},
+    event::{cognito::PostAuthentication, now::Now},
     evidence::{
         Cause, Sources,
         history::{
             Nonce,
             attempt::{Admission, Answered, Completeness, Hold, Standing},
-            ledger::{Learned, Report},
+            ledger::{Learned, Report, Success},
         },
         resilience::{deadline::Deadline, rescue::rescue},
     },
@@ -39,13 +39,22 @@ pub async fn conclude(sources: &Sources, id: &SmolStr, decision: &Decision, dead
     }
 }
 
-/// `PostAuthentication_Authentication`: learns, and hands the event back whatever comes of it.
-pub async fn post_authentication(sources: &Sources, event: PostAuthentication) -> (RawEvent, Result<Learned, Cause>) {
-    let learned = match sources.ledger() {
-        None => Ok(Learned::NothingPending),
-        Some(ledger) => within(sources, event.received, ledger.succeeded(&event)).await,
-    };
-    (event.raw, learned)
+/// `PostAuthentication_Authentication`: learns from the attempt that it completes, if that can be told.
+///
+/// # Errors
+///
+/// The store could not be reached in time; the sign-in goes on all the same.
+pub async fn post_authentication(sources: &Sources, event: &PostAuthentication) -> Result<Success, Cause> {
+    match sources.ledger() {
+        None => Ok(Success { learned: Learned::NothingPending, id: None }),
+        Some(ledger) => within(sources, event.received, ledger.succeeded(event)).await,
+    }
+}
+
+/// By when a later trigger has answered (invariant 1), or by `limit` if that is sooner.
+pub fn deadline(sources: &Sources, received: Now, limit: Option<Duration>) -> Deadline {
+    let longest = sources.store_timeout() + GRACE;
+    Deadline::after(received.mono, limit.map_or(longest, |limit| limit.min(longest)))
 }
 
 /// `POST /v1/outcome`: what became of an assessment. `None` for an id that is not known, or was reported before.

@@ -29,13 +29,10 @@ use crate::{
         cognito::{self, Event},
         http,
     },
-    evidence::Face,
+    evidence::{Face, history::ledger::Report},
     learn,
     response::cognito::{Denial, ERROR_TYPE, denial},
-    telemetry::{
-        events::{EventHandedBack, OutcomeHeard},
-        labels::HandBack,
-    },
+    telemetry::{events::EventHandedBack, labels::HandBack, outcome::SignInOutcome},
 };
 
 /// Kept between our answer and Lambda's own deadline.
@@ -129,12 +126,13 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             }
         }
         Ok(Event::PostAuthentication(event)) => {
-            let (raw, learned) = learn::post_authentication(instance.gate.sources(), *event).await;
-            match learned {
-                Ok(learned) => instance.telemetry.emit(OutcomeHeard(learned.as_label())),
-                Err(cause) => tracing::warn!(id = %id, cause = cause.as_label(), "a success could not be learned"),
-            }
-            Ok(raw)
+            let success = learn::post_authentication(instance.gate.sources(), &event).await.inspect_err(|cause| {
+                tracing::warn!(id = %id, cause = cause.as_label(), "a success could not be learned");
+            });
+            let (learned, assessment) = success.map_or((None, None), |success| (Some(success.learned), success.id));
+            let outcome = SignInOutcome { time: received.wall, id: assessment.as_deref(), report: Report::Success, learned, event: Some(&event) };
+            instance.telemetry.heard(&outcome, learn::deadline(instance.gate.sources(), received, limit)).await;
+            Ok(event.raw)
         }
         Ok(Event::PreTokenGeneration(event)) => match claims::pre_token_generation(instance.gate.sources(), &instance.config.token, *event).await {
             Ok(claimed) => {

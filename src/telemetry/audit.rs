@@ -131,7 +131,7 @@ impl Serialize for Tiers<'_> {
 }
 
 /// A text cut to 256 bytes at a character.
-fn cut(text: &str) -> &str {
+pub(super) fn cut(text: &str) -> &str {
     let mut end = text.len().min(LONGEST);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -8,6 +8,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use jiff::Timestamp;
 use serde::{Serialize, ser::SerializeMap};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -92,6 +93,22 @@ const DIRECTIVES: &[Directive] = &[
 /// The directives as text, without the last one and with it: they are the same in every line.
 static WRITTEN: LazyLock<[Box<RawValue>; 2]> =
     LazyLock::new(|| [&DIRECTIVES[..2], DIRECTIVES].map(|directives| to_raw_value(directives).expect("the directives are JSON")));
+
+/// What the line of an outcome has instead: no dimension, since the outcome is none of ours.
+static OF_AN_OUTCOME: LazyLock<Box<RawValue>> = LazyLock::new(|| {
+    const DIRECTIVES: &[Directive] = &[Directive { namespace: NAMESPACE, dimensions: &[&[]], metrics: &[metric(names::OUTCOMES, "Count")] }];
+    to_raw_value(DIRECTIVES).expect("the directives are JSON")
+});
+
+/// Writes `_aws` and the one value of a sign-in's outcome.
+///
+/// # Errors
+///
+/// Those of the serializer.
+pub fn outcome_members<M: SerializeMap>(time: Timestamp, map: &mut M) -> Result<(), M::Error> {
+    map.serialize_entry("_aws", &Aws { timestamp: time.as_millisecond(), cloud_watch_metrics: &OF_AN_OUTCOME })?;
+    map.serialize_entry(names::OUTCOMES, &1)
+}
 
 const fn metric(name: &'static str, unit: &'static str) -> Metric {
     Metric { name, unit }

@@ -12,8 +12,9 @@ use std::sync::{
 use self::{
     audit::{AuditLine, Part},
     emf::Emf,
-    events::Event,
+    events::{Event, OutcomeHeard},
     metrics::{InFlight, Metrics},
+    outcome::{Members, OutcomeLine, SignInOutcome},
     writer::LineWriter,
 };
 use crate::{
@@ -35,6 +36,8 @@ pub mod events;
 pub mod labels;
 
 pub mod metrics;
+
+pub mod outcome;
 
 pub mod names;
 
@@ -121,6 +124,19 @@ impl Telemetry {
             let block = emf.block(assessment, &self.health);
             let part = if self.emf_is_audit { Part::Both(block) } else { Part::Metrics(block) };
             self.write(self.stdout.as_ref(), AuditLine { assessment, pseudonyms: &self.pseudonyms, part }.to_line().into(), deadline).await;
+        }
+    }
+
+    /// Records what became of a sign-in: counts and a line of its own. In Lambda it ends when the line is out or the deadline has passed.
+    pub async fn heard(&self, outcome: &SignInOutcome<'_>, deadline: Deadline) {
+        outcome.labels().for_each(|label| self.emit(OutcomeHeard(label)));
+        let line = |members| OutcomeLine { outcome, pseudonyms: &self.pseudonyms, members }.to_line().into();
+        if self.audit.is_some() {
+            self.write(self.audit.as_ref(), line(Members::Audit), deadline).await;
+        }
+        if self.emf.is_some() {
+            let members = if self.emf_is_audit { Members::Both } else { Members::Metrics };
+            self.write(self.stdout.as_ref(), line(members), deadline).await;
         }
     }
 

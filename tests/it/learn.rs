@@ -2,7 +2,7 @@
 
 use riskgate::{
     event::{ClientIp, Now, http},
-    evidence::history::ledger::{Learned, Report},
+    evidence::history::ledger::{Learned, Report, Success},
     learn,
 };
 use serde_json::json;
@@ -50,17 +50,37 @@ async fn a_nonce_tells_the_owner_from_the_thief() {
         let mut owner = house.sign_in_of(pre("ada", "web", claims(HOME)), at(0, "07:00:20"));
         owner.context.nonce = Some("n-1".into());
         let known = owner.context.ip;
-        house.assess(*owner).await;
+        let owner = house.assess(*owner).await;
         let event = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
             "request": { "userAttributes": { "sub": "sub-ada" } }, "response": {} });
         let mut success = house.post(event, at(0, "07:00:21"));
         success.nonce = Some("n-1".into());
-        assert_eq!(learn::post_authentication(house.gate.sources(), *success).await.1, Ok(Learned::Promoted), "{}", kept.name);
+        let success = learn::post_authentication(house.gate.sources(), &success).await;
+        assert_eq!(success, Ok(Success { learned: Learned::Promoted, id: Some(owner.id) }), "{}", kept.name);
         let next = house.attempt("ada", HOME, at(1, "07:00:00")).await;
         let evidence = &next.decision.score.signals.evidence;
         let level = riskgate::evidence::features::Level::Ip;
         assert_eq!(evidence.sign_in.context.ip, known);
         assert!(history(&next).profile.entry(level, evidence.features.at(level).unwrap()).is_some(), "{}: the owner's address was learned", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn a_success_names_its_sign_in_where_one_can_be_meant() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        let success = async |time| {
+            let event = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
+                "request": { "userAttributes": { "sub": "sub-ada" } }, "response": {} });
+            learn::post_authentication(house.gate.sources(), &house.post(event, at(0, time))).await.expect("the store answers")
+        };
+        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        house.attempt("ada", HOME, at(0, "07:00:20")).await;
+        assert_eq!(success("07:00:21").await, Success { learned: Learned::Ambiguous, id: None }, "{}", kept.name);
+        house.attempt("ada", HOME, at(0, "09:00:00")).await;
+        let retyped = house.attempt("ada", HOME, at(0, "09:00:20")).await;
+        assert_eq!(success("09:00:21").await, Success { learned: Learned::Promoted, id: Some(retyped.id) }, "{}: not the mistyped one", kept.name);
+        assert_eq!(success("11:00:00").await, Success { learned: Learned::NothingPending, id: None }, "{}", kept.name);
     }
 }
 

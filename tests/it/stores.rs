@@ -259,7 +259,7 @@ impl House {
 
     /// The password was right, by its event.
     pub async fn success_by(&self, event: Value, at: Timestamp) -> Result<Learned, Cause> {
-        learn::post_authentication(self.gate.sources(), *self.post(event, at)).await.1
+        learn::post_authentication(self.gate.sources(), &*self.post(event, at)).await.map(|success| success.learned)
     }
 
     pub fn post(&self, event: Value, at: Timestamp) -> Box<PostAuthentication> {

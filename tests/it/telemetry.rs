@@ -206,12 +206,17 @@ fn check_emf(line: &Value) {
 fn check_schema(line: &Value) {
     let schema: Value = serde_json::from_str(&read("data/audit.schema.json")).expect("JSON");
     let root = line.as_object().expect("an object");
+    let schema = &schema["$defs"][if root.contains_key("outcome") { "outcome" } else { "decision" }];
     for required in schema["required"].as_array().expect("a list") {
         assert!(root.contains_key(required.as_str().expect("a name")), "{required} is missing");
     }
     for (name, value) in root {
         let rule = &schema["properties"][name];
-        assert!(!rule.is_null() || name.starts_with("riskgate_"), "{name} is not in the schema");
+        let is_metric = |pattern: &str| pattern == "^riskgate_[a-z_]+$" && name.starts_with("riskgate_");
+        assert!(
+            !rule.is_null() || schema["patternProperties"].as_object().is_some_and(|rules| rules.keys().any(|rule| is_metric(rule))),
+            "{name} is not in the schema"
+        );
         if let Some(allowed) = rule["enum"].as_array() {
             assert!(allowed.contains(value), "{name}: {value}");
         }
@@ -237,10 +242,12 @@ async fn an_invocation_writes_one_line_with_its_metrics() {
     let lambda = Environment::start_with_output(&variables, fs::File::create(&output).expect("a file").into(), std::process::Stdio::null()).await;
     assert!(matches!(lambda.invoke(event("web")).await, Answer::Event(_)));
     assert!(matches!(lambda.invoke(event("banned")).await, Answer::Error(_)));
+    let success = event("web").replace("PreAuthentication_", "PostAuthentication_").replace("validationData", "clientMetadata");
+    assert_eq!(lambda.invoke(success.clone()).await, Answer::Event(success));
     // The line is out before the answer is: nothing is waited for.
     let text = fs::read_to_string(&output).expect("reads");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines.len(), 3, "{text}");
     for line in &lines {
         check_emf(line);
         check_schema(line);
@@ -248,6 +255,11 @@ async fn an_invocation_writes_one_line_with_its_metrics() {
     assert_eq!((&lines[0]["riskgate_cold_starts_total"], &lines[1]["riskgate_cold_starts_total"]), (&json!(1), &json!(0)));
     assert_eq!((&lines[0]["riskgate_degraded_total"], &lines[1]["decision"]), (&json!(1), &json!("deny")));
     assert!(["http", "crowdsec"].contains(&lines[0]["provider"].as_str().expect("one of those asked")));
+    // Without a store nobody knows which sign-in it was; the person and the client stand there.
+    let expected = json!({"trigger": "post_authentication", "id": null, "outcome": "success", "learned": "no_attempt", "user": lines[0]["user"], "client": "web", "riskgate_outcomes_total": 1});
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&lines[2][name], value, "{name}: {text}");
+    }
 }
 
 #[tokio::test]
@@ -260,6 +272,12 @@ async fn without_an_audit_line_the_metrics_have_one_of_their_own() {
     let line: Value = serde_json::from_str(&text).expect("one line");
     check_emf(&line);
     assert!(line.get("user").is_none() && line.get("reasons").is_none(), "{text}");
+    let success = r#"{"triggerSource":"PostAuthentication_Authentication","userName":"ada","request":{},"response":{}}"#;
+    assert!(matches!(lambda.invoke(success).await, Answer::Event(_)));
+    let text = fs::read_to_string(&output).expect("reads");
+    let line: Value = serde_json::from_str(text.lines().nth(1).expect("a second line")).expect("JSON");
+    check_emf(&line);
+    assert_eq!(line.as_object().expect("an object").len(), 2, "{text}");
 }
 
 /// A value of a person in every field, and none of them in what is written, counted or shown.
@@ -274,8 +292,15 @@ async fn no_personal_value_reaches_metrics_page_or_audit_line() {
             "user": "marker-user@example.com", "client": "web", "ip": "81.2.69.144", "userAgent": "marker-agent/1.0 (X11)", "deviceId": "marker-device",
             "acceptLanguage": "marker-language", "timezone": "marker-zone",
         });
-        assert_eq!(sidecar.post("/v1/assess", body.to_string()).await.0, 200);
+        let (status, assessment) = sidecar.post("/v1/assess", body.to_string()).await;
+        let outcome = json!({"id": assessment["id"], "outcome": "success"});
+        assert_eq!((status, sidecar.post("/v1/outcome", outcome.to_string()).await.0), (200, 200));
     }
+    let success = json!({
+        "triggerSource": "PostAuthentication_Authentication", "userPoolId": "eu-west-1_t", "userName": "marker-user@example.com", "callerContext": {"clientId": "web"},
+        "request": {"userAttributes": {"sub": "marker-user"}, "clientMetadata": {"ip": "81.2.69.144", "userAgent": "marker-agent", "deviceId": "marker-device"}}, "response": {},
+    });
+    assert_eq!(sidecar.post("/2015-03-31/functions/riskgate/invocations", success.to_string()).await.0, 200);
     let mut page = String::new();
     let mut events = sidecar.stream("/events").await;
     let end = Instant::now() + Duration::from_secs(10);
@@ -284,7 +309,7 @@ async fn no_personal_value_reaches_metrics_page_or_audit_line() {
         page.push_str(&events.chunk().await.expect("the stream goes on").map(|chunk| String::from_utf8_lossy(&chunk).into_owned()).unwrap_or_default());
     }
     let mut lines = String::new();
-    while lines.lines().count() < 3 {
+    while lines.lines().count() < 7 {
         assert!(Instant::now() < end, "the audit lines are not written: {lines}");
         tokio::time::sleep(Duration::from_millis(5)).await;
         lines = fs::read_to_string(&audit).expect("an audit log");
@@ -292,7 +317,8 @@ async fn no_personal_value_reaches_metrics_page_or_audit_line() {
     for line in lines.lines() {
         let line: Value = serde_json::from_str(line).expect("JSON");
         check_schema(&line);
-        assert!(line["user"].is_string() && line["net"].is_string() && line["device"].is_string(), "{line}");
+        let is_decision = line["net"].is_string() && line["device"].is_string();
+        assert!(line["user"].is_string() && (is_decision || line["learned"] == "no_attempt") || line["trigger"] == "outcome", "{line}");
     }
     let metrics = sidecar.stream("/metrics").await.text().await.expect("text");
     assert!(metrics.contains("riskgate_decisions_total"));

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
+use ulid::Ulid;
 
 use super::{
     encoding::Reader,
@@ -43,6 +44,8 @@ pub struct Attempt {
     pub copy: Copied,
     /// What was answered.
     pub answer: Option<Answered>,
+    /// The assessment in which it was answered.
+    pub id: Option<Ulid>,
 }
 
 /// Whether an attempt is Cognito's repetition of another one.
@@ -155,9 +158,22 @@ impl Origin {
 // === impl Attempt ===
 
 impl Attempt {
+    /// A field of a person's record: the attempt, and the assessment's id behind it, which gates that do not know of it leave unread.
+    pub(super) fn to_field(self) -> Vec<u8> {
+        let mut out = self.to_bytes();
+        out.extend(self.id.iter().flat_map(|id| id.to_bytes()));
+        out
+    }
+
+    pub(super) fn from_field(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let attempt = Self::read(&mut reader)?;
+        Some(Attempt { id: reader.array().map(Ulid::from_bytes), ..attempt })
+    }
+
     /// 24 bytes, or 28 with a nonce.
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(28);
+        let mut out = Vec::with_capacity(44);
         for number in [seconds(self.at), self.event, self.origin, self.client] {
             out.extend(number.to_be_bytes());
         }
@@ -167,10 +183,6 @@ impl Attempt {
         out.extend(self.answer.map_or([0; 4], |answer| answer.reasons));
         out.extend(self.nonce.iter().flat_map(|nonce| nonce.to_be_bytes()));
         out
-    }
-
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Self::read(&mut Reader(bytes))
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -192,7 +204,7 @@ impl Attempt {
         });
         let copy = if flags & 32 == 0 { Copied::Original } else { Copied::Retry };
         let nonce = if flags & 64 == 0 { None } else { Some(reader.u32()?) };
-        Some(Attempt { at, event, origin, client, nonce, hour: Some(hour).filter(|hour| *hour < 24), copy, answer })
+        Some(Attempt { at, event, origin, client, nonce, hour: Some(hour).filter(|hour| *hour < 24), copy, answer, id: None })
     }
 
     fn flags(self) -> u8 {
@@ -285,7 +297,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn attempts_come_back(at: u32, event: u32, nonce: Option<u32>, hour in proptest::option::of(0_u8..24), answer in proptest::option::of((0_u8..3, 0_u8..3, 0_u8..4, 0_u16..=1000))) {
+        fn attempts_come_back(at: u32, event: u32, nonce: Option<u32>, id: Option<u128>, hour in proptest::option::of(0_u8..24), answer in proptest::option::of((0_u8..3, 0_u8..3, 0_u8..4, 0_u16..=1000))) {
             let answer = answer.map(|(admission, standing, completeness, score)| Answered {
                 admission: [Admission::LetIn, Admission::Untaught, Admission::Denied][usize::from(admission)],
                 standing: Standing::from_bits(standing),
@@ -294,13 +306,14 @@ mod tests {
                 score,
                 reasons: [1, 2, 0, 0],
             });
-            let attempt = Attempt { at: moment(at), event, origin: 7, client: 9, nonce, hour, copy: Copied::Retry, answer };
-            prop_assert_eq!(Attempt::from_bytes(&attempt.to_bytes()), Some(attempt));
+            let attempt = Attempt { at: moment(at), event, origin: 7, client: 9, nonce, hour, copy: Copied::Retry, answer, id: id.map(Ulid) };
+            prop_assert_eq!(Attempt::from_field(&attempt.to_field()), Some(attempt));
+            prop_assert_eq!(Attempt::read(&mut Reader(&attempt.to_field())), Some(Attempt { id: None, ..attempt }));
         }
 
         #[test]
         fn foreign_bytes_do_not_panic(bytes: Vec<u8>) {
-            let _ = (Attempt::from_bytes(&bytes), Origin::from_bytes(&bytes));
+            let _ = (Attempt::from_field(&bytes), Origin::from_bytes(&bytes));
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     Clock,
-    entry::{Entry, Word},
+    entry::{Entry, Word, tells_outcome},
     latency::{Latency, Sum},
 };
 
@@ -79,7 +79,7 @@ impl Board {
     /// Takes a line in; one that is no audit line is counted.
     pub fn record(&mut self, line: &Arc<str>, now: Timestamp, clock: Clock) {
         let Some((entry, json)) = Entry::parse(line) else {
-            self.unreadable += 1;
+            self.unreadable += u64::from(!tells_outcome(line));
             return;
         };
         let at = match clock {
@@ -356,6 +356,7 @@ mod tests {
         }
         assert!(board.seconds.len() <= SECONDS && board.minutes.len() <= MINUTES && board.decisions.len() == DECISIONS);
         board.record(&Arc::from("no json"), at(0), Clock::Lines);
+        board.record(&Arc::from(r#"{"trigger":"outcome","id":"x","outcome":"failure"}"#), at(0), Clock::Lines);
         assert_eq!(board.unreadable, 1);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 /// Longest line that is read, in bytes.
 pub const LONGEST: usize = 64 * 1024;
@@ -96,6 +96,18 @@ impl Entry {
     }
 }
 
+/// Whether a line is none of a decision's but tells what became of one.
+pub fn tells_outcome(line: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Told {
+        #[serde(rename = "outcome")]
+        _outcome: IgnoredAny,
+        #[serde(rename = "trigger")]
+        _trigger: IgnoredAny,
+    }
+    line.find('{').is_some_and(|start| line.len() <= LONGEST && serde_json::from_str::<Told>(&line[start..]).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +126,9 @@ mod tests {
     #[test]
     fn other_lines_are_none() {
         for line in ["", "START RequestId: 8f", "{}", "{\"message\":\"ready\"}", "{\"time\":1}", &"{".repeat(1000)] {
-            assert!(Entry::parse(line).is_none(), "{line}");
+            assert!(Entry::parse(line).is_none() && !tells_outcome(line), "{line}");
         }
+        let outcome = r#"2026-11-22T00:00:01 {"schema":1,"time":"2026-11-22T00:00:00.000Z","trigger":"post_authentication","id":null,"outcome":"success"}"#;
+        assert!(Entry::parse(outcome).is_none() && tells_outcome(outcome));
     }
 }

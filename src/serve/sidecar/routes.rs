@@ -20,7 +20,7 @@ use crate::{
     learn,
     response::http::AssessmentJson,
     serve::{Instance, lambda},
-    telemetry::events::OutcomeHeard,
+    telemetry::outcome::SignInOutcome,
 };
 
 /// `POST /v1/assess`.
@@ -59,11 +59,10 @@ pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, 
     if !is_json(&headers) {
         return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON", "send Content-Type: application/json".to_owned());
     }
-    let reports = [("success", Report::Success), ("failure", Report::Failure), ("fraud", Report::Fraud), ("not_fraud", Report::NotFraud)];
     // serde reads an array as a struct's fields in order, so the shape is asked first.
     let wire = Some(&body).filter(|body| body.trim_ascii_start().starts_with(b"{")).and_then(|body| serde_json::from_slice::<Wire>(body).ok());
-    let report = wire.and_then(|wire| Some((*reports.iter().find(|(word, _)| *word == wire.outcome)?, wire)));
-    let Some(((word, report), Wire { id, time, .. })) = report else {
+    let report = wire.and_then(|wire| Some((Report::ALL.into_iter().find(|report| report.as_label() == wire.outcome)?, wire)));
+    let Some((report, Wire { id, time, .. })) = report else {
         let detail = "send {\"id\", \"outcome\"} with outcome success, failure, fraud or not_fraud, and the \"time\" that the assessment was given".to_owned();
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an outcome", detail);
     };
@@ -71,11 +70,10 @@ pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, 
     let now = time.map_or(now, |wall| Now { wall, ..now });
     match learn::outcome(instance.gate.sources(), &id, report, now).await {
         Ok(Some(learned)) => {
-            instance.telemetry.emit(OutcomeHeard(word));
-            if report == Report::Success {
-                instance.telemetry.emit(OutcomeHeard(learned.as_label()));
-            }
-            Json(json!({ "outcome": word, "learned": learned == Learned::Promoted })).into_response()
+            let told = matches!(report, Report::Success | Report::NotFraud).then_some(learned);
+            let outcome = SignInOutcome { time: now.wall, id: Some(&id), report, learned: told, event: None };
+            instance.telemetry.heard(&outcome, learn::deadline(instance.gate.sources(), now, None)).await;
+            Json(json!({ "outcome": report.as_label(), "learned": learned == Learned::Promoted })).into_response()
         }
         Ok(None) => problem(
             StatusCode::NOT_FOUND,

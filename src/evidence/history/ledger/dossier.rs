@@ -68,7 +68,7 @@ impl Dossier {
             let mark = || u32::from_str_radix(rest, 16).ok();
             match kind {
                 "p" => dossier.stored = Profile::from_bytes(&bytes),
-                "a" => dossier.attempts.extend(Attempt::from_bytes(&bytes).map(|attempt| (name.clone(), attempt))),
+                "a" => dossier.attempts.extend(Attempt::from_field(&bytes).map(|attempt| (name.clone(), attempt))),
                 "c" => dossier.origins.extend(mark().zip(Origin::from_bytes(&bytes))),
                 "l" => dossier.lessons.extend(Taught::from_bytes(&bytes).map(|taught| (name.clone(), taught))),
                 "s" => dossier.sign_ins.extend(mark().zip(Verdict::from_bytes(&bytes))),

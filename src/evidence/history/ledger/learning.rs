@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, ToSmolStr};
+use ulid::Ulid;
 
 use super::{
     Dossier, Ledger, SLACK, Ticket,
@@ -44,6 +45,15 @@ pub enum Learned {
     NotTeachable,
 }
 
+/// A right password, and which sign-in it was given in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Success {
+    /// What became of it.
+    pub learned: Learned,
+    /// The id of its assessment, where exactly one can be meant.
+    pub id: Option<SmolStr>,
+}
+
 /// What a caller of the sidecar reports of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
@@ -75,12 +85,12 @@ impl Ledger {
     ///
     /// The store could not be reached; then nothing is learned of this sign-in.
     pub async fn conclude(&self, ticket: &Ticket, id: &str, answered: Answered, now: Timestamp) -> Result<(), Cause> {
-        let attempt = Attempt { answer: Some(answered), ..ticket.attempt };
+        let attempt = Attempt { answer: Some(answered), id: Ulid::from_string(id).ok(), ..ticket.attempt };
         if self.terms.learn == Learn::Allow && attempt.may_teach() {
             return self.learn_at_once(ticket, attempt, now).await;
         }
         let change =
-            Change { set: vec![(ticket.field.clone(), attempt.to_bytes())], remove: ticket.stale.clone(), keep: Keep::Least(self.terms.pending + SLACK) };
+            Change { set: vec![(ticket.field.clone(), attempt.to_field())], remove: ticket.stale.clone(), keep: Keep::Least(self.terms.pending + SLACK) };
         let index = async {
             if ticket.door != Trigger::Http {
                 return Ok(());
@@ -97,7 +107,7 @@ impl Ledger {
     /// # Errors
     ///
     /// The store could not be reached; then nothing was learned.
-    pub async fn succeeded(&self, event: &PostAuthentication) -> Result<Learned, Cause> {
+    pub async fn succeeded(&self, event: &PostAuthentication) -> Result<Success, Cause> {
         let now = event.received.wall;
         let keys = self.pseudonyms.person(&event.pool, event.person.key());
         let client = self.client_mark(&event.pool, &event.client);
@@ -127,7 +137,8 @@ impl Ledger {
             }
         };
         let (promoted, noted, ()) = tokio::join!(self.promote(promotion), noted, self.witness(client, Deed::Reports, now));
-        promoted.and(noted).map(|()| learned)
+        let id = chosen.and_then(|(_, attempt)| attempt.id).map(|id| id.to_smolstr());
+        promoted.and(noted).map(|()| Success { learned, id })
     }
 
     /// What the sidecar's caller reports of one of its assessments; `None` for an id that is not known, or was reported before.
@@ -242,8 +253,11 @@ fn choose(pending: &[(SmolStr, Attempt)]) -> (Learned, Option<(SmolStr, Attempt)
         return (Learned::Ambiguous, None);
     }
     let answered: Vec<&(SmolStr, Attempt)> = pending.iter().filter(|(_, attempt)| attempt.answer.is_some()).collect();
-    // Several of one origin are equals; taking any of them keeps two successes at once from taking the same.
-    let chosen = (!answered.is_empty()).then(|| answered[rand::random_range(0..answered.len())].clone());
+    // One that another of its origin followed long after was mistyped. Of the others any may be meant, and taking any of them
+    // keeps two successes at once from taking the same.
+    let newest = answered.iter().map(|(_, attempt)| attempt.at.as_second()).max().unwrap_or_default();
+    let latest: Vec<&(SmolStr, Attempt)> = answered.iter().copied().filter(|(_, attempt)| newest - attempt.at.as_second() < RETRY_WINDOW).collect();
+    let chosen = (!latest.is_empty()).then(|| latest[rand::random_range(0..latest.len())].clone());
     match &chosen {
         Some(_) if answered.iter().all(|(_, attempt)| attempt.may_teach()) => (Learned::Promoted, chosen),
         Some(_) | None => (Learned::NotTeachable, chosen),
@@ -256,6 +270,23 @@ fn resolved(field: &SmolStr, chosen: &Attempt, pending: &[(SmolStr, Attempt)], n
     let mut fields: Vec<SmolStr> = mistyped.map(|(field, _)| field.clone()).chain([field.clone()]).collect();
     fields.dedup();
     fields
+}
+
+// === impl Report ===
+
+impl Report {
+    /// Every one.
+    pub const ALL: [Report; 4] = [Report::Success, Report::Failure, Report::Fraud, Report::NotFraud];
+
+    /// The word in requests, metrics and the audit log.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Report::Success => "success",
+            Report::Failure => "failure",
+            Report::Fraud => "fraud",
+            Report::NotFraud => "not_fraud",
+        }
+    }
 }
 
 // === impl Learned ===

@@ -46,7 +46,7 @@ pub mod token;
 
 use self::dossier::Dossier;
 pub use self::{
-    learning::{Learned, Report},
+    learning::{Learned, Report, Success},
     token::{TokenFacts, TokenSource},
 };
 
@@ -132,7 +132,7 @@ impl Ledger {
         let now = sign_in.received.wall;
         let mut opened = self.open(sign_in, networks, features, hour);
         let change = Change {
-            set: vec![(opened.field.clone(), opened.attempt.to_bytes()), (Origin::field(opened.attempt.origin), opened.origin.to_bytes())],
+            set: vec![(opened.field.clone(), opened.attempt.to_field()), (Origin::field(opened.attempt.origin), opened.origin.to_bytes())],
             remove: Vec::new(),
             keep: Keep::Least(self.terms.pending + SLACK),
         };
@@ -205,6 +205,7 @@ impl Ledger {
             hour,
             copy: Copied::Original,
             answer: None,
+            id: None,
         };
         Ticket {
             keys: self.pseudonyms.person(&sign_in.pool, sign_in.person.key()),
