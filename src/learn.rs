@@ -33,7 +33,8 @@ pub async fn conclude(sources: &Sources, id: &SmolStr, decision: &Decision, dead
     let evidence = &decision.score.signals.evidence;
     let (Some(ledger), Some(ticket)) = (sources.ledger(), &evidence.history.ticket) else { return };
     let deadline = deadline.sooner(Instant::now(), sources.store_timeout());
-    let recorded = deadline.run(ledger.conclude(ticket, id, answered(decision), evidence.sign_in.received.wall));
+    // On the heap, since a future by value is copied whole at each layer that takes it, and this one holds those of every store.
+    let recorded = deadline.run(Box::pin(ledger.conclude(ticket, id, answered(decision), evidence.sign_in.received.wall)));
     if !matches!(rescue(sources.health(), recorded).await, Ok(Ok(Ok(())))) {
         tracing::debug!(id = %id, "the verdict could not be recorded");
     }

@@ -146,12 +146,13 @@ impl Sources {
     }
 
     async fn ask(&self, ledger: &Ledger, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, deadline: Deadline) -> Result<History, Cause> {
-        let asked = async {
+        // On the heap, since a future by value is copied whole at each layer that takes it.
+        let asked = Box::pin(async {
             match self.face {
                 Face::Lambda | Face::Sidecar => ledger.begin(sign_in, networks, features, local_time::hour(sign_in, networks)).await,
                 Face::Command => ledger.peek(sign_in, networks, features).await,
             }
-        };
+        });
         let answer = match rescue(&self.health, deadline.run(asked)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Cause::Timeout),

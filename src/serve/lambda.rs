@@ -126,7 +126,7 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             }
         }
         Ok(Event::PostAuthentication(event)) => {
-            let success = learn::post_authentication(instance.gate.sources(), &event).await.inspect_err(|cause| {
+            let success = Box::pin(learn::post_authentication(instance.gate.sources(), &event)).await.inspect_err(|cause| {
                 tracing::warn!(id = %id, cause = cause.as_label(), "a success could not be learned");
             });
             let (learned, assessment) = success.map_or((None, None), |success| (Some(success.learned), success.id));
@@ -134,7 +134,7 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             instance.telemetry.heard(&outcome, learn::deadline(instance.gate.sources(), received, limit)).await;
             Ok(event.raw)
         }
-        Ok(Event::PreTokenGeneration(event)) => match claims::pre_token_generation(instance.gate.sources(), &instance.config.token, *event).await {
+        Ok(Event::PreTokenGeneration(event)) => match Box::pin(claims::pre_token_generation(instance.gate.sources(), &instance.config.token, *event)).await {
             Ok(claimed) => {
                 if let Some(cause) = claimed.missing {
                     tracing::warn!(id = %id, cause = cause.as_label(), "a token was made without claims");
@@ -147,7 +147,7 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             instance.telemetry.emit(EventHandedBack(HandBack::NotOurs));
             Ok(raw)
         }
-        Ok(Event::Check) => Ok(check(instance, received, limit).await),
+        Ok(Event::Check) => Ok(Box::pin(check(instance, received, limit)).await),
     }
 }
 

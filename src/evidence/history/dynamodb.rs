@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -152,18 +153,18 @@ impl Store for DynamoDb {
         "dynamodb"
     }
 
-    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Record> {
+    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
         Box::pin(async move {
             let pk = format!("u#{key}");
             let item = self.update(&pk, "u", &Update::of(change, now)).await?.map_err(|_| Cause::BadAnswer)?;
             if !has_expired(&item, now) {
-                return Ok(record(item));
+                return Ok(Arc::new(record(item)));
             }
             // It should have been gone: what was just set is all there is.
             let mut own = Change { keep: Keep::Renew(change.keep.duration()), ..change.clone() };
             own.remove = record(item).fields.into_keys().filter(|name| change.set.iter().all(|(set, _)| set != name)).collect();
             let item = self.update(&pk, "u", &Update::of(&own, now)).await?.map_err(|_| Cause::BadAnswer)?;
-            Ok(record(item))
+            Ok(Arc::new(record(item)))
         })
     }
 
@@ -174,8 +175,8 @@ impl Store for DynamoDb {
         })
     }
 
-    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Record> {
-        Box::pin(async move { Ok(self.get(&format!("u#{key}"), "u", now).await?.map(record).unwrap_or_default()) })
+    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Arc<Record>> {
+        Box::pin(async move { Ok(self.get(&format!("u#{key}"), "u", now).await?.map(record).unwrap_or_default().into()) })
     }
 
     fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::BuildHasher,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ const PER_SHARD: usize = 6_400;
 /// A bounded store in memory.
 #[derive(Debug, Default)]
 pub struct Memory {
-    records: Sharded<Record>,
+    records: Sharded<Arc<Record>>,
     networks: Sharded<Vec<(Mark, Timestamp)>>,
     values: Sharded<Vec<u8>>,
     lists: Mutex<HashMap<List, Entries>>,
@@ -54,10 +54,10 @@ impl Store for Memory {
         "memory"
     }
 
-    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Record> {
+    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
         ready(self.records.with(key, change.keep.duration(), now, |record| {
-            apply(record, change);
-            record.clone()
+            apply(Arc::make_mut(record), change);
+            Arc::clone(record)
         }))
     }
 
@@ -66,13 +66,14 @@ impl Store for Memory {
             if record.version != version {
                 return Changed::Conflict;
             }
+            let record = Arc::make_mut(record);
             apply(record, change);
             record.version += 1;
             Changed::Done
         }))
     }
 
-    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Record> {
+    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Arc<Record>> {
         ready(self.records.fetch(key, now).unwrap_or_default())
     }
 
@@ -154,7 +155,10 @@ impl<T: Default + Clone> Sharded<T> {
         if shard.len() >= PER_SHARD && !shard.contains_key(key) {
             make_room(&mut shard, now);
         }
-        let kept = shard.entry(key.to_owned()).or_default();
+        let kept = match shard.get_mut(key) {
+            Some(kept) => kept,
+            None => shard.entry(key.to_owned()).or_default(),
+        };
         if kept.until <= now {
             kept.value = T::default();
         }

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{LazyLock, OnceLock},
+    sync::{Arc, LazyLock, OnceLock},
     time::Duration,
 };
 
@@ -158,8 +158,8 @@ impl Store for Redis {
         "redis"
     }
 
-    fn change<'a>(&'a self, key: &'a str, change: &'a Change, _now: Timestamp) -> Reply<'a, Record> {
-        Box::pin(async move { self.changed(key, "", change, Repeat::Twice).await?.ok_or(Cause::BadAnswer) })
+    fn change<'a>(&'a self, key: &'a str, change: &'a Change, _now: Timestamp) -> Reply<'a, Arc<Record>> {
+        Box::pin(async move { self.changed(key, "", change, Repeat::Twice).await?.map(Arc::new).ok_or(Cause::BadAnswer) })
     }
 
     fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, _now: Timestamp) -> Reply<'a, Changed> {
@@ -169,8 +169,8 @@ impl Store for Redis {
         })
     }
 
-    fn read<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Record> {
-        Box::pin(async move { Ok(record(self.run(redis::cmd("HGETALL").arg(user(key)), Repeat::Twice).await?)) })
+    fn read<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Arc<Record>> {
+        Box::pin(async move { Ok(Arc::new(record(self.run(redis::cmd("HGETALL").arg(user(key)), Repeat::Twice).await?))) })
     }
 
     fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {

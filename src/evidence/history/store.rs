@@ -3,7 +3,7 @@
 //! The real ones are `Memory`, `Redis` and `DynamoDb`. What the records mean is known to the
 //! ledger alone, so the three differ in nothing but where bytes are kept. Every method is one round trip.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use smallvec::SmallVec;
@@ -26,13 +26,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn name(&self) -> &'static str;
 
     /// Changes a person's record, at once and without condition, and returns what it then holds.
-    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Record>;
+    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Arc<Record>>;
 
     /// Changes a person's record if it still has the version that was read, and counts the version up.
     fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, now: Timestamp) -> Reply<'a, Changed>;
 
     /// Reads a person's record; an empty one where there is none.
-    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Record>;
+    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Arc<Record>>;
 
     /// Erases a person's record.
     fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()>;
@@ -80,7 +80,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     }
 }
 
-/// A person's record: named fields of bytes, under a version.
+/// A person's record: named fields of bytes, under a version. Stores hand it out shared, so that one in memory need not copy it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// The fields.

@@ -151,20 +151,21 @@ impl Guarded {
 
     async fn answer(&self, question: Question, deadline: Deadline) -> Landed {
         if self.keeping == Keeping::Itself {
-            return self.line.ask_directly(&question, deadline).await;
+            return Box::pin(self.line.ask_directly(&question, deadline)).await;
         }
         let key = question.key(self.service, &self.secret);
+        // What has to be asked waits on the heap: most sign-ins find an answer, and would carry room for asking along.
         match self.line.cache.look_up(key, moment(question.received)).await {
             Lookup::Fresh(answer) => self.line.found(answer, Tier::Memory),
             Lookup::Revalidate(answer) => {
                 self.refresh(key, question);
                 self.line.stale(answer, Tier::Memory)
             }
-            Lookup::Stale(answer) => match self.ask(key, question, deadline).await {
+            Lookup::Stale(answer) => match Box::pin(self.ask(key, question, deadline)).await {
                 Landed { outcome: Outcome::Failed(_), .. } => self.line.stale(answer, Tier::Memory),
                 landed => landed,
             },
-            Lookup::Missing => self.ask(key, question, deadline).await,
+            Lookup::Missing => Box::pin(self.ask(key, question, deadline)).await,
         }
     }
 

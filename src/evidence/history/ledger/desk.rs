@@ -44,8 +44,8 @@ impl Ledger {
         let keys = self.keys(pool, person);
         let mut records = Vec::new();
         for key in &keys {
-            let dossier = Dossier::read(self.store.read(key, now).await?);
-            records.push(self.exported(key, &dossier, now));
+            let dossier = Dossier::read(&*self.store.read(key, now).await?);
+            records.push(self.exported(key, dossier, now));
         }
         let user = self.pseudonyms.user(pool, person);
         let activity: Vec<Value> = self.activity(&user, now).await?.iter().map(|row| json!({ "at": row.at, "what": parsed(&row.what) })).collect();
@@ -148,25 +148,26 @@ impl Ledger {
         Ok(rows)
     }
 
-    fn exported(&self, key: &str, dossier: &Dossier, now: Timestamp) -> Value {
-        let profile = dossier.profile(&Origin::default(), now, self.terms.history);
+    fn exported(&self, key: &str, dossier: Dossier, now: Timestamp) -> Value {
         let day = |day: u16| Timestamp::from_second(i64::from(day) * 86_400).map(|at| at.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
-        let entries: Vec<Value> = profile
-            .entries
-            .iter()
-            .map(|entry| json!({ "level": level_name(entry.level), "hash": format!("{:08x}", entry.hash), "count": entry.count, "first_day": day(entry.first_day), "last_day": day(entry.last_day) }))
-            .collect();
         let attempts: Vec<Value> = dossier
             .attempts
             .iter()
             .map(|(_, attempt)| json!({ "at": attempt.at, "level": attempt.answer.map(|answer| answer.standing.as_label()), "origin": format!("{:08x}", attempt.origin) }))
+            .collect();
+        let (last_success, hold, block) = (dossier.last_success, dossier.hold, dossier.block.clone());
+        let profile = dossier.into_profile(&Origin::default(), now, self.terms.history);
+        let entries: Vec<Value> = profile
+            .entries
+            .iter()
+            .map(|entry| json!({ "level": level_name(entry.level), "hash": format!("{:08x}", entry.hash), "count": entry.count, "first_day": day(entry.first_day), "last_day": day(entry.last_day) }))
             .collect();
         let last = profile
             .last
             .map(|last| json!({ "at": last.at, "latitude": last.place.map(|place| place.latitude), "longitude": last.place.map(|place| place.longitude) }));
         json!({
             "key": format!("u#{key}"), "successes": profile.successes, "hours": profile.hours, "last": last, "values": entries, "attempts": attempts,
-            "last_success": dossier.last_success, "tokens_held_until": dossier.hold, "block": dossier.block,
+            "last_success": last_success, "tokens_held_until": hold, "block": block,
         })
     }
 }

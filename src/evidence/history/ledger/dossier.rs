@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use base64::Engine as _;
 use jiff::Timestamp;
-use smol_str::{SmolStr, format_smolstr};
+use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::evidence::history::{
     Profile,
@@ -27,11 +28,11 @@ pub(super) struct Dossier {
     pub(super) version: u64,
     stored: Option<Profile>,
     pub(super) lessons: BTreeMap<SmolStr, Taught>,
-    pub(super) attempts: Vec<(SmolStr, Attempt)>,
-    pub(super) origins: BTreeMap<u32, Origin>,
+    pub(super) attempts: SmallVec<[(SmolStr, Attempt); 2]>,
+    origins: SmallVec<[(u32, Origin); 1]>,
     pub(super) last_success: Option<Timestamp>,
     pub(super) hold: Option<Timestamp>,
-    pub(super) sign_ins: BTreeMap<u32, Verdict>,
+    sign_ins: SmallVec<[(u32, Verdict); 1]>,
     pub(super) block: Option<Entry>,
 }
 
@@ -54,27 +55,30 @@ pub(super) struct Verdict {
 
 /// The name of a field: a letter for its kind, then its number.
 pub(super) fn field(kind: char, number: &[u8; 6]) -> SmolStr {
-    format_smolstr!("{kind}{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(number))
+    let mut letters = [0; 8];
+    // Six bytes are eight letters.
+    let _ = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode_slice(number, &mut letters);
+    std::iter::once(kind).chain(letters.map(char::from)).collect()
 }
 
 // === impl Dossier ===
 
 impl Dossier {
     /// Reads a record; a field that cannot be read is left out.
-    pub(super) fn read(record: Record) -> Self {
+    pub(super) fn read(record: &Record) -> Self {
         let mut dossier = Dossier { version: record.version, ..Dossier::default() };
-        for (name, bytes) in record.fields {
-            let (kind, rest) = name.split_at_checked(1).unwrap_or((&name, ""));
+        for (name, bytes) in &record.fields {
+            let (kind, rest) = name.split_at_checked(1).unwrap_or((name, ""));
             let mark = || u32::from_str_radix(rest, 16).ok();
             match kind {
-                "p" => dossier.stored = Profile::from_bytes(&bytes),
-                "a" => dossier.attempts.extend(Attempt::from_field(&bytes).map(|attempt| (name.clone(), attempt))),
-                "c" => dossier.origins.extend(mark().zip(Origin::from_bytes(&bytes))),
-                "l" => dossier.lessons.extend(Taught::from_bytes(&bytes).map(|taught| (name.clone(), taught))),
-                "s" => dossier.sign_ins.extend(mark().zip(Verdict::from_bytes(&bytes))),
-                "t" => dossier.last_success = Reader(&bytes).u32().map(moment),
-                "h" => dossier.hold = Reader(&bytes).u32().map(moment),
-                "b" => dossier.block = Entry::from_bytes(&bytes),
+                "p" => dossier.stored = Profile::from_bytes(bytes),
+                "a" => dossier.attempts.extend(Attempt::from_field(bytes).map(|attempt| (name.clone(), attempt))),
+                "c" => dossier.origins.extend(mark().zip(Origin::from_bytes(bytes))),
+                "l" => dossier.lessons.extend(Taught::from_bytes(bytes).map(|taught| (name.clone(), taught))),
+                "s" => dossier.sign_ins.extend(mark().zip(Verdict::from_bytes(bytes))),
+                "t" => dossier.last_success = Reader(bytes).u32().map(moment),
+                "h" => dossier.hold = Reader(bytes).u32().map(moment),
+                "b" => dossier.block = Entry::from_bytes(bytes),
                 _ => {}
             }
         }
@@ -83,6 +87,16 @@ impl Dossier {
 
     pub(super) fn knows_the_person(&self) -> bool {
         self.stored.is_some() || !self.lessons.is_empty() || self.block.is_some()
+    }
+
+    /// An origin by its mark.
+    pub(super) fn origin(&self, mark: u32) -> Option<&Origin> {
+        self.origins.iter().find(|(known, _)| *known == mark).map(|(_, origin)| origin)
+    }
+
+    /// What the last sign-in through a client was found to be.
+    pub(super) fn sign_in(&self, client: u32) -> Option<Verdict> {
+        self.sign_ins.iter().find(|(known, _)| *known == client).map(|(_, verdict)| *verdict)
     }
 
     /// How long the record is to be kept: at least as long as its block holds.
@@ -99,10 +113,10 @@ impl Dossier {
     }
 
     /// The profile with everything learned, in the hashes of the newest key as far as an origin tells them.
-    pub(super) fn profile(&self, origin: &Origin, now: Timestamp, ttl: Duration) -> Profile {
+    pub(super) fn into_profile(self, origin: &Origin, now: Timestamp, ttl: Duration) -> Profile {
         let ttl_days = days(ttl);
-        let mut profile = self.stored.clone().unwrap_or_default();
-        let mut lessons: Vec<&Taught> = self.lessons.values().collect();
+        let mut profile = self.stored.unwrap_or_default();
+        let mut lessons: Vec<Taught> = self.lessons.into_values().collect();
         lessons.sort_by_key(|taught| taught.attempt.at);
         for taught in lessons {
             taught.add_to(&mut profile, ttl_days);
@@ -132,7 +146,7 @@ impl Dossier {
         let recent = |at: Timestamp| u64::try_from(now.as_second() - at.as_second()).is_ok_and(|age| age < window.as_secs());
         let others =
             self.attempts.iter().map(|(_, attempt)| attempt).filter(|other| other.origin != own.origin && other.answer.is_some() && !other.was_denied());
-        let pending = others.filter_map(|other| Some(Sighting { at: other.at, ..self.origins.get(&other.origin)?.sighting? }));
+        let pending = others.filter_map(|other| Some(Sighting { at: other.at, ..self.origin(other.origin)?.sighting? }));
         let last = self.stored.as_ref().and_then(|profile| profile.last);
         pending.chain(last).filter(|sighting| recent(sighting.at) && sighting.place.is_some()).collect()
     }
@@ -141,18 +155,18 @@ impl Dossier {
     pub(super) fn stale(&self, own: &SmolStr, now: Timestamp, pending: Duration) -> Vec<SmolStr> {
         let longest = pending.max(Duration::from_secs(super::FAILURE_WINDOW.unsigned_abs()));
         let expired = |attempt: &Attempt| u64::try_from(now.as_second() - attempt.at.as_second()).is_ok_and(|age| age >= longest.as_secs());
-        let mut kept: Vec<&(SmolStr, Attempt)> = self.attempts.iter().filter(|(field, attempt)| field == own || !expired(attempt)).collect();
+        let mut kept: SmallVec<[&(SmolStr, Attempt); MOST_ATTEMPTS]> = self.attempts.iter().filter(|(field, attempt)| field == own || !expired(attempt)).collect();
         kept.sort_by_key(|(field, attempt)| (field != own, std::cmp::Reverse(attempt.at)));
         kept.truncate(MOST_ATTEMPTS);
-        let mut origins: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut used: SmallVec<[(u32, u32); MOST_ORIGINS]> = SmallVec::new();
         for (_, attempt) in &kept {
-            let of_client = origins.entry(attempt.client).or_default();
-            if !of_client.contains(&attempt.origin) && of_client.len() < MOST_ORIGINS {
-                of_client.push(attempt.origin);
+            let own = (attempt.client, attempt.origin);
+            if !used.contains(&own) && used.iter().filter(|(client, _)| *client == attempt.client).count() < MOST_ORIGINS {
+                used.push(own);
             }
         }
         let gone = self.attempts.iter().filter(|(field, _)| kept.iter().all(|(kept, _)| kept != field)).map(|(field, _)| field.clone());
-        let unused = self.origins.keys().filter(|origin| !origins.values().flatten().any(|used| used == *origin)).map(|origin| Origin::field(*origin));
+        let unused = self.origins.iter().filter(|(mark, _)| used.iter().all(|(_, origin)| origin != mark)).map(|(mark, _)| Origin::field(*mark));
         gone.chain(unused).collect()
     }
 }

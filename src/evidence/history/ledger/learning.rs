@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use smol_str::{SmolStr, ToSmolStr};
+use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 use ulid::Ulid;
 
 use super::{
@@ -125,7 +125,7 @@ impl Ledger {
         let hold = holds(pending.iter().map(|(_, attempt)| attempt));
         let row = chosen.as_ref().or(pending.first()).map(|(_, attempt)| self.row(event, attempt, &dossier, learned));
         let taught = match (&chosen, learned) {
-            (Some((_, attempt)), Learned::Promoted) => dossier.origins.get(&attempt.origin).cloned().map(|origin| Taught { attempt: *attempt, origin, device }),
+            (Some((_, attempt)), Learned::Promoted) => dossier.origin(attempt.origin).cloned().map(|origin| Taught { attempt: *attempt, origin, device }),
             (_, Learned::Promoted | Learned::Ambiguous | Learned::NothingPending | Learned::NotTeachable) => None,
         };
         let remove = chosen.as_ref().map(|(field, attempt)| resolved(field, attempt, &pending, now)).unwrap_or_default();
@@ -183,9 +183,9 @@ impl Ledger {
     /// Writes a success. When somebody else was faster, the lesson is laid beside the profile for the next writer to add:
     /// two successes at once lose nothing, and nobody waits for a lock.
     async fn promote(&self, promotion: Promotion<'_>) -> Result<(), Cause> {
-        let Promotion { keys, dossier, taught, verdict, hold, remove, now } = promotion;
+        let Promotion { keys, dossier, taught, verdict, hold, mut remove, now } = promotion;
         let mut set: Vec<(SmolStr, Vec<u8>)> = vec![("t".into(), seconds(now).to_be_bytes().to_vec())];
-        set.extend(verdict.map(|(client, verdict)| (SmolStr::from(format!("s{client:08x}")), verdict.to_bytes())));
+        set.extend(verdict.map(|(client, verdict)| (format_smolstr!("s{client:08x}"), verdict.to_bytes())));
         if hold == Hold::Withhold {
             let until = now.checked_add(self.terms.hold).unwrap_or(now).max(dossier.hold.unwrap_or(now));
             set.push(("h".into(), seconds(until).to_be_bytes().to_vec()));
@@ -194,16 +194,21 @@ impl Ledger {
         let Some(taught) = taught else {
             return self.store.change(&keys[0], &Change { set, remove, keep }, now).await.map(|_| ());
         };
-        let mut profile = dossier.profile(&taught.origin, now, self.terms.history);
+        let (version, folded_in): (u64, Vec<SmolStr>) = (dossier.version, dossier.lessons.keys().cloned().collect());
+        let mut profile = dossier.into_profile(&taught.origin, now, self.terms.history);
         taught.add_to(&mut profile, days(self.terms.history));
-        let mut folded = Change { set: set.clone(), remove: remove.clone(), keep };
-        folded.set.push(("p".into(), profile.to_bytes()));
-        folded.remove.extend(dossier.lessons.keys().cloned());
+        let (sets, removes) = (set.len(), remove.len());
+        set.push(("p".into(), profile.to_bytes()));
+        remove.extend(folded_in);
+        let folded = Change { set, remove, keep };
         let shape = self.shape(keys, &profile, now);
-        let (changed, ()) = tokio::join!(self.store.change_if(&keys[0], dossier.version, &folded, now), self.lend(shape.as_ref(), now));
+        let (changed, ()) = tokio::join!(self.store.change_if(&keys[0], version, &folded, now), self.lend(shape.as_ref(), now));
         match changed? {
             Changed::Done => Ok(()),
             Changed::Conflict => {
+                let Change { mut set, mut remove, keep } = folded;
+                set.truncate(sets);
+                remove.truncate(removes);
                 set.push((dossier::field('l', &rand::random()), taught.to_bytes()));
                 self.store.change(&keys[0], &Change { set, remove, keep }, now).await.map(|_| ())
             }
@@ -218,7 +223,7 @@ impl Ledger {
     }
 
     fn row(&self, event: &PostAuthentication, attempt: &Attempt, dossier: &Dossier, learned: Learned) -> Row {
-        let origin: Option<&Origin> = dossier.origins.get(&attempt.origin);
+        let origin: Option<&Origin> = dossier.origin(attempt.origin);
         let hash = |level: Level| origin.and_then(|origin| origin.features.first()?.at(level)).map(|hash| format!("{hash:08x}"));
         let answer = attempt.answer;
         let what = serde_json::json!({

@@ -157,7 +157,7 @@ impl Ledger {
         }
         history.concurrent = dossier.elsewhere(&opened.attempt, now, self.terms.pending);
         history.block = self.block_of(&dossier, &shared, sign_in, nonce, opened.attempt.client);
-        history.profile = dossier.profile(&opened.origin, now, self.terms.history);
+        history.profile = dossier.into_profile(&opened.origin, now, self.terms.history);
         if sign_in.person.existence == Existence::NotFound {
             history.profile = self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
         } else {
@@ -179,11 +179,12 @@ impl Ledger {
         let dossier = self.dossier(&ticket.keys, record?, now).await?;
         let shared = self.shared.list.load();
         let block = self.block_of(&dossier, &shared, sign_in, Nonce::New, ticket.attempt.client);
+        let concurrent = dossier.elsewhere(&ticket.attempt, now, self.terms.pending);
         let profile = match sign_in.person.existence {
-            Existence::Known => dossier.profile(&ticket.origin, now, self.terms.history),
+            Existence::Known => dossier.into_profile(&ticket.origin, now, self.terms.history),
             Existence::NotFound => self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key())),
         };
-        Ok(History { profile, block, concurrent: dossier.elsewhere(&ticket.attempt, now, self.terms.pending), ..History::default() })
+        Ok(History { profile, block, concurrent, ..History::default() })
     }
 
     fn open(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Ticket {
@@ -219,13 +220,15 @@ impl Ledger {
     }
 
     /// Reads a record's meaning; where no history stands under the newest key, it is sought under the older ones.
-    async fn dossier(&self, keys: &PersonKeys, record: Record, now: Timestamp) -> Result<Dossier, Cause> {
-        let mut dossier = Dossier::read(record);
+    async fn dossier(&self, keys: &PersonKeys, record: Arc<Record>, now: Timestamp) -> Result<Dossier, Cause> {
+        let mut dossier = Dossier::read(&record);
+        // Let go at once: a store in memory changes a record in place while nobody else holds it.
+        drop(record);
         for older in keys.iter().skip(1) {
             if dossier.knows_the_person() {
                 break;
             }
-            dossier.adopt(Dossier::read(self.store.read(older, now).await?));
+            dossier.adopt(Dossier::read(&*self.store.read(older, now).await?));
         }
         Ok(dossier)
     }

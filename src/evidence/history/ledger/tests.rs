@@ -50,7 +50,7 @@ impl Store for Counted {
         "counted"
     }
 
-    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Record> {
+    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
         self.write().change(key, change, now)
     }
 
@@ -58,7 +58,7 @@ impl Store for Counted {
         self.write().change_if(key, version, change, now)
     }
 
-    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Record> {
+    fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Arc<Record>> {
         Counted::read(self).read(key, now)
     }
 

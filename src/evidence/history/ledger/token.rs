@@ -84,7 +84,7 @@ impl Ledger {
         let of_account = shared.of_account(&event.client, tenant, &self.pseudonyms, now);
         let block = strongest(of_account.into_iter().chain(dossier.block.as_ref().and_then(|entry| entry.at(now))));
         let mut hold = if dossier.hold.is_some_and(|until| until > now) { Hold::Withhold } else { Hold::None };
-        let mut verdict = dossier.sign_ins.get(&client).copied();
+        let mut verdict = dossier.sign_in(client);
         if TokenSource::of(&event.source) == TokenSource::SignIn && !shared.has_seen(client, Deed::Reports) {
             // Managed login may send no post-authentication: that a token is made at all says that a pending attempt succeeded.
             let window = i64::try_from(self.terms.pending.as_secs()).unwrap_or(i64::MAX);
