@@ -99,8 +99,8 @@ impl FeatureKey {
     fn hash(&self, level: Level, parent: u32, value: &[u8]) -> u32 {
         use std::hash::Hasher;
         let mut hasher = siphasher::sip::SipHasher24::new_with_key(&self.0);
-        hasher.write(&[level as u8]);
-        hasher.write(&parent.to_be_bytes());
+        let [a, b, c, d] = parent.to_be_bytes();
+        hasher.write(&[level as u8, a, b, c, d]);
         hasher.write(value);
         let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
         u32::from_be_bytes([a, b, c, d])

@@ -1,15 +1,24 @@
 //! The time of day where the person is: by the claimed zone, else by the address's country.
 
+use std::{
+    hash::{DefaultHasher, Hasher as _},
+    sync::{Mutex, PoisonError},
+};
+
 use jiff::{
     Timestamp,
     tz::{Offset, TimeZone},
 };
+use smol_str::SmolStr;
 
 use super::{
     NetworkFacts,
     networks::territory::{self, Territory, ZONES},
 };
 use crate::event::SignIn;
+
+/// Names that were looked up before and what they name, each in the one place that its hash names: a look-up takes longer than a sign-in's hashes.
+static KNOWN: [Mutex<Option<(SmolStr, Option<TimeZone>)>>; 256] = [const { Mutex::new(None) }; 256];
 
 /// The hour of the day where the person is, 0 to 23. `None` when neither zone nor country is known.
 pub fn hour(sign_in: &SignIn, networks: &NetworkFacts) -> Option<u8> {
@@ -29,7 +38,16 @@ pub fn zone_fits(sign_in: &SignIn, networks: &NetworkFacts) -> Option<bool> {
 }
 
 fn claimed(sign_in: &SignIn) -> Option<TimeZone> {
-    ZONES.get(sign_in.context.timezone.as_ref()?.expose()).ok()
+    let name = sign_in.context.timezone.as_ref()?.expose();
+    let mut hasher = DefaultHasher::new();
+    hasher.write(name.as_bytes());
+    let place = usize::try_from(hasher.finish() % KNOWN.len() as u64).expect("a place's number fits");
+    // Whole entries are put in and taken out: a panic leaves nothing half-changed.
+    let mut known = KNOWN[place].lock().unwrap_or_else(PoisonError::into_inner);
+    match &*known {
+        Some((of, zone)) if of == name => zone.clone(),
+        Some(_) | None => known.insert((name.clone(), ZONES.get(name).ok())).1.clone(),
+    }
 }
 
 /// The zone of a place: of several in a country the one nearest by the sun, where the place is known better than the country; else the first.

@@ -5,7 +5,10 @@
 //! that could belong to one person only replaced by noise of the same hash. The shapes are the pool's
 //! own base rates: how long histories are, from which countries and providers, how long ago.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _};
@@ -33,9 +36,31 @@ const DRAWS: usize = 64;
 /// A shape stands for a day; then the next person of its place lends theirs. So writing them costs a thousand writes a day at most.
 const AGE: i64 = 86_400;
 
-/// The shapes of a pool's histories.
-#[derive(Debug, Default)]
-pub(super) struct Shapes(BTreeMap<u32, Shape>);
+/// The shapes of a pool's histories, as they were last read.
+#[derive(Debug)]
+pub(super) struct Shapes {
+    filled: BTreeMap<u32, Shape>,
+    /// Places that this process has filled since: as `Filled`. Without it everybody would lend until the list is read again.
+    since: [AtomicU8; PLACES as usize],
+}
+
+/// A shape on its way into the list.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Loan {
+    place: u32,
+    filled: Filled,
+    bytes: Vec<u8>,
+}
+
+/// What stands in a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+enum Filled {
+    /// An empty history: of somebody who signed in for the first time.
+    Empty = 1,
+    /// A history.
+    Known = 2,
+}
 
 #[derive(Debug)]
 struct Shape {
@@ -51,15 +76,17 @@ impl Shapes {
             let mut reader = Reader(bytes);
             Some(Shape { made: moment(reader.u32()?), profile: Profile::from_bytes(reader.0)? })
         };
-        Shapes(entries.iter().filter_map(|(place, bytes)| Some((place.parse().ok()?, shape(bytes)?))).collect())
+        let filled = entries.iter().filter_map(|(place, bytes)| Some((place.parse().ok()?, shape(bytes)?))).collect();
+        Shapes { filled, ..Shapes::default() }
     }
 
-    /// What is to be kept of a person's history, and under which name, when their place is free: what names nobody.
-    pub(super) fn lend(&self, person: u32, profile: &Profile, now: Timestamp) -> Option<(String, Vec<u8>)> {
+    /// What is to be kept of a person's history when their place is free: what names nobody.
+    pub(super) fn lend(&self, person: u32, profile: &Profile, now: Timestamp) -> Option<Loan> {
         let place = person % PLACES;
+        let filled = Filled::of(profile);
         // Whoever signs in for the first time has no history only for that moment: a success takes the empty one's place.
-        let is_taken = |shape: &Shape| now.as_second() - shape.made.as_second() < AGE && (profile.is_new() || !shape.profile.is_new());
-        if self.0.get(&place).is_some_and(is_taken) {
+        let is_taken = |shape: &Shape| now.as_second() - shape.made.as_second() < AGE && filled <= Filled::of(&shape.profile);
+        if self.since[place as usize].load(Ordering::Relaxed) >= filled as u8 || self.filled.get(&place).is_some_and(is_taken) {
             return None;
         }
         let mut shape = profile.clone();
@@ -68,7 +95,12 @@ impl Shapes {
         for entry in shape.entries.iter_mut().filter(|entry| !SHARED_LEVELS.contains(&entry.level)) {
             entry.hash = 0;
         }
-        Some((place.to_string(), [&seconds(now).to_be_bytes()[..], &shape.to_bytes()].concat()))
+        Some(Loan { place, filled, bytes: [&seconds(now).to_be_bytes()[..], &shape.to_bytes()].concat() })
+    }
+
+    /// Notes that a shape was lent.
+    pub(super) fn note(&self, loan: &Loan) {
+        self.since[loan.place as usize].fetch_max(loan.filled as u8, Ordering::Relaxed);
     }
 
     /// The history of a name that no account has; empty while the pool has no shapes.
@@ -76,13 +108,36 @@ impl Shapes {
         let mut draw = ChaCha8Rng::from_seed(seed);
         // The first filled one of some drawn places: each shape is as likely as any other, and a place that is filled
         // later changes few names' histories.
-        let drawn = (0..DRAWS).map(|_| draw.random_range(0..PLACES)).find_map(|place| self.0.get(&place));
-        let Some(Shape { profile, .. }) = drawn.or(self.0.values().next()) else { return Profile::default() };
+        let drawn = (0..DRAWS).map(|_| draw.random_range(0..PLACES)).find_map(|place| self.filled.get(&place));
+        let Some(Shape { profile, .. }) = drawn.or(self.filled.values().next()) else { return Profile::default() };
         let entries = profile.entries.iter().map(|entry| match SHARED_LEVELS.contains(&entry.level) {
             true => *entry,
             false => Entry { hash: draw.random(), ..*entry },
         });
         Profile { entries: entries.collect(), ..profile.clone() }
+    }
+}
+
+impl Default for Shapes {
+    fn default() -> Self {
+        Shapes { filled: BTreeMap::new(), since: [const { AtomicU8::new(0) }; PLACES as usize] }
+    }
+}
+
+// === impl Loan ===
+
+impl Loan {
+    /// Its name in the list and what is kept there.
+    pub(super) fn entry(&self) -> (String, &[u8]) {
+        (self.place.to_string(), &self.bytes)
+    }
+}
+
+// === impl Filled ===
+
+impl Filled {
+    fn of(profile: &Profile) -> Self {
+        if profile.is_new() { Filled::Empty } else { Filled::Known }
     }
 }
 
@@ -95,22 +150,37 @@ mod tests {
         Profile { entries: vec![entry(Level::Country, 7), entry(Level::Ip, 8), entry(Level::Ip, 9)], successes: 9, ..Profile::default() }
     }
 
+    fn read(loan: &Loan) -> Shapes {
+        let (name, bytes) = loan.entry();
+        Shapes::read(BTreeMap::from([(name, bytes.to_vec())]))
+    }
+
     fn shapes() -> Shapes {
-        Shapes::read(Shapes::default().lend(1025, &person(), moment(5)).into_iter().collect())
+        read(&Shapes::default().lend(1025, &person(), moment(5)).expect("a free place"))
     }
 
     #[test]
     fn a_shape_names_nobody_and_stands_for_a_day() {
         let shapes = shapes();
-        let kept = &shapes.0[&1].profile;
+        let kept = &shapes.filled[&1].profile;
         assert!(kept.entry(Level::Country, 7).is_some() && kept.entry(Level::Ip, 8).is_none() && kept.entry(Level::Ip, 9).is_none());
         assert_eq!(kept.entries.len(), 3);
         assert!(shapes.lend(1, &person(), moment(86_404)).is_none());
         assert!(shapes.lend(1, &person(), moment(86_405)).is_some());
         assert!(shapes.lend(2, &person(), moment(6)).is_some());
-        let empty = Shapes::read(Shapes::default().lend(1, &Profile::default(), moment(5)).into_iter().collect());
+        let empty = read(&Shapes::default().lend(1, &Profile::default(), moment(5)).expect("a free place"));
         assert!(empty.lend(1, &person(), moment(6)).is_some(), "a history takes an empty one's place");
         assert!(empty.lend(1, &Profile::default(), moment(6)).is_none());
+    }
+
+    #[test]
+    fn a_place_is_filled_once_until_the_list_is_read_again() {
+        let shapes = Shapes::default();
+        shapes.note(&shapes.lend(1, &Profile::default(), moment(5)).expect("a free place"));
+        assert!(shapes.lend(1025, &Profile::default(), moment(5)).is_none());
+        shapes.note(&shapes.lend(1025, &person(), moment(5)).expect("a history takes an empty one's place"));
+        assert!(shapes.lend(1, &person(), moment(5)).is_none());
+        assert!(shapes.lend(2, &person(), moment(5)).is_some());
     }
 
     #[test]

@@ -78,6 +78,12 @@ const MOST_ENTRIES: usize = 100;
 /// The most bytes of a stored profile: with the keys and the pending attempts of ordinary times the record stays under 1 KB.
 const MOST_BYTES: usize = 900;
 
+/// The most bytes of one stored entry: its hash and three varints of 16 bits.
+const LARGEST_ENTRY: usize = 4 + 3 * 3;
+
+/// The most bytes of a stored profile beside its entries.
+const HEAD: usize = 60;
+
 /// The layout's version, its first byte.
 const VERSION: u8 = 1;
 
@@ -158,12 +164,13 @@ impl Profile {
     /// The bytes that are stored, under 1 KB: the layout is in `docs/STORE.md`.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut entries = self.entries.clone();
-        entries.sort_unstable_by_key(|entry| std::cmp::Reverse((entry.last_day, entry.count, entry.level, entry.hash)));
         loop {
+            entries.sort_unstable_by_key(|entry| (entry.level, entry.hash));
             let bytes = self.encode(&entries);
-            if bytes.len() <= MOST_BYTES || entries.pop().is_none() {
-                return bytes;
-            }
+            let Some(excess @ 1..) = bytes.len().checked_sub(MOST_BYTES) else { return bytes };
+            // The least recent and least frequent go, as few as may do.
+            entries.sort_unstable_by_key(|entry| std::cmp::Reverse((entry.last_day, entry.count, entry.level, entry.hash)));
+            entries.truncate(entries.len().saturating_sub(excess.div_ceil(LARGEST_ENTRY)));
         }
     }
 
@@ -192,22 +199,25 @@ impl Profile {
         (entries.len() <= MOST_ENTRIES).then_some(Profile { entries, hours, successes, last })
     }
 
+    /// Writes the entries, which are sorted by level and hash.
     fn encode(&self, entries: &[Entry]) -> Vec<u8> {
         let base = entries.iter().map(|entry| entry.last_day).max().unwrap_or_default();
-        let mut out = vec![VERSION];
+        let mut out = Vec::with_capacity(HEAD + entries.len() * LARGEST_ENTRY);
+        out.push(VERSION);
         put_varint(&mut out, self.successes);
-        out.extend(base.to_be_bytes());
+        out.extend_from_slice(&base.to_be_bytes());
         out.push(u8::from(self.last.is_some()));
         if let Some(last) = self.last {
             last.write(&mut out);
         }
-        out.extend(self.hours);
+        out.extend_from_slice(&self.hours);
+        let mut rest = entries;
         for level in Level::ALL {
-            let mut of_level: Vec<&Entry> = entries.iter().filter(|entry| entry.level == level).collect();
-            of_level.sort_unstable_by_key(|entry| entry.hash);
+            let (of_level, after) = rest.split_at(rest.partition_point(|entry| entry.level <= level));
+            rest = after;
             out.push(u8::try_from(of_level.len()).expect("a profile has at most 100 entries"));
             for entry in of_level {
-                out.extend(entry.hash.to_be_bytes());
+                out.extend_from_slice(&entry.hash.to_be_bytes());
                 put_varint(&mut out, u32::from(entry.count));
                 put_varint(&mut out, u32::from(base - entry.last_day));
                 put_varint(&mut out, u32::from(entry.last_day - entry.first_day.min(entry.last_day)));

@@ -88,10 +88,7 @@ impl Pseudonyms {
     /// Four bytes of a value, for the small sets of the store. A sign-in makes half a dozen, so they are of the quicker kind.
     pub(super) fn mark(&self, purpose: &str, parts: &[&[u8]]) -> u32 {
         let mut hasher = SipHasher24::new_with_key(&self.newest().marks);
-        for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
-            hasher.write(&length(part));
-            hasher.write(part);
-        }
+        hasher.write(&joined(purpose, parts));
         let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
     }
@@ -150,21 +147,24 @@ impl Generation {
 }
 
 fn text(key: &hmac::Key, purpose: &str, parts: &[&[u8]], bytes: usize) -> SmolStr {
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&tag(key, purpose, parts).as_ref()[..bytes]).into()
+    let mut letters = [0; 44];
+    // 32 bytes are 43 letters.
+    let length = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode_slice(&tag(key, purpose, parts).as_ref()[..bytes], &mut letters);
+    std::str::from_utf8(&letters[..length.unwrap_or_default()]).unwrap_or_default().into()
+}
+
+fn tag(key: &hmac::Key, purpose: &str, parts: &[&[u8]]) -> hmac::Tag {
+    hmac::sign(key, &joined(purpose, parts))
 }
 
 /// Parts go in with their lengths, so that ("ab", "c") and ("a", "bc") differ.
-fn tag(key: &hmac::Key, purpose: &str, parts: &[&[u8]]) -> hmac::Tag {
-    let mut context = hmac::Context::with_key(key);
+fn joined(purpose: &str, parts: &[&[u8]]) -> SmallVec<[u8; 192]> {
+    let mut joined = SmallVec::new();
     for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
-        context.update(&length(part));
-        context.update(part);
+        joined.extend_from_slice(&u64::try_from(part.len()).expect("a length fits 64 bits").to_be_bytes());
+        joined.extend_from_slice(part);
     }
-    context.sign()
-}
-
-fn length(part: &[u8]) -> [u8; 8] {
-    u64::try_from(part.len()).expect("a length fits 64 bits").to_be_bytes()
+    joined
 }
 
 #[cfg(test)]

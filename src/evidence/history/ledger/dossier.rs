@@ -155,7 +155,8 @@ impl Dossier {
     pub(super) fn stale(&self, own: &SmolStr, now: Timestamp, pending: Duration) -> Vec<SmolStr> {
         let longest = pending.max(Duration::from_secs(super::FAILURE_WINDOW.unsigned_abs()));
         let expired = |attempt: &Attempt| u64::try_from(now.as_second() - attempt.at.as_second()).is_ok_and(|age| age >= longest.as_secs());
-        let mut kept: SmallVec<[&(SmolStr, Attempt); MOST_ATTEMPTS]> = self.attempts.iter().filter(|(field, attempt)| field == own || !expired(attempt)).collect();
+        let mut kept: SmallVec<[&(SmolStr, Attempt); MOST_ATTEMPTS]> =
+            self.attempts.iter().filter(|(field, attempt)| field == own || !expired(attempt)).collect();
         kept.sort_by_key(|(field, attempt)| (field != own, std::cmp::Reverse(attempt.at)));
         kept.truncate(MOST_ATTEMPTS);
         let mut used: SmallVec<[(u32, u32); MOST_ORIGINS]> = SmallVec::new();

@@ -16,13 +16,13 @@ use std::{
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use smallvec::SmallVec;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, ToSmolStr};
 
 use super::{
     History, Nonce, Pseudonyms, Velocity,
     attempt::{Attempt, Copied, Origin},
     blocks::{Deed, Shared, strongest},
-    decoy::Shapes,
+    decoy::{Loan, Shapes},
     profile::Sighting,
     pseudonym::PersonKeys,
     store::{Change, Keep, List, MOST_MARKS, Mark, Marks, Record, Store},
@@ -100,7 +100,7 @@ pub struct Ticket {
     stale: Vec<SmolStr>,
     door: Trigger,
     /// The shape of this history, when it is to be kept for others to be invented from.
-    shape: Option<(String, Vec<u8>)>,
+    shape: Option<Loan>,
 }
 
 impl Ledger {
@@ -241,7 +241,7 @@ impl Ledger {
     /// Trusted and claimed addresses are counted apart: a stranger can claim any address, and must not taint it.
     fn network_mark(&self, sign_in: &SignIn) -> Option<(String, Mark)> {
         let ip = sign_in.context.ip.public()?;
-        let (network, host) = (network_of(ip).to_string(), host_of(ip).to_string());
+        let (network, host) = (network_of(ip).to_smolstr(), host_of(ip).to_smolstr());
         let purpose = if sign_in.context.is_believed() { "network" } else { "claimed network" };
         let account = self.pseudonyms.mark("account", &[sign_in.pool.as_bytes(), sign_in.person.key().as_bytes()]);
         let mark = Mark { account, host: self.pseudonyms.mark("host", &[host.as_bytes()]) };
@@ -295,14 +295,16 @@ impl Ledger {
         true
     }
 
-    fn shape(&self, keys: &PersonKeys, profile: &super::Profile, now: Timestamp) -> Option<(String, Vec<u8>)> {
+    fn shape(&self, keys: &PersonKeys, profile: &super::Profile, now: Timestamp) -> Option<Loan> {
         self.shapes.list.load().lend(self.pseudonyms.mark("shape", &[keys[0].as_bytes()]), profile, now)
     }
 
     /// Lends a shape; one that cannot be lent is not missed.
-    async fn lend(&self, shape: Option<&(String, Vec<u8>)>, now: Timestamp) {
-        if let Some((name, bytes)) = shape {
-            let _ = self.store.enlist(List::Shapes, name, bytes, now.checked_add(self.terms.history).ok()).await;
+    async fn lend(&self, shape: Option<&Loan>, now: Timestamp) {
+        if let Some(loan) = shape {
+            self.shapes.list.load().note(loan);
+            let (name, bytes) = loan.entry();
+            let _ = self.store.enlist(List::Shapes, &name, bytes, now.checked_add(self.terms.history).ok()).await;
         }
     }
 
