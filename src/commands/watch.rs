@@ -20,7 +20,7 @@ use crate::{
     config::{Config, env::ProcessEnv},
     score::Model,
     serve::{
-        dashboard::{Clock, Dashboard, Settings},
+        dashboard::{Dashboard, Feed, Settings},
         shutdown, sidecar,
     },
     telemetry::subscriber,
@@ -84,7 +84,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .block_on(async {
             let listener = TcpListener::bind(args.listen).await?;
             let _ = writeln!(io::stdout(), "watch it at http://{}/   (Ctrl-C ends it)", listener.local_addr()?);
-            let page = Dashboard::start(settings, Clock::Lines, queue);
+            let page = Dashboard::start(settings, Feed::Log(queue));
             sidecar::serve_page(listener, page, &config.sidecar, shutdown::requested()).await
         })
         .map_err(|error: io::Error| Failure::Run(format!("{}: {error}", args.listen)))

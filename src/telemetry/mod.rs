@@ -4,10 +4,7 @@
 //! together. Nothing here can hold up a sign-in: lines are written by a thread of their own, and
 //! the faces never wait for it past the sign-in's deadline.
 
-use std::sync::{
-    Arc, OnceLock,
-    mpsc::{Receiver, SyncSender, sync_channel},
-};
+use std::sync::{Arc, OnceLock};
 
 use self::{
     audit::{AuditLine, Part},
@@ -15,6 +12,7 @@ use self::{
     events::{Event, OutcomeHeard},
     metrics::{InFlight, Metrics},
     outcome::{Members, OutcomeLine, SignInOutcome},
+    pulse::Pulse,
     writer::LineWriter,
 };
 use crate::{
@@ -35,6 +33,8 @@ pub mod events;
 
 pub mod labels;
 
+pub mod latency;
+
 pub mod metrics;
 
 pub mod outcome;
@@ -42,6 +42,8 @@ pub mod outcome;
 pub mod names;
 
 pub mod prometheus;
+
+pub mod pulse;
 
 pub mod subscriber;
 
@@ -59,11 +61,8 @@ pub struct Telemetry {
     emf_is_audit: bool,
     audit: Option<LineWriter>,
     stdout: Option<LineWriter>,
-    feed: OnceLock<SyncSender<Arc<str>>>,
+    pulse: OnceLock<Arc<Pulse>>,
 }
-
-/// Audit lines that the page may lag behind by; more are left out of it.
-const FEED_LENGTH: usize = 1024;
 
 impl Telemetry {
     /// Opens what the configuration names.
@@ -97,14 +96,12 @@ impl Telemetry {
             None => None,
         };
         let (health, pseudonyms) = (Arc::clone(sources.health()), Arc::clone(sources.pseudonyms()));
-        (Telemetry { face, health, pseudonyms, metrics, emf, emf_is_audit, audit, stdout, feed: OnceLock::new() }, faults)
+        (Telemetry { face, health, pseudonyms, metrics, emf, emf_is_audit, audit, stdout, pulse: OnceLock::new() }, faults)
     }
 
-    /// The lines that the page is fed with, from the first call on; later calls get none.
-    pub fn feed(&self) -> Receiver<Arc<str>> {
-        let (sender, receiver) = sync_channel(FEED_LENGTH);
-        let _ = self.feed.set(sender);
-        receiver
+    /// What the page is fed with: counts of what is decided from the first call on.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(self.pulse.get_or_init(Arc::default))
     }
 
     /// Records a decided sign-in: metrics, audit line, page. In Lambda it ends when the line is out or the deadline has passed; in the sidecar at once.
@@ -112,13 +109,13 @@ impl Telemetry {
         if let Some(metrics) = &self.metrics {
             metrics.assessed(assessment);
         }
-        if self.audit.is_some() || self.feed.get().is_some() {
-            let line: Arc<str> = AuditLine { assessment, pseudonyms: &self.pseudonyms, part: Part::Audit }.to_line().into();
-            if let Some(feed) = self.feed.get() {
-                // A page that cannot keep up is no reason to wait: it misses sign-ins that the metrics count.
-                drop(feed.try_send(Arc::clone(&line)));
-            }
-            self.write(self.audit.as_ref(), line, deadline).await;
+        let audit_line = || -> Arc<str> { AuditLine { assessment, pseudonyms: &self.pseudonyms, part: Part::Audit }.to_line().into() };
+        let line = self.audit.as_ref().map(|writer| (writer, audit_line()));
+        if let Some(pulse) = self.pulse.get() {
+            pulse.count(assessment, || line.as_ref().map_or_else(audit_line, |(_, line)| Arc::clone(line)));
+        }
+        if let Some((writer, line)) = line {
+            self.write(Some(writer), line, deadline).await;
         }
         if let Some(emf) = &self.emf {
             let block = emf.block(assessment, &self.health);

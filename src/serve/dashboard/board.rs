@@ -11,7 +11,13 @@ use serde_json::{Value, json};
 use super::{
     Clock,
     entry::{Entry, Word, tells_outcome},
-    latency::{Latency, Sum},
+};
+use crate::{
+    evidence::Tier,
+    telemetry::{
+        latency::{Latency, Sum},
+        pulse::{Beat, SCORE_STEPS as STEPS, score_step},
+    },
 };
 
 /// Seconds that are kept, and sent to a page that opens.
@@ -31,9 +37,6 @@ const DECISIONS: usize = 100;
 
 /// Decisions in one message: what eyes can follow.
 const A_MESSAGE: usize = 20;
-
-/// Half points of a score, 0 to 100.
-const STEPS: usize = 201;
 
 /// The wall clock counts for lines that are at most this many seconds behind it.
 const CAUGHT_UP: i64 = 120;
@@ -76,30 +79,36 @@ struct Minute {
 }
 
 impl Board {
-    /// Takes a line in; one that is no audit line is counted.
-    pub fn record(&mut self, line: &Arc<str>, now: Timestamp, clock: Clock) {
+    /// Takes in a line of a log; one that is no audit line is counted.
+    pub fn record(&mut self, line: &Arc<str>, now: Timestamp) {
         let Some((entry, json)) = Entry::parse(line) else {
             self.unreadable += u64::from(!tells_outcome(line));
             return;
         };
-        let at = match clock {
-            // A row that a caller dated himself was decided now.
-            Clock::Wall => now.as_second().min(entry.time.as_second().max(now.as_second() - 2)),
-            Clock::Lines => entry.time.as_second().min(now.as_second() + CAUGHT_UP),
-        };
-        let is_old = clock == Clock::Wall && entry.time.as_second() < now.as_second() - 3600;
+        let at = entry.time.as_second().min(now.as_second() + CAUGHT_UP);
         self.decided += 1;
-        let json: Arc<str> = if json.len() == line.len() { Arc::clone(line) } else { json.into() };
-        if is_old {
-            return;
-        }
-        push(&mut self.decisions, Arc::clone(&json), DECISIONS);
-        push(&mut self.fresh, json, A_MESSAGE);
+        self.show(if json.len() == line.len() { Arc::clone(line) } else { json.into() });
         self.turn_to(at);
-        self.count_minute(at, &entry);
+        if let Some(minute) = self.minute(at) {
+            minute.scores[score_step(entry.score)] += 1;
+            minute.denied += u32::from(entry.decision == Word::Deny);
+        }
         if let Some(second) = self.second(at) {
             second.count(entry);
-            self.changed = Some(self.changed.map_or(at, |changed| changed.min(at)));
+        }
+    }
+
+    /// Takes in what this process counted in a second.
+    pub fn take(&mut self, beat: Beat, at: i64) {
+        self.decided += beat.decided;
+        beat.lines.iter().for_each(|line| self.show(Arc::clone(line)));
+        self.turn_to(at);
+        if let Some(minute) = self.minute(at) {
+            minute.scores.iter_mut().zip(beat.scores).for_each(|(sum, count)| *sum += count);
+            minute.denied += beat.verdicts[2];
+        }
+        if let Some(second) = self.second(at) {
+            second.add(beat);
         }
     }
 
@@ -212,12 +221,15 @@ impl Board {
         }
     }
 
+    /// A second that is about to change.
     fn second(&mut self, at: i64) -> Option<&mut Second> {
         let oldest = self.seconds.front()?.at;
-        self.seconds.get_mut(usize::try_from(at - oldest).ok()?)
+        let second = self.seconds.get_mut(usize::try_from(at - oldest).ok()?)?;
+        self.changed = Some(self.changed.map_or(at, |changed| changed.min(at)));
+        Some(second)
     }
 
-    fn count_minute(&mut self, at: i64, entry: &Entry) {
+    fn minute(&mut self, at: i64) -> Option<&mut Minute> {
         let at = at.div_euclid(60);
         let newest = self.minutes.back().map_or(at - 1, |minute| minute.at);
         if at > newest {
@@ -226,18 +238,40 @@ impl Board {
                 self.minutes.pop_front();
             }
         }
-        if let Some(minute) = self.minutes.iter_mut().rev().find(|minute| minute.at == at) {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the steps")]
-            let step = (entry.score.clamp(0.0, 100.0) * 2.0) as usize;
-            minute.scores[step] += 1;
-            minute.denied += u32::from(entry.decision == Word::Deny);
-        }
+        self.minutes.iter_mut().rev().find(|minute| minute.at == at)
+    }
+
+    fn show(&mut self, json: Arc<str>) {
+        push(&mut self.decisions, Arc::clone(&json), DECISIONS);
+        push(&mut self.fresh, json, A_MESSAGE);
     }
 }
 
 // === impl Second ===
 
 impl Second {
+    fn add(&mut self, beat: Beat) {
+        self.verdicts.iter_mut().zip(beat.verdicts).for_each(|(sum, count)| *sum += count);
+        self.degraded += beat.degraded;
+        self.whole.add(beat.whole);
+        for (part, times) in beat.parts.each().filter(|(_, times)| !times.is_empty()) {
+            self.parts.entry(part.to_owned()).or_default().add(times);
+        }
+        for (cause, count) in beat.causes.each().filter(|(_, count)| *count > 0) {
+            *self.causes.entry(cause.as_label().to_owned()).or_default() += count;
+        }
+        for ((source, outcome), count) in beat.outcomes.each().filter(|(_, count)| *count > 0) {
+            *self.outcomes.entry((source.to_owned(), outcome.as_label().to_owned())).or_default() += count;
+        }
+        for (tier, count) in beat.tiers.each().filter(|(_, count)| *count > 0) {
+            *self.caches.entry(tier.map_or("asked", Tier::as_label).to_owned()).or_default() += count;
+        }
+        for (code, (count, weight)) in beat.reasons.each().filter(|(_, (count, _))| *count > 0) {
+            let sum = self.reasons.entry(code.as_label().to_owned()).or_default();
+            *sum = (sum.0 + count, sum.1 + weight);
+        }
+    }
+
     fn count(&mut self, entry: Entry) {
         let Entry { time: _, decision, score: _, reasons, evidence, degraded, elapsed_ms, took_ms, tiers } = entry;
         self.verdicts[match decision {
@@ -317,23 +351,23 @@ mod tests {
         format!(r#"{{"time":"{}","id":"x{second}","decision":"{decision}","score":{score},"elapsed_ms":2.0{more}}}"#, at(second)).into()
     }
 
-    fn board(lines: &[Arc<str>], clock: Clock) -> Board {
+    fn board(lines: &[Arc<str>]) -> Board {
         let mut board = Board::default();
-        lines.iter().for_each(|line| board.record(line, at(0), clock));
+        lines.iter().for_each(|line| board.record(line, at(0)));
         board
     }
 
     #[test]
     fn the_hour_counts_scores_by_half_points() {
         let lines: Vec<_> = [(79.9, "review"), (80.0, "deny"), (100.0, "deny"), (0.0, "allow")].map(|(score, decision)| line(0, decision, score, "")).into();
-        let message = board(&lines, Clock::Wall).tick(at(0), Clock::Wall);
+        let message = board(&lines).tick(at(0), Clock::Wall);
         let stopped = |from: usize| message["scores"].as_array().expect("scores")[from * 2..].iter().filter_map(Value::as_u64).sum::<u64>();
         assert_eq!((stopped(80), stopped(79), stopped(0), &message["denied"]), (2, 3, 4, &json!(2)));
     }
 
     #[test]
     fn a_tick_tells_only_what_changed_and_the_state_everything() {
-        let mut board = board(&[line(-1, "allow", 1.0, ""), line(0, "deny", 99.0, "")], Clock::Wall);
+        let mut board = board(&[line(-1, "allow", 1.0, ""), line(0, "deny", 99.0, "")]);
         assert_eq!(board.tick(at(1), Clock::Wall)["decisions"].as_array().map(Vec::len), Some(2));
         let quiet = board.tick(at(9), Clock::Wall);
         assert_eq!(quiet["decisions"], json!([]));
@@ -343,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_log_that_ended_long_ago_is_shown_at_its_own_time() {
-        let mut board = board(&[line(-90_000, "allow", 1.0, ""), line(-89_990, "deny", 99.0, "")], Clock::Lines);
+        let mut board = board(&[line(-90_000, "allow", 1.0, ""), line(-89_990, "deny", 99.0, "")]);
         let message = board.tick(at(0), Clock::Lines);
         assert_eq!((&message["now"], &message["verdicts"]), (&json!(NOW - 89_990), &json!([1, 0, 1])));
     }
@@ -352,11 +386,11 @@ mod tests {
     fn the_rings_stay_bounded_whatever_the_lines_say() {
         let mut board = Board::default();
         for n in 0..20_000 {
-            board.record(&line(n % 7 * 1_000_000 - 3_000_000, "allow", 1e9, r#","reasons":[{"code":"made-up"}]"#), at(0), Clock::Lines);
+            board.record(&line(n % 7 * 1_000_000 - 3_000_000, "allow", 1e9, r#","reasons":[{"code":"made-up"}]"#), at(0));
         }
         assert!(board.seconds.len() <= SECONDS && board.minutes.len() <= MINUTES && board.decisions.len() == DECISIONS);
-        board.record(&Arc::from("no json"), at(0), Clock::Lines);
-        board.record(&Arc::from(r#"{"trigger":"outcome","id":"x","outcome":"failure"}"#), at(0), Clock::Lines);
+        board.record(&Arc::from("no json"), at(0));
+        board.record(&Arc::from(r#"{"trigger":"outcome","id":"x","outcome":"failure"}"#), at(0));
         assert_eq!(board.unreadable, 1);
     }
 
@@ -364,7 +398,7 @@ mod tests {
     fn a_service_stands_by_what_it_said_of_late() {
         for (outcome, expected) in [("fresh", "closed"), ("stale", "closed"), ("timeout", "failing"), ("http_5xx", "failing"), ("breaker_open", "open")] {
             let lines: Vec<_> = (0..5).map(|_| line(0, "allow", 1.0, &format!(r#","evidence":{{"ipqs":"{outcome}","history":"fresh"}}"#))).collect();
-            assert_eq!(board(&lines, Clock::Wall).tick(at(0), Clock::Wall)["services"], json!({ "ipqs": expected }), "{outcome}");
+            assert_eq!(board(&lines).tick(at(0), Clock::Wall)["services"], json!({ "ipqs": expected }), "{outcome}");
         }
     }
 }

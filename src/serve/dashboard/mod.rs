@@ -1,8 +1,7 @@
 //! The page at `/`: served from the program, live over server-sent events, for the sidecar, the demo and `riskgate watch`.
 //!
-//! It is fed with audit lines and nothing else, so it can show no more of a person than they do. One
-//! thread folds the lines into rings and writes one message a second, which every open page gets: a
-//! twentieth page costs a socket.
+//! It is fed with audit lines and with counts of what stands in them, so it can show no more of a person than they do. One
+//! thread folds them into rings and writes one message a second, which every open page gets: a twentieth page costs a socket.
 
 use std::{
     collections::BTreeMap,
@@ -31,6 +30,7 @@ use crate::{
     config::{Config, services::Service},
     event::Now,
     score::{Model, ReasonCode},
+    telemetry::pulse::Pulse,
 };
 
 mod assets;
@@ -38,8 +38,6 @@ mod assets;
 mod board;
 
 mod entry;
-
-mod latency;
 
 /// Pages that may be open at once.
 const MOST_PAGES: usize = 64;
@@ -55,7 +53,10 @@ pub fn is_page(path: &str) -> bool {
 /// How often a message is written.
 const TICK: Duration = Duration::from_secs(1);
 
-/// A line waits this long for others, so that a busy gate does not wake the page's thread for each.
+/// A second is looked at this long after its end.
+const SETTLED: Duration = Duration::from_millis(20);
+
+/// A line waits this long for others, so that a long log does not wake the page's thread for each.
 const COMPANY: Duration = Duration::from_millis(20);
 
 /// Lines between two looks at the clock.
@@ -91,6 +92,15 @@ pub struct Settings {
     model: String,
     /// What each reason means.
     meanings: BTreeMap<&'static str, &'static str>,
+}
+
+/// What the page shows.
+#[derive(Debug)]
+pub enum Feed {
+    /// This process's own sign-ins, as they are decided.
+    Live(Arc<Pulse>),
+    /// The lines of a log.
+    Log(Receiver<Arc<str>>),
 }
 
 /// Which clock the rings turn by.
@@ -131,12 +141,15 @@ impl Settings {
 // === impl Dashboard ===
 
 impl Dashboard {
-    /// A page and the thread that feeds it with lines until it is closed.
-    pub fn start(settings: Settings, clock: Clock, lines: Receiver<Arc<str>>) -> Arc<Self> {
+    /// A page and the thread that feeds it until it is closed.
+    pub fn start(settings: Settings, feed: Feed) -> Arc<Self> {
         let (messages, _) = broadcast::channel(LAG);
         let dashboard = Arc::new(Dashboard { settings, board: Mutex::default(), messages: Mutex::new(Some(messages)), pages: AtomicUsize::new(0) });
         let weak = Arc::downgrade(&dashboard);
-        let spawned = std::thread::Builder::new().name("riskgate-page".to_owned()).spawn(move || feed(&weak, clock, &lines));
+        let spawned = std::thread::Builder::new().name("riskgate-page".to_owned()).spawn(move || match feed {
+            Feed::Live(pulse) => show_live(&weak, &pulse),
+            Feed::Log(lines) => show_log(&weak, &lines),
+        });
         if let Err(error) = spawned {
             tracing::error!(error.kind = ?error.kind(), "the thread that feeds the page could not be started; the page stays empty");
         }
@@ -187,8 +200,27 @@ impl Dashboard {
 /// The page has been closed.
 struct Closed;
 
+/// Takes what was counted in each second of the clock and writes a message, until the dashboard is dropped or closed.
+fn show_live(dashboard: &Weak<Dashboard>, pulse: &Pulse) {
+    loop {
+        let into = u64::try_from(Now::read().wall.subsec_nanosecond()).unwrap_or_default();
+        std::thread::sleep(TICK.saturating_sub(Duration::from_nanos(into)) + SETTLED);
+        let Some(dashboard) = dashboard.upgrade() else { return };
+        let now = Now::read().wall;
+        let beat = pulse.take(now);
+        let message = {
+            let mut board = dashboard.board();
+            board.take(beat, now.as_second() - 1);
+            board.tick(now, Clock::Wall)
+        };
+        if dashboard.send(format!("event: tick\ndata: {message}\n\n").into()).is_err() {
+            return;
+        }
+    }
+}
+
 /// Folds lines into the board and writes a message a second, until the dashboard is dropped or closed.
-fn feed(dashboard: &Weak<Dashboard>, clock: Clock, lines: &Receiver<Arc<str>>) {
+fn show_log(dashboard: &Weak<Dashboard>, lines: &Receiver<Arc<str>>) {
     let mut next = Instant::now() + TICK;
     loop {
         let line = lines.recv_timeout(next.saturating_duration_since(Instant::now()));
@@ -197,7 +229,7 @@ fn feed(dashboard: &Weak<Dashboard>, clock: Clock, lines: &Receiver<Arc<str>>) {
             Ok(first) => {
                 std::thread::sleep(COMPANY);
                 let (mut board, now) = (dashboard.board(), Now::read().wall);
-                std::iter::once(first).chain(lines.try_iter().take(MOST_AT_ONCE)).for_each(|line| board.record(&line, now, clock));
+                std::iter::once(first).chain(lines.try_iter().take(MOST_AT_ONCE)).for_each(|line| board.record(&line, now));
             }
             Err(RecvTimeoutError::Timeout) => {}
             // The log has ended; what it told stays on show.
@@ -205,7 +237,7 @@ fn feed(dashboard: &Weak<Dashboard>, clock: Clock, lines: &Receiver<Arc<str>>) {
         }
         if Instant::now() >= next {
             next = Instant::now() + TICK;
-            let message = dashboard.board().tick(Now::read().wall, clock);
+            let message = dashboard.board().tick(Now::read().wall, Clock::Lines);
             if dashboard.send(format!("event: tick\ndata: {message}\n\n").into()).is_err() {
                 return;
             }

@@ -21,7 +21,7 @@ use tower::Service as _;
 use self::seats::Seats;
 use super::{
     Instance,
-    dashboard::{Clock, Dashboard, Settings},
+    dashboard::{Dashboard, Feed, Settings},
 };
 use crate::{
     config::{env::Fault, sidecar::SidecarConfig},
@@ -244,7 +244,7 @@ async fn keep_up(instance: Arc<Instance>) {
 /// The page, fed by this instance's sign-ins.
 fn open_page(instance: &Instance, local: SocketAddr) -> Arc<Dashboard> {
     let settings = Settings::new(&instance.config, instance.gate.model(), format!("live on {local}"));
-    Dashboard::start(settings, Clock::Wall, instance.telemetry.feed())
+    Dashboard::start(settings, Feed::Live(instance.telemetry.pulse()))
 }
 
 fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr, page: Option<&Arc<Dashboard>>) -> Router {

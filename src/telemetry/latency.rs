@@ -24,9 +24,25 @@ impl Latency {
     pub fn record(&mut self, millis: f64) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the buckets")]
         let bucket = ((millis * 1e3).max(1.0).log2() * STEPS).clamp(0.0, (BUCKETS - 1) as f64) as u16;
+        self.add_to(bucket, 1);
+    }
+
+    /// Whether nothing was seen.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds what another one saw.
+    pub fn add(&mut self, other: Latency) {
+        for (bucket, count) in other.0 {
+            self.add_to(bucket, count);
+        }
+    }
+
+    fn add_to(&mut self, bucket: u16, count: u32) {
         match self.0.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
-            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(1),
-            Err(at) => self.0.insert(at, (bucket, 1)),
+            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(count),
+            Err(at) => self.0.insert(at, (bucket, count)),
         }
     }
 }
