@@ -3,11 +3,11 @@
 //! The shapes are AWS's; the types are ours, because real events carry nulls, unknown fields and
 //! values that are no strings, and none of that may keep a person out.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
@@ -104,21 +104,21 @@ struct Wire<'a> {
     user_pool_id: Option<&'a RawValue>,
     #[serde(borrow)]
     user_name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    caller_context: Option<&'a RawValue>,
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    caller_context: Object<WireCaller<'a>>,
+    #[serde(borrow, default)]
+    request: Object<WireRequest<'a>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct WireRequest<'a> {
     #[serde(borrow)]
-    user_attributes: Option<&'a RawValue>,
+    user_attributes: Object<Members<'a>>,
     #[serde(borrow)]
-    validation_data: Option<&'a RawValue>,
+    validation_data: Object<Members<'a>>,
     #[serde(borrow)]
-    client_metadata: Option<&'a RawValue>,
+    client_metadata: Object<Members<'a>>,
     #[serde(borrow)]
     user_not_found: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -132,6 +132,15 @@ struct WireCaller<'a> {
     client_id: Option<&'a RawValue>,
 }
 
+/// What stands where an object has to: read in the same pass as what is around it, and asked about only where it matters.
+enum Object<T> {
+    /// Nothing, or null.
+    Absent,
+    Found(T),
+    /// Another kind of value.
+    Wrong,
+}
+
 /// The members of an object whose names are the customer's: a few dozen, so that looking through them beats hashing.
 #[derive(Default)]
 struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
@@ -139,6 +148,72 @@ struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
 /// A JSON string. `Cow<str>` by itself would always copy it.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+// === impl Object ===
+
+impl<T> Default for Object<T> {
+    fn default() -> Self {
+        Object::Absent
+    }
+}
+
+impl<T: Default> Object<T> {
+    /// The object, empty where there is none.
+    fn or_empty(self, name: &'static str) -> Result<T, BadEvent> {
+        match self {
+            Object::Absent => Ok(T::default()),
+            Object::Found(found) => Ok(found),
+            Object::Wrong => Err(BadEvent::NotAnObject(name)),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Shape<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object::Found)
+            }
+
+            fn visit_unit<E>(self) -> Result<Object<T>, E> {
+                Ok(Object::Absent)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Object<T>, A::Error> {
+                while values.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Object::Wrong)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Object<T>, E> {
+                Ok(Object::Wrong)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Object<T>, E> {
+                Ok(Object::Wrong)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Object<T>, E> {
+                Ok(Object::Wrong)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Object<T>, E> {
+                Ok(Object::Wrong)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Object<T>, E> {
+                Ok(Object::Wrong)
+            }
+        }
+        deserializer.deserialize_any(Shape(PhantomData))
+    }
+}
 
 // === impl Members ===
 
@@ -192,14 +267,14 @@ pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event
     if !is_ours || !config.serves(&pool) {
         return Ok(Event::NotOurs(raw));
     }
-    let request: WireRequest<'_> = object(wire.request, "request")?;
-    let caller: WireCaller<'_> = object(wire.caller_context, "callerContext")?;
+    let request = wire.request.or_empty("request")?;
+    let caller = wire.caller_context.or_empty("callerContext")?;
     let client = SmolStr::from(caller.client_id.and_then(text).unwrap_or_default());
-    let attributes: Members<'_> = object(request.user_attributes, "userAttributes")?;
-    let person = person(&wire, &request, &attributes);
+    let attributes = request.user_attributes.or_empty("userAttributes")?;
+    let person = person(wire.user_name, request.user_not_found, &attributes);
     let tenant = config.tenant_attribute.as_deref().and_then(|name| attribute(&attributes, name));
-    let metadata: Members<'_> = match object::<Members<'_>>(request.validation_data, "validationData")? {
-        empty if empty.0.is_empty() => object(request.client_metadata, "clientMetadata")?,
+    let metadata = match request.validation_data.or_empty("validationData")? {
+        empty if empty.0.is_empty() => request.client_metadata.or_empty("clientMetadata")?,
         found => found,
     };
     if let Some(source) = source.strip_prefix("TokenGeneration_") {
@@ -215,10 +290,10 @@ pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event
     Ok(Event::PreAuthentication(Box::new(SignIn { trigger: Trigger::PreAuthentication, received, pool, client, tenant, person, context, raw })))
 }
 
-fn person(wire: &Wire<'_>, request: &WireRequest<'_>, attributes: &Members<'_>) -> Person {
-    let not_found = request.user_not_found.is_some_and(|raw| matches!(raw.get(), "true" | "\"true\""));
+fn person(name: Option<&RawValue>, not_found: Option<&RawValue>, attributes: &Members<'_>) -> Person {
+    let not_found = not_found.is_some_and(|raw| matches!(raw.get(), "true" | "\"true\""));
     Person {
-        name: Personal::new(wire.user_name.and_then(text).unwrap_or_default().into()),
+        name: Personal::new(name.and_then(text).unwrap_or_default().into()),
         sub: attribute(attributes, "sub"),
         existence: if not_found { Existence::NotFound } else { Existence::Known },
         aliases: ["email", "phone_number", "preferred_username"].iter().filter_map(|name| attribute(attributes, name)).collect(),
@@ -276,16 +351,6 @@ fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
 }
 
-/// An object, or its empty value where there is none or null.
-fn object<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>, name: &'static str) -> Result<T, BadEvent> {
-    match raw {
-        None => Ok(T::default()),
-        Some(raw) if raw.get() == "null" => Ok(T::default()),
-        Some(raw) if raw.get().starts_with('{') => serde_json::from_str(raw.get()).map_err(|_| BadEvent::NotAnObject(name)),
-        Some(_) => Err(BadEvent::NotAnObject(name)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,6 +367,9 @@ mod tests {
         check_unreadable("[]");
         check_unreadable("[null,null,null,null,null,null,null]");
         check_unreadable(r#"{"request":[]}"#);
-        check_unreadable(r#"{"callerContext":"text"}"#);
+        for wrong in ["\"text\"", "true", "-1", "1", "1.5"] {
+            check_unreadable(&format!(r#"{{"callerContext":{wrong}}}"#));
+            check_unreadable(&format!(r#"{{"request":{{"userAttributes":{wrong}}}}}"#));
+        }
     }
 }
