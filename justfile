@@ -41,7 +41,7 @@ fuzz SECONDS="60" *TARGETS:
 # The bill of materials of the release package: riskgate.cdx.json (CycloneDX 1.5).
 sbom:
     command -v cargo-cyclonedx >/dev/null || cargo install --quiet --locked cargo-cyclonedx
-    cargo cyclonedx --format json --spec-version 1.5 --features dynamodb --override-filename riskgate.cdx
+    cargo cyclonedx --format json --spec-version 1.5 --features dynamodb,secrets --override-filename riskgate.cdx
 
 # The tests with other people's programs.
 e2e:

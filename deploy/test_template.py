@@ -162,9 +162,11 @@ def test_a_key_can_stand_in_secrets_manager():
     secret = boto3.client("secretsmanager").create_secret(Name="my/keys", SecretString=json.dumps({"RISKGATE_IPQS_KEY": "key-of-ipqs"}))["Name"]
     deploy(KeysSecret=secret, IpqsKey="from-secret", AbuseipdbKey="given")
     variables = live()["Environment"]["Variables"]
-    # (moto resolves some dynamic references and leaves others as they stand)
-    assert variables["RISKGATE_IPQS_KEY"] in ("key-of-ipqs", "{{resolve:secretsmanager:my/keys:SecretString:RISKGATE_IPQS_KEY}}")
+    assert variables["RISKGATE_IPQS_KEY"] == "secretsmanager://my/keys#RISKGATE_IPQS_KEY"
     assert variables["RISKGATE_ABUSEIPDB_KEY"] == "given"
+    role = live()["Role"].rsplit("/", 1)[1]
+    [statement] = boto3.client("iam").get_role_policy(RoleName=role, PolicyName="keys")["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["secretsmanager:GetSecretValue"] and statement["Resource"].endswith(":secret:my/keys-??????")
 
 
 def test_secrets_are_not_shown():

@@ -6,8 +6,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use riskgate::{
     commands::{self, Cli},
-    config::{Config, env::ProcessEnv},
-    serve::{Instance, lambda, shutdown},
+    config::env::ProcessEnv,
+    event::Now,
+    serve::{
+        Instance, lambda,
+        secrets::{self, Secrets},
+        shutdown,
+    },
     telemetry::subscriber,
 };
 
@@ -32,10 +37,13 @@ fn serve_lambda() -> anyhow::Result<()> {
     if let Some(missing) = NEEDED.iter().find(|name| std::env::var_os(name).is_none()) {
         anyhow::bail!("{missing} is not set although AWS_LAMBDA_RUNTIME_API is; Lambda sets both");
     }
-    let (config, faults) = Config::read(&ProcessEnv);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let secrets = Secrets::named_by(ProcessEnv);
+    runtime.block_on(secrets.ask(secrets::WAIT, Now::read()));
+    let (config, faults) = secrets.read();
     subscriber::install(&config.telemetry);
     let instance = Instance::lenient(config, faults)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    instance.keep(secrets);
     let served = runtime.block_on(lambda::run(instance, shutdown::requested()));
     // A name server that hangs holds a thread of the system's resolver: not the end of the process.
     runtime.shutdown_background();

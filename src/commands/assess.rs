@@ -10,7 +10,7 @@ use super::{
     trial::{self, Trial},
 };
 use crate::{
-    config::{Config, env::ProcessEnv, services::Service},
+    config::{Config, services::Service},
     event::{
         ClientIp, Now, RawEvent, SignIn,
         cognito::{self, Event},
@@ -50,7 +50,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let name = args.file.display().to_string();
     let bytes = read(args).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
-    let (mut config, faults) = Config::read(&ProcessEnv);
+    let (mut config, faults) = super::configured()?;
     if let Some(service) = args.provider {
         config.services.services.retain(|configured| configured.service == service);
         if config.services.services.is_empty() {

@@ -6,7 +6,6 @@ use clap::Subcommand;
 
 use super::Failure;
 use crate::{
-    config::{Config, env::ProcessEnv},
     event::Now,
     evidence::{
         Face,
@@ -99,7 +98,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 ///
 /// A faulty configuration, a store in memory, or what is done fails.
 pub fn with_ledger(work: impl AsyncFnOnce(&Ledger) -> Result<(), Failure>) -> Result<(), Failure> {
-    let (mut config, faults) = Config::read(&ProcessEnv);
+    let (mut config, faults) = super::configured()?;
     if !faults.is_empty() {
         return Err(Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
     }

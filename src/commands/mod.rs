@@ -4,9 +4,19 @@
 //! standard output by themselves; logs go to standard error.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is its purpose")]
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{
+        Config,
+        env::{Fault, ProcessEnv},
+        variables::PREFIX,
+    },
+    event::Now,
+    serve::secrets::Secrets,
+};
 
 pub mod assess;
 
@@ -52,6 +62,9 @@ enum Command {
     Synth(synth::Args),
 }
 
+/// How long a command waits for a secret that is kept elsewhere.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 const EXAMPLES: &str = "Examples:
   riskgate assess event.json           one verdict, with every reason and its weight
   riskgate block list                  who is kept out or let in at run time
@@ -71,6 +84,23 @@ pub enum Failure {
     Run(String),
     /// Usage or configuration: exit 2.
     Usage(String),
+}
+
+/// The configuration of a command that needs secrets; one that is kept elsewhere and cannot be had is a fault here.
+fn configured() -> Result<(Config, Vec<Fault>), Failure> {
+    let secrets = Secrets::named_by(ProcessEnv);
+    if !secrets.causes().is_empty() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
+        runtime.block_on(secrets.ask(PATIENCE, Now::read()));
+        runtime.shutdown_background();
+    }
+    let (config, mut faults) = secrets.read();
+    let missing = secrets.causes().into_iter().filter_map(|(variable, cause)| Some((variable, cause?)));
+    faults.extend(missing.map(|(variable, cause)| Fault {
+        variable: format!("{PREFIX}{variable}"),
+        problem: format!("could not be had where it is kept: {}", cause.as_label()),
+    }));
+    Ok((config, faults))
 }
 
 /// Runs the command that the arguments name.

@@ -4,9 +4,14 @@ use std::net::SocketAddr;
 
 use super::Failure;
 use crate::{
-    config::{Config, env::ProcessEnv},
+    config::env::ProcessEnv,
+    event::Now,
     evidence::Face,
-    serve::{Instance, shutdown, sidecar},
+    serve::{
+        Instance,
+        secrets::{self, Secrets},
+        shutdown, sidecar,
+    },
     telemetry::subscriber,
 };
 
@@ -27,17 +32,20 @@ pub struct Args {
 ///
 /// A faulty configuration, or an address that cannot be listened on.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let (mut config, faults) = Config::read(&ProcessEnv);
+    // Two threads fight with the load generator on a small machine, and gain nothing: one does until there are cores to spare.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = if cores > 2 { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let runtime = builder.enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
+    let secrets = Secrets::named_by(ProcessEnv);
+    runtime.block_on(secrets.ask(secrets::WAIT, Now::read()));
+    let (mut config, faults) = secrets.read();
     if let Some(listen) = args.listen {
         config.sidecar.listen = listen;
     }
     subscriber::install(&config.telemetry);
     let instance = Instance::strict(config, faults, Face::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    instance.keep(secrets);
     sidecar::check(&instance).map_err(|fault| Failure::Usage(fault.to_string()))?;
-    // Two threads fight with the load generator on a small machine, and gain nothing: one does until there are cores to spare.
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut builder = if cores > 2 { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
-    let runtime = builder.enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
     let listen = instance.config.sidecar.listen;
     let served = runtime.block_on(sidecar::run(instance, shutdown::requested()));
     // A name server that hangs holds a thread of the system's resolver: not the end of the process.

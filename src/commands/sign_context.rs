@@ -9,7 +9,7 @@ use ulid::Ulid;
 
 use super::Failure;
 use crate::{
-    config::{Config, context_key::ContextKey, env::ProcessEnv},
+    config::context_key::ContextKey,
     event::{
         Now,
         context::{Claims, sign},
@@ -67,7 +67,7 @@ pub struct Args {
 ///
 /// No key to sign with, or one that is faulty.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let (config, faults) = Config::read(&ProcessEnv);
+    let (config, faults) = super::configured()?;
     if let Some(fault) = faults.iter().find(|fault| fault.variable.starts_with("RISKGATE_CONTEXT_KEYS")) {
         return Err(Failure::Usage(fault.to_string()));
     }

@@ -8,7 +8,10 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::variables::{self, PREFIX};
+use super::{
+    references::Reference,
+    variables::{self, PREFIX},
+};
 
 /// Where variables come from.
 pub trait Strings {
@@ -44,6 +47,7 @@ pub struct PerClient<T> {
 pub struct Reader<'a> {
     source: &'a dyn Strings,
     faults: Vec<Fault>,
+    awaited: Vec<String>,
 }
 
 // === impl Strings ===
@@ -100,12 +104,12 @@ impl<'a> Reader<'a> {
         let mut names = source.names();
         names.sort();
         let faults = names.iter().filter(|name| !variables::is_known(name)).map(|name| Fault { variable: name.clone(), problem: unknown(name) }).collect();
-        Reader { source, faults }
+        Reader { source, faults, awaited: Vec::new() }
     }
 
-    /// All faults found.
-    pub fn finish(self) -> Vec<Fault> {
-        self.faults
+    /// The secrets that are not here yet, and all faults found.
+    pub fn finish(self) -> (Vec<String>, Vec<Fault>) {
+        (self.awaited, self.faults)
     }
 
     /// Records a fault of the variable `name`, given without prefix.
@@ -134,9 +138,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A secret; its text never appears in a fault.
+    /// A secret; its text never appears in a fault. One that is kept elsewhere and not here yet is none, and is awaited.
     pub fn secret(&mut self, name: &str) -> Option<SecretString> {
-        self.text(name).map(|value| SecretString::from(value.trim().to_owned()))
+        let value = self.text(name)?;
+        match Reference::parse(value.trim()) {
+            None => return Some(SecretString::from(value.trim().to_owned())),
+            Some(Err(problem)) => self.fault(name, problem),
+            Some(Ok(_)) if !cfg!(feature = "secrets") => self.fault(name, "is kept elsewhere, and this build cannot ask for it (feature secrets)"),
+            Some(Ok(_)) => {}
+        }
+        self.awaited.push(name.to_owned());
+        None
+    }
+
+    /// Whether a secret is kept elsewhere and is not here yet.
+    pub fn awaits(&self, name: &str) -> bool {
+        self.awaited.iter().any(|awaited| awaited == name)
     }
 
     /// Parses a variable if it is set; a fault leaves `None`.

@@ -73,7 +73,7 @@ impl HistoryConfig {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         let store = r.parsed("STORE", store).unwrap_or_default();
         let keys = r.secret("PSEUDONYM_KEY").map(|text| pseudonym_keys(r, &text)).unwrap_or_default();
-        if keys.is_empty() && !matches!(store, StoreConfig::Memory) {
+        if keys.is_empty() && !r.awaits("PSEUDONYM_KEY") && !matches!(store, StoreConfig::Memory) {
             r.fault(
                 "PSEUDONYM_KEY",
                 "is needed because STORE is shared; make one with: printf 'k1:%s\\n' \"$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '=')\"",

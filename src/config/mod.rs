@@ -14,6 +14,8 @@ pub mod history;
 
 pub mod networks;
 
+pub mod references;
+
 pub mod services;
 
 pub mod sidecar;
@@ -65,6 +67,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// What a fault means in Lambda.
     pub on_bad_config: OnBadConfig,
+    /// Secret variables, by name without prefix, whose value is kept elsewhere and is not here yet.
+    pub awaited: Vec<String>,
 }
 
 /// What Lambda does with a faulty configuration (`ON_BAD_CONFIG`).
@@ -83,7 +87,7 @@ impl Config {
         let mut reader = Reader::new(source);
         let r = &mut reader;
         let budget = BudgetConfig::read(r);
-        let config = Config {
+        let mut config = Config {
             decision: DecisionConfig::read(r),
             services: ServicesConfig::read(r, &budget),
             budget,
@@ -94,8 +98,16 @@ impl Config {
             sidecar: SidecarConfig::read(r),
             telemetry: TelemetryConfig::read(r),
             on_bad_config: r.choice("ON_BAD_CONFIG", &[("monitor", OnBadConfig::Monitor), ("refuse", OnBadConfig::Refuse)]),
+            awaited: Vec::new(),
         };
-        (config, reader.finish())
+        let (awaited, faults) = reader.finish();
+        config.awaited = awaited;
+        (config, faults)
+    }
+
+    /// Whether a secret variable, by its name without prefix, is still waited for.
+    pub fn awaits(&self, name: &str) -> bool {
+        self.awaited.iter().any(|awaited| awaited == name)
     }
 
     /// The configuration with nothing set.

@@ -189,17 +189,10 @@ impl ServiceConfig {
         if url.is_empty() {
             r.fault(&url_name, "is needed because PROVIDERS names http");
         }
-        let key = match service {
-            Service::Minfraud => Some("MINFRAUD_LICENSE_KEY"),
-            Service::Ipqs => Some("IPQS_KEY"),
-            Service::Abuseipdb => Some("ABUSEIPDB_KEY"),
-            Service::Crowdsec => Some("CROWDSEC_KEY"),
-            Service::CrowdsecCti => Some("CROWDSEC_CTI_KEY"),
-            Service::Http => None,
-        };
-        let secret = key.and_then(|key| {
+        let secret = (service != Service::Http).then(|| {
+            let key = service.secret_variable();
             let value = r.secret(key);
-            required(r, key, service, value)
+            if r.awaits(key) { None } else { required(r, key, service, value) }
         });
         let own = match service {
             Service::Minfraud => {
@@ -220,7 +213,7 @@ impl ServiceConfig {
             connect_timeout: budget.connect,
             send: r.choice(&format!("{name}_SEND"), &[("ip", Send::Ip), ("ip_device", Send::IpDevice), ("all", Send::All)]),
             daily_limit: r.parsed(&format!("{name}_DAILY_LIMIT"), count_within(1, u64::from(u32::MAX))),
-            key: secret,
+            key: secret.flatten(),
             own,
         }
     }
@@ -253,6 +246,18 @@ impl Service {
             Service::Crowdsec => "crowdsec",
             Service::CrowdsecCti => "crowdsec_cti",
             Service::Http => "http",
+        }
+    }
+
+    /// The variable, without prefix, that holds what only its customers know.
+    pub fn secret_variable(self) -> &'static str {
+        match self {
+            Service::Minfraud => "MINFRAUD_LICENSE_KEY",
+            Service::Ipqs => "IPQS_KEY",
+            Service::Abuseipdb => "ABUSEIPDB_KEY",
+            Service::Crowdsec => "CROWDSEC_KEY",
+            Service::CrowdsecCti => "CROWDSEC_CTI_KEY",
+            Service::Http => "HTTP_HEADERS",
         }
     }
 }

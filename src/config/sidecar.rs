@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::env::{Reader, count_within};
 
@@ -24,7 +24,15 @@ pub struct SidecarConfig {
 impl SidecarConfig {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         let address = |v: &str| v.parse::<SocketAddr>().map_err(|_| "must be an address and port, such as 127.0.0.1:8710".to_owned());
-        let token = r.parsed("TOKEN", |v| if v.len() >= 16 { Ok(SecretString::from(v.to_owned())) } else { Err("must be at least 16 characters".to_owned()) });
+        let mut token = r.secret("TOKEN");
+        if token.as_ref().is_some_and(|token| token.expose_secret().len() < 16) {
+            r.fault("TOKEN", "must be at least 16 characters");
+            token = None;
+        }
+        // Until the token is here nobody knows one: the door is shut, not open.
+        if r.awaits("TOKEN") {
+            token = Some(SecretString::from(format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())));
+        }
         let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         SidecarConfig {
             listen: r.parsed("LISTEN", address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8710))),

@@ -12,6 +12,8 @@ use super::networks::source::Source;
 pub struct Health {
     /// Faults in the configuration in force.
     pub config_faults: AtomicU64,
+    /// Secrets kept elsewhere whose newest value could not be had.
+    pub secrets_missing: AtomicU64,
     /// mmdb files that could not be read when they changed; the old one stayed.
     pub networks_refused: AtomicU64,
     /// Records of the operator's mmdb files that could not be decoded; the bundled database answered instead.

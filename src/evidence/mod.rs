@@ -11,6 +11,9 @@ use smol_str::SmolStr;
 
 use crate::{config::services::Service, event::SignIn};
 
+#[cfg(feature = "aws")]
+pub mod aws;
+
 pub mod features;
 
 pub mod health;
@@ -26,6 +29,11 @@ pub mod provider;
 pub mod resilience;
 
 pub mod sources;
+
+mod standing;
+
+#[cfg(feature = "secrets")]
+pub mod vault;
 
 pub use self::{features::Features, history::History, networks::NetworkFacts, resilience::Face, sources::Sources};
 

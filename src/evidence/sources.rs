@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -11,38 +12,29 @@ use super::{
     history::{self, Ledger, Patience, Pseudonyms},
     local_time,
     networks::Networks,
-    provider::{self, Client, Tls, client::Heard},
+    provider::{Tls, client::Heard},
     resilience::{
-        Guarded, Shared, Surroundings,
         deadline::Deadline,
         rescue::{rescue, rescue_now},
     },
+    standing::{Ground, Standing},
 };
 use crate::{
-    config::{Config, env::Fault, history::StoreConfig, services::Service},
+    config::{Config, env::Fault, services::Service},
     event::{Now, SignIn},
 };
 
 /// The sources of evidence: network databases, the history store, outside services.
 #[derive(Debug)]
 pub struct Sources {
-    pseudonyms: Arc<Pseudonyms>,
-    ledger: Option<Ledger>,
+    standing: ArcSwap<Standing>,
     patience: Arc<Patience>,
     face: Face,
-    services: Vec<Guarded>,
-    doors: Vec<Door>,
+    tls: Tls,
     connect_timeout: Duration,
     store_timeout: Duration,
     health: Arc<Health>,
     networks: Networks,
-}
-
-/// Where a service is, and the client that its adapter asks through.
-struct Door {
-    service: Service,
-    origin: String,
-    client: Client,
 }
 
 /// What the store said, and how long it took.
@@ -51,8 +43,6 @@ struct Recalled {
     outcome: Outcome,
     took: Duration,
 }
-
-// === impl Sources ===
 
 impl Sources {
     /// Opens what the configuration names. Nothing is connected to yet.
@@ -63,37 +53,40 @@ impl Sources {
     pub fn open(config: &Config, face: Face) -> (Self, Vec<Fault>) {
         let health = Arc::<Health>::default();
         let (networks, mut faults) = Networks::open(&config.networks, &health);
-        let pseudonyms = Arc::new(Pseudonyms::new(&config.history.pseudonym_keys));
-        let ledger = history::open(config, Arc::clone(&pseudonyms), face).unwrap_or_else(|fault| {
-            faults.push(fault);
-            None
-        });
-        let patience = Arc::<Patience>::default();
-        // A command writes nothing, not even an answer.
-        let is_shared = !matches!(config.history.store, StoreConfig::Memory) && face != Face::Command;
-        let shared = ledger.as_ref().filter(|_| is_shared).map(|ledger| Shared::new(Arc::clone(ledger.store()), Arc::clone(&patience), config.budget.store));
-        let around = Surroundings { cache: config.services.cache, secret: pseudonyms.cache_key(), face, health: Arc::clone(&health), shared };
-        let tls = Tls::trusting(&config.services.authorities);
-        let (mut services, mut doors) = (Vec::new(), Vec::new());
-        for service in &config.services.services {
-            let client = Client::new(service.connect_timeout, face, tls.clone());
-            match provider::open(service, client.clone(), face) {
-                Ok(adapter) => services.push(Guarded::new(service, adapter, around.clone())),
-                Err(fault) => faults.push(fault),
-            }
-            doors.push(Door { service: service.service, origin: service.origin().to_owned(), client });
-        }
+        let (patience, tls) = (Arc::<Patience>::default(), Tls::trusting(&config.services.authorities));
+        let ground = Ground { face, tls: &tls, patience: &patience, health: &health };
+        let (standing, found) = Standing::open(config, ground, None);
+        faults.extend(found);
         let (connect_timeout, store_timeout) = (config.budget.connect, config.budget.store);
-        (Sources { pseudonyms, ledger, patience, face, services, doors, connect_timeout, store_timeout, health, networks }, faults)
+        let standing = ArcSwap::from_pointee(standing);
+        (Sources { standing, patience, face, tls, connect_timeout, store_timeout, health, networks }, faults)
+    }
+
+    /// Takes up the secrets of a configuration that is otherwise the one that this was opened with. What rests on a secret that has
+    /// changed is built anew; sign-ins under way end with what they began with.
+    ///
+    /// # Errors
+    ///
+    /// A secret that cannot be used, such as a key that fits no header; then all stays as it was.
+    pub fn renew(&self, config: &Config) -> Result<(), Vec<Fault>> {
+        let ground = Ground { face: self.face, tls: &self.tls, patience: &self.patience, health: &self.health };
+        let (standing, faults) = Standing::open(config, ground, Some(&self.standing.load()));
+        if faults.is_empty() {
+            self.standing.store(Arc::new(standing));
+            Ok(())
+        } else {
+            Err(faults)
+        }
     }
 
     /// Opens connections to the services and the store, all at once, and waits for them no longer than `CONNECT_TIMEOUT`.
     ///
     /// For a process that is about to be given its first sign-in. What cannot be opened is left to that sign-in.
     pub async fn warm(&self, now: Now) {
-        let services = futures_util::future::join_all(self.doors.iter().map(|door| door.client.warm(&door.origin, now)));
+        let standing = self.standing.load_full();
+        let services = futures_util::future::join_all(standing.doors().map(|door| door.client.warm(&door.origin, now)));
         let store = async {
-            if let Some(ledger) = &self.ledger {
+            if let Some(ledger) = &standing.ledger {
                 // A key that nobody writes: what is wanted is the way there.
                 let _ = ledger.store().fetch("warm", now.wall).await;
             }
@@ -104,27 +97,28 @@ impl Sources {
 
     /// What a service last answered, word for word; only a command keeps it.
     pub fn heard(&self, service: Service) -> Option<Heard> {
-        self.doors.iter().find(|door| door.service == service)?.client.heard()
+        self.standing.load().doors().find(|door| door.service == service)?.client.heard()
     }
 
     /// The same sources over a store of the caller's own.
-    pub fn with_store(mut self, config: &Config, store: Arc<dyn history::Store>) -> Self {
-        self.ledger = Some(Ledger::new(store, Arc::clone(&self.pseudonyms), config));
+    pub fn with_store(self, config: &Config, store: Arc<dyn history::Store>) -> Self {
+        self.standing.rcu(|standing| standing.with_store(config, Arc::clone(&store)));
         self
     }
 
     /// Gathers what can be known of a sign-in by the deadline. Never fails, never later than the deadline.
     pub async fn gather(&self, sign_in: SignIn, deadline: Deadline) -> Evidence {
         let started = Instant::now();
+        let standing = self.standing.load_full();
         let networks = rescue_now(&self.health, || {
             self.networks.look_if_due(started);
             self.networks.facts(&sign_in.context)
         })
         .unwrap_or_default();
-        let features = rescue_now(&self.health, || Features::of(&sign_in, &networks, self.pseudonyms.feature_key())).unwrap_or_default();
+        let features = rescue_now(&self.health, || Features::of(&sign_in, &networks, standing.pseudonyms.feature_key())).unwrap_or_default();
         let took_networks = started.elapsed();
-        let consultations = futures_util::future::join_all(self.services.iter().map(|service| service.consult(&sign_in, deadline)));
-        let (recalled, services) = futures_util::future::join(self.recall(&sign_in, &networks, &features, deadline), consultations).await;
+        let consultations = futures_util::future::join_all(standing.services().map(|service| service.consult(&sign_in, deadline)));
+        let (recalled, services) = futures_util::future::join(self.recall(&standing, &sign_in, &networks, &features, deadline), consultations).await;
         let Recalled { history, outcome: history_outcome, took } = recalled;
         let services: SmallVec<[Consultation; 2]> = services.into();
         let took = Waits { networks: took_networks, history: took, total: started.elapsed() };
@@ -132,10 +126,10 @@ impl Sources {
     }
 
     /// What the store knows, by `STORE_TIMEOUT`: reads the profile and the counters and records the attempt in one call.
-    async fn recall(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, deadline: Deadline) -> Recalled {
+    async fn recall(&self, standing: &Standing, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, deadline: Deadline) -> Recalled {
         let started = Instant::now();
-        let (history, outcome) = match &self.ledger {
-            None => (History::default(), Outcome::NotAsked),
+        let (history, outcome) = match &standing.ledger {
+            None => (History::default(), standing.without_ledger()),
             Some(_) if !self.patience.is_left(started) => (History::default(), Outcome::Failed(Cause::BreakerOpen)),
             Some(ledger) => match self.ask(ledger, sign_in, networks, features, deadline.sooner(started, self.store_timeout)).await {
                 Ok(history) => (history, Outcome::Fresh),
@@ -166,8 +160,8 @@ impl Sources {
     }
 
     /// The history store, where there is one.
-    pub fn ledger(&self) -> Option<&Ledger> {
-        self.ledger.as_ref()
+    pub fn ledger(&self) -> Option<Arc<Ledger>> {
+        self.standing.load().ledger.clone()
     }
 
     /// The longest wait for the store.
@@ -176,20 +170,12 @@ impl Sources {
     }
 
     /// What stands for people, networks and devices in what is kept and logged.
-    pub fn pseudonyms(&self) -> &Arc<Pseudonyms> {
-        &self.pseudonyms
+    pub fn pseudonyms(&self) -> Arc<Pseudonyms> {
+        Arc::clone(&self.standing.load().pseudonyms)
     }
 
     /// What happens off the path.
     pub fn health(&self) -> &Arc<Health> {
         &self.health
-    }
-}
-
-// === impl Door ===
-
-impl std::fmt::Debug for Door {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Door").field("service", &self.service).finish_non_exhaustive()
     }
 }

@@ -20,16 +20,19 @@ use tokio::sync::Semaphore;
 use tower::util::MapFutureLayer;
 use ulid::Ulid;
 
-use super::Instance;
+use super::{
+    Instance,
+    secrets::{self, Need, News},
+};
 use crate::{
     claims,
-    config::{self, env},
+    config::{self, env, variables::PREFIX},
     event::{
         ClientIp, Now, RawEvent,
         cognito::{self, Event},
         http,
     },
-    evidence::{Face, history::ledger::Report},
+    evidence::{Cause, Face, Outcome, history::ledger::Report},
     learn,
     response::cognito::{Denial, ERROR_TYPE, denial},
     telemetry::{events::EventHandedBack, labels::HandBack, outcome::SignInOutcome},
@@ -108,7 +111,14 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
         instance.telemetry.emit(EventHandedBack(HandBack::Unreadable));
         return Err(Denial::new(sentence, id));
     };
-    match cognito::parse(raw, received, &instance.config.trust) {
+    let wait = secrets_wait(instance, limit);
+    let parse = || cognito::parse(raw.clone(), received, &instance.trust.load());
+    let mut event = parse();
+    // Only a sign-in waits for a secret that it has use for; with new keys its context is read anew.
+    if matches!(event, Ok(Event::PreAuthentication(_))) && instance.refresh(Need::Missing, wait, received).await == News::Changed {
+        event = parse();
+    }
+    match event {
         Err(bad) => {
             tracing::warn!(id = %id, problem = %bad, "the event cannot be read");
             instance.telemetry.emit(EventHandedBack(HandBack::Unreadable));
@@ -118,7 +128,7 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             let raw = sign_in.raw.clone();
             let deadline = instance.gate.deadline(received.mono, limit);
             let _counted = instance.telemetry.in_flight();
-            let assessment = instance.gate.assess(*sign_in, deadline).await;
+            let (assessment, _) = futures_util::future::join(instance.gate.assess(*sign_in, deadline), instance.refresh(Need::Old, wait, received)).await;
             instance.telemetry.assessed(&assessment, deadline).await;
             match denial(&assessment, sentence) {
                 Some(denial) => Err(denial),
@@ -151,6 +161,12 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
     }
 }
 
+/// How long a sign-in may wait for secrets: a quarter of its budget at most.
+fn secrets_wait(instance: &Instance, limit: Option<Duration>) -> Duration {
+    let budget = instance.config.budget.total;
+    secrets::WAIT.min(limit.map_or(budget, |limit| limit.min(budget)) / 4)
+}
+
 /// The sign-in by which `{"riskgate":"check"}` tries the services and the store: nobody's, from an address that every service knows.
 const PROBE: &[u8] = br#"{"user":"riskgate:check","ip":"8.8.8.8"}"#;
 
@@ -167,11 +183,17 @@ async fn check(instance: &Instance, received: Now, limit: Option<Duration>) -> R
             asked.chain([history]).map(|(what, outcome, took)| json!({ "what": what, "outcome": outcome.as_label(), "took_ms": took.as_secs_f64() * 1e3 })),
         );
     }
+    let secrets: Vec<_> = instance
+        .secrets()
+        .into_iter()
+        .map(|(variable, cause)| json!({ "variable": format!("{PREFIX}{variable}"), "outcome": cause.map_or(Outcome::Fresh.as_label(), Cause::as_label) }))
+        .collect();
     let answer = json!({
         "riskgate": "check",
         "version": env!("CARGO_PKG_VERSION"),
         "faults": faults,
         "probes": probes,
+        "secrets": secrets,
         // Who may invoke the function may see them; who reaches a socket may not.
         "variables": (instance.face == Face::Lambda).then(|| config::settings(&env::ProcessEnv)),
     });

@@ -1,6 +1,14 @@
 //! The faces: Lambda and the sidecar, around one instance of the gate.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use secrecy::SecretString;
+
+use self::secrets::{Need, News, Secrets};
 
 use crate::{
     assess::{Gate, Judge, open_model},
@@ -8,18 +16,22 @@ use crate::{
         Config, OnBadConfig,
         decision::Mode,
         env::{Fault, PerClient},
+        trust::TrustConfig,
     },
-    evidence::{Face, Sources},
+    event::Now,
+    evidence::{Cause, Face, Sources},
     score::Model,
     telemetry::{
         Telemetry,
-        events::{FaultFound, GateStarted},
+        events::{FaultFound, GateStarted, SecretMissing, SecretRefused, SecretsRenewed},
     },
 };
 
 pub mod dashboard;
 
 pub mod lambda;
+
+pub mod secrets;
 
 pub mod sidecar;
 
@@ -38,7 +50,15 @@ pub struct Instance {
     pub telemetry: Telemetry,
     /// Where it stands.
     pub face: Face,
+    /// Whose context is believed, by the keys in force.
+    pub trust: ArcSwap<TrustConfig>,
+    /// The token in force, as every listener's shell holds it.
+    token: Token,
+    secrets: OnceLock<Secrets>,
 }
+
+/// The bearer token in force; none where callers need none.
+pub type Token = Arc<ArcSwapOption<SecretString>>;
 
 /// The configuration is faulty: every fault, one a line.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +112,53 @@ impl Instance {
             let services: Vec<&str> = config.services.services.iter().map(|service| service.service.as_label()).collect();
             telemetry.emit(GateStarted { face, model: gate.model().date(), services: &services });
         }
-        Instance { config, faults: Vec::new(), gate, telemetry, face }
+        let trust = ArcSwap::from_pointee(config.trust.clone());
+        let token = Arc::new(ArcSwapOption::from_pointee(config.sidecar.token.clone()));
+        Instance { config, faults: Vec::new(), gate, telemetry, face, trust, token, secrets: OnceLock::new() }
+    }
+
+    /// Takes the secrets that this instance was built with, to ask for them again, and tells of those that are missing.
+    pub fn keep(&self, secrets: Secrets) {
+        self.tell(&secrets);
+        let _ = self.secrets.set(secrets);
+    }
+
+    /// The secret variables that are kept elsewhere, and why the newest value of each could not be had.
+    pub fn secrets(&self) -> Vec<(&'static str, Option<Cause>)> {
+        self.secrets.get().map(Secrets::causes).unwrap_or_default()
+    }
+
+    /// Asks for secrets, if they are needed for that reason, no longer than `wait`, and takes up what has changed.
+    pub async fn refresh(&self, need: Need, wait: Duration, now: Now) -> News {
+        let Some(secrets) = self.secrets.get() else { return News::None };
+        if secrets.need(now, self.gate.health()) != Some(need) {
+            return News::None;
+        }
+        let news = secrets.ask(wait, now).await;
+        self.tell(secrets);
+        if news == News::Changed { self.renew(secrets) } else { News::None }
+    }
+
+    /// Takes up the secrets in hand; what they make faulty stays as it was.
+    fn renew(&self, secrets: &Secrets) -> News {
+        let (config, faults) = secrets.read();
+        let faults: Vec<Fault> = faults.into_iter().filter(|fault| !self.faults.contains(fault)).collect();
+        let renewed = if faults.is_empty() { self.gate.sources().renew(&config) } else { Err(faults) };
+        if let Err(faults) = renewed {
+            faults.iter().for_each(|fault| self.telemetry.emit(SecretRefused(fault)));
+            return News::None;
+        }
+        self.telemetry.renew(self.gate.sources());
+        self.trust.store(Arc::new(config.trust));
+        self.token.store(config.sidecar.token.map(Arc::new));
+        self.telemetry.emit(SecretsRenewed);
+        News::Changed
+    }
+
+    fn tell(&self, secrets: &Secrets) {
+        let missing = secrets.causes().into_iter().filter_map(|(variable, cause)| Some((variable, cause?)));
+        let count = missing.map(|(variable, cause)| self.telemetry.emit(SecretMissing { variable, cause })).count();
+        self.gate.health().secrets_missing.store(count as u64, Ordering::Relaxed);
     }
 }
 

@@ -41,6 +41,7 @@ pub struct EmfBlock {
     degraded: u8,
     cold_starts: u8,
     config_faults: u64,
+    secrets_missing: u64,
     panics: u64,
     /// A service that was asked, and its seconds.
     provider: Option<(&'static str, f64)>,
@@ -83,6 +84,7 @@ const DIRECTIVES: &[Directive] = &[
             metric(names::DEGRADED, "Count"),
             metric(names::COLD_STARTS, "Count"),
             metric(names::CONFIG_FAULTS, "Count"),
+            metric(names::SECRETS_MISSING, "Count"),
             metric(names::PANICS, "Count"),
         ],
     },
@@ -128,6 +130,7 @@ impl Emf {
             cold_starts: u8::from(!self.warm.swap(true, Ordering::Relaxed)),
             panics: self.new_panics(health),
             config_faults: health.config_faults.load(Ordering::Relaxed),
+            secrets_missing: health.secrets_missing.load(Ordering::Relaxed),
             provider: sampled_provider(assessment),
         }
     }
@@ -156,6 +159,7 @@ impl EmfBlock {
         map.serialize_entry(names::DEGRADED, &self.degraded)?;
         map.serialize_entry(names::COLD_STARTS, &self.cold_starts)?;
         map.serialize_entry(names::CONFIG_FAULTS, &self.config_faults)?;
+        map.serialize_entry(names::SECRETS_MISSING, &self.secrets_missing)?;
         map.serialize_entry(names::PANICS, &self.panics)?;
         if let Some((provider, seconds)) = self.provider {
             map.serialize_entry("provider", provider)?;

@@ -6,7 +6,10 @@ use super::{
     labels::{HandBack, Refusal},
     metrics::Metrics,
 };
-use crate::{config::env::Fault, evidence::Face};
+use crate::{
+    config::env::Fault,
+    evidence::{Cause, Face},
+};
 
 /// Something that happened.
 pub trait Event {
@@ -32,6 +35,23 @@ pub struct GateStarted<'a> {
 #[derive(Debug)]
 pub struct FaultFound<'a>(pub &'a Fault);
 
+/// A secret that is kept elsewhere could not be had; what needs it does without, or goes on with the old one.
+#[derive(Debug)]
+pub struct SecretMissing {
+    /// The variable that refers to it, without prefix.
+    pub variable: &'static str,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A secret came whose value cannot be used; the old one stays.
+#[derive(Debug)]
+pub struct SecretRefused<'a>(pub &'a Fault);
+
+/// Secrets have changed and are in force.
+#[derive(Debug)]
+pub struct SecretsRenewed;
+
 /// An event went back as it came.
 #[derive(Debug)]
 pub struct EventHandedBack(pub HandBack);
@@ -55,6 +75,30 @@ impl Event for GateStarted<'_> {
 impl Event for FaultFound<'_> {
     fn log(&self) {
         tracing::warn!(variable = self.0.variable, problem = self.0.problem, "a variable is faulty; its default stands in");
+    }
+
+    fn count(&self, _metrics: &Metrics) {}
+}
+
+impl Event for SecretMissing {
+    fn log(&self) {
+        tracing::warn!(variable = self.variable, cause = self.cause.as_label(), "a secret could not be had");
+    }
+
+    fn count(&self, _metrics: &Metrics) {}
+}
+
+impl Event for SecretRefused<'_> {
+    fn log(&self) {
+        tracing::warn!(variable = self.0.variable, problem = self.0.problem, "a new secret cannot be used; the old one stays");
+    }
+
+    fn count(&self, _metrics: &Metrics) {}
+}
+
+impl Event for SecretsRenewed {
+    fn log(&self) {
+        tracing::info!("new secrets are in force");
     }
 
     fn count(&self, _metrics: &Metrics) {}

@@ -60,6 +60,7 @@ pub struct Metrics {
     refused: Family<Refusal, Counter>,
     in_flight: Gauge,
     config_faults: Gauge,
+    secrets_missing: Gauge,
     networks_built: [Gauge; Source::ALL.len()],
     networks_refused: Counter,
     networks_undecodable: Counter,
@@ -139,6 +140,7 @@ impl Metrics {
             refused: Family::new(Refusal::ALL, |why| r.counter(names::REFUSED, &[("cause", why.as_label())])),
             in_flight: r.gauge(names::IN_FLIGHT, &[]),
             config_faults: r.gauge(names::CONFIG_FAULTS, &[]),
+            secrets_missing: r.gauge(names::SECRETS_MISSING, &[]),
             networks_built: Source::ALL.map(|source| r.gauge(names::NETWORKS_BUILT, &[("source", source.as_label())])),
             networks_refused: r.counter(names::NETWORKS_REFUSED, &[]),
             networks_undecodable: r.counter(names::NETWORKS_UNDECODABLE, &[]),
@@ -201,6 +203,7 @@ impl Metrics {
         #[expect(clippy::cast_precision_loss, reason = "numbers of faults and seconds since 1970 are far below 2^53")]
         let set = |gauge: &Gauge, value: u64| gauge.set(value as f64);
         set(&self.config_faults, health.config_faults.load(Relaxed));
+        set(&self.secrets_missing, health.secrets_missing.load(Relaxed));
         for (gauge, built) in self.networks_built.iter().zip(&health.networks_built) {
             set(gauge, built.load(Relaxed));
         }

@@ -6,6 +6,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
+
 use self::{
     audit::{AuditLine, Part},
     emf::Emf,
@@ -54,7 +56,7 @@ pub mod writer;
 pub struct Telemetry {
     face: Face,
     health: Arc<Health>,
-    pseudonyms: Arc<Pseudonyms>,
+    pseudonyms: ArcSwap<Pseudonyms>,
     metrics: Option<Metrics>,
     emf: Option<Emf>,
     /// Whether the line with the EMF block is the audit line too.
@@ -95,8 +97,13 @@ impl Telemetry {
             Some(_) => Some(LineWriter::stdout()),
             None => None,
         };
-        let (health, pseudonyms) = (Arc::clone(sources.health()), Arc::clone(sources.pseudonyms()));
+        let (health, pseudonyms) = (Arc::clone(sources.health()), ArcSwap::from(sources.pseudonyms()));
         (Telemetry { face, health, pseudonyms, metrics, emf, emf_is_audit, audit, stdout, pulse: OnceLock::new() }, faults)
+    }
+
+    /// Takes up the pseudonyms in force after a key has changed.
+    pub fn renew(&self, sources: &Sources) {
+        self.pseudonyms.store(sources.pseudonyms());
     }
 
     /// What the page is fed with: counts of what is decided from the first call on.
@@ -109,7 +116,7 @@ impl Telemetry {
         if let Some(metrics) = &self.metrics {
             metrics.assessed(assessment);
         }
-        let audit_line = || -> Arc<str> { AuditLine { assessment, pseudonyms: &self.pseudonyms, part: Part::Audit }.to_line().into() };
+        let audit_line = || -> Arc<str> { AuditLine { assessment, pseudonyms: &self.pseudonyms.load(), part: Part::Audit }.to_line().into() };
         let line = self.audit.as_ref().map(|writer| (writer, audit_line()));
         if let Some(pulse) = self.pulse.get() {
             pulse.count(assessment, || line.as_ref().map_or_else(audit_line, |(_, line)| Arc::clone(line)));
@@ -120,14 +127,14 @@ impl Telemetry {
         if let Some(emf) = &self.emf {
             let block = emf.block(assessment, &self.health);
             let part = if self.emf_is_audit { Part::Both(block) } else { Part::Metrics(block) };
-            self.write(self.stdout.as_ref(), AuditLine { assessment, pseudonyms: &self.pseudonyms, part }.to_line().into(), deadline).await;
+            self.write(self.stdout.as_ref(), AuditLine { assessment, pseudonyms: &self.pseudonyms.load(), part }.to_line().into(), deadline).await;
         }
     }
 
     /// Records what became of a sign-in: counts and a line of its own. In Lambda it ends when the line is out or the deadline has passed.
     pub async fn heard(&self, outcome: &SignInOutcome<'_>, deadline: Deadline) {
         outcome.labels().for_each(|label| self.emit(OutcomeHeard(label)));
-        let line = |members| OutcomeLine { outcome, pseudonyms: &self.pseudonyms, members }.to_line().into();
+        let line = |members| OutcomeLine { outcome, pseudonyms: &self.pseudonyms.load(), members }.to_line().into();
         if self.audit.is_some() {
             self.write(self.audit.as_ref(), line(Members::Audit), deadline).await;
         }

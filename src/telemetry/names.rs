@@ -25,6 +25,7 @@ names! {
     IN_FLIGHT "riskgate_in_flight" "Sign-ins being decided at this moment.";
     COLD_STARTS "riskgate_cold_starts_total" "Starts of the process.";
     CONFIG_FAULTS "riskgate_config_faults" "Faults in the configuration in force; above zero the gate runs in monitor mode.";
+    SECRETS_MISSING "riskgate_secrets_missing" "Secrets kept elsewhere whose newest value could not be had; what needs them does without, or goes on with the old ones.";
     NETWORKS_BUILT "riskgate_networks_built_timestamp_seconds" "When a network database was built, seconds since 1970; 0 where there is none.";
     PROVIDER_CALLS "riskgate_provider_calls_total" "Requests sent to an outside service, retries included.";
     NETWORKS_REFUSED "riskgate_networks_refused_total" "Changed network databases that could not be read; the old one stayed.";

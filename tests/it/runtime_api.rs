@@ -74,7 +74,8 @@ impl Environment {
             .env("AWS_LAMBDA_FUNCTION_NAME", "riskgate")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-            .envs(variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), *value)))
+            // AWS's own variables, as Lambda sets them, keep their names.
+            .envs(variables.iter().map(|(name, value)| (if name.starts_with("AWS_") { (*name).to_owned() } else { format!("RISKGATE_{name}") }, *value)))
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)

@@ -123,10 +123,9 @@ pub fn redis_server() -> Server {
 /// The table in moto's server, which knows most of DynamoDB but does not keep its updates apart.
 #[cfg(all(feature = "programs", feature = "dynamodb"))]
 pub async fn dynamodb() -> Kept {
-    let mut command = Command::new("moto_server");
-    let port = free_port();
-    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-    emulated(command, port, "moto_server is needed (pip install 'moto[dynamodb,server]')").await
+    let server = moto(&[]);
+    let store = dynamodb_table(server.port).await;
+    Kept { name: "dynamodb", store: Arc::new(store), _server: Some(server) }
 }
 
 /// The table in dynalite, which knows less but is atomic.
@@ -172,8 +171,16 @@ async fn dynamodb_table(port: u16) -> riskgate::evidence::history::dynamodb::Dyn
     riskgate::evidence::history::dynamodb::DynamoDb::over(client, "riskgate")
 }
 
+/// moto's server, with these variables of its own.
+#[cfg(all(feature = "programs", feature = "aws"))]
+pub fn moto(variables: &[(&str, &str)]) -> Server {
+    let (mut command, port) = (Command::new("moto_server"), free_port());
+    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).envs(variables.iter().copied());
+    Server::start(command, port, tempfile::tempdir().unwrap(), "moto_server is needed (pip install 'moto[dynamodb,secretsmanager,server,ssm]')")
+}
+
 #[cfg(feature = "programs")]
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

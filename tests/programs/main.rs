@@ -15,6 +15,8 @@ mod desk;
 mod fleet;
 mod minting;
 mod processes;
+#[cfg(feature = "secrets")]
+mod secrets;
 
 #[cfg(feature = "redis")]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
@@ -24,6 +26,11 @@ mod asking;
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/wire.rs"]
 mod wire;
+
+#[cfg(feature = "secrets")]
+#[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
+#[path = "../it/runtime_api.rs"]
+mod runtime_api;
 
 // The same tests as in `it`, there over the store in memory, here over real servers too.
 #[path = "../it/blocks.rs"]

@@ -16,13 +16,12 @@ use aws_sdk_dynamodb::{
     primitives::Blob,
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use super::store::{Change, Changed, Keep, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Row, Store};
-use crate::evidence::Cause;
+use crate::evidence::{Cause, aws};
 
 mod expression;
 
@@ -55,14 +54,8 @@ impl DynamoDb {
     async fn client(&self) -> &Client {
         self.client
             .get_or_init(|| async {
-                let https = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
                 let timeouts = TimeoutConfig::builder().connect_timeout(self.timeout).operation_timeout(self.timeout).build();
-                let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
-                    .http_client(https)
-                    .retry_config(RetryConfig::disabled())
-                    .timeout_config(timeouts)
-                    .load()
-                    .await;
+                let shared = aws::surroundings().retry_config(RetryConfig::disabled()).timeout_config(timeouts).load().await;
                 Client::new(&shared)
             })
             .await

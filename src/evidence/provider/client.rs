@@ -124,7 +124,19 @@ fn config(roots: RootCertStore) -> ClientConfig {
         .with_no_client_auth()
 }
 
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
 // === impl Client ===
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("face", &self.face).finish_non_exhaustive()
+    }
+}
 
 impl Client {
     /// A client that has not connected yet.
@@ -267,6 +279,15 @@ impl Exchange<'_> {
             return Err(Cause::BadAnswer.into());
         }
         self.read(limit).await
+    }
+
+    /// Reads the body, whatever it calls itself, of at most 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// Too large, or broken off.
+    pub async fn bytes(self) -> Result<Bytes, Failure> {
+        self.read(LARGEST).await
     }
 
     async fn read(self, limit: usize) -> Result<Bytes, Failure> {

@@ -130,6 +130,9 @@ pub enum Reach {
     Never,
 }
 
+/// A service whose key is not here yet.
+struct Keyless;
+
 /// Builds the adapter of one service. Nothing is connected to, and no certificate is parsed, before the first question.
 ///
 /// # Errors
@@ -146,6 +149,11 @@ pub fn open(config: &ServiceConfig, client: Client, face: Face) -> Result<Adapte
     }
 }
 
+/// The adapter of a service whose key is not here yet: it is not asked, and says why.
+pub fn keyless() -> Adapter {
+    Adapter { provider: Arc::new(Keyless), sends: Sends::default(), keeping: Keeping::AsSet }
+}
+
 /// A header whose value is never printed.
 fn secret_header(variable: &str, value: &str) -> Result<HeaderValue, Fault> {
     let mut header =
@@ -157,6 +165,14 @@ fn secret_header(variable: &str, value: &str) -> Result<HeaderValue, Fault> {
 /// A service's own number on riskgate's scale: the last band that it reaches. Under the first, the service holds nothing against the address.
 fn in_bands(value: f64, bands: &[(f64, f64)]) -> Risk {
     bands.iter().rev().find(|(from, _)| value >= *from).map_or(Risk::Neutral, |(_, score)| Risk::Score(*score))
+}
+
+// === impl Keyless ===
+
+impl Provider for Keyless {
+    fn ask<'a>(&'a self, _question: &'a Question) -> Asking<'a> {
+        Box::pin(std::future::ready(Err(Cause::KeyRefused.into())))
+    }
 }
 
 // === impl Sends ===

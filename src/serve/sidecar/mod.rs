@@ -2,6 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
@@ -22,9 +23,11 @@ use self::seats::Seats;
 use super::{
     Instance,
     dashboard::{Dashboard, Feed, Settings},
+    secrets::{self, Need},
 };
 use crate::{
     config::{env::Fault, sidecar::SidecarConfig},
+    event::Now,
     evidence::resilience::deadline::Deadline,
     telemetry::{events::RequestRefused, labels::Refusal},
 };
@@ -54,7 +57,7 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// And how long the lines of the last ones may still take to be written.
 const LAST_LINES: Duration = Duration::from_millis(300);
 
-/// How often the metrics' samples are folded.
+/// How often the metrics' samples are folded, and it is looked whether secrets are to be asked for.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Which routes a listener has.
@@ -145,7 +148,7 @@ pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, s
 ///
 /// A listener that has no address.
 pub async fn serve_page(listener: TcpListener, page: Arc<Dashboard>, config: &SidecarConfig, stop: impl Future<Output = ()>) -> std::io::Result<()> {
-    let shell = Arc::new(shell::Shell::new(config, listener.local_addr()?));
+    let shell = Arc::new(shell::Shell::new(config, Arc::new(ArcSwapOption::from_pointee(config.token.clone())), listener.local_addr()?));
     let app = page
         .routes()
         .fallback(problem::not_found)
@@ -232,12 +235,15 @@ fn capacity(max_in_flight: usize) -> usize {
     open_files.map_or(wanted, |files| wanted.min(files.saturating_sub(files / 4).max(16)))
 }
 
-/// Folds the metrics' samples every few seconds: between two scrapes they would pile up.
+/// What is done every few seconds: metrics' samples are folded, which would pile up between two scrapes, and secrets asked for again.
 async fn keep_up(instance: Arc<Instance>) {
     let mut every = tokio::time::interval(UPKEEP);
     loop {
         every.tick().await;
         instance.telemetry.upkeep();
+        for need in [Need::Missing, Need::Old] {
+            instance.refresh(need, secrets::WAIT, Now::read()).await;
+        }
     }
 }
 
@@ -248,7 +254,7 @@ fn open_page(instance: &Instance, local: SocketAddr) -> Arc<Dashboard> {
 }
 
 fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr, page: Option<&Arc<Dashboard>>) -> Router {
-    let shell = Arc::new(shell::Shell::new(&instance.config.sidecar, local));
+    let shell = Arc::new(shell::Shell::new(&instance.config.sidecar, Arc::clone(&instance.token), local));
     let mut app = Router::new();
     if side != Side::Admin {
         app = app.route("/v1/assess", post(routes::assess)).route("/v1/outcome", post(routes::outcome)).route("/openapi.json", get(routes::openapi));

@@ -34,7 +34,7 @@ pub async fn assess(State(instance): State<Arc<Instance>>, headers: HeaderMap, b
         Ok(sign_in) => sign_in,
         Err(bad) => return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an assess request", bad.to_string()),
     };
-    if !instance.config.trust.serves(&sign_in.pool) {
+    if !instance.trust.load().serves(&sign_in.pool) {
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "the pool is not served", "RISKGATE_POOLS names the pools that are".to_owned());
     }
     let deadline = instance.gate.deadline(received.mono, None);

@@ -16,13 +16,16 @@ use base64::Engine as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Body as _;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use ulid::Ulid;
 
 use super::{problem::problem, seats::Seat};
-use crate::{config::sidecar::SidecarConfig, serve::dashboard::is_page};
+use crate::{
+    config::sidecar::SidecarConfig,
+    serve::{Token, dashboard::is_page},
+};
 
 /// The largest body of the sidecar's own routes, in bytes.
 const BODY: usize = 16 * 1024;
@@ -39,7 +42,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The shell of one listener.
 #[derive(Debug)]
 pub struct Shell {
-    token: Option<SecretString>,
+    token: Token,
     in_flight: Semaphore,
     local: SocketAddr,
 }
@@ -69,8 +72,8 @@ pub async fn guard(State(shell): State<Arc<Shell>>, request: Request, next: Next
 
 impl Shell {
     /// The shell of a listener at `local`.
-    pub fn new(config: &SidecarConfig, local: SocketAddr) -> Self {
-        Shell { token: config.token.clone(), in_flight: Semaphore::new(config.max_in_flight), local }
+    pub fn new(config: &SidecarConfig, token: Token, local: SocketAddr) -> Self {
+        Shell { token, in_flight: Semaphore::new(config.max_in_flight), local }
     }
 
     async fn admit(&self, request: Request, next: Next) -> Result<Response, Response> {
@@ -111,7 +114,8 @@ impl Shell {
 
     /// Whether the request carries the token, where one is configured; only ever in its header, which no log or history keeps.
     fn is_authorised(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
+        let token = self.token.load();
+        let Some(token) = token.as_deref() else { return true };
         let Some(sent) = only(headers, header::AUTHORIZATION) else { return false };
         let sent = match sent.split_once(' ') {
             Some(("Bearer", sent)) => sent.as_bytes().to_vec(),
@@ -125,7 +129,7 @@ impl Shell {
     /// without one a foreign name means that a page of somebody else's is asking (DNS rebinding).
     fn is_known_host(&self, headers: &HeaderMap) -> bool {
         let Some(host) = only(headers, header::HOST) else { return false };
-        if self.token.is_some() {
+        if self.token.load().is_some() {
             return true;
         }
         let name = name_of(host);
