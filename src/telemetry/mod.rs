@@ -127,7 +127,8 @@ impl Telemetry {
         if let Some(emf) = &self.emf {
             let block = emf.block(assessment, &self.health);
             let part = if self.emf_is_audit { Part::Both(block) } else { Part::Metrics(block) };
-            self.write(self.stdout.as_ref(), AuditLine { assessment, pseudonyms: &self.pseudonyms.load(), part }.to_line().into(), deadline).await;
+            let line = AuditLine { assessment, pseudonyms: &self.pseudonyms.load(), part }.to_line().into();
+            self.write(self.stdout.as_ref(), line, deadline).await;
         }
     }
 
