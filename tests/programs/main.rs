@@ -24,6 +24,10 @@ mod secrets;
 mod asking;
 #[cfg(feature = "redis")]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
+#[path = "../it/runtime_api.rs"]
+mod runtime_api;
+#[cfg(feature = "redis")]
+#[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/wire.rs"]
 mod wire;
 

@@ -60,7 +60,7 @@ pub fn stories() -> Vec<Story> {
             |face| contexts(face).boxed(),
         ),
         story("X4", "one signed context sent twice, then for another person", "2 signed, 1 bad", |face| replayed(face).boxed()),
-        story("X5", "the wall clock jumps back an hour, on by an hour, on by two days", "fresh, hit, fresh, fresh", |face| jumping_clock(face).boxed()),
+        story("X5", "the wall clock jumps back an hour, on by three hours, on by two days", "fresh, hit, fresh, fresh", |face| jumping_clock(face).boxed()),
         story("X6", "two people at one address, one with a device that the service calls fraud", "2 fresh deny, 1 fresh allow, 1 hit allow", |face| {
             two_people(face).boxed()
         }),
