@@ -11,7 +11,7 @@ use riskgate::{
         learn::{Lessons, Pass as LearnPass},
         meter::{Separation, Spread},
         pass::Pass,
-        rows::{Clock, Columns, Reading},
+        rows::{Clock, Columns, Line, Reading},
         synth::{HEADER, Recipe, Synth, write},
     },
     score::{Model, Tables},
@@ -74,7 +74,8 @@ fn rivals(reading: &Reading, records: &[csv::ByteRecord], half: usize) -> Table 
     let mut attacks: Vec<BTreeMap<String, Spread>> = peers.iter().map(|_| BTreeMap::new()).collect();
     let mut clock = Clock::default();
     for (number, record) in records.iter().enumerate() {
-        let taken = reading.row(record, &mut clock, |row| {
+        let taken = reading.line(record, &mut clock, |line| {
+            let Line::SignIn(row) = line else { return };
             if !row.passed {
                 return;
             }

@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
-use riskgate::replay::rows::{Batch, Clock, Source};
+use riskgate::replay::rows::{Batch, Clock, Line, Source};
 use riskgate_fuzz::timed;
 
 fuzz_target!(init: run(include_bytes!("../seeds/rows/rba.csv")), |bytes: &[u8]| timed(|| run(bytes)));
@@ -15,7 +15,8 @@ fn run(bytes: &[u8]) {
     let (mut batch, mut clock) = (Batch::default(), Clock::default());
     while let Ok(more) = records.fill(&mut batch) {
         for (_, record) in &batch.records[..batch.len] {
-            let _ = reading.row(record, &mut clock, |row| {
+            let _ = reading.line(record, &mut clock, |line| {
+                let Line::SignIn(row) = line else { return };
                 assert!(!row.user.is_empty(), "a row is somebody's");
                 assert!(row.outside.is_none_or(|score| (0.0..=100.0).contains(&score)));
             });

@@ -24,6 +24,8 @@ pub const SIZES: [(u32, &str); 6] = [(0, "0"), (1, "1"), (3, "2-3"), (7, "4-7"),
 /// What was counted.
 #[derive(Debug, Default)]
 pub struct Census {
+    /// What an audit log says besides.
+    pub log: LogCounts,
     /// Rows that were read.
     pub rows: u64,
     /// Rows that were left out.
@@ -48,6 +50,25 @@ pub struct Census {
     pub reasons: BTreeMap<&'static str, [u64; 2]>,
     /// The riskiest legitimate sign-ins.
     pub surprising: BinaryHeap<std::cmp::Reverse<Surprise>>,
+}
+
+/// What an audit log says besides its sign-ins, and how they ended.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct LogCounts {
+    /// Lines that say how a sign-in ended.
+    pub outcomes: u64,
+    /// Those of them whose sign-in is not in the log, or was counted before they came.
+    pub strays: u64,
+    /// Sign-ins of clients that never say: they count as successes.
+    pub presumed: u64,
+    /// Sign-ins of which one was a success, and nobody knows which: they count as nothing.
+    pub unclear: u64,
+    /// Sign-ins that were kept out when they came: they count as failed.
+    pub kept_out: u64,
+    /// Sign-ins of nobody, left out.
+    pub nobody: u64,
+    /// Lambda's own lines, the program's, and sign-ins that are in the log twice.
+    pub foreign: u64,
 }
 
 /// Distributions of a group of sign-ins.

@@ -24,4 +24,6 @@ pub mod synth;
 
 pub mod text;
 
+pub mod waiting;
+
 pub mod witness;

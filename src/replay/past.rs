@@ -51,7 +51,7 @@ pub enum Trace {
 }
 
 /// A key of a person or a network: a hash, so that a map need not keep names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(u64);
 
 #[derive(Debug, Default)]
@@ -137,13 +137,49 @@ impl Past {
         known.failures = Vec::new();
     }
 
-    /// Remembers a failure.
+    /// Learns a success that was heard of after its sign-in.
+    pub fn succeed_later(&mut self, person: Key, evidence: &Evidence, hour: Option<u8>) {
+        let profile = self.lend(person);
+        self.succeed(person, profile, evidence, hour);
+    }
+
+    /// A person's profile as it stands, moved out; [`Past::put_back`] returns it.
+    pub fn lend(&mut self, person: Key) -> Profile {
+        self.people.get_mut(&person.0).map(|known| std::mem::take(&mut known.profile)).unwrap_or_default()
+    }
+
+    /// Remembers a failure, or a sign-in of which no success is known yet.
     pub fn fail(&mut self, person: Key, evidence: &Evidence) {
+        self.mark(person, Sighting::rounded(evidence.sign_in.received.wall, &evidence.networks));
+    }
+
+    /// Remembers a sign-in that was kept out: a failure, and nowhere that the person was.
+    pub fn keep_out(&mut self, person: Key, evidence: &Evidence) {
+        self.mark(person, Sighting { place: None, ..Sighting::rounded(evidence.sign_in.received.wall, &evidence.networks) });
+    }
+
+    /// Takes back what was remembered of a sign-in of this moment.
+    pub fn withdraw(&mut self, person: Key, at: Timestamp) {
+        if let Some(known) = self.people.get_mut(&person.0)
+            && let Some(own) = known.failures.iter().rposition(|failure| failure.at.as_second() == at.as_second())
+        {
+            known.failures.remove(own);
+        }
+    }
+
+    /// A success that teaches nothing ends a row of failures all the same.
+    pub fn forgive(&mut self, person: Key) {
+        if let Some(known) = self.people.get_mut(&person.0) {
+            known.failures = Vec::new();
+        }
+    }
+
+    fn mark(&mut self, person: Key, sighting: Sighting) {
         let failures = &mut self.people.entry(person.0).or_default().failures;
         if failures.len() == MOST_FAILURES {
             failures.remove(0);
         }
-        failures.push(Sighting::rounded(evidence.sign_in.received.wall, &evidence.networks));
+        failures.push(sighting);
     }
 
     /// Counts the account at the network and reads the network's counters.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    census::{Census, Group, SIZES},
+    census::{Census, Group, LogCounts, SIZES},
     comparison::Comparison,
     meter::{Scores, Separation, caught_interval, ratio},
 };
@@ -29,6 +29,8 @@ const DRAWN: usize = 400;
 pub struct Report {
     /// Data rows, and what became of them.
     pub rows: Rows,
+    /// What an audit log says besides.
+    pub log: LogCounts,
     /// The thresholds in force.
     pub thresholds: Thresholds,
     /// Legitimate sign-ins by verdict.
@@ -221,6 +223,7 @@ impl Report {
                 census.rounded
             ));
         }
+        warnings.extend(of_the_log(&census));
         let falsely = |group: String, [sign_ins, flagged, denied]: [u64; 3]| Falsely {
             group,
             sign_ins,
@@ -238,6 +241,7 @@ impl Report {
         let [allow, review, deny] = census.verdicts;
         Report {
             rows: Rows { read: census.rows, bad: census.bad, failed: census.failures, labelled, legitimate: all.legit.total(), people },
+            log: census.log,
             thresholds,
             verdicts: Verdicts { allow, review, deny },
             trade_off: trade_off.collect(),
@@ -278,6 +282,26 @@ impl Report {
             drawing: drawing(&all, &pooled_scores),
         }
     }
+}
+
+/// What to bear in mind of an audit log.
+fn of_the_log(census: &Census) -> impl Iterator<Item = String> {
+    let LogCounts { outcomes, strays, presumed, unclear, kept_out, nobody, foreign: _ } = census.log;
+    let succeeded: u64 = census.verdicts.iter().sum();
+    let when = |count: u64, words: &str| (count > 0).then(|| format!("{count} {words}"));
+    [
+        when(
+            presumed,
+            "sign-ins are taken for right passwords, an attacker's too: nothing in the log says how those of their app client end (attach the post-authentication trigger, or send /v1/outcome)",
+        ),
+        when(kept_out, "sign-ins were denied when they came: nobody knows their passwords, and they count as failed; choose thresholds on a log of monitor mode"),
+        when(unclear, "sign-ins are left out: one of several of the same person succeeded, and the log does not say which"),
+        when(strays, "outcomes belong to no sign-in of the log that was still waiting"),
+        when(nobody, "sign-ins of nobody are left out"),
+        when(if succeeded == 0 { outcomes } else { 0 }, "outcomes, and not one success among them: is success reported at all?"),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn recommend(legit: &Scores, attacks: &Scores, stopped: f64) -> Recommendation {

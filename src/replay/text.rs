@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Falsely, Labelled, Report};
+use super::{
+    census::LogCounts,
+    report::{Falsely, Labelled, Report},
+};
 
 /// The report as text.
 pub fn text(report: &Report) -> String {
@@ -19,6 +22,9 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         "{} rows: {} legitimate sign-ins of {} people, {} failed attempts, {} labelled, {} bad",
         rows.read, rows.legitimate, rows.people, rows.failed, rows.labelled, rows.bad
     )?;
+    if report.log != LogCounts::default() {
+        writeln!(out, "{} outcomes in lines of their own, {} other lines passed over", report.log.outcomes, report.log.foreign)?;
+    }
     let verdicts = &report.verdicts;
     let share = |count: u64| percent(super::meter::ratio(count, rows.legitimate));
     writeln!(

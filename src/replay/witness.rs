@@ -47,9 +47,9 @@ impl Witness {
         Witness { networks, key: FeatureKey::new([7; 16]), agents: HashMap::new(), raw: RawEvent::default(), mono }
     }
 
-    /// The key of a row's person.
-    pub fn person(row: &Row<'_>) -> Key {
-        Key::of(&[row.pool.as_bytes(), row.user.as_bytes()])
+    /// The key of a pool's person.
+    pub fn person(pool: &str, user: &str) -> Key {
+        Key::of(&[pool.as_bytes(), user.as_bytes()])
     }
 
     /// The evidence of a row, with the person's history taken out of the past, and the hour where they were.

@@ -22,6 +22,7 @@ mod lambda;
 mod learn;
 mod learned;
 mod networks;
+mod outcomes;
 mod privacy;
 mod providers;
 mod replay;

@@ -266,7 +266,7 @@ impl House {
 
     /// The password was right, by its event.
     pub async fn success_by(&self, event: Value, at: Timestamp) -> Result<Learned, Cause> {
-        learn::post_authentication(self.gate.sources(), &*self.post(event, at)).await.map(|success| success.learned)
+        learn::post_authentication(self.gate.sources(), &self.post(event, at)).await.map(|success| success.learned)
     }
 
     pub fn post(&self, event: Value, at: Timestamp) -> Box<PostAuthentication> {

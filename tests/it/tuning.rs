@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::runtime_api::{Answer, Environment};
+
 fn riskgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
     command.args(arguments).env_clear().stdin(Stdio::null());
@@ -127,9 +129,10 @@ fn a_terminal_shows_how_far_it_is() {
 struct Sidecar(Child, u16);
 
 impl Sidecar {
-    fn start() -> Self {
+    fn start(variables: &[(&str, &str)]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let serve = riskgate(&["serve", "--listen", &format!("127.0.0.1:{port}")]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut serve = riskgate(&["serve", "--listen", &format!("127.0.0.1:{port}")]);
+        let serve = serve.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let sidecar = Sidecar(serve.unwrap(), port);
         for _ in 0..400 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -157,7 +160,7 @@ async fn post(client: &reqwest::Client, url: &str, body: &Value) -> String {
 async fn the_live_sidecar_and_replay_agree_on_ten_thousand_sign_ins() {
     let folder = tempfile::tempdir().unwrap();
     let path = synth(folder.path(), "4500", "0.0");
-    let sidecar = Sidecar::start();
+    let sidecar = Sidecar::start(&[]);
     let base = format!("http://127.0.0.1:{}/v1", sidecar.1);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -193,4 +196,125 @@ async fn the_live_sidecar_and_replay_agree_on_ten_thousand_sign_ins() {
     };
     let differing: Vec<_> = live.iter().zip(&replayed).enumerate().filter(differ).take(5).collect();
     assert!(differing.is_empty(), "{differing:?}");
+}
+
+/// What `replay --json` says of a log.
+#[track_caller]
+fn report(log: &str) -> Value {
+    serde_json::from_str(&says(&["replay", log, "--json", "--max-bad", "0"])).unwrap()
+}
+
+/// The codes of the reasons of the sign-in on a line; none when it is not among the most surprising.
+fn codes(report: &Value, line: usize) -> Vec<String> {
+    let explained = report["surprising"].as_array().unwrap().iter().find(|found| found["place"] == format!("line {line}"));
+    let reasons = explained.map(|found| found["reasons"].as_array().unwrap().clone()).unwrap_or_default();
+    reasons.iter().map(|reason| reason.as_str().unwrap().split(' ').next().unwrap().to_owned()).collect()
+}
+
+/// Waits for an audit log to have so many lines.
+async fn lines_of(log: &Path, count: usize) -> String {
+    for _ in 0..400 {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        if text.lines().count() >= count {
+            return text;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{count} lines were to be written");
+}
+
+#[tokio::test]
+async fn an_audit_log_of_the_sidecar_tells_right_passwords_from_wrong_ones() {
+    const HOME: [&str; 3] = ["84.208.20.110", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15", "phone"];
+    const AWAY: [&str; 3] = ["177.54.144.1", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "laptop"];
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.jsonl");
+    let sidecar = Sidecar::start(&[("RISKGATE_AUDIT", log.to_str().unwrap()), ("RISKGATE_MODE", "monitor")]);
+    let base = format!("http://127.0.0.1:{}/v1", sidecar.1);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let sign_in = async |user: &str, [ip, agent, device]: [&str; 3], time: String, outcome: Option<&str>| {
+        let body = json!({"user": user, "client": "web", "ip": ip, "userAgent": agent, "deviceId": device, "time": time});
+        let assessment: Value = serde_json::from_str(&post(&client, &format!("{base}/assess"), &body).await).unwrap();
+        if let Some(outcome) = outcome {
+            post(&client, &format!("{base}/outcome"), &json!({"id": assessment["id"], "outcome": outcome, "time": time})).await;
+        }
+        assessment
+    };
+    for day in 1..=6 {
+        for user in ["ada", "bob", "cleo"] {
+            sign_in(user, HOME, format!("2026-05-{day:02}T08:00:00Z"), Some("success")).await;
+        }
+        // A thief, day by day; once nobody says how it went.
+        let outcome = if day == 3 { None } else { Some("failure") };
+        sign_in("ada", AWAY, format!("2026-05-{day:02}T12:00:00Z"), outcome).await;
+    }
+    let last = sign_in("ada", AWAY, "2026-05-07T12:00:00Z".to_owned(), Some("success")).await;
+    let fraud = sign_in("bob", AWAY, "2026-05-07T13:00:00Z".to_owned(), Some("fraud")).await;
+    let live: Vec<&str> = last["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].as_str().unwrap()).collect();
+    assert!(live.contains(&"new_country"), "{last} {fraud}");
+    let text = lines_of(&log, 51).await;
+    drop(sidecar);
+    let replayed = report(log.to_str().unwrap());
+    let rows = json!({"read": 26, "bad": 0, "failed": 6, "labelled": 1, "legitimate": 19, "people": 3});
+    assert_eq!((&replayed["rows"], &replayed["log"]["outcomes"]), (&rows, &json!(25)), "{replayed}");
+    let line = |id: &Value| text.lines().position(|line| line.contains(id.as_str().unwrap())).unwrap() + 1;
+    // The thief's country is as new to replay as it was live; without the outcomes it would have been learned from the thief.
+    assert!(codes(&replayed, line(&last["id"])).contains(&"new_country".to_owned()), "{replayed}");
+    let decisions = folder.path().join("decisions.jsonl");
+    std::fs::write(&decisions, text.lines().filter(|line| line.contains("\"decision\"")).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let replayed = report(decisions.to_str().unwrap());
+    assert_eq!((&replayed["rows"]["legitimate"], &replayed["log"]["presumed"]), (&json!(26), &json!(26)), "{replayed}");
+    let warnings = replayed["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap()).collect::<Vec<_>>();
+    assert!(warnings.iter().any(|warning| warning.starts_with("26 sign-ins are taken for right passwords")), "{warnings:?}");
+    assert!(!codes(&replayed, 25).contains(&"new_country".to_owned()), "{replayed}");
+}
+
+#[tokio::test]
+async fn an_audit_log_of_the_function_tells_right_passwords_from_wrong_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let event = |trigger: &str, user: &str| {
+        json!({"triggerSource": format!("{trigger}_Authentication"), "userPoolId": "eu-west-1_t", "userName": user, "callerContext": {"clientId": "web"},
+            "request": {"userAttributes": {"sub": user}, "validationData": {"ip": "84.208.20.110"}}, "response": {}})
+        .to_string()
+    };
+    let check = |text: String, failed: u64, legitimate: u64| {
+        std::fs::write(&log, text).unwrap();
+        let replayed = report(log.to_str().unwrap());
+        let rows = &replayed["rows"];
+        assert_eq!((&rows["failed"], &rows["legitimate"], &rows["bad"]), (&failed.into(), &legitimate.into(), &0.into()), "{replayed}");
+        assert_eq!(replayed["log"]["strays"], 0, "{replayed}");
+    };
+    let people = ["ada", "bob", "cleo", "dan"];
+    // Without a store nothing knows of ids, and the person tells.
+    let output = folder.path().join("output");
+    let lambda = Environment::start_with_output(&[("MODE", "monitor")], std::fs::File::create(&output).unwrap().into(), Stdio::null()).await;
+    for user in people {
+        // Mistyped once, then right; dan never is.
+        for trigger in ["PreAuthentication", "PreAuthentication", "PostAuthentication"] {
+            if user != "dan" || trigger == "PreAuthentication" {
+                assert!(matches!(lambda.invoke(event(trigger, user)).await, Answer::Event(_)));
+            }
+        }
+    }
+    check(std::fs::read_to_string(&output).unwrap(), 5, 3);
+    // With one the same code names the sign-in: here behind the sidecar's Invoke API, where the store is memory.
+    let audit = folder.path().join("audit.jsonl");
+    let sidecar = Sidecar::start(&[("RISKGATE_AUDIT", audit.to_str().unwrap()), ("RISKGATE_MODE", "monitor")]);
+    let invoke = format!("http://127.0.0.1:{}/2015-03-31/functions/riskgate/invocations", sidecar.1);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for user in people {
+        for trigger in ["PreAuthentication", "PreAuthentication", "PostAuthentication"] {
+            if user != "dan" || trigger == "PreAuthentication" {
+                let answer = client.post(&invoke).body(event(trigger, user)).send().await.unwrap();
+                assert_eq!((answer.status(), answer.headers().get("x-amz-function-error")), (http::StatusCode::OK, None));
+            }
+        }
+    }
+    let text = lines_of(&audit, 11).await;
+    assert_eq!(text.matches("\"learned\":\"learned\"").count(), 3, "{text}");
+    assert!(!text.contains("\"id\":null"), "{text}");
+    check(text, 5, 3);
 }

@@ -102,5 +102,6 @@ pub(super) fn row<T>(line: &str, clock: &mut Clock, then: impl FnOnce(Row<'_>) -
         passed: signs_in && event.event_response.as_deref() == Some("Pass"),
         label: if feedback.as_deref() == Some("Invalid") { "feedback_invalid" } else { "" },
         outside: None,
+        decided: None,
     }))
 }

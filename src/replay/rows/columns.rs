@@ -144,6 +144,7 @@ impl Columns {
             passed: self.at[14].is_none() || yes(14),
             label,
             outside: field(18).parse().ok().filter(|score| (0.0..=100.0).contains(score)),
+            decided: None,
         })
     }
 }

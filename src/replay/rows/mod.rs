@@ -3,6 +3,8 @@
 use csv::ByteRecord;
 use jiff::Timestamp;
 
+use crate::evidence::history::ledger::Report;
+
 mod cognito;
 
 mod columns;
@@ -16,6 +18,19 @@ mod time;
 pub use self::columns::{Columns, FIELDS, Mapping};
 pub use self::source::{Batch, Format, Records, Source, SourceError};
 pub use self::time::Clock;
+
+/// One line of a log.
+#[derive(Debug, Clone, Copy)]
+pub enum Line<'a> {
+    /// A sign-in.
+    SignIn(Row<'a>),
+    /// What became of one, heard later.
+    Outcome(Told<'a>),
+    /// An audit line of a sign-in that named no person.
+    Nobody,
+    /// Lambda's own line, or the program's.
+    Foreign,
+}
 
 /// One sign-in of a log. Empty text is a missing value.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +69,40 @@ pub struct Row<'a> {
     pub label: &'a str,
     /// The score of an outside service, 0 to 100, when the log has one.
     pub outside: Option<f64>,
+    /// What an audit line says of its decision; how it ended stands in a later line, if anywhere.
+    pub decided: Option<Decided<'a>>,
+}
+
+/// What was decided of a sign-in when it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Decided<'a> {
+    /// The id by which a later line names it; empty where it has none.
+    pub id: &'a str,
+    /// Whether it was kept out, so that its password was never asked for.
+    pub is_denied: bool,
+    /// Whether it was judged a denial, in monitor mode too.
+    pub is_judged_denial: bool,
+    /// Whether something was missing: the gate learned nothing from it.
+    pub is_degraded: bool,
+}
+
+/// What became of a sign-in.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// When it was heard.
+    pub at: Timestamp,
+    /// The sign-in's id; empty where no single one can be meant.
+    pub id: &'a str,
+    /// How it ended.
+    pub report: Report,
+    /// What the gate learned; empty where nothing was to be learned, or the store could not be reached.
+    pub learned: &'a str,
+    /// The user pool.
+    pub pool: &'a str,
+    /// The app client.
+    pub client: &'a str,
+    /// Whose account; empty where only the id tells.
+    pub user: &'a str,
 }
 
 /// Why a row was left out.
@@ -74,6 +123,9 @@ pub enum BadRow {
     /// Nobody's.
     #[error("it names no user")]
     User,
+    /// An outcome that is none.
+    #[error("its outcome is none of success, failure, fraud, not_fraud")]
+    Outcome,
 }
 
 /// How to read a record of a file.
@@ -86,13 +138,17 @@ pub enum Reading {
 }
 
 impl Reading {
-    /// Reads one record and hands the row to `then`; `clock` carries on where times have lost their date.
-    pub fn row<T>(&self, record: &ByteRecord, clock: &mut Clock, then: impl FnOnce(Row<'_>) -> T) -> Result<T, BadRow> {
+    /// Reads one record and hands the line to `then`; `clock` carries on where times have lost their date.
+    ///
+    /// # Errors
+    ///
+    /// Why the record cannot be read.
+    pub fn line<T>(&self, record: &ByteRecord, clock: &mut Clock, then: impl FnOnce(Line<'_>) -> T) -> Result<T, BadRow> {
         match self {
-            Reading::Csv(columns) => columns.row(record, clock).map(then),
+            Reading::Csv(columns) => columns.row(record, clock).map(|row| then(Line::SignIn(row))),
             Reading::Json => {
                 let line = std::str::from_utf8(record.get(0).unwrap_or_default()).map_err(|_| BadRow::Text)?;
-                json::row(line, clock, then)
+                json::line(line, clock, then)
             }
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::{Mapping, Reading, cognito, columns::Columns};
+use super::{Mapping, Reading, cognito, columns::Columns, json::is_of_the_platform};
 
 /// Records that travel together between the threads.
 const BATCH: usize = 1024;
@@ -112,9 +112,10 @@ impl Source {
         let window = &start[..start.len().min(4096)];
         let first = window.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
         let holds = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|window| window == part);
+        let is_of_the_platform = std::str::from_utf8(first).is_ok_and(is_of_the_platform);
         let format = if first.starts_with(b"{") && holds(window, b"\"AuthEvents\"") {
             Format::Cognito
-        } else if first.starts_with(b"{") || holds(first, b"{\"") {
+        } else if first.starts_with(b"{") || holds(first, b"{\"") || is_of_the_platform {
             Format::JsonLines
         } else {
             Format::Csv
