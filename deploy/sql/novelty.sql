@@ -3,13 +3,18 @@
 WITH told AS (
     SELECT
         *,
-        COUNT(*) OVER (PARTITION BY person ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS root_seen,
-        COUNT(*) OVER (PARTITION BY person, country ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS country_seen,
-        COUNT(*) OVER (PARTITION BY person, country, asn ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS asn_seen,
-        COUNT(*) OVER (PARTITION BY person, net ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS net_seen,
-        COUNT(*) OVER (PARTITION BY person, device ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS device_seen,
-        date_diff('second', LAG(signed_at) OVER (PARTITION BY person ORDER BY signed_at), signed_at) AS pause
+        COALESCE(SUM(teaches) OVER (PARTITION BY person ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS root_seen,
+        COALESCE(SUM(teaches) OVER (PARTITION BY person, country ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS country_seen,
+        COALESCE(SUM(teaches) OVER (PARTITION BY person, country, asn ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS asn_seen,
+        COALESCE(SUM(teaches) OVER (PARTITION BY person, net ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS net_seen,
+        COALESCE(SUM(teaches) OVER (PARTITION BY person, device ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS device_seen,
+        date_diff(
+            'second',
+            MAX(CASE WHEN teaches = 1 THEN signed_at END) OVER (PARTITION BY person ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            signed_at
+        ) AS pause
     FROM sign_ins
+    WHERE passed = 1
 ),
 levels AS (
     SELECT 'country' AS level, root_seen AS above, country_seen AS own, pause FROM told WHERE country IS NOT NULL
