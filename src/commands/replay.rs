@@ -41,7 +41,9 @@ use crate::{
   riskgate replay audit.jsonl --against DENY_AT=85,REVIEW_AT=60
   riskgate synth --users 60000 --seed 11 | riskgate replay -
 
-Rows have to be in order of time. A row with a label (Attack, Is Account Takeover, Is Attack IP) is scored and leaves no trace.")]
+Rows have to be in order of time. A row with a label (Attack, Is Account Takeover, Is Attack IP) is scored and leaves no trace.
+Of an audit log the lines that say how a sign-in ended are joined to it: only a right password is learned, `fraud` is a label, and what nothing
+follows within RISKGATE_PENDING_TTL failed. Sign-ins of an app client that never says how they end count as right passwords.")]
 pub struct Args {
     /// Audit lines (JSON lines), the RBA data set or any CSV, Cognito's user auth events (JSON); gzip and zstd too; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
