@@ -17,6 +17,7 @@ use super::{
     context::{self, Audience, BadContext, Context, Trust},
     now::Now,
     personal::{Personal, RawEvent},
+    text::Text,
 };
 use crate::{
     config::trust::{TrustConfig, UntrustedContext},
@@ -144,10 +145,6 @@ enum Object<T> {
 /// The members of an object whose names are the customer's: a few dozen, so that looking through them beats hashing.
 #[derive(Default)]
 struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
-
-/// A JSON string. `Cow<str>` by itself would always copy it.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 // === impl Object ===
 

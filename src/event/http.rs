@@ -9,33 +9,35 @@ use super::{
     context::{self, Context, Country, Stated, Trust},
     now::Now,
     personal::{Personal, RawEvent},
+    text::Text,
 };
 
 /// The body of `POST /v1/assess`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Wire {
-    user: String,
-    #[serde(default)]
-    client: Option<String>,
-    #[serde(default)]
-    pool: Option<String>,
-    #[serde(default)]
-    tenant: Option<String>,
-    #[serde(default)]
-    ip: Option<String>,
-    #[serde(default)]
-    user_agent: Option<String>,
-    #[serde(default)]
-    device_id: Option<String>,
-    #[serde(default)]
-    accept_language: Option<String>,
-    #[serde(default)]
-    timezone: Option<String>,
+struct Wire<'a> {
+    #[serde(borrow)]
+    user: Text<'a>,
+    #[serde(default, borrow)]
+    client: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pool: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    tenant: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    ip: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    user_agent: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    device_id: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    accept_language: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    timezone: Option<Text<'a>>,
     #[serde(default)]
     time: Option<Timestamp>,
-    #[serde(default)]
-    country: Option<String>,
+    #[serde(default, borrow)]
+    country: Option<Text<'a>>,
     // To JSON Schema 2116.0 is an integer, and some languages know no other numbers.
     #[serde(default)]
     asn: Option<f64>,
@@ -74,7 +76,7 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, 
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(BadRequest::NotAnObject);
     }
-    let wire: Wire = serde_json::from_slice(body).map_err(|error| BadRequest::Json(error.into()))?;
+    let wire: Wire<'_> = serde_json::from_slice(body).map_err(|error| BadRequest::Json(error.into()))?;
     if !(1..=512).contains(&wire.user.chars().count()) {
         return Err(BadRequest::User);
     }
@@ -93,7 +95,7 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, 
         Some(_) => return Err(BadRequest::Asn),
         None => None,
     };
-    let text = |value: Option<String>| value.as_deref().and_then(context::claim);
+    let text = |value: Option<Text<'_>>| value.as_deref().and_then(context::claim);
     let context = Context {
         trust: Trust::Trusted,
         ip,
@@ -108,10 +110,10 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, 
         raw: RawEvent::default(),
         trigger: Trigger::Http,
         received: wire.time.map_or(received, |wall| Now { wall, mono: received.mono }),
-        pool: SmolStr::from(wire.pool.unwrap_or_default()),
-        client: SmolStr::from(wire.client.unwrap_or_default()),
-        tenant: wire.tenant.map(|tenant| Personal::new(tenant.into())),
-        person: Person { name: Personal::new(wire.user.into()), ..Person::default() },
+        pool: SmolStr::from(wire.pool.as_deref().unwrap_or_default()),
+        client: SmolStr::from(wire.client.as_deref().unwrap_or_default()),
+        tenant: wire.tenant.map(|tenant| Personal::new(tenant.0.into())),
+        person: Person { name: Personal::new(wire.user.0.into()), ..Person::default() },
         context,
     })
 }

@@ -19,6 +19,8 @@ pub mod now;
 
 pub mod personal;
 
+mod text;
+
 pub mod user_agent;
 
 pub use self::{

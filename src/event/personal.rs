@@ -1,6 +1,9 @@
 //! Values that say something of a person: they print as `[redacted]` (invariant 7).
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -49,7 +52,8 @@ impl RawEvent {
 
 impl Default for RawEvent {
     fn default() -> Self {
-        RawEvent::new(RawValue::NULL.to_owned())
+        static NULL: LazyLock<RawEvent> = LazyLock::new(|| RawEvent::new(RawValue::NULL.to_owned()));
+        NULL.clone()
     }
 }
 

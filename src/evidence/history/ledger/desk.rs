@@ -44,7 +44,8 @@ impl Ledger {
         let keys = self.keys(pool, person);
         let mut records = Vec::new();
         for key in &keys {
-            let dossier = Dossier::read(&*self.store.read(key, now).await?);
+            let record = self.store.read(key, now).await?;
+            let dossier = Dossier::read(&record);
             records.push(self.exported(key, dossier, now));
         }
         let user = self.pseudonyms.user(pool, person);

@@ -228,7 +228,8 @@ impl Ledger {
             if dossier.knows_the_person() {
                 break;
             }
-            dossier.adopt(Dossier::read(&*self.store.read(older, now).await?));
+            let record = self.store.read(older, now).await?;
+            dossier.adopt(Dossier::read(&record));
         }
         Ok(dossier)
     }
