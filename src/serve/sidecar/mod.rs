@@ -5,21 +5,17 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
-    middleware::{self, Next},
-    response::Response,
+    extract::DefaultBodyLimit,
     routing::{get, post},
 };
-use http::StatusCode;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{net::TcpListener, time::Instant};
-use tower::Service as _;
 
-use self::seats::Seats;
+use self::{door::Door, seats::Seats, shell::Shell};
 use super::{
     Instance,
     dashboard::{Dashboard, Feed, Settings},
@@ -29,8 +25,9 @@ use crate::{
     config::{env::Fault, sidecar::SidecarConfig},
     event::Now,
     evidence::resilience::deadline::Deadline,
-    telemetry::{events::RequestRefused, labels::Refusal},
 };
+
+mod door;
 
 mod probes;
 
@@ -128,7 +125,9 @@ async fn listen(instance: &Arc<Instance>, stop: impl Future<Output = ()>) -> std
 pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let local = listener.local_addr()?;
     let page = (side != Side::Main).then(|| open_page(&instance, local));
-    let app = router(&instance, side, local, page.as_ref());
+    let door =
+        Door::new(Shell::new(&instance.config.sidecar, Arc::clone(&instance.token), local), router(&instance, side, local, page.as_ref())).counting(&instance);
+    let door = if side == Side::Admin { door } else { door.deciding(&instance) };
     let upkeep = page.as_ref().map(|_| tokio::spawn(keep_up(Arc::clone(&instance))));
     let close = || {
         if let Some(page) = page {
@@ -138,7 +137,7 @@ pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, s
             upkeep.abort();
         }
     };
-    answer(listener, app, &instance.config.sidecar, stop, close).await;
+    answer(listener, door, &instance.config.sidecar, stop, close).await;
     Ok(())
 }
 
@@ -148,18 +147,14 @@ pub async fn serve(listener: TcpListener, side: Side, instance: Arc<Instance>, s
 ///
 /// A listener that has no address.
 pub async fn serve_page(listener: TcpListener, page: Arc<Dashboard>, config: &SidecarConfig, stop: impl Future<Output = ()>) -> std::io::Result<()> {
-    let shell = Arc::new(shell::Shell::new(config, Arc::new(ArcSwapOption::from_pointee(config.token.clone())), listener.local_addr()?));
-    let app = page
-        .routes()
-        .fallback(problem::not_found)
-        .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(middleware::from_fn_with_state(shell, shell::guard));
-    answer(listener, app, config, stop, || page.close()).await;
+    let shell = Shell::new(config, Arc::new(ArcSwapOption::from_pointee(config.token.clone())), listener.local_addr()?);
+    let app = page.routes().fallback(problem::not_found).method_not_allowed_fallback(problem::method_not_allowed);
+    answer(listener, Door::new(shell, app), config, stop, || page.close()).await;
     Ok(())
 }
 
 /// Answers connections until `stop`, then calls `close` and lets what is in flight end.
-async fn answer(listener: TcpListener, app: Router, config: &SidecarConfig, stop: impl Future<Output = ()>, close: impl FnOnce()) {
+async fn answer(listener: TcpListener, door: Door, config: &SidecarConfig, stop: impl Future<Output = ()>, close: impl FnOnce()) {
     let seats = Arc::new(Seats::new(capacity(config.max_in_flight)));
     let mut last_refusal: Option<Instant> = None;
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
@@ -187,11 +182,8 @@ async fn answer(listener: TcpListener, app: Router, config: &SidecarConfig, stop
         let _ = stream.set_nodelay(true);
         let seat = seats.take();
         let seated = Arc::clone(&seat);
-        let app = app.clone();
-        let service = service_fn(move |mut request: http::Request<Incoming>| {
-            request.extensions_mut().insert(Arc::clone(&seated));
-            app.clone().call(request)
-        });
+        let door = door.clone();
+        let service = service_fn(move |request| door.clone().answer(request, Arc::clone(&seated)));
         let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD).keep_alive(true);
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
@@ -208,22 +200,6 @@ async fn answer(listener: TcpListener, app: Router, config: &SidecarConfig, stop
     drop(listener);
     close();
     let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
-}
-
-/// Counts a request that was refused before it reached a verdict.
-async fn count_refusal(State(instance): State<Arc<Instance>>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    let refusal = match response.status() {
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Refusal::BadRequest,
-        StatusCode::UNAUTHORIZED => Refusal::Unauthorized,
-        StatusCode::MISDIRECTED_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNSUPPORTED_MEDIA_TYPE => Refusal::WrongDoor,
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
-        StatusCode::REQUEST_TIMEOUT => Refusal::TooSlow,
-        StatusCode::SERVICE_UNAVAILABLE => Refusal::Overloaded,
-        _ => return response,
-    };
-    instance.telemetry.emit(RequestRefused(refusal));
-    response
 }
 
 /// How many connections are held: more than are worked on at once, for keep-alive connections that wait for their
@@ -254,10 +230,10 @@ fn open_page(instance: &Instance, local: SocketAddr) -> Arc<Dashboard> {
 }
 
 fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr, page: Option<&Arc<Dashboard>>) -> Router {
-    let shell = Arc::new(shell::Shell::new(&instance.config.sidecar, Arc::clone(&instance.token), local));
     let mut app = Router::new();
     if side != Side::Admin {
-        app = app.route("/v1/assess", post(routes::assess)).route("/v1/outcome", post(routes::outcome)).route("/openapi.json", get(routes::openapi));
+        // The door leads posts to `assess` itself; the route says which method it wants.
+        app = app.route(routes::ASSESS, post(problem::not_found)).route("/v1/outcome", post(routes::outcome)).route("/openapi.json", get(routes::openapi));
         if local.ip().is_loopback() {
             app = app.route("/2015-03-31/functions/{name}/invocations", post(routes::invoke));
         }
@@ -270,7 +246,5 @@ fn router(instance: &Arc<Instance>, side: Side, local: SocketAddr, page: Option<
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(shell, shell::guard))
-        .layer(middleware::from_fn_with_state(Arc::clone(instance), count_refusal))
         .with_state(Arc::clone(instance))
 }

@@ -23,14 +23,17 @@ use crate::{
     telemetry::outcome::SignInOutcome,
 };
 
+/// Where sign-ins are posted.
+pub const ASSESS: &str = "/v1/assess";
+
 /// `POST /v1/assess`.
-pub async fn assess(State(instance): State<Arc<Instance>>, headers: HeaderMap, body: Bytes) -> Response {
-    if !is_json(&headers) {
+pub async fn assess(instance: &Instance, headers: &HeaderMap, body: &[u8]) -> Response {
+    if !is_json(headers) {
         return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON", "send Content-Type: application/json".to_owned());
     }
-    let forwarded = forwarded(&headers, instance.config.sidecar.trusted_proxies);
+    let forwarded = forwarded(headers, instance.config.sidecar.trusted_proxies);
     let received = Now::read();
-    let sign_in = match sign_in::parse(&body, forwarded, received) {
+    let sign_in = match sign_in::parse(body, forwarded, received) {
         Ok(sign_in) => sign_in,
         Err(bad) => return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an assess request", bad.to_string()),
     };

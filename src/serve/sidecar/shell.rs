@@ -2,20 +2,14 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
-use axum::{
-    body::{Body, Bytes},
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{body::Bytes, response::Response};
 use base64::Engine as _;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Incoming};
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
@@ -47,26 +41,15 @@ pub struct Shell {
     local: SocketAddr,
 }
 
-/// Lets a request through, or says why not.
-pub async fn guard(State(shell): State<Arc<Shell>>, request: Request, next: Next) -> Response {
-    let mut response = match shell.admit(request, next).await {
-        Ok(response) | Err(response) => response,
-    };
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    if let Ok(id) = HeaderValue::try_from(Ulid::generate().to_string()) {
-        response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
-    }
-    response
-}
+/// What every answer carries, unless its route says otherwise.
+const HEADERS: [(HeaderName, HeaderValue); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
 
 // === impl Shell ===
 
@@ -76,7 +59,29 @@ impl Shell {
         Shell { token, in_flight: Semaphore::new(config.max_in_flight), local }
     }
 
-    async fn admit(&self, request: Request, next: Next) -> Result<Response, Response> {
+    /// Lets a request through to `answer`, or says why not.
+    pub async fn guard<F>(&self, request: Request<Incoming>, seat: &Seat, answer: impl FnOnce(Request<Bytes>) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        let mut response = match self.admit(request, seat, answer).await {
+            Ok(response) | Err(response) => response,
+        };
+        let headers = response.headers_mut();
+        headers.reserve(HEADERS.len() + 1);
+        for (name, value) in HEADERS {
+            headers.entry(name).or_insert(value);
+        }
+        if let Ok(id) = HeaderValue::from_str(Ulid::generate().array_to_str(&mut [0; ulid::ULID_LEN])) {
+            headers.insert(HeaderName::from_static("x-request-id"), id);
+        }
+        response
+    }
+
+    async fn admit<F>(&self, request: Request<Incoming>, seat: &Seat, answer: impl FnOnce(Request<Bytes>) -> F) -> Result<Response, Response>
+    where
+        F: Future<Output = Response>,
+    {
         let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
         if !self.is_known_host(request.headers()) {
             return Err(problem(StatusCode::MISDIRECTED_REQUEST, "unknown host", "send one Host that names this machine".to_owned()));
@@ -96,12 +101,11 @@ impl Shell {
         let limit = if parts.uri.path().starts_with(EVENTS) { EVENT } else { BODY };
         // Read before the load is counted: who sends slowly holds a connection, never a place among the requests in flight.
         let body = read(body, limit).await?;
-        let seat = parts.extensions.get::<Arc<Seat>>().cloned();
-        let _working = seat.as_ref().map(|seat| seat.work());
-        let request = Request::from_parts(parts, Body::from(body));
+        let _working = seat.work();
+        let request = Request::from_parts(parts, body);
         if is_probe {
             // A full house is alive: an orchestrator that restarts it makes things worse.
-            return Ok(next.run(request).await);
+            return Ok(answer(request).await);
         }
         let Ok(_permit) = self.in_flight.try_acquire() else {
             let detail = "try again, or raise RISKGATE_MAX_IN_FLIGHT".to_owned();
@@ -109,7 +113,7 @@ impl Shell {
             refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             return Err(refused);
         };
-        Ok(next.run(request).await)
+        Ok(answer(request).await)
     }
 
     /// Whether the request carries the token, where one is configured; only ever in its header, which no log or history keeps.
@@ -171,7 +175,7 @@ fn name_of(host: &str) -> &str {
 }
 
 /// Reads a body of at most `limit` bytes within its own time: the budget starts when it has been read.
-async fn read(body: Body, limit: usize) -> Result<Bytes, Response> {
+async fn read(body: Incoming, limit: usize) -> Result<Bytes, Response> {
     let too_large = || problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", format!("at most {limit} bytes are read"));
     // A length that is told beforehand is refused before anything is read.
     if body.size_hint().lower() > limit as u64 {

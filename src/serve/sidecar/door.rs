@@ -1,0 +1,80 @@
+//! What every request of a listener meets: the shell, its route, and who counts it when it is refused.
+//!
+//! Sign-ins go to their route past the router: what that boxes and clones for a request, layer by layer, costs as much as deciding.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    response::{IntoResponse, Response},
+};
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use tower::Service as _;
+
+use super::{routes, seats::Seat, shell::Shell};
+use crate::{
+    serve::Instance,
+    telemetry::{events::RequestRefused, labels::Refusal},
+};
+
+/// The door of one listener.
+#[derive(Debug, Clone)]
+pub struct Door {
+    shell: Arc<Shell>,
+    routes: Router,
+    sign_ins: Option<Arc<Instance>>,
+    counting: Option<Arc<Instance>>,
+}
+
+impl Door {
+    /// A door that leads to some routes.
+    pub fn new(shell: Shell, routes: Router) -> Self {
+        Door { shell: Arc::new(shell), routes, sign_ins: None, counting: None }
+    }
+
+    /// The same door, which has sign-ins decided.
+    pub fn deciding(self, instance: &Arc<Instance>) -> Self {
+        Door { sign_ins: Some(Arc::clone(instance)), ..self }
+    }
+
+    /// The same door, which counts what it refuses.
+    pub fn counting(self, instance: &Arc<Instance>) -> Self {
+        Door { counting: Some(Arc::clone(instance)), ..self }
+    }
+
+    /// Answers a request of the connection that has this seat.
+    pub async fn answer(self, request: Request<Incoming>, seat: Arc<Seat>) -> Result<Response, Infallible> {
+        let response = self.shell.guard(request, &seat, |request| self.lead(request)).await;
+        if let (Some(instance), Some(refusal)) = (&self.counting, refusal(response.status())) {
+            instance.telemetry.emit(RequestRefused(refusal));
+        }
+        Ok(response)
+    }
+
+    async fn lead(&self, request: Request<Bytes>) -> Response {
+        match &self.sign_ins {
+            Some(instance) if request.uri().path() == routes::ASSESS && request.method() == Method::POST => {
+                routes::assess(instance, request.headers(), request.body()).await
+            }
+            Some(_) | None => match self.routes.clone().call(request.map(Body::from)).await {
+                Ok(response) => response,
+                Err(never) => never.into_response(),
+            },
+        }
+    }
+}
+
+/// Whether an answer is a refusal before any verdict, and of which kind.
+fn refusal(status: StatusCode) -> Option<Refusal> {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Some(Refusal::BadRequest),
+        StatusCode::UNAUTHORIZED => Some(Refusal::Unauthorized),
+        StatusCode::MISDIRECTED_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNSUPPORTED_MEDIA_TYPE => Some(Refusal::WrongDoor),
+        StatusCode::PAYLOAD_TOO_LARGE => Some(Refusal::TooLarge),
+        StatusCode::REQUEST_TIMEOUT => Some(Refusal::TooSlow),
+        StatusCode::SERVICE_UNAVAILABLE => Some(Refusal::Overloaded),
+        _ => None,
+    }
+}
