@@ -4,6 +4,7 @@
 //! pseudonyms only (invariant 7): the same one is always the same word, and without the key the word says nothing.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use smol_str::SmolStr;
 
 use super::emf::EmfBlock;
 use crate::{
@@ -73,7 +74,11 @@ impl AuditLine<'_> {
         map.serialize_entry("asn", &networks.asn)?;
         map.serialize_entry("device", &device.map(|id| pseudonyms.device(id.expose())))?;
         map.serialize_entry("took_ms", &Took(assessment))?;
-        map.serialize_entry("tiers", &Tiers(evidence))
+        map.serialize_entry("tiers", &Tiers(evidence))?;
+        if codes(evidence).next().is_some() {
+            map.serialize_entry("codes", &Codes(evidence))?;
+        }
+        Ok(())
     }
 }
 
@@ -102,6 +107,9 @@ struct Took<'a>(&'a Assessment);
 /// Which cache tier answered for each service, where one did.
 struct Tiers<'a>(&'a Evidence);
 
+/// The reason codes of each service's own, where it gave any.
+struct Codes<'a>(&'a Evidence);
+
 impl Serialize for Took<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let evidence = &self.0.decision.score.signals.evidence;
@@ -128,6 +136,20 @@ impl Serialize for Tiers<'_> {
         }
         map.end()
     }
+}
+
+impl Serialize for Codes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(codes(self.0))
+    }
+}
+
+fn codes(evidence: &Evidence) -> impl Iterator<Item = (&'static str, &[SmolStr])> {
+    evidence
+        .services
+        .iter()
+        .filter_map(move |asked| Some((asked.service.as_label(), asked.answer.as_ref()?.codes.as_slice())))
+        .filter(|(_, codes)| !codes.is_empty())
 }
 
 /// A text cut to 256 bytes at a character.

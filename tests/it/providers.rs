@@ -7,6 +7,7 @@ use riskgate::{
 
 use super::{
     asking::{Asking, described},
+    sidecar::Sidecar,
     wire::{Act, Server, answer, json},
 };
 
@@ -335,6 +336,30 @@ async fn assess_tries_one_service_and_shows_how_its_answer_is_read() {
     assert!(said.contains(r#"it answered 401: {"errors":"no \u001b"}"#), "what it says, and nothing that a terminal obeys: {said}");
     assert_eq!((run(&["--provider", "minfraud"]).await.0, run(&["--provider", "nobody"]).await.0), (Some(2), Some(2)));
     assert_eq!(server.count(), 3, "one service each time");
+}
+
+#[tokio::test]
+async fn a_refused_key_and_an_empty_account_stand_in_readiness_and_metrics() {
+    let refusing = Server::start(|_| json(401, "{}")).await;
+    let empty = Server::start(|_| json(402, "{}")).await;
+    let (a, b) = (refusing.origin(), empty.origin());
+    let variables = [("PROVIDERS", "ipqs,abuseipdb"), ("IPQS_URL", &a), ("IPQS_KEY", "k"), ("ABUSEIPDB_URL", &b), ("ABUSEIPDB_KEY", "k")];
+    let sidecar = Sidecar::start(&variables.map(|(name, value)| (name, value as &str))).await;
+    let (status, body) = sidecar.post("/v1/assess", r#"{"user":"ada","ip":"8.8.8.8"}"#).await;
+    assert_eq!((status, &body["degraded"]["causes"]), (200, &serde_json::json!({"ipqs": "key_refused", "abuseipdb": "no_credit"})));
+    let ready = sidecar.stream("/readyz").await;
+    assert_eq!(ready.status().as_u16(), 200, "a verdict is possible");
+    let ready: serde_json::Value = serde_json::from_str(&ready.text().await.expect("a body")).expect("JSON");
+    let degraded = serde_json::json!([{"what": "ipqs", "why": "key_refused"}, {"what": "abuseipdb", "why": "no_credit"}]);
+    assert_eq!(ready["degraded"], degraded, "{ready}");
+    let metrics = sidecar.stream("/metrics").await.text().await.expect("text");
+    for line in [
+        r#"riskgate_provider_duration_seconds_count{provider="ipqs",outcome="key_refused"} 1"#,
+        r#"riskgate_provider_duration_seconds_count{provider="abuseipdb",outcome="no_credit"} 1"#,
+        r#"riskgate_degraded_total{cause="key_refused",fallback="local"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
+    }
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ pub const CASES: &[Case] = &[
         "black holes, and names that lead nowhere",
         "the fallback within `CONNECT_TIMEOUT`",
         "C2 C3 T4",
-        "client::a_name_server_that_hangs_is_given_no_more_than_the_connect_timeout client::a_name_without_a_usable_address_is_no_connection",
+        "client::a_name_server_that_hangs_is_given_no_more_than_the_connect_timeout client::a_name_without_a_usable_address_is_no_connection just e2e",
     ),
     case("F39", "a head in time, too late, never", "used, or the fallback", "H1-H3", ""),
     case("F40", "one byte at a time", "the whole time counts, not each read", "B1 D6", ""),
@@ -198,7 +198,7 @@ pub const CASES: &[Case] = &[
         "frozen in the middle of a question",
         "nothing outdated is kept, the next sign-in is like any other",
         "X18",
-        "guarded::an_answer_that_waited_out_a_freeze_is_as_old_as_its_question",
+        "tests::an_answer_that_waited_out_a_freeze_is_as_old_as_its_question",
     ),
     case(
         "F61",
@@ -212,7 +212,7 @@ pub const CASES: &[Case] = &[
         "a panic in a stage",
         "an answer, counted, and the next event is answered",
         "",
-        "assess::a_panic_of_the_judge_is_a_denial_that_teaches_nothing guarded::a_panic_in_an_adapter_is_an_outcome_for_everybody_who_waited flight::a_poisoned_lock_is_a_lock",
+        "assess::a_panic_of_the_judge_is_a_denial_that_teaches_nothing tests::a_panic_in_an_adapter_is_an_outcome_for_everybody_who_waited flight::a_poisoned_lock_is_a_lock",
     ),
     case("F63", "SIGTERM", "the sign-in in hand is answered, exit 0", "X20", "lambda::sigterm_ends_it_in_order"),
     case(

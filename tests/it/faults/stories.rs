@@ -97,6 +97,7 @@ pub fn stories() -> Vec<Story> {
         story("X20", "SIGTERM in the middle of a question", "fresh allow, exit 0, audited", |face| terminated(face).boxed()),
         story("X21", "the disk for the audit log is full", "3 allow", |face| full_disk(face).boxed()),
         story("X22", "FALLBACK=deny and a service that fails", "deny, degraded by http_5xx under fallback deny", |face| counted_fallback(face).boxed()),
+        story("X23", "a service that gives reasons of its own", "allow, audited with codes tor, old abuse", |face| own_reasons(face).boxed()),
     ]
 }
 
@@ -469,6 +470,17 @@ async fn full_disk(face: Face) -> Played {
         stage.told.push(told);
     }
     stage.end_counted()
+}
+
+async fn own_reasons(face: Face) -> Played {
+    let server = Server::json(r#"{"score":1,"why":["tor","old abuse","b\u0000d",7]}"#).await;
+    let mut stage = Stage::open(face, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin()), ("HTTP_REASONS_POINTER", "/why")]).await;
+    let told = stage.door.send(event("ada", json!({"ip":"8.8.8.8"})).as_bytes()).await;
+    let line = stage.door.audited().await;
+    let codes: Vec<&str> = line["codes"]["http"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    stage.seen.push(format!("{}, audited with codes {}", told.verdict, codes.join(", ")));
+    stage.told.push(told);
+    stage.end()
 }
 
 async fn counted_fallback(face: Face) -> Played {
