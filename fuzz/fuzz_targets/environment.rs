@@ -25,10 +25,15 @@ fn run(bytes: &[u8]) {
     for fault in &faults {
         let told = fault.to_string();
         for secret in ["CONTEXT_KEYS", "PSEUDONYM_KEY", "TOKEN", "HTTP_HEADERS"] {
-            let Some(value) = map.get(&format!("RISKGATE_{secret}")).filter(|value| value.len() > 24) else { continue };
-            // The same text in a variable that is no secret, such as a list of networks, may be quoted from there.
-            let elsewhere = map.iter().filter(|(name, other)| name.contains(value.as_str()) || other.contains(value.as_str())).count() > 1;
-            assert!(elsewhere || !told.contains(value.as_str()), "{secret} is told");
+            let name = format!("RISKGATE_{secret}");
+            let Some(value) = map.get(&name).filter(|value| value.len() > 24) else { continue };
+            if told.contains(value.as_str()) {
+                // The same text may stand in a variable that is no secret, or in a sentence of ours: then it is told whatever the secret is.
+                let without: BTreeMap<String, String> =
+                    map.iter().map(|(own, other)| (own.clone(), if *own == name { "x".repeat(48) } else { other.clone() })).collect();
+                let (_, faults) = Config::read(&without as &dyn Strings);
+                assert!(faults.iter().any(|fault| fault.to_string().contains(value.as_str())), "{secret} is told");
+            }
         }
     }
 }
