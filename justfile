@@ -43,6 +43,10 @@ sbom:
     command -v cargo-cyclonedx >/dev/null || cargo install --quiet --locked cargo-cyclonedx
     cargo cyclonedx --format json --spec-version 1.5 --features dynamodb,secrets --override-filename riskgate.cdx
 
+# The release package twice, in two places, byte by byte the same.
+reproduce *ARGS:
+    deploy/reproduce {{ARGS}}
+
 # The tests with other people's programs.
 e2e:
     tests/e2e/run
