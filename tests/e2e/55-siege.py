@@ -1,6 +1,7 @@
-"""Signs in on fresh connections while hostile clients do their worst, and compares the times: 55-siege.py PORT"""
+"""Signs in on fresh connections, in calm and while hostile clients do their worst, and compares the times: 55-siege.py PORT"""
 
 import asyncio
+import os
 import sys
 import time
 
@@ -64,46 +65,70 @@ async def flood():
 
 
 SMUGGLED = HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+PATHS = [b"/../../etc/passwd", b"/%2e%2e/%2e%2e/etc/passwd", b"//v1//assess", b"/v1/assess%00.html", b"http://elsewhere/metrics", b"/" + b"a/" * 4000, b"/metrics/..;/v1/assess"]
 SIEGES = {
     "10,000 silent connections": (silent, 10_000, 10),
     "500 slow heads": (lambda: slow(HEAD), 500, 1),
     "500 slow bodies": (lambda: slow(b""), 500, 1),
     "4 bodies of 1 GB": (flood, 4, 0.2),
     "head bombs": (lambda: send(b"GET / HTTP/1.1\r\n" + b"X-Bomb: " + b"a" * 100_000 + b"\r\n\r\n"), 4, 0.05),
+    "path tricks": (lambda: send(b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in PATHS)), 4, 0.05),
     "smuggled requests": (lambda: send(SMUGGLED), 4, 0.05),
 }
 
 
-async def p99(count=300):
-    times = sorted([await sign_in() for _ in range(count)])
-    return times[int(count * 0.99)]
+ROUNDS, COUNT = 4, 400
+
+
+async def times():
+    return [await sign_in() for _ in range(COUNT)]
+
+
+def p99(times):
+    return sorted(times)[int(len(times) * 0.99)]
 
 
 async def attack(name):
     act, many, pause = SIEGES[name]
+    # Work that the attackers' own machine would do: here it gives way to the sidecar and to who signs in.
+    os.nice(19)
     attackers = []
     for started in range(many):
         attackers.append(asyncio.create_task(forever(act, pause)))
         if started % 100 == 99:
             await asyncio.sleep(0.02)
+    print("all there", flush=True)
     await asyncio.sleep(60)
 
 
-async def main():
-    await p99(100)
-    for name in SIEGES:
-        alone = await p99()
-        # A process of its own: its work is not part of the times.
-        attackers = await asyncio.create_subprocess_exec(sys.executable, __file__, str(PORT), name)
-        await asyncio.sleep(3)
-        besieged = await p99()
+async def besiege(name):
+    attackers = await asyncio.create_subprocess_exec(sys.executable, __file__, str(PORT), name, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert await asyncio.wait_for(attackers.stdout.readline(), 60) == b"all there\n", name
+        besieged = await times()
         assert attackers.returncode is None, f"{name}: the attackers gave up"
+    finally:
         attackers.kill()
         await attackers.wait()
-        await asyncio.sleep(0.5)
-        print(f"  {name}: p99 {alone * 1e3:.1f} ms alone, {besieged * 1e3:.1f} ms besieged", flush=True)
-        # Twice, and what the attackers themselves take of the machine's cores.
-        assert besieged <= 2 * alone + 0.1, name
+    await asyncio.sleep(0.5)
+    return besieged
+
+
+async def main():
+    await times()
+    failed = []
+    for name in SIEGES:
+        calm, besieged = [], []
+        # Turn by turn, so that what else the machine does falls on both alike.
+        for _ in range(ROUNDS):
+            calm += await times()
+            besieged += await besiege(name)
+        calm, besieged = p99(calm), p99(besieged)
+        print(f"  {name}: p99 {calm * 1e3:.2f} ms in calm, {besieged * 1e3:.2f} ms besieged", flush=True)
+        # Under a millisecond a time is the scheduler's, not the sidecar's.
+        if besieged > 2 * max(calm, 0.001):
+            failed.append(name)
+    assert not failed, f"more than twice: {failed}"
 
 
 asyncio.run(attack(ATTACK[0]) if ATTACK else main())
