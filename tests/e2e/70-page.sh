@@ -25,3 +25,11 @@ equal "decided as told by the log" '"decided":1' "$(told)"
 sed 's/^/2026-11-22T00:00:01 /' <"$log" | head -1 >>"$log"
 equal "decided after the log has grown" '"decided":2' "$(told)"
 prove "riskgate watch shows a log with CloudWatch's prefixes, and follows it"
+
+# The page and /metrics behind a token, which a browser sends as a password.
+guarded=$(free_port) token=a-token-of-32-letters-and-figures
+start guarded env RISKGATE_TOKEN="$token" RISKGATE_AUDIT=off "$RISKGATE" serve --listen "127.0.0.1:$guarded"
+until_listens "$guarded"
+cp "$HERE/70-token.mjs" "$WORK/"
+node "$WORK/70-token.mjs" "http://127.0.0.1:$guarded/" "$token"
+prove "a browser with the token as its password sees the page fill and the metrics; one without sees nothing"

@@ -82,7 +82,7 @@ impl Shapes {
 
     /// What is to be kept of a person's history when their place is free: what names nobody.
     pub(super) fn lend(&self, person: u32, profile: &Profile, now: Timestamp) -> Option<Loan> {
-        let place = person % PLACES;
+        let place = place(person);
         let filled = Filled::of(profile);
         // Whoever signs in for the first time has no history only for that moment: a success takes the empty one's place.
         let is_taken = |shape: &Shape| now.as_second() - shape.made.as_second() < AGE && filled <= Filled::of(&shape.profile);
@@ -131,6 +131,11 @@ impl Loan {
     pub(super) fn entry(&self) -> (String, &[u8]) {
         (self.place.to_string(), &self.bytes)
     }
+}
+
+/// Where in the list a person's shape may stand, by their mark: one of 1024 places, which they share with others.
+pub(super) fn place(person: u32) -> u32 {
+    person % PLACES
 }
 
 // === impl Filled ===

@@ -10,6 +10,7 @@ use crate::evidence::{
     history::{
         attempt::Origin,
         blocks::{Entry, Subject},
+        decoy,
         pseudonym::PersonKeys,
         store::{Change, Keep, List, Row},
     },
@@ -53,7 +54,7 @@ impl Ledger {
         Ok(json!({ "user": user, "records": records, "activity": activity }))
     }
 
-    /// Erases everything that is kept of a person, a block included; returns how many activity rows went with it.
+    /// Erases everything that is kept of a person, a block and what their history lent to decoys included; returns how many activity rows went with it.
     ///
     /// # Errors
     ///
@@ -62,6 +63,7 @@ impl Ledger {
         for key in &self.keys(pool, person) {
             self.store.erase(key).await?;
             self.store.delist(List::Persons, key).await?;
+            self.store.delist(List::Shapes, &decoy::place(self.shape_mark(key)).to_string()).await?;
         }
         let rows = self.activity(&self.pseudonyms.user(pool, person), now).await?;
         for row in &rows {

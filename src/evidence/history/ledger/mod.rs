@@ -297,7 +297,11 @@ impl Ledger {
     }
 
     fn shape(&self, keys: &PersonKeys, profile: &super::Profile, now: Timestamp) -> Option<Loan> {
-        self.shapes.list.load().lend(self.pseudonyms.mark("shape", &[keys[0].as_bytes()]), profile, now)
+        self.shapes.list.load().lend(self.shape_mark(&keys[0]), profile, now)
+    }
+
+    fn shape_mark(&self, key: &str) -> u32 {
+        self.pseudonyms.mark("shape", &[key.as_bytes()])
     }
 
     /// Lends a shape; one that cannot be lent is not missed.
