@@ -17,6 +17,8 @@ mod minting;
 mod processes;
 #[cfg(feature = "secrets")]
 mod secrets;
+#[cfg(all(feature = "redis", feature = "dynamodb"))]
+mod table;
 
 #[cfg(feature = "redis")]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]

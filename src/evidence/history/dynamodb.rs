@@ -331,6 +331,8 @@ fn cause<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Cause {
             Some("AccessDeniedException" | "UnrecognizedClientException" | "ExpiredTokenException") => Cause::KeyRefused,
             Some("ResourceNotFoundException") => Cause::NoStore,
             _ if context.raw().status().is_server_error() => Cause::Http5xx,
+            // A success that is not one: something else answers there.
+            _ if context.raw().status().is_success() => Cause::BadAnswer,
             _ => Cause::Http4xx,
         },
         _ => Cause::NoStore,

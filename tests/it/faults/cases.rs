@@ -285,7 +285,7 @@ pub const CASES: &[Case] = &[
         "the store is away, hangs, speaks nonsense, is killed under load",
         "decided without history, later triggers go back untouched",
         "D1-D10",
-        "history::a_store_that_is_away_is_no_history_and_no_error fleet::redis_killed_under_load_delays_nobody_and_counts_again_when_it_is_back",
+        "history::a_store_that_is_away_is_no_history_and_no_error fleet::redis_killed_under_load_delays_nobody_and_counts_again_when_it_is_back table::a_table_that_misbehaves_is_named_and_waited_for_no_longer_than_it_may_take",
     ),
 ];
 

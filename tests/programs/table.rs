@@ -1,0 +1,79 @@
+//! A table that misbehaves: the store's cause is named, the two later triggers go on, and nobody waits longer than the store may take.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_sdk_dynamodb::{
+    Client, Config,
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
+};
+use riskgate::{
+    claims,
+    evidence::history::{Store, dynamodb::DynamoDb},
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{
+    stores::{HOME, House, at},
+    wire::{Act, Server, answer},
+};
+
+/// What a sign-in may take: `STORE_TIMEOUT` for reading and for recording.
+const WITHIN: Duration = Duration::from_millis(2 * 300 + 50);
+
+/// What a later trigger may take: `STORE_TIMEOUT` and the 50 ms that may be added, and as much at the client.
+const LATER_WITHIN: Duration = Duration::from_millis(400);
+
+async fn check(what: &str, url: &str, expected: &str) {
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("testing", "testing", None, None, "tests"))
+        .endpoint_url(url)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .retry_config(RetryConfig::disabled())
+        .build();
+    let store: Arc<dyn Store> = Arc::new(DynamoDb::over(Client::from_conf(config), "riskgate"));
+    let house = House::over(&store, &[("STORE_TIMEOUT", "300ms")]);
+    let time = at(0, "12:00:00");
+    let started = Instant::now();
+    let assessment = house.attempt("ada", HOME, time).await;
+    let took = started.elapsed();
+    let outcome = assessment.decision.score.signals.evidence.history_outcome.as_label();
+    assert_eq!((outcome, assessment.decision.action.as_label()), (expected, "allow"), "{what}");
+    assert!(took <= WITHIN, "{what}: the sign-in took {took:?}");
+    let started = Instant::now();
+    let learned = house.success("ada", "web", time).await;
+    assert!(learned.is_err() && started.elapsed() <= LATER_WITHIN, "{what}: {learned:?} after {:?}", started.elapsed());
+    let event = json!({ "triggerSource": "TokenGeneration_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
+        "request": { "userAttributes": { "sub": "sub-ada" }, "groupConfiguration": {} }, "response": {} });
+    let started = Instant::now();
+    let claimed = claims::pre_token_generation(house.gate.sources(), &house.config.token, *house.token(event.clone(), time)).await;
+    let claimed = claimed.unwrap_or_else(|_| panic!("{what}: a token was refused"));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(claimed.event.text()).unwrap(), event, "{what}: it goes back as it came");
+    assert!(started.elapsed() <= LATER_WITHIN, "{what}: the token took {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_table_that_misbehaves_is_named_and_waited_for_no_longer_than_it_may_take() {
+    let dynamo = |status, kind: &str| {
+        answer(status, &[("content-type", "application/x-amz-json-1.0")], format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{kind}","message":"x"}}"#))
+    };
+    for (what, act, expected) in [
+        ("never answers", Act::Hang, "timeout"),
+        ("is reset", Act::Reset, "connect"),
+        ("is closed without a word", Act::HangUp, "connect"),
+        ("drips", Act::Drip(Duration::from_millis(100), b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec()), "timeout"),
+        ("is cut off", Act::RawThenHangUp(b"HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n{".to_vec()), "bad_answer"),
+        ("says 500", dynamo(500, "InternalServerError"), "http_5xx"),
+        ("is throttled", dynamo(400, "ProvisionedThroughputExceededException"), "rate_limited"),
+        ("refuses the role", dynamo(400, "AccessDeniedException"), "key_refused"),
+        ("is not there", dynamo(400, "ResourceNotFoundException"), "no_store"),
+        ("answers with HTML", answer(200, &[("content-type", "text/html")], "<html></html>"), "bad_answer"),
+    ] {
+        let server = Server::start(move |_| act.clone()).await;
+        check(what, &server.origin(), expected).await;
+    }
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    check("is closed", &format!("http://{closed}"), "connect").await;
+}
