@@ -18,7 +18,10 @@ use super::{
 use crate::event::SignIn;
 
 /// Names that were looked up before and what they name, each in the one place that its hash names: a look-up takes longer than a sign-in's hashes.
-static KNOWN: [Mutex<Option<(SmolStr, Option<TimeZone>)>>; 256] = [const { Mutex::new(None) }; 256];
+static KNOWN: [Mutex<Option<Named>>; 256] = [const { Mutex::new(None) }; 256];
+
+/// A name and the zone of that name, where there is one.
+type Named = (SmolStr, Option<TimeZone>);
 
 /// The hour of the day where the person is, 0 to 23. `None` when neither zone nor country is known.
 pub fn hour(sign_in: &SignIn, networks: &NetworkFacts) -> Option<u8> {
