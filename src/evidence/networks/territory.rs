@@ -24,7 +24,8 @@ pub struct Territory {
     zone_names: &'static str,
     /// What the names stand for, looked up at the first question: most territories are never asked about.
     zones: OnceLock<Vec<TimeZone>>,
-    neighbours: &'static str,
+    neighbour_codes: &'static str,
+    neighbours: OnceLock<Vec<&'static Territory>>,
 }
 
 /// The zones that are compiled in: no file of the machine's is read, so every machine agrees.
@@ -56,7 +57,8 @@ impl Territory {
 
     /// The territories with which it shares a land border.
     pub fn neighbours(&self) -> impl Iterator<Item = &'static Territory> {
-        self.neighbours.split_ascii_whitespace().filter_map(|code| of(Country::parse(code)?))
+        let codes = || self.neighbour_codes.split_ascii_whitespace();
+        self.neighbours.get_or_init(|| codes().filter_map(|code| of(Country::parse(code)?)).collect()).iter().copied()
     }
 
     fn parse(row: &'static str) -> Option<Self> {
@@ -64,7 +66,9 @@ impl Territory {
         let country = Country::parse(cells.next()?)?;
         let mut number = || cells.next()?.parse().ok();
         let (latitude, longitude, radius_km, spread_km) = (number()?, number()?, number()?, number()?);
-        Some(Territory { country, latitude, longitude, radius_km, spread_km, zone_names: cells.next()?, zones: OnceLock::new(), neighbours: cells.next()? })
+        let (zone_names, neighbour_codes) = (cells.next()?, cells.next()?);
+        let (zones, neighbours) = (OnceLock::new(), OnceLock::new());
+        Some(Territory { country, latitude, longitude, radius_km, spread_km, zone_names, zones, neighbour_codes, neighbours })
     }
 }
 
@@ -83,7 +87,7 @@ mod tests {
         for territory in all() {
             assert!((-90.0..=90.0).contains(&territory.latitude) && (-180.0..=180.0).contains(&territory.longitude), "{territory:?}");
             assert!((5.0..6000.0).contains(&territory.radius_km) && territory.spread_km >= territory.radius_km, "{territory:?}");
-            assert_eq!(territory.neighbours().count(), territory.neighbours.split(' ').filter(|code| !code.is_empty()).count());
+            assert_eq!(territory.neighbours().count(), territory.neighbour_codes.split(' ').filter(|code| !code.is_empty()).count());
             for neighbour in territory.neighbours() {
                 assert!(neighbour.neighbours().any(|back| back.country == territory.country), "{territory:?} borders {neighbour:?} one way only");
             }
