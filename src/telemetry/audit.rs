@@ -46,13 +46,13 @@ pub enum Part {
 // === impl AuditLine ===
 
 impl AuditLine<'_> {
-    /// The object and a line break.
-    pub fn to_line(&self) -> String {
-        let mut line = Vec::with_capacity(TYPICAL);
+    /// Writes the object and a line break over what is in `line`.
+    pub fn write_to(&self, line: &mut Vec<u8>) {
+        line.clear();
+        line.reserve(TYPICAL);
         // Every member is a string, a finite number or a map with string keys: nothing that JSON cannot say.
-        serde_json::to_writer(&mut line, self).expect("an audit line is always JSON");
+        serde_json::to_writer(&mut *line, self).expect("an audit line is always JSON");
         line.push(b'\n');
-        String::from_utf8(line).expect("JSON is UTF-8")
     }
 
     fn audit_members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {

@@ -4,7 +4,10 @@
 //! together. Nothing here can hold up a sign-in: lines are written by a thread of their own, and
 //! the faces never wait for it past the sign-in's deadline.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    cell::Cell,
+    sync::{Arc, OnceLock},
+};
 
 use arc_swap::ArcSwap;
 
@@ -66,6 +69,11 @@ pub struct Telemetry {
     pulse: OnceLock<Arc<Pulse>>,
 }
 
+thread_local! {
+    /// The memory in which lines are made, one after the other.
+    static LINE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 impl Telemetry {
     /// Opens what the configuration names.
     ///
@@ -116,32 +124,42 @@ impl Telemetry {
         if let Some(metrics) = &self.metrics {
             metrics.assessed(assessment);
         }
-        let audit_line = || -> Arc<str> { AuditLine { assessment, pseudonyms: &self.pseudonyms.load(), part: Part::Audit }.to_line().into() };
-        let line = self.audit.as_ref().map(|writer| (writer, audit_line()));
-        if let Some(pulse) = self.pulse.get() {
-            pulse.count(assessment, || line.as_ref().map_or_else(audit_line, |(_, line)| Arc::clone(line)));
-        }
-        if let Some((writer, line)) = line {
-            self.write(Some(writer), line, deadline).await;
+        let mut line = LINE.take();
+        let pseudonyms = self.pseudonyms.load();
+        if self.audit.is_some() || self.pulse.get().is_some() {
+            let made = AuditLine { assessment, pseudonyms: &pseudonyms, part: Part::Audit };
+            if self.audit.is_some() {
+                made.write_to(&mut line);
+            }
+            if let Some(pulse) = self.pulse.get() {
+                pulse.count(assessment, || {
+                    if self.audit.is_none() {
+                        made.write_to(&mut line);
+                    }
+                    String::from_utf8_lossy(&line).into()
+                });
+            }
+            self.write(self.audit.as_ref(), &line, deadline).await;
         }
         if let Some(emf) = &self.emf {
             let block = emf.block(assessment, &self.health);
             let part = if self.emf_is_audit { Part::Both(block) } else { Part::Metrics(block) };
-            let line = AuditLine { assessment, pseudonyms: &self.pseudonyms.load(), part }.to_line().into();
-            self.write(self.stdout.as_ref(), line, deadline).await;
+            AuditLine { assessment, pseudonyms: &pseudonyms, part }.write_to(&mut line);
+            self.write(self.stdout.as_ref(), &line, deadline).await;
         }
+        LINE.set(line);
     }
 
     /// Records what became of a sign-in: counts and a line of its own. In Lambda it ends when the line is out or the deadline has passed.
     pub async fn heard(&self, outcome: &SignInOutcome<'_>, deadline: Deadline) {
         outcome.labels().for_each(|label| self.emit(OutcomeHeard(label)));
-        let line = |members| OutcomeLine { outcome, pseudonyms: &self.pseudonyms.load(), members }.to_line().into();
+        let line = |members| OutcomeLine { outcome, pseudonyms: &self.pseudonyms.load(), members }.to_line();
         if self.audit.is_some() {
-            self.write(self.audit.as_ref(), line(Members::Audit), deadline).await;
+            self.write(self.audit.as_ref(), line(Members::Audit).as_bytes(), deadline).await;
         }
         if self.emf.is_some() {
             let members = if self.emf_is_audit { Members::Both } else { Members::Metrics };
-            self.write(self.stdout.as_ref(), line(members), deadline).await;
+            self.write(self.stdout.as_ref(), line(members).as_bytes(), deadline).await;
         }
     }
 
@@ -173,7 +191,7 @@ impl Telemetry {
     /// Waits until every line handed over is out, or the deadline has passed.
     pub async fn flush(&self, deadline: Deadline) {
         for writer in self.audit.iter().chain(&self.stdout) {
-            writer.write_by("".into(), deadline).await;
+            writer.write_by(b"", deadline).await;
         }
     }
 
@@ -182,7 +200,7 @@ impl Telemetry {
         self.audit.iter().chain(&self.stdout).map(LineWriter::lost).sum()
     }
 
-    async fn write(&self, writer: Option<&LineWriter>, line: Arc<str>, deadline: Deadline) {
+    async fn write(&self, writer: Option<&LineWriter>, line: &[u8], deadline: Deadline) {
         match (writer, self.face) {
             (Some(writer), Face::Sidecar) => writer.write(line),
             (Some(writer), Face::Lambda) => writer.write_by(line, deadline).await,

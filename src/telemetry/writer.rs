@@ -8,9 +8,8 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,46 +21,59 @@ use crate::evidence::resilience::deadline::Deadline;
 /// Lines that may wait for the reader; about 8 MB. The next ones are left out and counted.
 const QUEUE: usize = 8192;
 
-/// Lines that are written in one piece are at most about so many bytes.
-const PIECE: usize = 64 * 1024;
-
 /// A line that nobody waits for waits this long for others, so that a busy sidecar wakes the thread a thousand times a second at most.
 const COMPANY: Duration = Duration::from_millis(1);
 
-/// A queue of lines and the thread that writes them.
-#[derive(Debug, Clone)]
+/// Lines on their way, and the thread that writes them.
+#[derive(Debug)]
 pub struct LineWriter {
-    queue: SyncSender<Job>,
-    counts: Arc<Counts>,
-    pipe: Option<Arc<Pipe>>,
+    queue: Arc<Queue>,
+    pipe: Option<Pipe>,
 }
 
-/// Lines that are not written.
+/// What the thread is to write. Lines are laid behind one another, so that none needs memory of its own, and none is freed by another thread.
 #[derive(Debug, Default)]
-struct Counts {
-    /// Handed over and not out yet.
-    waiting: AtomicUsize,
-    /// Given up.
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Something has come.
+    news: Condvar,
+    /// Lines that were given up.
     lost: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    lines: usize,
+    /// Who waits until all of it is out; dropping the senders tells them.
+    told: Vec<oneshot::Sender<()>>,
+    thread: Thread,
+}
+
+/// What the writing thread is doing.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Thread {
+    /// It waits for lines.
+    #[default]
+    Idle,
+    /// It writes what was there a moment ago.
+    Writing,
+    /// It ends when it has written what is there: nobody will send more.
+    Ending,
 }
 
 /// Standard output where it is a pipe: it can be asked whether a line would go in without waiting.
 #[derive(Debug)]
 struct Pipe(File);
 
-/// One line, and whom to tell when it is out.
-#[derive(Debug)]
-struct Job {
-    line: Arc<str>,
-    done: Option<oneshot::Sender<()>>,
-}
-
 // === impl LineWriter ===
 
 impl LineWriter {
     /// Writes to standard output.
     pub fn stdout() -> Self {
-        LineWriter { pipe: Pipe::stdout().map(Arc::new), ..Self::to(io::stdout()) }
+        let mut writer = Self::to(io::stdout());
+        writer.pipe = Pipe::stdout();
+        writer
     }
 
     /// Adds to a file, which is made if it is missing. On Unix only its owner may read a new one.
@@ -79,45 +91,120 @@ impl LineWriter {
 
     /// Writes to anything.
     pub fn to(out: impl Write + Send + 'static) -> Self {
-        let (queue, jobs) = sync_channel(QUEUE);
-        let counts = Arc::<Counts>::default();
-        let kept = Arc::clone(&counts);
-        let spawned = std::thread::Builder::new().name("riskgate-lines".to_owned()).spawn(move || write_all(&jobs, out, &kept));
+        let queue = Arc::<Queue>::default();
+        let shared = Arc::clone(&queue);
+        let spawned = std::thread::Builder::new().name("riskgate-lines".to_owned()).spawn(move || shared.write_all(out));
         if let Err(error) = spawned {
-            // Without the thread every line is counted as lost: the gate goes on deciding.
+            // Without the thread lines wait until the queue is full, and are then counted as lost: the gate goes on deciding.
             tracing::error!(error.kind = ?error.kind(), "the thread that writes audit lines could not be started");
         }
-        LineWriter { queue, counts, pipe: None }
+        LineWriter { queue, pipe: None }
     }
 
     /// Hands a line over. Never waits: when the queue is full the line is lost and counted.
-    pub fn write(&self, line: Arc<str>) {
-        self.send(Job { line, done: None });
+    pub fn write(&self, line: &[u8]) {
+        self.queue.add(line, None);
     }
 
     /// Hands a line over and waits until it is out, at most until the deadline.
-    pub async fn write_by(&self, line: Arc<str>, deadline: Deadline) {
-        let is_first = self.counts.waiting.load(Ordering::Acquire) == 0;
-        if is_first && self.pipe.as_ref().is_some_and(|pipe| pipe.takes(&line)) {
+    pub async fn write_by(&self, line: &[u8], deadline: Deadline) {
+        if self.pipe.as_ref().is_some_and(|pipe| self.queue.is_empty() && pipe.takes(line)) {
             return;
         }
         let (done, told) = oneshot::channel();
-        self.send(Job { line, done: Some(done) });
+        self.queue.add(line, Some(done));
         // Past the deadline the thread still tries; the sign-in no longer waits for it.
         drop(deadline.run(told).await);
     }
 
     /// Lines that were not written.
     pub fn lost(&self) -> u64 {
-        self.counts.lost.load(Ordering::Relaxed)
+        self.queue.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for LineWriter {
+    fn drop(&mut self) {
+        self.queue.lock().thread = Thread::Ending;
+        self.queue.news.notify_one();
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.lines == 0 && self.told.is_empty()
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    fn add(&self, line: &[u8], done: Option<oneshot::Sender<()>>) {
+        let mut waiting = self.lock();
+        if waiting.lines >= QUEUE {
+            drop(waiting);
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.bytes.extend_from_slice(line);
+        waiting.lines += usize::from(!line.is_empty());
+        waiting.told.extend(done);
+        // A thread that is writing looks again by itself; one that was woken for the first of many comes for all of them.
+        let is_first = waiting.lines == 1 || !waiting.told.is_empty();
+        if is_first && waiting.thread == Thread::Idle {
+            drop(waiting);
+            self.news.notify_one();
+        }
     }
 
-    fn send(&self, job: Job) {
-        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.queue.try_send(job).is_err() {
-            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+    fn is_empty(&self) -> bool {
+        let waiting = self.lock();
+        waiting.is_empty() && waiting.thread == Thread::Idle
+    }
+
+    /// Writes until nobody sends any more. What has come meanwhile goes out in one piece.
+    fn write_all(&self, mut out: impl Write) {
+        let mut piece = Vec::new();
+        while let Some((lines, told)) = self.next(&mut piece) {
+            if let Err(error) = out.write_all(&piece).and_then(|()| out.flush())
+                && self.lost.fetch_add(lines as u64, Ordering::Relaxed) == 0
+            {
+                tracing::error!(error.kind = ?error.kind(), "audit lines cannot be written");
+            }
+            let mut waiting = self.lock();
+            if waiting.thread == Thread::Writing {
+                waiting.thread = Thread::Idle;
+            }
+            drop((waiting, told));
         }
+    }
+
+    /// Waits for lines and takes them all; `piece` is given to those that come next.
+    fn next(&self, piece: &mut Vec<u8>) -> Option<(usize, Vec<oneshot::Sender<()>>)> {
+        let mut waiting = self.lock();
+        while waiting.is_empty() {
+            if waiting.thread == Thread::Ending {
+                return None;
+            }
+            waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        if waiting.lines == 1 && waiting.told.is_empty() && waiting.thread == Thread::Idle {
+            let is_alone = |waiting: &mut Waiting| waiting.told.is_empty() && waiting.thread == Thread::Idle;
+            (waiting, _) = self.news.wait_timeout_while(waiting, COMPANY, is_alone).unwrap_or_else(PoisonError::into_inner);
+        }
+        if waiting.thread == Thread::Idle {
+            waiting.thread = Thread::Writing;
+        }
+        piece.clear();
+        std::mem::swap(piece, &mut waiting.bytes);
+        Some((std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.told)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing in here panics half-way through a change.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,42 +225,16 @@ impl Pipe {
 
     /// Writes a line if that can be done without waiting. A pipe that is ready takes `PIPE_BUF` bytes whole (pipe(7)).
     #[cfg(unix)]
-    fn takes(&self, line: &str) -> bool {
+    fn takes(&self, line: &[u8]) -> bool {
         use rustix::{event, pipe::PIPE_BUF};
         let mut asked = [event::PollFd::new(&self.0, event::PollFlags::OUT)];
         let at_once = event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        line.len() <= PIPE_BUF && event::poll(&mut asked, Some(&at_once)) == Ok(1) && (&self.0).write_all(line.as_bytes()).is_ok()
+        line.len() <= PIPE_BUF && event::poll(&mut asked, Some(&at_once)) == Ok(1) && (&self.0).write_all(line).is_ok()
     }
 
     #[cfg(not(unix))]
-    fn takes(&self, _line: &str) -> bool {
+    fn takes(&self, _line: &[u8]) -> bool {
         false
-    }
-}
-
-fn write_all(jobs: &Receiver<Job>, mut out: impl Write, counts: &Counts) {
-    while let Ok(first) = jobs.recv() {
-        if first.done.is_none() && counts.waiting.load(Ordering::Acquire) == 1 {
-            std::thread::sleep(COMPANY);
-        }
-        // What has come meanwhile goes out in one piece.
-        let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
-        let (mut piece, mut lines, mut taken) = (Vec::new(), 0, 0);
-        let mut next = Some(first);
-        while let Some(Job { line, done }) = next {
-            piece.extend_from_slice(line.as_bytes());
-            lines += u64::from(!line.is_empty());
-            waiting.extend(done);
-            taken += 1;
-            next = if piece.len() < PIECE { jobs.try_recv().ok() } else { None };
-        }
-        if let Err(error) = out.write_all(&piece).and_then(|()| out.flush())
-            && counts.lost.fetch_add(lines, Ordering::Relaxed) == 0
-        {
-            tracing::error!(error.kind = ?error.kind(), "audit lines cannot be written");
-        }
-        counts.waiting.fetch_sub(taken, Ordering::Release);
-        // Dropping the senders is the signal: whoever waits learns that nothing is left to wait for.
     }
 }
 
@@ -202,10 +263,10 @@ mod tests {
         let (release, stuck) = std::sync::mpsc::channel();
         let writer = LineWriter::to(Stuck(stuck));
         let started = Instant::now();
-        writer.write_by("one\n".into(), Deadline::after(started, Duration::from_millis(50))).await;
+        writer.write_by(b"one\n", Deadline::after(started, Duration::from_millis(50))).await;
         assert!(started.elapsed() < Duration::from_secs(1), "waited {:?}", started.elapsed());
         for _ in 0..QUEUE + 10 {
-            writer.write("more\n".into());
+            writer.write(b"more\n");
         }
         assert!((9..=11).contains(&writer.lost()), "{} lost", writer.lost());
         drop(release);
@@ -217,9 +278,9 @@ mod tests {
         let path = dir.path().join("audit.jsonl");
         let writer = LineWriter::append(&path).expect("opens");
         for n in 0..100 {
-            writer.write(format!("{n}\n").into());
+            writer.write(format!("{n}\n").as_bytes());
         }
-        writer.write_by("last\n".into(), Deadline::after(Instant::now(), Duration::from_secs(5))).await;
+        writer.write_by(b"last\n", Deadline::after(Instant::now(), Duration::from_secs(5))).await;
         let text = std::fs::read_to_string(&path).expect("reads");
         assert_eq!(text.lines().count(), 101);
         assert!(text.starts_with("0\n1\n") && text.ends_with("99\nlast\n"));
