@@ -205,6 +205,7 @@ async fn a_service_that_hangs_for_good_costs_next_to_nothing() {
         times.0.sort();
         times.1.sort();
         let (open, off) = (times.0[25], times.1[25]);
+        println!("{face:?}: with the breaker open {open:?}, without the service {off:?}");
         assert!(open < off + Duration::from_millis(2), "{face:?}: {open:?}, without the service {off:?}");
     }
 }

@@ -153,7 +153,13 @@ pub const CASES: &[Case] = &[
     ),
     case("F46", "bad TLS", "the fallback, never less security", "T1-T8", "tls::only_a_certificate_in_force_of_a_known_authority_for_the_name_is_believed"),
     case("F48", "a refused key", "not asked again for this sign-in, told to the operator", "S1 S3 X12", "providers::a_refused_key_is_told_until_it_is_mended"),
-    case("F49", "500 for a while", "the breaker opens, one probe closes it", "S6 S7", "resilience::a_service_that_comes_back_is_asked_again_by_one_probe"),
+    case(
+        "F49",
+        "500 for a while",
+        "the breaker opens, one probe closes it",
+        "S6 S7 X24 X25",
+        "resilience::a_service_that_comes_back_is_asked_again_by_one_probe",
+    ),
     case("F50", "one answer in 20 is slow", "waited for: paid calls are never doubled", "X13", ""),
     case(
         "F51",

@@ -98,6 +98,10 @@ pub fn stories() -> Vec<Story> {
         story("X21", "the disk for the audit log is full", "3 allow", |face| full_disk(face).boxed()),
         story("X22", "FALLBACK=deny and a service that fails", "deny, degraded by http_5xx under fallback deny", |face| counted_fallback(face).boxed()),
         story("X23", "a service that gives reasons of its own", "allow, audited with codes tor, old abuse", |face| own_reasons(face).boxed()),
+        story("X24", "a service that fails every other time", "3 http_5xx deny, 3 fresh allow", |face| alternating(face).boxed()),
+        story("X25", "a service that starts slowly: 900, 400, 100 ms, none", "timeout deny, fresh allow, fresh allow, fresh allow", |face| {
+            slow_start(face).boxed()
+        }),
     ]
 }
 
@@ -492,5 +496,34 @@ async fn counted_fallback(face: Face) -> Played {
     stage.seen.push(format!("{}, degraded by {cause} under fallback {fallback}", told.verdict));
     assert!(told.took < BUDGET, "{:?}", told.took);
     stage.told.push(told);
+    stage.end()
+}
+
+/// A server that treats its questions, one after the other, so; the last way is kept.
+async fn in_turn(acts: Vec<Act>) -> Server {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    Server::start(move |request| {
+        let opens_only = request.line.starts_with("HEAD ");
+        let turn = asked.fetch_add(usize::from(!opens_only), std::sync::atomic::Ordering::Relaxed);
+        acts[turn.min(acts.len() - 1)].clone()
+    })
+    .await
+}
+
+async fn alternating(face: Face) -> Played {
+    let server = in_turn((0..6).map(|turn| if turn % 2 == 0 { json_answer(500, "{}") } else { score(1) }).collect()).await;
+    let mut stage = Stage::open(face, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
+    for n in 0..6 {
+        stage.sign_in(&format!("user-{n}"), json!({"ip":format!("8.8.8.{n}")})).await;
+    }
+    stage.end_counted()
+}
+
+async fn slow_start(face: Face) -> Played {
+    let server = in_turn([900, 400, 100, 0].map(|ms| Act::After(Duration::from_millis(ms), Box::new(score(1)))).to_vec()).await;
+    let mut stage = Stage::open(face, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
+    for n in 0..4 {
+        stage.sign_in(&format!("user-{n}"), json!({"ip":format!("8.8.8.{n}")})).await;
+    }
     stage.end()
 }
