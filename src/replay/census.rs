@@ -67,7 +67,7 @@ pub struct LogCounts {
     pub kept_out: u64,
     /// Sign-ins of nobody, left out.
     pub nobody: u64,
-    /// Lambda's own lines, the program's, and sign-ins that are in the log twice.
+    /// Lambda's own lines, the program's, Cognito's events that are no sign-in, and sign-ins that are in the log twice.
     pub foreign: u64,
 }
 

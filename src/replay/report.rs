@@ -286,7 +286,7 @@ impl Report {
 
 /// What to bear in mind of an audit log.
 fn of_the_log(census: &Census) -> impl Iterator<Item = String> {
-    let LogCounts { outcomes, strays, presumed, unclear, kept_out, nobody, foreign: _ } = census.log;
+    let LogCounts { outcomes: _, strays, presumed, unclear, kept_out, nobody, foreign: _ } = census.log;
     let succeeded: u64 = census.verdicts.iter().sum();
     let when = |count: u64, words: &str| (count > 0).then(|| format!("{count} {words}"));
     [
@@ -298,7 +298,7 @@ fn of_the_log(census: &Census) -> impl Iterator<Item = String> {
         when(unclear, "sign-ins are left out: one of several of the same person succeeded, and the log does not say which"),
         when(strays, "outcomes belong to no sign-in of the log that was still waiting"),
         when(nobody, "sign-ins of nobody are left out"),
-        when(if succeeded == 0 { outcomes } else { 0 }, "outcomes, and not one success among them: is success reported at all?"),
+        when(if succeeded == 0 { census.failures } else { 0 }, "failed attempts and not one success: does the log say which passwords were right, in the column or the outcomes that were read?"),
     ]
     .into_iter()
     .flatten()

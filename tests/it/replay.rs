@@ -113,6 +113,16 @@ fn columns_can_be_named() {
     let text = "when;x,who,addr\n2026-01-01 08:00:00,ada,8.8.8.8\n";
     let map = |column: &str, field: &str| (column.to_owned(), field.to_owned());
     assert_eq!(replayed(text.as_bytes(), &[map("when;x", "time"), map("who", "user"), map("addr", "ip")]), Ok((1, 0, 1)));
+    let said = replayed(text.as_bytes(), &[map("when", "time")]).unwrap_err();
+    assert!(said.ends_with("the file has no column when, only when;x, who, addr"), "{said}");
+    // Whatever a program writes for yes and no; a word for neither is named, not taken for a no.
+    let words = |separator: &str, good: &str| {
+        format!("when,who,ok\n2026-01-01 08:00:00,ada,{good}\n2026-01-01 08:00:00,bob,No\n2026-01-01 08:00:00,bob,perhaps\n").replace(',', separator)
+    };
+    for (separator, good) in [(",", "yes"), (";", "SUCCESS"), ("\t", "1")] {
+        let mapped = replayed(words(separator, good).as_bytes(), &[map("when", "time"), map("who", "user"), map("ok", "success")]);
+        assert_eq!(mapped, Ok((3, 1, 1)), "{separator:?}");
+    }
 }
 
 /// The RBA data set as a spreadsheet leaves it: no dates, rounded ids, quoted commas, capitals.
@@ -139,6 +149,7 @@ fn audit_lines_and_cognito_events_are_read() {
                  2026-01-01T08:00:01 {\"time\":\"2026-01-02T08:00:00.000Z\",\"user\":\"0a1b\",\"country\":\"NO\",\"asn\":2119,\"outcome\":\"fraud\"}\n[]\n";
     assert_eq!(replayed(audit.as_bytes(), &[]), Ok((3, 1, 1)));
     let cognito = r#"{"AuthEvents":[
+        {"EventId":"c","EventType":"PasswordChange","CreationDate":1767340900.5,"EventResponse":"Pass"},
         {"EventId":"b","EventType":"SignIn","CreationDate":1767340800.5,"EventResponse":"Fail","EventContextData":{"IpAddress":"8.8.8.8"}},
         {"EventId":"a","EventType":"SignIn","CreationDate":"2026-01-01T08:00:00+01:00","EventResponse":"Pass","EventContextData":{"IpAddress":"8.8.8.8","DeviceName":"Chrome 126, Windows 10","Timezone":"Europe/Oslo"}}]}"#;
     assert_eq!(replayed(cognito.as_bytes(), &[]), Ok((2, 0, 1)));

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BadRow, Clock, Row};
+use super::{BadRow, Clock, Line, Row};
 
 /// One event. The export names no user: whoever exports adds `UserName`, or hands over one file a user.
 #[derive(Debug, Deserialize)]
@@ -74,7 +74,7 @@ pub(super) fn lines(text: &str, file: &str) -> Option<Vec<String>> {
 }
 
 /// Reads one event's line.
-pub(super) fn row<T>(line: &str, clock: &mut Clock, then: impl FnOnce(Row<'_>) -> T) -> Result<T, BadRow> {
+pub(super) fn line<T>(line: &str, clock: &mut Clock, then: impl FnOnce(Line<'_>) -> T) -> Result<T, BadRow> {
     let event: AuthEvent<'_> = serde_json::from_str(line).map_err(|_| BadRow::Json)?;
     let context = event.event_context_data.unwrap_or_default();
     let user = event.user_name.as_deref().unwrap_or_default();
@@ -82,8 +82,11 @@ pub(super) fn row<T>(line: &str, clock: &mut Clock, then: impl FnOnce(Row<'_>) -
         return Err(BadRow::User);
     }
     let feedback = event.event_feedback.and_then(|feedback| feedback.feedback_value);
-    let signs_in = event.event_type.as_deref().is_none_or(|kind| kind == "SignIn");
-    Ok(then(Row {
+    // A changed password or a sign-up is no sign-in, right or wrong.
+    if event.event_type.as_deref().is_some_and(|kind| kind != "SignIn") {
+        return Ok(then(Line::Foreign));
+    }
+    Ok(then(Line::SignIn(Row {
         at: clock.read(event.creation_date.get().trim_matches('"')).ok_or(BadRow::Time)?,
         user,
         pool: "",
@@ -99,9 +102,9 @@ pub(super) fn row<T>(line: &str, clock: &mut Clock, then: impl FnOnce(Row<'_>) -
         // "Chrome 126, Windows 10": a name of the kind of device, which is all that Cognito gives away.
         device: context.device_name.as_deref().unwrap_or_default(),
         timezone: context.timezone.as_deref().unwrap_or_default(),
-        passed: signs_in && event.event_response.as_deref() == Some("Pass"),
+        passed: event.event_response.as_deref() == Some("Pass"),
         label: if feedback.as_deref() == Some("Invalid") { "feedback_invalid" } else { "" },
         outside: None,
         decided: None,
-    }))
+    })))
 }

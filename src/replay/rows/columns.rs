@@ -88,7 +88,8 @@ impl Columns {
         let mut at = [None; FIELDS.len()];
         for (column, field) in mappings {
             let field = FIELDS.iter().position(|name| name == field).ok_or_else(|| format!("--map: {field} is none of {}", FIELDS.join(", ")))?;
-            at[field] = Some(names.iter().position(|name| name == column).ok_or_else(|| format!("--map: the file has no column {column}"))?);
+            let found = names.iter().position(|name| name == column);
+            at[field] = Some(found.ok_or_else(|| format!("--map: the file has no column {column}, only {}", names.join(", ")))?);
         }
         for (column, name) in names.iter().enumerate() {
             let plain: String = name.split('[').next().unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
@@ -116,14 +117,13 @@ impl Columns {
             let Some(range) = self.at[field].and_then(|column| record.range(column)) else { return "" };
             all.get(range).unwrap_or_default().trim()
         };
-        let yes = |column: usize| matches!(field(column), "True" | "TRUE" | "true" | "1");
         let user = field(1);
         if user.is_empty() {
             return Err(BadRow::User);
         }
         let label = match field(17) {
-            "" if yes(16) => "account_takeover",
-            "" if yes(15) => "attack_ip",
+            "" if is_yes(field(16))? => "account_takeover",
+            "" if is_yes(field(15))? => "attack_ip",
             label => label,
         };
         Ok(Row {
@@ -141,10 +141,23 @@ impl Columns {
             device_type: field(11),
             device: field(12),
             timezone: field(13),
-            passed: self.at[14].is_none() || yes(14),
+            passed: self.at[14].is_none() || is_yes(field(14))?,
             label,
             outside: field(18).parse().ok().filter(|score| (0.0..=100.0).contains(score)),
             decided: None,
         })
+    }
+}
+
+/// Whether a cell says yes. An empty one does not, and any other word is a fault: taken for a no, it would turn every sign-in into a failure.
+fn is_yes(cell: &str) -> Result<bool, BadRow> {
+    const YES: [&str; 9] = ["true", "1", "yes", "y", "t", "success", "succeeded", "pass", "ok"];
+    const NO: [&str; 8] = ["false", "0", "no", "n", "f", "failure", "failed", "fail"];
+    match cell {
+        "True" => Ok(true),
+        "False" | "" => Ok(false),
+        other if YES.iter().any(|word| word.eq_ignore_ascii_case(other)) => Ok(true),
+        other if NO.iter().any(|word| word.eq_ignore_ascii_case(other)) => Ok(false),
+        _ => Err(BadRow::YesOrNo),
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn line<T>(text: &str, clock: &mut Clock, then: impl FnOnce(Line<'_>)
         return Ok(then(Line::Foreign));
     }
     if text.contains("\"EventId\"") {
-        return cognito::row(text, clock, |row| then(Line::SignIn(row)));
+        return cognito::line(text, clock, then);
     }
     let object: Object<'_> = serde_json::from_str(text).map_err(|_| BadRow::Json)?;
     let user = object.user.as_deref().unwrap_or_default();

@@ -123,6 +123,9 @@ pub enum BadRow {
     /// Nobody's.
     #[error("it names no user")]
     User,
+    /// A word that is neither yes nor no.
+    #[error("its success, or one of its labels, is neither true nor false")]
+    YesOrNo,
     /// An outcome that is none.
     #[error("its outcome is none of success, failure, fraud, not_fraud")]
     Outcome,

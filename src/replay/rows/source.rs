@@ -59,6 +59,7 @@ pub struct Source {
     text: Box<dyn BufRead + Send>,
     name: String,
     format: Format,
+    delimiter: u8,
     mappings: Vec<Mapping>,
 }
 
@@ -120,7 +121,9 @@ impl Source {
         } else {
             Format::Csv
         };
-        Ok(Source { text, name, format, mappings: mappings.to_vec() })
+        // A spreadsheet of many countries writes semicolons.
+        let delimiter = [b',', b';', b'\t'].into_iter().find(|delimiter| first.contains(delimiter)).unwrap_or(b',');
+        Ok(Source { text, name, format, delimiter, mappings: mappings.to_vec() })
     }
 
     /// Reads the header where there is one, and says how records are read. Then `pour` gives the records.
@@ -131,7 +134,7 @@ impl Source {
     pub fn begin(self) -> Result<(Reading, Records), SourceError> {
         match self.format {
             Format::Csv => {
-                let mut reader = ReaderBuilder::new().flexible(true).buffer_capacity(1 << 17).from_reader(self.text);
+                let mut reader = ReaderBuilder::new().delimiter(self.delimiter).flexible(true).buffer_capacity(1 << 17).from_reader(self.text);
                 let header = reader.byte_headers().map_err(io::Error::from)?.clone();
                 let columns = Columns::find(&header, &self.mappings).map_err(SourceError::Header)?;
                 Ok((Reading::Csv(Box::new(columns)), Records::Csv(Box::new(reader))))
