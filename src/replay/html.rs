@@ -52,7 +52,7 @@ fn write(report: &Report, title: &str, out: &mut String) -> std::fmt::Result {
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}\
 h1 small{font-weight:400;color:#555;font-size:.6em}.lead{font-size:1.15rem}.warning{background:#fef3c7;padding:.4rem .8rem;border-radius:6px}\
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,1fr));gap:1.5rem}figure{margin:0}figcaption{font-weight:600}\
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));gap:1.5rem}figure{margin:0}figcaption{font-weight:600}\
 svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:#444}pre{overflow-x:auto;background:#f6f6f6;padding:1rem;border-radius:6px;font-size:12.5px}\
 @media(prefers-color-scheme:dark){body{color:#eee;background:#16181d}pre{background:#22252c}svg text{fill:#bbb}.warning{background:#5b4708}h1 small{color:#aaa}}";
 

@@ -266,9 +266,11 @@ impl Report {
                     score: surprise.score,
                     log_odds: surprise.log_odds,
                     decision: Verdict::as_label(surprise.decision),
+                    // A reason that weighs nothing explains nothing: of an audit line, say, that its address is not in it.
                     reasons: surprise
                         .reasons
                         .iter()
+                        .filter(|(_, weight, _)| weight.abs() >= 0.005)
                         .map(|(code, weight, detail)| match detail {
                             Some(detail) => format!("{} {weight:+.2} ({detail})", code.as_label()),
                             None => format!("{} {weight:+.2}", code.as_label()),

@@ -95,6 +95,9 @@ fn an_outcome_tells_a_success_from_a_failure_and_from_fraud() {
     ];
     check(&lines, [2, 1, 1], LogCounts { outcomes: 4, ..LogCounts::default() });
     assert_eq!(replay(&text(&lines)).pass.census.rows, 4, "an outcome is no row");
+    // Sign-ins overtake each other while they are decided; a log out of order is another thing.
+    let backward = |seconds: [i64; 3]| replay(&text(&[1, 2, 3].map(|n| decision(n, seconds[n as usize - 1], "ada")))).pass.census.backward;
+    assert_eq!((backward([10, 8, 11]), backward([100, 8, 11])), (0, 1));
 }
 
 #[test]
