@@ -134,8 +134,10 @@ struct WireCaller<'a> {
 }
 
 /// What stands where an object has to: read in the same pass as what is around it, and asked about only where it matters.
+#[derive(Default)]
 enum Object<T> {
     /// Nothing, or null.
+    #[default]
     Absent,
     Found(T),
     /// Another kind of value.
@@ -147,12 +149,6 @@ enum Object<T> {
 struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
 // === impl Object ===
-
-impl<T> Default for Object<T> {
-    fn default() -> Self {
-        Object::Absent
-    }
-}
 
 impl<T: Default> Object<T> {
     /// The object, empty where there is none.
