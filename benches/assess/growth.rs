@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    steps::{Bench, address, cidrs, event_from},
+    steps::{Bench, address, body_from, cidrs},
     timing::{PEOPLE, nanos},
 };
 
@@ -21,16 +21,18 @@ pub struct Growth {
 /// Measures all of it.
 pub fn measure(quick: bool) -> Vec<Growth> {
     let largest = if quick { 10_000 } else { 1_000_000 };
+    let roomy = [("RISKGATE_CACHE_CAPACITY", "20000000".to_owned())];
     let sign_ins = |bench: &Bench| {
-        bench.meet("whole");
-        nanos(|count| bench.prepare("whole", count))
+        bench.meet("whole http");
+        nanos(|count| bench.prepare("whole http", count))
     };
     vec![
         // Each from an address of their own: the cached answers grow with the people.
-        grow("people and cached answers", &[10, largest], |size| sign_ins(&Bench::new(size, &[("RISKGATE_CACHE_CAPACITY", "2000000".to_owned())]))),
+        grow("people and cached answers", &[10, largest], |size| sign_ins(&Bench::new(size, &roomy))),
+        grow("cached answers, a look-up alone", &[10, largest * 10], |size| nanos(Bench::new(1, &roomy).look_ups_among(size))),
         grow("addresses of one person", &[1, 1_000], |size| {
             let bench = Bench::new(1, &[]);
-            bench.answer((0..size).map(|n| event_from(0, address(n))).collect())();
+            bench.answer_http((0..size).map(|n| body_from(0, address(n))).collect())();
             sign_ins(&bench)
         }),
         grow("networks on the deny list", &[1, 100_000], |size| {

@@ -169,16 +169,7 @@ impl Bench {
                 })
             }
             "whole" => self.answer(self.repeat(count, event)),
-            "whole http" => {
-                let bodies = self.repeat(count, body);
-                Box::new(move || {
-                    self.runtime.block_on(async {
-                        for body in bodies {
-                            drop(black_box(self.serve(&body).await));
-                        }
-                    });
-                })
-            }
+            "whole http" => self.answer_http(self.repeat(count, body)),
             other => panic!("no step {other}: {STEPS:?}"),
         }
     }
@@ -194,7 +185,36 @@ impl Bench {
         })
     }
 
-    /// The whole way of a request through the sidecar, but for HTTP itself.
+    /// The whole way of these requests through the sidecar, but for HTTP itself; with history, which is in memory there.
+    pub fn answer_http(&self, bodies: Vec<String>) -> Work<'_> {
+        Box::new(move || {
+            self.runtime.block_on(async {
+                for body in bodies {
+                    drop(black_box(self.serve(&body).await));
+                }
+            });
+        })
+    }
+
+    /// Look-ups among so many kept answers, strewn over all of them, in batches as long as asked for.
+    pub fn look_ups_among<'a>(&'a self, kept: u64) -> impl Fn(usize) -> Work<'a> {
+        let cache = self.kept(u128::from(kept));
+        let now = Now::read();
+        move |count| {
+            let cache = cache.clone();
+            let next = self.met.replace(self.met.get() + count as u64);
+            Box::new(move || {
+                self.runtime.block_on(async {
+                    for n in next..next + count as u64 {
+                        let key = u128::from(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % kept);
+                        black_box(cache.look_up(black_box(key), now).await);
+                    }
+                });
+            })
+        }
+    }
+
+    /// One request through the sidecar.
     async fn serve(&self, body: &str) -> Vec<u8> {
         let received = Now::read();
         let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, received).expect("the bench's request is one");
@@ -205,6 +225,18 @@ impl Bench {
     }
 
     fn look_up(&self, count: usize, kept: u128) -> Work<'_> {
+        let (cache, now) = (self.kept(kept), Now::read());
+        Box::new(move || {
+            self.runtime.block_on(async {
+                for _ in 0..count {
+                    black_box(cache.look_up(black_box(0), now).await);
+                }
+            });
+        })
+    }
+
+    /// A cache of so many answers.
+    fn kept(&self, kept: u128) -> Arc<Cache> {
         let cache = Cache::new(self.config.services.cache, Face::Sidecar);
         let now = Now::read();
         let answer = Answer { risk: Risk::Score(7.0), codes: Default::default() };
@@ -214,13 +246,7 @@ impl Bench {
             }
             cache.settle().await;
         });
-        Box::new(move || {
-            self.runtime.block_on(async {
-                for _ in 0..count {
-                    black_box(cache.look_up(black_box(0), now).await);
-                }
-            });
-        })
+        Arc::new(cache)
     }
 
     async fn gather(&self, sign_in: SignIn) -> Evidence {
@@ -256,8 +282,7 @@ pub fn event(person: u64) -> String {
     event_from(person, address(person))
 }
 
-/// The same from a given address.
-pub fn event_from(person: u64, ip: Ipv4Addr) -> String {
+fn event_from(person: u64, ip: Ipv4Addr) -> String {
     let user = format!("user-{person}");
     json!({
         "version": "1", "triggerSource": "PreAuthentication_Authentication", "region": "eu-west-1", "userPoolId": "eu-west-1_bench",
@@ -279,9 +304,14 @@ pub fn event_from(person: u64, ip: Ipv4Addr) -> String {
 }
 
 fn body(person: u64) -> String {
+    body_from(person, address(person))
+}
+
+/// The same sign-in as the sidecar is asked about it, from a given address.
+pub fn body_from(person: u64, ip: Ipv4Addr) -> String {
     let user = format!("user-{person}");
     json!({
-        "user": user, "ip": address(person).to_string(), "userAgent": AGENT, "deviceId": format!("device-{user}"), "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
+        "user": user, "ip": ip.to_string(), "userAgent": AGENT, "deviceId": format!("device-{user}"), "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
     })
     .to_string()
 }

@@ -21,7 +21,7 @@ use super::{
 pub const CONCURRENCY: [usize; 3] = [1, 32, 256];
 
 /// The servers, in the order of every table.
-pub const SERVERS: [Server; 5] = [Server::HyperEcho, Server::AxumEcho, Server::Riskgate, Server::Node, Server::Python];
+pub const SERVERS: [Server; 6] = [Server::HyperEcho, Server::AxumEcho, Server::Riskgate, Server::RiskgateUnlogged, Server::Node, Server::Python];
 
 /// Different sign-ins that wrk sends in turn.
 const REQUESTS: usize = 8192;
@@ -35,6 +35,8 @@ pub enum Server {
     AxumEcho,
     /// riskgate.
     Riskgate,
+    /// riskgate without audit lines, which the Node and Python services do not write either.
+    RiskgateUnlogged,
     /// The Node service.
     Node,
     /// The Python service.
@@ -150,6 +152,7 @@ impl Server {
             Server::HyperEcho => "bare hyper echo",
             Server::AxumEcho => "typed axum echo",
             Server::Riskgate => "**riskgate**",
+            Server::RiskgateUnlogged => "riskgate, no audit lines",
             Server::Node => "Node service",
             Server::Python => "Python service",
         }
@@ -163,6 +166,10 @@ impl Server {
             Server::HyperEcho => Program::start(&args.rust.join("hyper_echo"), &[&address.to_string()], &[]),
             Server::AxumEcho => Program::start(&args.rust.join("axum_echo"), &[&address.to_string()], &[]),
             Server::Riskgate => riskgate(args, address, &[("RISKGATE_HTTP_URL", url), ("RISKGATE_LEARN", "allow".to_owned())]),
+            Server::RiskgateUnlogged => {
+                let more = [("RISKGATE_LEARN", "allow".to_owned()), ("RISKGATE_AUDIT", "off".to_owned())];
+                riskgate(args, address, &[[("RISKGATE_HTTP_URL", url)].as_slice(), &more].concat())
+            }
             Server::Node => Program::start("/usr/bin/env".as_ref(), &["node", &args.baseline.join("node/service.mjs").display().to_string(), &port], &theirs()),
             Server::Python => Program::start(&args.python, &[&args.baseline.join("python/service.py").display().to_string(), &port], &theirs()),
         }

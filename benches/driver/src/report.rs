@@ -101,7 +101,7 @@ fn targets(
 ) -> anyhow::Result<()> {
     let [empty, ours, _, python, node] = lambda;
     let [empty_start, our_start, _, python_start, node_start] = cold;
-    let [hyper, axum, sidecar, node_http, python_http] = &http.figures[1];
+    let [hyper, axum, sidecar, _, node_http, python_http] = &http.figures[1];
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let mut rows = vec![
         most("Lambda, p50: at most 1.5 times the empty function's", ours.p50.ratio(&empty.p50), 1.5, "x"),
