@@ -156,7 +156,7 @@ impl Bench {
             }
             "render http" => {
                 let assessment = self.assessment();
-                Box::new(move || (0..count).for_each(|_| drop(black_box(serde_json::to_vec(&AssessmentJson(&assessment))))))
+                Box::new(move || (0..count).for_each(|_| drop(black_box(AssessmentJson(&assessment).to_bytes()))))
             }
             "metrics and audit line" => {
                 let assessment = self.assessment();
@@ -221,7 +221,7 @@ impl Bench {
         let deadline = self.served.gate.deadline(received.mono, None);
         let assessment = self.served.gate.assess(sign_in, deadline).await;
         self.served.telemetry.assessed(&assessment, deadline).await;
-        serde_json::to_vec(&AssessmentJson(&assessment)).expect("an assessment is JSON")
+        AssessmentJson(&assessment).to_bytes().expect("an assessment is JSON")
     }
 
     fn look_up(&self, count: usize, kept: u128) -> Work<'_> {

@@ -36,9 +36,22 @@ struct Degraded<'a>(&'a Decision);
 
 struct Causes<'a>(&'a Decision);
 
+/// Most answers are shorter, in bytes: their memory is asked for once.
+const TYPICAL: usize = 1536;
+
 // === impl AssessmentJson ===
 
 impl AssessmentJson<'_> {
+    /// The object's bytes.
+    ///
+    /// # Errors
+    ///
+    /// None that a decision gives rise to: every member is a string, a finite number or a map with string keys.
+    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(TYPICAL);
+        serde_json::to_writer(&mut bytes, self).map(|()| bytes)
+    }
+
     /// Writes the object's members into a map that is already open: the audit line adds its own behind them.
     ///
     /// # Errors
