@@ -270,7 +270,11 @@ proptest! {
                 prop_assert!(!format!("{bad} {bad:?}").contains(MARK), "{bad}");
             }
             match http::parse(text.as_bytes(), ClientIp::Missing, now()) {
-                Ok(read) => prop_assert!(!format!("{read:?}").contains(MARK), "{read:?}"),
+                Ok(read) => {
+                    // The pool and the app client are nobody's secret.
+                    let read = SignIn { pool: "".into(), client: "".into(), ..read };
+                    prop_assert!(!format!("{read:?}").contains(MARK), "{read:?}");
+                }
                 Err(bad) => prop_assert!(!format!("{bad} {bad:?}").contains(MARK), "{bad}"),
             }
         }
