@@ -93,7 +93,7 @@ fn interrupted(log: &str, arguments: &[&str]) -> Output {
 }
 
 fn finished(mut child: Child) -> Output {
-    for _ in 0..400 {
+    for _ in 0..1_600 {
         if child.try_wait().unwrap().is_some() {
             return child.wait_with_output().unwrap();
         }
