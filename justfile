@@ -42,6 +42,7 @@ fuzz SECONDS="60" *TARGETS:
 sbom:
     command -v cargo-cyclonedx >/dev/null || cargo install --quiet --locked cargo-cyclonedx
     cargo cyclonedx --format json --spec-version 1.5 --features dynamodb,secrets --override-filename riskgate.cdx
+    sed -i "s|path+file://$PWD|path+file:///riskgate|g" riskgate.cdx.json
 
 # The release package twice, in two places, byte by byte the same.
 reproduce *ARGS:
