@@ -72,7 +72,11 @@ impl Keys {
             "request": { "userAttributes": { "sub": SUB, "email": "Anna@example.com", "phone_number": "+4790000000", "preferred_username": "anna" }, "validationData": data },
             "response": {},
         });
-        let raw = RawEvent::new(serde_json::value::to_raw_value(&event).expect("JSON"));
+        self.read_event(event.to_string())
+    }
+
+    fn read_event(&self, event: String) -> SignIn {
+        let raw = RawEvent::new(serde_json::value::RawValue::from_string(event).expect("JSON"));
         let now = Now { wall: Timestamp::from_second(NOW).expect("a time"), mono: Instant::now() };
         let sign_in = match cognito::parse(raw, now, &self.config.trust) {
             Ok(Event::PreAuthentication(sign_in)) => Some(*sign_in),
@@ -321,6 +325,19 @@ fn what_is_no_context_costs_nothing() {
     // A nested token: a context inside a context.
     keys.check_refused(&raw_token(r#"{"alg":"HS256","kid":"hs","cty":"JWT"}"#, &good, &SECRET), BadContext::Malformed);
     keys.check_refused(&raw_token(HEADER, &good, &SECRET), BadContext::Claims);
+}
+
+/// Written in escapes a token of any length can be blown up; it is measured as it stands there.
+#[test]
+fn a_token_is_measured_before_it_is_unescaped() {
+    let keys = Keys::new();
+    let long = hs256(&Claims { user_agent: Some("Mozilla/5.0 ".repeat(100)), ..claims() });
+    keys.check_believed(&long);
+    let escaped: String = long.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let event = format!(
+        r#"{{"triggerSource":"PreAuthentication_Authentication","userPoolId":"{POOL}","userName":"{SUB}","callerContext":{{"clientId":"{CLIENT}"}},"request":{{"userAttributes":{{"sub":"{SUB}","email":"anna@example.com"}},"validationData":{{"riskgate":"{escaped}"}}}},"response":{{}}}}"#
+    );
+    assert_eq!(keys.read_event(event).context.trust, Trust::Bad(BadContext::TooLarge));
 }
 
 #[test]

@@ -20,23 +20,18 @@ mod secrets;
 #[cfg(all(feature = "redis", feature = "dynamodb"))]
 mod table;
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/asking.rs"]
 mod asking;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/runtime_api.rs"]
 mod runtime_api;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/wire.rs"]
 mod wire;
-
-#[cfg(feature = "secrets")]
-#[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
-#[path = "../it/runtime_api.rs"]
-mod runtime_api;
 
 // The same tests as in `it`, there over the store in memory, here over real servers too.
 #[path = "../it/blocks.rs"]
