@@ -21,7 +21,7 @@ pub struct Growth {
 /// Measures all of it.
 pub fn measure(quick: bool) -> Vec<Growth> {
     let largest = if quick { 10_000 } else { 1_000_000 };
-    let roomy = [("RISKGATE_CACHE_CAPACITY", "20000000".to_owned())];
+    let roomy = [("RISKGATE_CACHE_CAPACITY", "10000000".to_owned())];
     let sign_ins = |bench: &Bench| {
         bench.meet("whole http");
         nanos(|count| bench.prepare("whole http", count))
