@@ -1,12 +1,6 @@
 //! The Lambda face: one function for three triggers, told apart by their `triggerSource`.
 
-use std::{
-    future::Future,
-    panic::AssertUnwindSafe,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
@@ -61,14 +55,18 @@ pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> Res
         async move { answer(&instance, event.payload, event.context.deadline).await }
     }));
     let (hands, free) = one_hand();
-    let mut served = pin!(runtime.layer(MapFutureLayer::new(hands)).run());
+    // A task of its own: what wakes the future that the whole runtime waits for costs a system call each time.
+    let mut served = tokio::spawn(runtime.layer(MapFutureLayer::new(hands)).run());
     tokio::select! {
-        ended = &mut served => return ended,
+        ended = &mut served => return ended?,
         () = stop => {}
     }
     tokio::select! {
-        ended = &mut served => ended,
-        _ = free.acquire() => Ok(()),
+        ended = &mut served => ended?,
+        _ = free.acquire() => {
+            served.abort();
+            Ok(())
+        }
     }
 }
 
