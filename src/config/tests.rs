@@ -100,4 +100,9 @@ fn secrets_do_not_print() {
     let (config, _) =
         read(&[("PROVIDERS", "ipqs"), ("IPQS_KEY", "s3cr3t-key"), ("TOKEN", "s3cr3t-token-long-enough"), ("HTTP_HEADERS", "X-Key: s3cr3t-header")]);
     assert!(!format!("{config:?}").contains("s3cr3t"));
+    let wrong =
+        [("TOKEN", "s3cr3t"), ("HTTP_HEADERS", "s3cr3t"), ("CONTEXT_KEYS", "k:HS256:s3cr3t"), ("PSEUDONYM_KEY", "k:s3cr3t"), ("STORE", "s3cr3t://s3cr3t@h")];
+    let (config, faults) = read(&[&wrong[..], &[("PROVIDERS", "http"), ("HTTP_URL", "https://h/")]].concat());
+    assert!(faults.len() >= wrong.len(), "{faults:?}");
+    assert!(!format!("{faults:?} {config:?}").contains("s3cr3t"), "{faults:?}");
 }

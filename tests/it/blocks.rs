@@ -93,7 +93,9 @@ async fn a_person_is_exported_and_forgotten() {
         }
         assert_eq!(export["activity"].as_array().map(Vec::len), Some(if kept.name == "dynamodb" { 3 } else { 0 }), "{}", kept.name);
         assert!(!kept.store.list(List::Shapes, at(3, "00:00:00")).await.unwrap().is_empty(), "{}: her history has lent its shape", kept.name);
+        ledger.block_person("pool", "sub-ada", &EXEMPT, at(3, "00:00:00")).await.unwrap();
         let rows = ledger.forget("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();
+        assert!(ledger.blocks(at(3, "00:00:00")).await.unwrap().is_empty(), "{}: the list of blocks names her no more", kept.name);
         assert!(kept.store.list(List::Shapes, at(3, "00:00:00")).await.unwrap().is_empty(), "{}", kept.name);
         assert_eq!(rows, if kept.name == "dynamodb" { 3 } else { 0 }, "{}", kept.name);
         let after = ledger.export("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();

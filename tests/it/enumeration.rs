@@ -71,7 +71,7 @@ async fn known_and_unknown_names_are_told_alike() {
     let kept = stores::memory();
     let house = House::over(&kept.store, &[]);
     live(&house).await;
-    let (mut scores, mut times, mut words) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()], Vec::new());
+    let (mut scores, mut times, mut words, mut denied) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()], Vec::new(), [0_usize; 2]);
     for number in 0..NAMES {
         let time = Timestamp::from_second(at(30, "12:00:00").as_second() + i64::try_from(number).unwrap() * 2).unwrap();
         let foreign = || data(format!("14.162.100.{}", 1 + number % 250), FIREFOX, "box-9".to_owned());
@@ -79,6 +79,7 @@ async fn known_and_unknown_names_are_told_alike() {
             let assessment = house.attempt_by(event, time).await;
             scores[kind].push(assessment.decision.score.value);
             times[kind].push(assessment.elapsed);
+            denied[kind] += usize::from(assessment.decision.action == Verdict::Deny);
             words.extend(seen(&assessment));
         }
     }
@@ -90,6 +91,7 @@ async fn known_and_unknown_names_are_told_alike() {
         let (of_known, of_unknown) = (share(&scores[0], threshold), share(&scores[1], threshold));
         assert!((of_known - of_unknown).abs() <= 0.02, "at {threshold}: known {of_known:.3}, unknown {of_unknown:.3}");
     }
+    assert!(denied[0].abs_diff(denied[1]) <= NAMES / 50 && denied[0] > 0, "denied: {denied:?} of {NAMES}");
     let [of_known, of_unknown] = &mut times;
     let (of_known, of_unknown) = (middle(of_known), middle(of_unknown));
     assert!(of_known.abs_diff(of_unknown) < Duration::from_millis(5), "known {of_known:?}, unknown {of_unknown:?}");

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use riskgate::{
     config::Config,
     event::{
-        ClientIp, Now, RawEvent, SignIn, Trust,
+        ClientIp, Existence, Now, RawEvent, SignIn, Trust,
         cognito::{self, BadEvent, Event},
         http,
         user_agent::Oddity,
@@ -139,6 +139,10 @@ fn unknown_users_are_read_alike() {
         let read = sign_in(&with_request(json!({ "userNotFound": spelling, "userAttributes": {}, "validationData": { "ip": "8.8.8.8" } })));
         assert_eq!(read.person.key(), "ada");
         assert_eq!(read.context.ip, ClientIp::parse("8.8.8.8"));
+        assert_eq!(read.person.existence, Existence::NotFound, "{spelling}");
+    }
+    for spelling in [json!(false), json!("false"), json!(null), json!(1), json!({})] {
+        assert_eq!(sign_in(&with_request(json!({ "userNotFound": spelling }))).person.existence, Existence::Known, "{spelling}");
     }
 }
 
@@ -177,6 +181,21 @@ fn user_agents_are_cut_and_told_apart() {
         assert_eq!(agent.oddity, oddity, "{:?}", text.chars().take(20).collect::<String>());
     }
     assert!(sign_in(&with_data(json!({ "userAgent": "" }))).context.user_agent.is_none());
+}
+
+#[test]
+fn long_claims_are_cut_at_a_character() {
+    // Of two, three and four bytes, from each offset: the bound falls into one of them.
+    for letter in ["ø", "\u{202e}", "👩"] {
+        for offset in 0..letter.len() {
+            let text = format!("{}{}", "x".repeat(offset), letter.repeat(300));
+            let context = sign_in(&with_data(json!({ "deviceId": text, "acceptLanguage": text, "timezone": text }))).context;
+            for claim in [context.device_id, context.accept_language, context.timezone] {
+                let claim = claim.expect("a claim");
+                assert!(text.starts_with(claim.expose().as_str()) && (253..=256).contains(&claim.expose().len()), "{letter} {offset}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The binary as Lambda starts it: what goes back to Cognito, byte for byte.
 
+use std::process::Stdio;
+
 use super::runtime_api::{Answer, Environment};
 
 const EVENT: &str = r#"{"version":"1","triggerSource":"PreAuthentication_Authentication","region":"eu-west-1","userPoolId":"eu-west-1_test","userName":"ada",
@@ -50,8 +52,11 @@ async fn deadlines_of_every_kind_are_answered() {
 #[tokio::test]
 async fn a_faulty_configuration_locks_nobody_out() {
     let faulty = [("DENY_AT", "eighty"), ("BUDGET", "7s"), ("NOPE", "1"), ("DENY_CLIENTS", "web")];
-    let lambda = Environment::start(&faulty).await;
+    let output = tempfile::NamedTempFile::new().expect("a file");
+    let lambda = Environment::start_with_output(&faulty, output.reopen().expect("a handle").into(), Stdio::null()).await;
     assert_eq!(lambda.invoke(EVENT).await, Answer::Event(EVENT.to_owned()), "monitor mode");
+    let lines = std::fs::read_to_string(output.path()).expect("what was written");
+    assert!(lines.contains(r#""riskgate_config_faults":3,"#), "what the alarm reads: {lines}");
     let Answer::Event(body) = lambda.invoke(r#"{"riskgate":"check"}"#).await else { panic!("a check") };
     let check: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(check["faults"].as_array().map(Vec::len), Some(3), "{body}");

@@ -1,6 +1,7 @@
 //! What is learned and what is not (invariant 5), over each store.
 
 use riskgate::{
+    decision::Verdict,
     event::{ClientIp, Now, http},
     evidence::history::ledger::{Learned, Report, Success},
     learn,
@@ -25,6 +26,15 @@ async fn fifty_wrong_passwords_teach_nothing() {
         assert_eq!(profile.last.map(|last| last.at), Some(at(2, "07:00:00")), "{}", kept.name);
         let velocity = history(&thief).velocity;
         assert!((15..=24).contains(&velocity.account_failures), "{}: {velocity:?}", kept.name);
+        // A thief next door, whom the score lets on, teaches as little.
+        let neighbour = Origin { ip: "84.208.20.111", device: "laptop-2", ..HOME };
+        for attempt in 0..5 {
+            let guess = house.attempt("ada", neighbour, at(4, &format!("07:{attempt:02}:00"))).await;
+            assert_ne!(guess.decision.action, Verdict::Deny, "{}", kept.name);
+        }
+        let last = house.attempt("ada", neighbour, at(5, "07:00:00")).await;
+        let profile = &history(&last).profile;
+        assert_eq!((profile.successes, profile.entries.iter().map(|entry| entry.count).max()), (3, Some(3)), "{}: next door", kept.name);
     }
 }
 

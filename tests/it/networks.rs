@@ -238,6 +238,25 @@ fn cuts_and_flipped_bytes_anywhere_are_survived() {
     assert!(opened > 0, "some damage lies where nothing is read");
 }
 
+/// A file is believed after its first thousand records: damage further on is met by a sign-in.
+#[test]
+fn a_damaged_record_is_no_record_and_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("city.mmdb");
+    let mut bytes = fs::read("data/networks.mmdb").unwrap();
+    // The last of the records, before the metadata.
+    let (from, to) = (bytes.len() - 300_000, bytes.len() - 2_000);
+    bytes[from..to].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    let (networks, health) = Setup::default().city(&path).open();
+    for first in 1..224 {
+        for second in [0, 64, 128, 192] {
+            facts(&networks, &format!("{first}.{second}.1.1"));
+        }
+    }
+    assert!(health.networks_undecodable.load(Ordering::Relaxed) > 0);
+}
+
 // Files that change
 
 /// Replaces a file as update programs do: written beside it, then renamed over it.
@@ -274,6 +293,26 @@ fn a_replaced_file_is_taken_up_whole_and_a_damaged_one_is_not() {
     replace(&path, CITY);
     networks.look();
     assert_eq!((country(&facts(&networks, LONDON)), refused()), ("GB", 2));
+}
+
+/// A pipe lets a test write while the file is read: what comes of that may be half old and half new.
+#[test]
+fn a_file_that_is_written_to_while_it_is_read_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("city.mmdb");
+    replace(&path, CITY);
+    let (networks, health) = Setup::default().city(&path).open();
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Longer than the clock of the file system takes to move on.
+            std::thread::sleep(Duration::from_millis(50));
+            fs::write(&path, fs::read(fixture("flat-city-f32.mmdb")).unwrap()).unwrap();
+        });
+        networks.look();
+    });
+    assert_eq!((country(&facts(&networks, LONDON)), health.networks_refused.load(Ordering::Relaxed)), ("GB", 1));
 }
 
 #[test]

@@ -174,6 +174,10 @@ fn only_successes_that_the_gate_learned_from_are_learned() {
     // A success all the same, so the day is remembered as one less without a sign-in; its place is not.
     for (what, between) in [
         ("degraded", vec![with(away(50, then), json!({"degraded": {"causes": {}, "fallback": null}})), succeeded(Some(50), then + 1, "ada", "refused")]),
+        (
+            "degraded, by a caller's report",
+            vec![with(away(50, then), json!({"degraded": {"causes": {}, "fallback": null}})), reported(50, then + 1, "success")],
+        ),
         ("a copied context", vec![away(50, then), succeeded(Some(50), then + 1, "ada", "refused")]),
     ] {
         assert!((last_of(between) - strange).abs() < 1e-9, "{what}");

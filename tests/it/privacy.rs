@@ -2,7 +2,11 @@
 
 use std::{fs::File, io::Read, process::Stdio};
 
-use riskgate::event::context::{Claims, sign};
+use riskgate::{
+    config::Config,
+    event::context::{Claims, sign},
+    telemetry::subscriber,
+};
 use serde_json::{Value, json};
 
 use super::runtime_api::{Answer, Environment};
@@ -103,4 +107,20 @@ async fn nothing_personal_is_written() {
             assert!(line.is_none(), "{value} is written ({format}): {line:?}");
         }
     }
+}
+
+/// A panic's text may hold anything. The test runs itself as a process of its own, whose standard error it reads.
+#[test]
+fn a_panic_says_where_and_never_what() {
+    const TOLD: &str = "RISKGATE_TEST_PANICS";
+    let this = "privacy::a_panic_says_where_and_never_what";
+    if std::env::var_os(TOLD).is_some() {
+        subscriber::install(&Config::defaults().telemetry);
+        std::panic::panic_any("marker-anna");
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().expect("a test is a program"));
+    let output = command.args(["--exact", this, "--nocapture"]).env(TOLD, "1").output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("\"a panic\"") && said.contains("tests/it/privacy.rs"), "{said}");
+    assert!(!said.contains("marker-anna"), "{said}");
 }

@@ -64,6 +64,7 @@ fn common() -> Vec<(Act, &'static str)> {
         (json(500, "{}"), "http_5xx"),
         (json(503, "{}"), "http_5xx"),
         (answer(302, &[("location", "http://169.254.169.254/")], ""), "redirect"),
+        (answer(307, &[("location", "/elsewhere")], ""), "redirect"),
         (answer(200, &[("content-type", "text/html")], "<html>"), "bad_answer"),
         (answer(200, &[("content-type", "application/json"), ("content-encoding", "gzip")], "\u{1f}\u{8b}"), "bad_answer"),
         (json(200, "{\"truncated\":"), "bad_answer"),
@@ -121,6 +122,9 @@ async fn ipqs_is_asked_with_its_key_in_the_path() {
         server.requests()[0].line,
         "GET /api/json/ip/ip%2Fqs/2001%3A4860%3A4860%3A%3A8888?strictness=0&fast=true&allow_public_access_points=true&user_agent=Mozilla%2F5.0%20%28X11%29%20Probe%2F1.0&user_language=nb-NO"
     );
+    let narrow = Asking::new(Face::Lambda, &variables("ipqs", &origin));
+    assert_eq!(narrow.outcome("8.8.8.8").await, "fresh");
+    assert_eq!(server.requests()[1].line, "GET /api/json/ip/ip%2Fqs/8.8.8.8?strictness=0&fast=true&allow_public_access_points=true");
 }
 
 #[tokio::test]

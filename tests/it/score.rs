@@ -1,5 +1,6 @@
 //! The model: exact services, sums that hold, claims that cannot help a thief, order between sign-ins.
 
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use riskgate::{
     assess::Judge,
@@ -7,10 +8,19 @@ use riskgate::{
     decision::Decision,
     event::{ClientIp, Trust},
     event::{Now, SignIn, http},
-    evidence::{Answer, Consultation, Evidence, Features, History, NetworkFacts, Outcome, Risk, Waits, history::Velocity, networks::NetworkKind},
+    evidence::{
+        Answer, Consultation, Evidence, Features, History, NetworkFacts, Outcome, Risk, Waits,
+        history::{Velocity, profile::Sighting},
+        networks::{Location, NetworkKind},
+    },
     score::{Model, ReasonCode},
 };
+use serde_json::json;
 use smallvec::{SmallVec, smallvec};
+
+use crate::stores::{self, HOME, House, at, claims, pre, reasons};
+
+const NOON: &str = "2026-11-21T12:00:00Z";
 
 fn judge() -> Judge {
     let config = Config::defaults();
@@ -18,7 +28,7 @@ fn judge() -> Judge {
 }
 
 fn sign_in(body: &str, trust: Trust) -> SignIn {
-    let now = Now { wall: "2026-11-21T12:00:00Z".parse().unwrap(), mono: tokio::time::Instant::now() };
+    let now = Now { wall: NOON.parse().unwrap(), mono: tokio::time::Instant::now() };
     let mut sign_in = http::parse(body.as_bytes(), ClientIp::Missing, now).expect("a sign-in");
     sign_in.context.trust = trust;
     sign_in
@@ -86,11 +96,21 @@ fn remarks_weigh_nothing_and_are_there() {
 #[test]
 fn strangers_cannot_get_somebody_denied() {
     let judge = judge();
+    let elsewhere = |seconds: i64| Sighting {
+        at: NOON.parse::<Timestamp>().unwrap() - SignedDuration::from_secs(seconds),
+        place: Some(Location { latitude: 21.0, longitude: 105.5, radius_km: 10.0 }),
+        anonymous: false,
+    };
     for (body, trust) in [(r#"{"user":"a"}"#, Trust::None), (r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted)] {
-        let mut evidence = evidence(sign_in(body, trust));
-        evidence.history.velocity = Velocity { account_failures: 100_000, ..Velocity::default() };
-        let decision = judge.judge(evidence);
-        assert!(decision.score.value < 65.0 && decision.score.value > 20.0, "{}", decision.score.value);
+        // Who fails on purpose, who is let on far away at the same time, and who does both.
+        for (account_failures, concurrent) in [(100_000, vec![]), (0, vec![elsewhere(60)]), (100_000, vec![elsewhere(60), elsewhere(1)])] {
+            let mut evidence = evidence(sign_in(body, trust));
+            evidence.networks.location = Some(Location { latitude: 60.0, longitude: 10.5, radius_km: 10.0 });
+            evidence.history.velocity = Velocity { account_failures, ..Velocity::default() };
+            evidence.history.concurrent = concurrent;
+            let decision = judge.judge(evidence);
+            assert!(decision.score.value < 65.0 && decision.score.value > 20.0, "{} {:?}", decision.score.value, decision.score.reasons);
+        }
     }
 }
 
@@ -117,6 +137,22 @@ proptest! {
         with.services = smallvec![answered(score, 1.0)];
         prop_assert!(judge.judge(with).score.value >= judge.judge(without).score.value);
     }
+}
+
+/// All that a thief has to say is what the owner's device would: it helps him as little as silence.
+#[tokio::test]
+async fn familiar_claims_help_nobody_who_only_says_them() {
+    let kept = stores::memory();
+    let house = House::over(&kept.store, &[]);
+    for day in 0..10 {
+        house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+    }
+    let owner = house.attempt("ada", HOME, at(10, "07:00:00")).await;
+    assert!(owner.decision.score.reasons.iter().any(|reason| reason.weight < 0.0), "{:?}", reasons(&owner));
+    let thief = house.attempt_by(pre("ada", "app", claims(HOME)), at(11, "07:00:00")).await;
+    let silent = house.attempt_by(pre("ada", "app", json!({})), at(12, "07:00:00")).await;
+    assert!(thief.decision.score.reasons.iter().all(|reason| reason.weight >= 0.0), "{:?}", thief.decision.score.reasons);
+    assert!(thief.decision.score.value >= silent.decision.score.value, "{} {}", thief.decision.score.value, silent.decision.score.value);
 }
 
 /// What of a sign-in can be riskier.

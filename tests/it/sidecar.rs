@@ -126,6 +126,20 @@ async fn forwarded_addresses_count_from_the_right() {
     assert_eq!(ask(&["6.6.6.6, 8.8.4.4", "10.0.0.5"], r#"{"user":"ada","ip":"9.9.9.9"}"#).await["decision"], "allow", "the body's address beats the headers");
 }
 
+/// An address that no machine has, so that nothing is ever opened to anybody.
+#[test]
+fn a_public_address_needs_a_token() {
+    let serve = |variables: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_riskgate"));
+        let output = command.args(["serve", "--listen", "192.0.2.1:8710"]).env_clear().envs(variables.iter().copied()).output().expect("the binary starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = serve(&[]);
+    assert!(code == Some(2) && said.contains("RISKGATE_TOKEN"), "{said}");
+    let (code, said) = serve(&[("RISKGATE_TOKEN", "0123456789abcdef0123")]);
+    assert!(code == Some(1) && !said.contains("RISKGATE_TOKEN"), "{said}");
+}
+
 #[tokio::test]
 async fn any_aws_sdk_can_invoke_the_trigger() {
     let sidecar = Sidecar::start(&[("DENY_CLIENTS", "kiosk")]).await;

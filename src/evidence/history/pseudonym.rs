@@ -194,6 +194,39 @@ mod tests {
         }
     }
 
+    /// What is kept, marked, logged and invented for somebody.
+    fn made_of(made: &Pseudonyms, pool: &str, name: &str, ip: &str) -> [String; 9] {
+        let ip: IpAddr = ip.parse().unwrap();
+        [
+            made.person(pool, name)[0].to_string(),
+            made.record("network", &[ip.to_string().as_bytes()]).to_string(),
+            made.records("device", &[name.as_bytes()])[0].to_string(),
+            made.mark("nonce", &[name.as_bytes()]).to_string(),
+            format!("{:?}", made.draw(pool, name)),
+            made.user(pool, name).to_string(),
+            made.network(ip).to_string(),
+            made.device(name).to_string(),
+            made.feature_key().hash_of(crate::evidence::features::Level::Ip, ip.to_string().as_bytes()).to_string(),
+        ]
+    }
+
+    #[test]
+    fn everything_hangs_on_the_key_and_holds_nothing_in_clear() {
+        let with = |text: &str| Pseudonyms::new(&[key("a", text)]);
+        let (one, other) = (with("AAAAAAAAAAAAAAAAAAAAAA"), with("_____________________w"));
+        let found = made_of(&one, "pool-1", "ann", "84.208.20.110");
+        assert_eq!(found, made_of(&one, "pool-1", "ann", "84.208.20.110"));
+        for different in [made_of(&other, "pool-1", "ann", "84.208.20.110"), made_of(&one, "pool-2", "bob", "14.162.100.3")] {
+            for (at, (one, other)) in found.iter().zip(&different).enumerate() {
+                assert_ne!(one, other, "{at}");
+            }
+        }
+        assert_ne!(one.cache_key(), other.cache_key());
+        for made in found {
+            assert!(!made.contains("ann") && !made.contains("84.208") && !made.contains("pool-1"), "{made}");
+        }
+    }
+
     #[test]
     fn a_network_is_one_pseudonym_whatever_its_host() {
         let made = Pseudonyms::random();

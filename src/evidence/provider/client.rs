@@ -504,10 +504,13 @@ mod tests {
         assert_eq!(codes(std::iter::repeat_n("A", 100)).len(), 16);
     }
 
-    #[test]
-    fn link_local_addresses_are_no_service() {
+    #[tokio::test]
+    async fn link_local_addresses_are_no_service() {
         for (ip, expected) in [("169.254.169.254", true), ("::ffff:169.254.1.1", true), ("fe80::1", true), ("127.0.0.1", false), ("10.0.0.1", false)] {
             assert_eq!(is_link_local(ip.parse().expect("an address")), expected, "{ip}");
+            // Written as numbers a name needs no name server.
+            let found = Resolver.resolve(ip.parse().expect("a name")).await.expect("an answer");
+            assert_eq!(found.count(), usize::from(!expected), "{ip}");
         }
     }
 }

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_oldest_silent_one_gives_way_first() {
         let seats = Seats::new(3);
-        let [asked, silent, working] = [seats.take(), seats.take(), seats.take()];
+        let [working, asked, silent] = [seats.take(), seats.take(), seats.take()];
         drop(asked.work());
         let guard = working.work();
         let newcomer = seats.take();
