@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     path::PathBuf,
+    sync::Arc,
 };
 
 use super::{
@@ -78,8 +79,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let assessment = runtime.block_on(instance.gate.assess(sign_in, deadline));
     runtime.shutdown_background();
-    let json = serde_json::to_string(&AssessmentJson(&assessment)).map_err(|error| Failure::Run(error.to_string()))?;
-    let text = if args.json { json } else { explain(&assessment) };
+    let text = if args.json { String::from_utf8_lossy(&AssessmentJson(&assessment).to_bytes()).into_owned() } else { explain(&assessment) };
     // A closed pipe is the reader's choice.
     let _ = writeln!(std::io::stdout(), "{text}");
     Ok(())
@@ -111,7 +111,7 @@ fn parse(bytes: &[u8], config: &Config) -> Result<Option<SignIn>, String> {
         return http::parse(raw.get().as_bytes(), ClientIp::Missing, received).map(Some).map_err(|bad| bad.to_string());
     }
     match cognito::parse(RawEvent::new(raw), received, &config.trust).map_err(|bad| bad.to_string())? {
-        Event::PreAuthentication(sign_in) => Ok(Some(*sign_in)),
+        Event::PreAuthentication(sign_in) => Ok(Some(Arc::unwrap_or_clone(sign_in))),
         Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotOurs(_) | Event::Check => Ok(None),
     }
 }

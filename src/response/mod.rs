@@ -12,6 +12,8 @@ pub mod cognito;
 
 pub mod http;
 
+pub mod object;
+
 /// A decision with an id and the time it took.
 #[derive(Debug)]
 pub struct Assessment {

@@ -9,13 +9,13 @@ use std::sync::{
 };
 
 use jiff::Timestamp;
-use serde::{Serialize, ser::SerializeMap};
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::names;
 use crate::{
     evidence::{Outcome, health::Health},
-    response::{Assessment, http::is_degraded},
+    response::{Assessment, http::is_degraded, object::Object},
 };
 
 /// The namespace of every metric.
@@ -45,14 +45,6 @@ pub struct EmfBlock {
     panics: u64,
     /// A service that was asked, and its seconds.
     provider: Option<(&'static str, f64)>,
-}
-
-/// `_aws`.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Aws {
-    timestamp: i64,
-    cloud_watch_metrics: &'static RawValue,
 }
 
 #[derive(Serialize)]
@@ -103,13 +95,16 @@ static OF_AN_OUTCOME: LazyLock<Box<RawValue>> = LazyLock::new(|| {
 });
 
 /// Writes `_aws` and the one value of a sign-in's outcome.
-///
-/// # Errors
-///
-/// Those of the serializer.
-pub fn outcome_members<M: SerializeMap>(time: Timestamp, map: &mut M) -> Result<(), M::Error> {
-    map.serialize_entry("_aws", &Aws { timestamp: time.as_millisecond(), cloud_watch_metrics: &OF_AN_OUTCOME })?;
-    map.serialize_entry(names::OUTCOMES, &1)
+pub fn outcome_members(time: Timestamp, object: &mut Object<'_>) {
+    aws(object, time.as_millisecond(), &OF_AN_OUTCOME);
+    object.member(names::OUTCOMES, &1);
+}
+
+fn aws(object: &mut Object<'_>, timestamp: i64, directives: &RawValue) {
+    object.object("_aws", |aws| {
+        aws.member("Timestamp", &timestamp);
+        aws.member("CloudWatchMetrics", directives);
+    });
 }
 
 const fn metric(name: &'static str, unit: &'static str) -> Metric {
@@ -146,26 +141,20 @@ impl Emf {
 
 impl EmfBlock {
     /// Writes `_aws` and the values that it names; `decision` and `mode` are the Assessment's own members.
-    ///
-    /// # Errors
-    ///
-    /// Those of the serializer.
-    pub fn members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let directives = &WRITTEN[usize::from(self.provider.is_some())];
-        map.serialize_entry("_aws", &Aws { timestamp: self.timestamp, cloud_watch_metrics: directives })?;
-        map.serialize_entry(names::ASSESSMENT_DURATION, &finite(self.duration))?;
-        map.serialize_entry(names::DECISIONS, &1)?;
-        map.serialize_entry(names::SCORE, &finite(self.score))?;
-        map.serialize_entry(names::DEGRADED, &self.degraded)?;
-        map.serialize_entry(names::COLD_STARTS, &self.cold_starts)?;
-        map.serialize_entry(names::CONFIG_FAULTS, &self.config_faults)?;
-        map.serialize_entry(names::SECRETS_MISSING, &self.secrets_missing)?;
-        map.serialize_entry(names::PANICS, &self.panics)?;
+    pub fn members(&self, object: &mut Object<'_>) {
+        aws(object, self.timestamp, &WRITTEN[usize::from(self.provider.is_some())]);
+        object.member(names::ASSESSMENT_DURATION, &finite(self.duration));
+        object.member(names::DECISIONS, &1);
+        object.member(names::SCORE, &finite(self.score));
+        object.member(names::DEGRADED, &self.degraded);
+        object.member(names::COLD_STARTS, &self.cold_starts);
+        object.member(names::CONFIG_FAULTS, &self.config_faults);
+        object.member(names::SECRETS_MISSING, &self.secrets_missing);
+        object.member(names::PANICS, &self.panics);
         if let Some((provider, seconds)) = self.provider {
-            map.serialize_entry("provider", provider)?;
-            map.serialize_entry(names::PROVIDER_DURATION, &finite(seconds))?;
+            object.plain("provider", provider);
+            object.member(names::PROVIDER_DURATION, &finite(seconds));
         }
-        Ok(())
     }
 }
 

@@ -155,11 +155,11 @@ impl Telemetry {
         outcome.labels().for_each(|label| self.emit(OutcomeHeard(label)));
         let line = |members| OutcomeLine { outcome, pseudonyms: &self.pseudonyms.load(), members }.to_line();
         if self.audit.is_some() {
-            self.write(self.audit.as_ref(), line(Members::Audit).as_bytes(), deadline).await;
+            self.write(self.audit.as_ref(), &line(Members::Audit), deadline).await;
         }
         if self.emf.is_some() {
             let members = if self.emf_is_audit { Members::Both } else { Members::Metrics };
-            self.write(self.stdout.as_ref(), line(members).as_bytes(), deadline).await;
+            self.write(self.stdout.as_ref(), &line(members), deadline).await;
         }
     }
 

@@ -3,7 +3,6 @@
 //! It stands in the audit log behind the line of the decision, and names it by its id.
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
     audit::{SCHEMA, cut},
@@ -15,6 +14,7 @@ use crate::{
         Pseudonyms,
         ledger::{Learned, Report},
     },
+    response::object::Object,
 };
 
 /// What was heard of a sign-in after its decision.
@@ -69,37 +69,31 @@ impl SignInOutcome<'_> {
 
 impl OutcomeLine<'_> {
     /// The object and a line break.
-    pub fn to_line(&self) -> String {
-        // Every member is a string or null: nothing that JSON cannot say.
-        let mut line = serde_json::to_string(self).expect("an outcome is always JSON");
-        line.push('\n');
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        Object::write(&mut line, |object| {
+            if self.members != Members::Audit {
+                emf::outcome_members(self.outcome.time, object);
+            }
+            if self.members != Members::Metrics {
+                self.audit_members(object);
+            }
+        });
+        line.push(b'\n');
         line
     }
 
-    fn audit_members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+    fn audit_members(&self, object: &mut Object<'_>) {
         let SignInOutcome { time, id, report, learned, event } = self.outcome;
         let user = event.filter(|event| !event.person.key().is_empty()).map(|event| self.pseudonyms.user(&event.pool, event.person.key()));
-        map.serialize_entry("schema", &SCHEMA)?;
-        map.serialize_entry("time", &format_args!("{time:.3}"))?;
-        map.serialize_entry("trigger", if event.is_some() { "post_authentication" } else { "outcome" })?;
-        map.serialize_entry("id", id)?;
-        map.serialize_entry("outcome", report.as_label())?;
-        map.serialize_entry("learned", &learned.map(Learned::as_label))?;
-        map.serialize_entry("pool", &event.map(|event| cut(&event.pool)))?;
-        map.serialize_entry("client", &event.map(|event| cut(&event.client)))?;
-        map.serialize_entry("user", &user)
-    }
-}
-
-impl Serialize for OutcomeLine<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if self.members != Members::Audit {
-            emf::outcome_members(self.outcome.time, &mut map)?;
-        }
-        if self.members != Members::Metrics {
-            self.audit_members(&mut map)?;
-        }
-        map.end()
+        object.member("schema", &SCHEMA);
+        object.member("time", &format_args!("{time:.3}"));
+        object.plain("trigger", if event.is_some() { "post_authentication" } else { "outcome" });
+        object.member("id", id);
+        object.plain("outcome", report.as_label());
+        object.plain_or_null("learned", learned.map(Learned::as_label));
+        object.member("pool", &event.map(|event| cut(&event.pool)));
+        object.member("client", &event.map(|event| cut(&event.client)));
+        object.plain_or_null("user", user.as_deref());
     }
 }

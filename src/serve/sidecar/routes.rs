@@ -44,10 +44,8 @@ pub async fn assess(instance: &Instance, headers: &HeaderMap, body: &[u8]) -> Re
     let _counted = instance.telemetry.in_flight();
     let assessment = instance.gate.assess(sign_in, deadline).await;
     instance.telemetry.assessed(&assessment, deadline).await;
-    match AssessmentJson(&assessment).to_bytes() {
-        Ok(json) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response(),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the assessment could not be written", None),
-    }
+    let json = AssessmentJson(&assessment).to_bytes();
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
 }
 
 /// `POST /v1/outcome`: what became of an assessment, once.
