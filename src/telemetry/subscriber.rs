@@ -1,6 +1,7 @@
 //! Log lines: riskgate's own at `LOG`, dependencies at warn, lambda_runtime off because it prints raw events. To standard error.
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::telemetry::{LogFormat, LogLevel, TelemetryConfig};
 
@@ -20,15 +21,15 @@ pub fn install(config: &TelemetryConfig) {
     }
 }
 
-fn filter(level: LogLevel) -> EnvFilter {
+fn filter(level: LogLevel) -> Targets {
     let own = match level {
-        LogLevel::Off => "off",
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn",
-        LogLevel::Info => "info",
-        LogLevel::Debug => "debug",
-        LogLevel::Trace => "trace",
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
     };
-    let others = if level == LogLevel::Off { "off" } else { "warn" };
-    EnvFilter::new(format!("{others},lambda_runtime=off,riskgate={own}"))
+    let others = if level == LogLevel::Off { LevelFilter::OFF } else { LevelFilter::WARN };
+    Targets::new().with_default(others).with_target("lambda_runtime", LevelFilter::OFF).with_target("riskgate", own)
 }

@@ -8,11 +8,8 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
-use hyper::service::service_fn;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, time::Instant};
 
 use self::{door::Door, seats::Seats, shell::Shell};
@@ -184,9 +181,9 @@ async fn answer(listener: TcpListener, door: Door, config: &SidecarConfig, stop:
         let seated = Arc::clone(&seat);
         let door = door.clone();
         let service = service_fn(move |request| door.clone().answer(request, Arc::clone(&seated)));
-        let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD).keep_alive(true);
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD).keep_alive(true);
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         let seats = Arc::clone(&seats);
         tokio::spawn(async move {
             tokio::select! {
