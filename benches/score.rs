@@ -20,7 +20,7 @@ use riskgate::{
 
 const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
-fn evidence(country: &str, ip: &str, profile: &Profile) -> Evidence {
+fn evidence(country: &str, ip: &str, profile: &Profile) -> Box<Evidence> {
     let now = Now { wall: "2026-11-21T12:00:00Z".parse().expect("a time"), mono: Now::read().mono };
     let body = format!(r#"{{"user":"ada","ip":"{ip}","country":"{country}","asn":2119,"userAgent":"{CHROME}","timezone":"Europe/Oslo"}}"#);
     let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, now).expect("a sign-in");
@@ -29,7 +29,8 @@ fn evidence(country: &str, ip: &str, profile: &Profile) -> Evidence {
     let networks = NetworkFacts { country: stated, asn: sign_in.context.stated.asn, location, ..NetworkFacts::default() };
     let features = Features::of(&sign_in, &networks, &FeatureKey::new([1; 16]));
     let history = History { profile: profile.clone(), ..History::default() };
-    Evidence { sign_in, networks, features, history, history_outcome: Outcome::Fresh, services: Default::default(), took: Waits::default() }
+    let (sign_in, history_outcome) = (sign_in.into(), Outcome::Fresh);
+    Box::new(Evidence { sign_in, networks, features, history, history_outcome, services: Default::default(), took: Waits::default() })
 }
 
 /// A person of a hundred values, eight of them those of a sign-in at home.

@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use ulid::Ulid;
 use crate::{
     config::{Config, history::HistoryConfig},
     decision::{Decision, Policy},
-    event::SignIn,
+    event::{Now, SignIn},
     evidence::{Evidence, History, Sources, health::Health, resilience::deadline::Deadline},
     learn,
     response::Assessment,
@@ -54,9 +55,10 @@ impl Gate {
     }
 
     /// Assesses a sign-in: stages 2 to 5, and the verdict recorded for the triggers that follow.
-    pub async fn assess(&self, sign_in: SignIn, deadline: Deadline) -> Assessment {
+    pub async fn assess(&self, sign_in: impl Into<Arc<SignIn>>, deadline: Deadline) -> Assessment {
+        let sign_in = sign_in.into();
         let started = sign_in.received.mono;
-        let id = new_id(&sign_in);
+        let id = new_id(sign_in.received);
         let reserve = RESERVE.min(deadline.left(started) / 10);
         let evidence = self.sources.gather(sign_in, deadline.reserving(reserve)).instrument(debug_span!("evidence", %id)).await;
         let gathered = Instant::now();
@@ -81,19 +83,19 @@ impl Gate {
         &self.sources
     }
 
-    fn judge(&self, evidence: Evidence) -> Decision {
+    fn judge(&self, evidence: Box<Evidence>) -> Decision {
         self.judge_by(evidence, |evidence| self.judge.judge(evidence))
     }
 
     /// Judges, and answers with the fallback when the judge panics (invariant 2).
-    fn judge_by(&self, evidence: Evidence, judge: impl FnOnce(Evidence) -> Decision) -> Decision {
-        // Shares the strings and the event's bytes: what the answer needs if the evidence is lost in a panic.
+    fn judge_by(&self, evidence: Box<Evidence>, judge: impl FnOnce(Box<Evidence>) -> Decision) -> Decision {
+        // Shared: what the answer needs if the evidence is lost in a panic.
         let History { block, nonce, ticket, .. } = &evidence.history;
         let kept = History { block: block.clone(), nonce: *nonce, ticket: ticket.clone(), ..History::default() };
-        let sign_in = evidence.sign_in.clone();
+        let sign_in = Arc::clone(&evidence.sign_in);
         catch_unwind(AssertUnwindSafe(|| judge(evidence))).unwrap_or_else(|_| {
             Health::count(&self.sources.health().panics);
-            self.judge.without_score(Evidence::after_panic(sign_in, kept))
+            self.judge.without_score(Box::new(Evidence::after_panic(sign_in, kept)))
         })
     }
 }
@@ -108,12 +110,12 @@ impl Judge {
     }
 
     /// Judges the evidence of one sign-in.
-    pub fn judge(&self, evidence: Evidence) -> Decision {
+    pub fn judge(&self, evidence: Box<Evidence>) -> Decision {
         self.policy.decide(self.model.score(Signals::read(evidence, &self.lists)))
     }
 
     /// The verdict when no score can be had: lists and blocks hold, else the fallback, `local` being `deny`.
-    fn without_score(&self, evidence: Evidence) -> Decision {
+    fn without_score(&self, evidence: Box<Evidence>) -> Decision {
         self.policy.decide_without_score(self.model.unscored(Signals::bare(evidence, &self.lists)))
     }
 
@@ -136,22 +138,19 @@ pub fn open_model(config: &HistoryConfig) -> Result<Model, ModelError> {
 }
 
 /// A ULID of the moment of arrival.
-fn new_id(sign_in: &SignIn) -> SmolStr {
-    let millis = u64::try_from(sign_in.received.wall.as_millisecond()).unwrap_or_default();
+pub(crate) fn new_id(received: Now) -> SmolStr {
+    let millis = u64::try_from(received.wall.as_millisecond()).unwrap_or_default();
     Ulid::from_parts(millis, rand::random()).to_smolstr()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::BTreeMap,
-        sync::{Arc, atomic::Ordering},
-    };
+    use std::{collections::BTreeMap, sync::atomic::Ordering};
 
     use super::*;
     use crate::{
         decision::Verdict,
-        event::{ClientIp, Now, http},
+        event::{ClientIp, http},
         evidence::{Face, history::memory::Memory},
         response::http::is_degraded,
     };

@@ -250,7 +250,7 @@ impl Bench {
         let deadline = self.served.gate.deadline(received.mono, None);
         let assessment = self.served.gate.assess(sign_in, deadline).await;
         self.served.telemetry.assessed(&assessment, deadline).await;
-        AssessmentJson(&assessment).to_bytes().expect("an assessment is JSON")
+        AssessmentJson(&assessment).to_bytes()
     }
 
     fn look_up(&self, count: usize, kept: u128) -> Work<'_> {
@@ -278,7 +278,7 @@ impl Bench {
         Arc::new(cache)
     }
 
-    async fn gather(&self, sign_in: SignIn) -> Evidence {
+    async fn gather(&self, sign_in: SignIn) -> Box<Evidence> {
         let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(2));
         self.sources.gather(sign_in, deadline).await
     }
@@ -291,7 +291,7 @@ impl Bench {
 
     fn sign_in(&self, person: u64) -> SignIn {
         match cognito::parse(raw(&event(person)), Now::read(), &self.config.trust) {
-            Ok(Event::PreAuthentication(sign_in)) => *sign_in,
+            Ok(Event::PreAuthentication(sign_in)) => Arc::unwrap_or_clone(sign_in),
             other => panic!("the bench's event is a sign-in: {other:?}"),
         }
     }

@@ -3,7 +3,7 @@
 //! The shapes are AWS's; the types are ours, because real events carry nulls, unknown fields and
 //! values that are no strings, and none of that may keep a person out.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub enum Event {
     /// A sign-in to decide.
-    PreAuthentication(Box<SignIn>),
+    PreAuthentication(Arc<SignIn>),
     /// The password was right: something may be learned.
     PostAuthentication(Box<PostAuthentication>),
     /// A token is about to be made: claims may be added.
@@ -280,7 +280,7 @@ pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event
         let nonce = context.nonce;
         return Ok(Event::PostAuthentication(Box::new(PostAuthentication { received, pool, client, person, new_device_used, nonce, tenant, raw })));
     }
-    Ok(Event::PreAuthentication(Box::new(SignIn { trigger: Trigger::PreAuthentication, received, pool, client, tenant, person, context, raw })))
+    Ok(Event::PreAuthentication(Arc::new(SignIn { trigger: Trigger::PreAuthentication, received, pool, client, tenant, person, context, raw })))
 }
 
 fn person(name: Option<&RawValue>, not_found: Option<&RawValue>, attributes: &Members<'_>) -> Person {
@@ -338,8 +338,10 @@ fn attribute(attributes: &Members<'_>, name: &str) -> Option<Personal<SmolStr>> 
 
 /// A JSON string's text; `None` for any other value.
 fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    if !raw.get().starts_with('"') {
-        return None;
+    let quoted = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    // It has been read as JSON once: where nothing is escaped, what stands between the quotes is the text.
+    if !quoted.as_bytes().contains(&b'\\') {
+        return Some(Cow::Borrowed(quoted));
     }
     serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
 }

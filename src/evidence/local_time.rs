@@ -33,9 +33,14 @@ pub fn hour(sign_in: &SignIn, networks: &NetworkFacts) -> Option<u8> {
 /// Whether a clock in the address's country, or in a neighbour, shows the time of the claimed zone. `None` when one of the two is missing.
 pub fn zone_fits(sign_in: &SignIn, networks: &NetworkFacts) -> Option<bool> {
     let at = sign_in.received.wall;
-    let claimed = claimed(sign_in)?.to_offset(at);
+    let claimed = claimed(sign_in)?;
     let home = territory::of(networks.country?)?;
     home.zones().first()?;
+    // Most people claim a zone of the place itself: then no clock has to be worked out.
+    if home.zones().iter().any(|zone| zone.iana_name() == claimed.iana_name()) {
+        return Some(true);
+    }
+    let claimed = claimed.to_offset(at);
     let shows = |territory: &Territory| territory.zones().iter().any(|zone| zone.to_offset(at) == claimed);
     Some(shows(home) || home.neighbours().any(shows))
 }

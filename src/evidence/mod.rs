@@ -4,7 +4,7 @@
 //! are asked at the same time, each under the sign-in's one deadline. Past `resilience::rescue`
 //! nothing can fail: an outage changes what Evidence says, never whether there is one.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -41,7 +41,7 @@ pub use self::{features::Features, history::History, networks::NetworkFacts, res
 #[derive(Debug)]
 pub struct Evidence {
     /// The sign-in.
-    pub sign_in: SignIn,
+    pub sign_in: Arc<SignIn>,
     /// Where its address is, and what kind of network that is.
     pub networks: NetworkFacts,
     /// Its network and device, as keyed hashes that a history can be held against.
@@ -181,7 +181,7 @@ impl Evidence {
 
     /// What is left of a sign-in whose judging panicked: who it was, and of its history what an operator has decided, whether its
     /// nonce was replayed, and the attempt under which the verdict is recorded as degraded: nothing is learned from it, and tokens are held back.
-    pub fn after_panic(sign_in: SignIn, history: History) -> Self {
+    pub fn after_panic(sign_in: Arc<SignIn>, history: History) -> Self {
         Evidence {
             sign_in,
             networks: NetworkFacts::default(),

@@ -107,7 +107,8 @@ impl Sources {
     }
 
     /// Gathers what can be known of a sign-in by the deadline. Never fails, never later than the deadline.
-    pub async fn gather(&self, sign_in: SignIn, deadline: Deadline) -> Evidence {
+    pub async fn gather(&self, sign_in: impl Into<Arc<SignIn>>, deadline: Deadline) -> Box<Evidence> {
+        let sign_in = sign_in.into();
         let started = Instant::now();
         let standing = self.standing.load_full();
         let networks = rescue_now(&self.health, || {
@@ -122,7 +123,7 @@ impl Sources {
         let Recalled { history, outcome: history_outcome, took } = recalled;
         let services: SmallVec<[Consultation; 2]> = services.into();
         let took = Waits { networks: took_networks, history: took, total: started.elapsed() };
-        Evidence { sign_in, networks, features, history, history_outcome, services, took }
+        Box::new(Evidence { sign_in, networks, features, history, history_outcome, services, took })
     }
 
     /// What the store knows, by `STORE_TIMEOUT`: reads the profile and the counters and records the attempt in one call.

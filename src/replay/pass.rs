@@ -1,6 +1,9 @@
 //! One pass over a log: rows become evidence, the live judge judges, and what succeeded is learned.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use csv::ByteRecord;
 use jiff::SignedDuration;
@@ -398,8 +401,8 @@ impl Pass {
     }
 
     /// Judges the same sign-in without its context, for the table of those that have none; gives the evidence back whole.
-    fn stripped(&mut self, mut evidence: Evidence) -> Evidence {
-        let context = std::mem::take(&mut evidence.sign_in.context);
+    fn stripped(&mut self, mut evidence: Box<Evidence>) -> Box<Evidence> {
+        let context = std::mem::take(&mut Arc::make_mut(&mut evidence.sign_in).context);
         let networks = std::mem::take(&mut evidence.networks);
         let features = std::mem::take(&mut evidence.features);
         let services = std::mem::take(&mut evidence.services);
@@ -408,8 +411,9 @@ impl Pass {
             lessons.stripped(&decision);
         }
         let mut evidence = decision.score.signals.evidence;
-        evidence.sign_in.context = context;
-        Evidence { networks, features, services, ..evidence }
+        Arc::make_mut(&mut evidence.sign_in).context = context;
+        (evidence.networks, evidence.features, evidence.services) = (networks, features, services);
+        evidence
     }
 
     fn scored(&mut self, decision: &Decision, label: &str, number: u64, place: (usize, u64)) -> io::Result<()> {

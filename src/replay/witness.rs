@@ -53,7 +53,7 @@ impl Witness {
     }
 
     /// The evidence of a row, with the person's history taken out of the past, and the hour where they were.
-    pub fn evidence(&mut self, row: &Row<'_>, person: Key, past: &mut Past, trace: Trace) -> (Evidence, Option<u8>) {
+    pub fn evidence(&mut self, row: &Row<'_>, person: Key, past: &mut Past, trace: Trace) -> (Box<Evidence>, Option<u8>) {
         let sign_in = self.sign_in(row);
         let networks = self.networks.facts(&sign_in.context);
         let mut features = Features::of(&sign_in, &networks, &self.key);
@@ -72,8 +72,8 @@ impl Witness {
             let answer = Some(Answer { risk: Risk::Score(score), codes: SmallVec::new() });
             services.push(Consultation { service: Service::Http, outcome: Outcome::Fresh, answer, weight: 1.0, tier: None, took: std::time::Duration::ZERO });
         }
-        let evidence = Evidence { sign_in, networks, features, history, history_outcome: Outcome::Fresh, services, took: Waits::default() };
-        (evidence, hour)
+        let (sign_in, took) = (Arc::new(sign_in), Waits::default());
+        (Box::new(Evidence { sign_in, networks, features, history, history_outcome: Outcome::Fresh, services, took }), hour)
     }
 
     fn sign_in(&mut self, row: &Row<'_>) -> SignIn {

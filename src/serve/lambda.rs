@@ -9,16 +9,15 @@ use serde_json::{
     json,
     value::{RawValue, to_raw_value},
 };
-use smol_str::{SmolStr, ToSmolStr};
 use tokio::sync::Semaphore;
 use tower::util::MapFutureLayer;
-use ulid::Ulid;
 
 use super::{
     Instance,
     secrets::{self, Need, News},
 };
 use crate::{
+    assess::new_id,
     claims,
     config::{self, env, variables::PREFIX},
     event::{
@@ -97,17 +96,18 @@ where
 /// A denial, in the words that every denial has.
 pub async fn answer(instance: &Instance, payload: Payload, deadline_ms: u64) -> Result<RawEvent, Diagnostic> {
     let received = Now::read();
-    let id = Ulid::from_parts(u64::try_from(received.wall.as_millisecond()).unwrap_or_default(), rand::random()).to_smolstr();
-    let handled = AssertUnwindSafe(handle(instance, payload, received, until(deadline_ms, received), &id)).catch_unwind().await;
-    handled.unwrap_or_else(|_| Err(Denial::new(&instance.config.decision.deny_message, &id))).map_err(diagnostic)
+    // On the heap, since a future by value is copied whole at each layer that takes it, the runtime client's own included.
+    let handled = AssertUnwindSafe(Box::pin(handle(instance, payload, received, until(deadline_ms, received)))).catch_unwind().await;
+    handled.unwrap_or_else(|_| Err(Denial::new(&instance.config.decision.deny_message, &new_id(received)))).map_err(diagnostic)
 }
 
-async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Option<Duration>, id: &SmolStr) -> Result<RawEvent, Denial> {
+async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Option<Duration>) -> Result<RawEvent, Denial> {
     let sentence = instance.config.decision.deny_message.as_str();
     let Some(raw) = payload.0 else {
+        let id = new_id(received);
         tracing::warn!(id = %id, "the event is not JSON");
         instance.telemetry.emit(EventHandedBack(HandBack::Unreadable));
-        return Err(Denial::new(sentence, id));
+        return Err(Denial::new(sentence, &id));
     };
     let wait = secrets_wait(instance, limit);
     let parse = || cognito::parse(raw.clone(), received, &instance.trust.load());
@@ -118,15 +118,16 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
     }
     match event {
         Err(bad) => {
+            let id = new_id(received);
             tracing::warn!(id = %id, problem = %bad, "the event cannot be read");
             instance.telemetry.emit(EventHandedBack(HandBack::Unreadable));
-            Err(Denial::new(sentence, id))
+            Err(Denial::new(sentence, &id))
         }
         Ok(Event::PreAuthentication(sign_in)) => {
             let raw = sign_in.raw.clone();
             let deadline = instance.gate.deadline(received.mono, limit);
             let _counted = instance.telemetry.in_flight();
-            let (assessment, _) = futures_util::future::join(instance.gate.assess(*sign_in, deadline), instance.refresh(Need::Old, wait, received)).await;
+            let (assessment, _) = futures_util::future::join(instance.gate.assess(sign_in, deadline), instance.refresh(Need::Old, wait, received)).await;
             instance.telemetry.assessed(&assessment, deadline).await;
             match denial(&assessment, sentence) {
                 Some(denial) => Err(denial),
@@ -135,7 +136,7 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
         }
         Ok(Event::PostAuthentication(event)) => {
             let success = Box::pin(learn::post_authentication(instance.gate.sources(), &event)).await.inspect_err(|cause| {
-                tracing::warn!(id = %id, cause = cause.as_label(), "a success could not be learned");
+                tracing::warn!(id = %new_id(received), cause = cause.as_label(), "a success could not be learned");
             });
             let (learned, assessment) = success.map_or((None, None), |success| (Some(success.learned), success.id));
             let outcome = SignInOutcome { time: received.wall, id: assessment.as_deref(), report: Report::Success, learned, event: Some(&event) };
@@ -145,11 +146,13 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
         Ok(Event::PreTokenGeneration(event)) => match Box::pin(claims::pre_token_generation(instance.gate.sources(), &instance.config.token, *event)).await {
             Ok(claimed) => {
                 if let Some(cause) = claimed.missing {
-                    tracing::warn!(id = %id, cause = cause.as_label(), "a token was made without claims");
+                    tracing::warn!(id = %new_id(received), cause = cause.as_label(), "a token was made without claims");
                 }
                 Ok(claimed.event)
             }
-            Err(suspended) => Err(suspended.message.map_or_else(|| Denial::new(sentence, id), |message| Denial { message: message.to_string() })),
+            Err(suspended) => {
+                Err(suspended.message.map_or_else(|| Denial::new(sentence, &new_id(received)), |message| Denial { message: message.to_string() }))
+            }
         },
         Ok(Event::NotOurs(raw)) => {
             instance.telemetry.emit(EventHandedBack(HandBack::NotOurs));

@@ -31,8 +31,8 @@ pub use self::{
 /// The facts of a sign-in.
 #[derive(Debug)]
 pub struct Signals {
-    /// What they were read from.
-    pub evidence: Evidence,
+    /// What they were read from; on the heap, since the stages hand all of it on from one to the next.
+    pub evidence: Box<Evidence>,
     /// How far what is said of the connection may be believed, such as signed.
     pub claims: Claims,
     /// What is known of the person, such as a stranger.
@@ -75,7 +75,7 @@ pub enum Acquaintance {
 
 impl Signals {
     /// Reads the facts from the evidence.
-    pub fn read(evidence: Evidence, lists: &Lists) -> Self {
+    pub fn read(evidence: Box<Evidence>, lists: &Lists) -> Self {
         let familiarities = Familiarities::read(&evidence.features, &evidence.history.profile);
         Signals {
             claims: Claims::of(&evidence),
@@ -95,7 +95,7 @@ impl Signals {
     }
 
     /// Only the lists, when reading the rest panicked.
-    pub fn bare(evidence: Evidence, lists: &Lists) -> Self {
+    pub fn bare(evidence: Box<Evidence>, lists: &Lists) -> Self {
         let familiarities = Familiarities::default();
         Signals {
             claims: Claims::Missing,

@@ -25,7 +25,7 @@ impl Asking {
         Asking { sources, budget: config.budget.total }
     }
 
-    pub async fn gather(&self, sign_in: SignIn) -> Evidence {
+    pub async fn gather(&self, sign_in: SignIn) -> Box<Evidence> {
         let deadline = Deadline::after(sign_in.received.mono, self.budget);
         self.sources.gather(sign_in, deadline).await
     }

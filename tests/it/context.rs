@@ -1,6 +1,6 @@
 //! Signed contexts, through the event parser that Lambda uses.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use jiff::Timestamp;
@@ -79,7 +79,7 @@ impl Keys {
         let raw = RawEvent::new(serde_json::value::RawValue::from_string(event).expect("JSON"));
         let now = Now { wall: Timestamp::from_second(NOW).expect("a time"), mono: Instant::now() };
         let sign_in = match cognito::parse(raw, now, &self.config.trust) {
-            Ok(Event::PreAuthentication(sign_in)) => Some(*sign_in),
+            Ok(Event::PreAuthentication(sign_in)) => Some(Arc::unwrap_or_clone(sign_in)),
             Ok(_) | Err(_) => None,
         };
         sign_in.expect("a sign-in")

@@ -47,7 +47,7 @@ impl Case {
         };
         let block = self.block.map(|kind| Block { kind, until: None, message: None });
         let evidence = Evidence {
-            sign_in,
+            sign_in: sign_in.into(),
             networks: NetworkFacts::default(),
             features: Features::default(),
             history: History { block, ..History::default() },
@@ -55,7 +55,7 @@ impl Case {
             services: self.services.into_iter().collect(),
             took: Waits::default(),
         };
-        let signals = Signals::read(evidence, &Lists::new(&config.decision));
+        let signals = Signals::read(Box::new(evidence), &Lists::new(&config.decision));
         let score = Score { signals, value: self.score, log_odds: 0.0, base: 0.0, reasons: Default::default() };
         Policy::new(config.decision).decide(score)
     }

@@ -1,6 +1,6 @@
 //! Events and bodies as nobody should send them: each is read as something, none ends the process, no fault quotes a value.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -28,7 +28,7 @@ fn parse(text: &str) -> Option<Result<Event, BadEvent>> {
 #[track_caller]
 fn sign_in(text: &str) -> SignIn {
     match parse(text) {
-        Some(Ok(Event::PreAuthentication(sign_in))) => *sign_in,
+        Some(Ok(Event::PreAuthentication(sign_in))) => Arc::unwrap_or_clone(sign_in),
         other => panic!("{text} was read as {other:?}"),
     }
 }

@@ -60,7 +60,7 @@ async fn a_nonce_tells_the_owner_from_the_thief() {
         let mut owner = house.sign_in_of(pre("ada", "web", claims(HOME)), at(0, "07:00:20"));
         owner.context.nonce = Some("n-1".into());
         let known = owner.context.ip;
-        let owner = house.assess(*owner).await;
+        let owner = house.assess(owner).await;
         let event = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
             "request": { "userAttributes": { "sub": "sub-ada" } }, "response": {} });
         let mut success = house.post(event, at(0, "07:00:21"));

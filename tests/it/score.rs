@@ -34,16 +34,16 @@ fn sign_in(body: &str, trust: Trust) -> SignIn {
     sign_in
 }
 
-fn evidence(sign_in: SignIn) -> Evidence {
-    Evidence {
-        sign_in,
+fn evidence(sign_in: SignIn) -> Box<Evidence> {
+    Box::new(Evidence {
+        sign_in: sign_in.into(),
         networks: NetworkFacts::default(),
         features: Features::default(),
         history: History::default(),
         history_outcome: Outcome::Fresh,
         services: SmallVec::new(),
         took: Waits::default(),
-    }
+    })
 }
 
 fn answered(score: f64, weight: f64) -> Consultation {
@@ -156,7 +156,7 @@ async fn familiar_claims_help_nobody_who_only_says_them() {
 }
 
 /// What of a sign-in can be riskier.
-fn risky(failures: u32, accounts: u32, score: f64, (hosting, tor): (bool, bool)) -> Evidence {
+fn risky(failures: u32, accounts: u32, score: f64, (hosting, tor): (bool, bool)) -> Box<Evidence> {
     let mut evidence = evidence(sign_in(r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted));
     evidence.history.velocity = Velocity { account_failures: failures, accounts_per_ip: accounts, accounts_per_network: accounts };
     evidence.networks.kind = NetworkKind { hosting, tor, ..NetworkKind::default() };

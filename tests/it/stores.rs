@@ -238,7 +238,7 @@ impl House {
 
     /// An attempt, by its event.
     pub async fn attempt_by(&self, event: Value, at: Timestamp) -> Assessment {
-        self.assess(*self.sign_in_of(event, at)).await
+        self.assess(self.sign_in_of(event, at)).await
     }
 
     /// A sign-in's assessment.
@@ -248,9 +248,9 @@ impl House {
     }
 
     /// A pre-authentication event, read.
-    pub fn sign_in_of(&self, event: Value, at: Timestamp) -> Box<SignIn> {
+    pub fn sign_in_of(&self, event: Value, at: Timestamp) -> SignIn {
         match self.parsed(event, at) {
-            Event::PreAuthentication(sign_in) => sign_in,
+            Event::PreAuthentication(sign_in) => Arc::unwrap_or_clone(sign_in),
             other @ (Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotOurs(_) | Event::Check) => {
                 panic!("{other:?} is no pre-authentication")
             }

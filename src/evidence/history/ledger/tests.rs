@@ -126,7 +126,7 @@ async fn each_trigger_stays_within_its_round_trips() {
     // The first round also learns that this client reports and mints; from then on each takes what it always takes.
     for round in 0..5_i64 {
         let Event::PreAuthentication(mut sign_in) = event("PreAuthentication_Authentication", &config, round * 3600) else { unreachable!() };
-        sign_in.context.nonce = Some(format!("nonce {round}").into());
+        Arc::make_mut(&mut sign_in).context.nonce = Some(format!("nonce {round}").into());
         let history = ledger.begin(&sign_in, &NetworkFacts::default(), &Features::default(), Some(9)).await.expect("memory answers");
         // An instance's first sign-in reads both lists.
         assert_eq!(store.taken(), (1 + u32::from(round == 0), 3), "pre-authentication, lists due, with a nonce");
