@@ -1,6 +1,6 @@
 //! Lambda freezes the process between two invocations: sockets die meanwhile, and the next answer must not notice.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -13,10 +13,6 @@ fn event(ip: &str) -> String {
     serde_json::json!({"version":"1","triggerSource":"PreAuthentication_Authentication","userPoolId":"eu-west-1_test","userName":"ada",
         "request":{"validationData":{"ip":ip},"userAttributes":{}},"response":{}})
     .to_string()
-}
-
-fn signal(lambda: &Environment, name: &str) {
-    assert!(Command::new("kill").arg(name).arg(lambda.pid().to_string()).status().expect("kill").success());
 }
 
 #[tokio::test]
@@ -34,12 +30,12 @@ async fn an_environment_that_was_frozen_answers_as_if_nothing_had_happened() {
         assert_eq!(lambda.invoke(event.clone()).await, Answer::Event(event), "round {round}: the service was asked, else the fallback denies");
         assert!(started.elapsed() < Duration::from_millis(2550));
         assert_eq!(server.count(), 1, "round {round}");
-        signal(&lambda, "-STOP");
+        lambda.process.signal("-STOP");
         // The peer goes away and comes back while the process sleeps.
         drop(server);
         tokio::time::sleep(Duration::from_millis(200)).await;
         server = Server::start_at(address, fine).await;
-        signal(&lambda, "-CONT");
+        lambda.process.signal("-CONT");
     }
     let lines = std::fs::read_to_string(audit.path()).unwrap();
     let fresh = lines.lines().filter(|line| line.contains(r#""http":"fresh""#)).count();

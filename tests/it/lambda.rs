@@ -62,14 +62,13 @@ async fn a_faulty_configuration_locks_nobody_out() {
     assert_eq!(check["faults"].as_array().map(Vec::len), Some(3), "{body}");
     assert_eq!(check["probes"][0]["what"], "history", "{body}");
     let mut refused = Environment::start(&[&faulty[..], &[("ON_BAD_CONFIG", "refuse")]].concat()).await;
-    assert!(!refused.ended().await.success());
+    assert!(!refused.process.ended().await.success());
 }
 
 #[tokio::test]
 async fn sigterm_ends_it_in_order() {
     let mut lambda = Environment::start(&[]).await;
     assert_eq!(lambda.invoke(EVENT).await, Answer::Event(EVENT.to_owned()));
-    let status = std::process::Command::new("kill").arg("-TERM").arg(lambda.pid().to_string()).status().expect("kill");
-    assert!(status.success());
-    assert_eq!(lambda.ended().await.code(), Some(0));
+    lambda.process.signal("-TERM");
+    assert_eq!(lambda.process.ended().await.code(), Some(0));
 }

@@ -24,6 +24,7 @@ mod learned;
 mod networks;
 mod outcomes;
 mod privacy;
+mod process;
 mod providers;
 mod replay;
 mod resilience;

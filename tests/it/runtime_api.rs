@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,12 +18,15 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
+use crate::process::Process;
+
 /// How long an invocation may take before the test gives up; far over any budget.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One environment: the binary as Lambda starts it.
 pub struct Environment {
-    child: Child,
+    /// Its process.
+    pub process: Process,
     invocations: mpsc::Sender<Invocation>,
     deadline: Mutex<Option<Duration>>,
 }
@@ -68,7 +71,8 @@ impl Environment {
             .route("/2018-06-01/runtime/invocation/{id}/error", post(failed))
             .with_state(api);
         tokio::spawn(async move { axum::serve(listener, app).await });
-        let child = Command::new(env!("CARGO_BIN_EXE_riskgate"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
+        command
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "riskgate")
@@ -78,10 +82,8 @@ impl Environment {
             .envs(variables.iter().map(|(name, value)| (if name.starts_with("AWS_") { (*name).to_owned() } else { format!("RISKGATE_{name}") }, *value)))
             .stdin(Stdio::null())
             .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .expect("the binary starts");
-        Environment { child, invocations, deadline: Mutex::new(Some(Duration::from_secs(4))) }
+            .stderr(stderr);
+        Environment { process: Process::start(&mut command), invocations, deadline: Mutex::new(Some(Duration::from_secs(4))) }
     }
 
     /// What the next invocations are told of their deadline; `None` sends a number that is no deadline.
@@ -97,29 +99,6 @@ impl Environment {
         let invocation = Invocation { event: event.into(), deadline_ms, answer };
         self.invocations.send(invocation).await.expect("the API is up");
         tokio::time::timeout(PATIENCE, answered).await.expect("an answer in time").unwrap_or(Answer::Gone)
-    }
-
-    /// The process id, for signals.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits for the process to end.
-    pub async fn ended(&mut self) -> std::process::ExitStatus {
-        for _ in 0..1_000 {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the process did not end in 10 s");
-    }
-}
-
-impl Drop for Environment {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

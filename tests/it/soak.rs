@@ -3,7 +3,7 @@
 //! `RISKGATE_SOAK=100000 cargo test --release --test it soak:: -- --nocapture` is the whole of it; without the variable it is a taste of it.
 
 use std::{
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -14,7 +14,10 @@ use std::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::wire::{Act, Server, json};
+use super::{
+    process::Process,
+    wire::{Act, Server, json},
+};
 
 /// How many sign in at once: the taste runs beside all other tests, in a debug build.
 const CONCURRENT: usize = 200;
@@ -29,23 +32,22 @@ const FLAT_FROM: usize = 50_000;
 
 /// The sidecar as a process; it ends when it is dropped.
 pub struct Serving {
-    child: Child,
+    pub process: Process,
     pub url: String,
 }
 
 impl Serving {
     pub async fn start(variables: &[(&str, &str)]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(env!("CARGO_BIN_EXE_riskgate"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
+        command
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
             .env_clear()
             .envs(variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), *value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let serving = Serving { child, url: format!("http://127.0.0.1:{port}/v1/assess") };
+            .stderr(Stdio::null());
+        let serving = Serving { process: Process::start(&mut command), url: format!("http://127.0.0.1:{port}/v1/assess") };
         for _ in 0..400 {
             if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                 return serving;
@@ -55,37 +57,15 @@ impl Serving {
         panic!("the sidecar does not listen");
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits for the process to end.
-    pub async fn ended(&mut self) -> std::process::ExitStatus {
-        for _ in 0..1_000 {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the process did not end in 10 s");
-    }
-
     /// Resident memory in KiB.
     fn memory(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("a process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("a process").count()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("a process").count()
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::runtime_api::{Answer, Environment};
+use super::{
+    process::Process,
+    runtime_api::{Answer, Environment},
+};
 
 fn riskgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
@@ -126,14 +129,17 @@ fn a_terminal_shows_how_far_it_is() {
 }
 
 /// A sidecar of its own process, ended with it.
-struct Sidecar(Child, u16);
+struct Sidecar {
+    _process: Process,
+    port: u16,
+}
 
 impl Sidecar {
     fn start(variables: &[(&str, &str)]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut serve = riskgate(&["serve", "--listen", &format!("127.0.0.1:{port}")]);
-        let serve = serve.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let sidecar = Sidecar(serve.unwrap(), port);
+        let serve = serve.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null());
+        let sidecar = Sidecar { _process: Process::start(serve), port };
         for _ in 0..400 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return sidecar;
@@ -141,13 +147,6 @@ impl Sidecar {
             std::thread::sleep(Duration::from_millis(25));
         }
         panic!("the sidecar does not listen");
-    }
-}
-
-impl Drop for Sidecar {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -161,7 +160,7 @@ async fn the_live_sidecar_and_replay_agree_on_ten_thousand_sign_ins() {
     let folder = tempfile::tempdir().unwrap();
     let path = synth(folder.path(), "4500", "0.0");
     let sidecar = Sidecar::start(&[]);
-    let base = format!("http://127.0.0.1:{}/v1", sidecar.1);
+    let base = format!("http://127.0.0.1:{}/v1", sidecar.port);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut reader = csv::Reader::from_path(path).unwrap();
@@ -230,7 +229,7 @@ async fn an_audit_log_of_the_sidecar_tells_right_passwords_from_wrong_ones() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("audit.jsonl");
     let sidecar = Sidecar::start(&[("RISKGATE_AUDIT", log.to_str().unwrap()), ("RISKGATE_MODE", "monitor")]);
-    let base = format!("http://127.0.0.1:{}/v1", sidecar.1);
+    let base = format!("http://127.0.0.1:{}/v1", sidecar.port);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let sign_in = async |user: &str, [ip, agent, device]: [&str; 3], time: String, outcome: Option<&str>| {
@@ -302,7 +301,7 @@ async fn an_audit_log_of_the_function_tells_right_passwords_from_wrong_ones() {
     // With one the same code names the sign-in: here behind the sidecar's Invoke API, where the store is memory.
     let audit = folder.path().join("audit.jsonl");
     let sidecar = Sidecar::start(&[("RISKGATE_AUDIT", audit.to_str().unwrap()), ("RISKGATE_MODE", "monitor")]);
-    let invoke = format!("http://127.0.0.1:{}/2015-03-31/functions/riskgate/invocations", sidecar.1);
+    let invoke = format!("http://127.0.0.1:{}/2015-03-31/functions/riskgate/invocations", sidecar.port);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for user in people {

@@ -26,6 +26,10 @@ mod table;
 mod asking;
 #[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
+#[path = "../it/process.rs"]
+mod process;
+#[cfg(any(feature = "redis", feature = "secrets"))]
+#[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/runtime_api.rs"]
 mod runtime_api;
 #[cfg(any(feature = "redis", feature = "secrets"))]

@@ -216,11 +216,12 @@ mod tests {
         let (one, other) = (with("AAAAAAAAAAAAAAAAAAAAAA"), with("_____________________w"));
         let found = made_of(&one, "pool-1", "ann", "84.208.20.110");
         assert_eq!(found, made_of(&one, "pool-1", "ann", "84.208.20.110"));
-        for different in [made_of(&other, "pool-1", "ann", "84.208.20.110"), made_of(&one, "pool-2", "bob", "14.162.100.3")] {
+        for different in [made_of(&other, "pool-1", "ann", "84.208.20.110"), made_of(&one, "pool-1", "bob", "14.162.100.3")] {
             for (at, (one, other)) in found.iter().zip(&different).enumerate() {
                 assert_ne!(one, other, "{at}");
             }
         }
+        assert_ne!(one.draw("pool-1", "ann"), one.draw("pool-2", "ann"));
         assert_ne!(one.cache_key(), other.cache_key());
         for made in found {
             assert!(!made.contains("ann") && !made.contains("84.208") && !made.contains("pool-1"), "{made}");

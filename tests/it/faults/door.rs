@@ -1,6 +1,6 @@
 //! Both faces behind one door: the same event goes in, and what comes back is told alike.
 
-use std::{fs, path::Path, process::Command, sync::Mutex, time::Duration};
+use std::{fs, path::Path, sync::Mutex, time::Duration};
 
 use riskgate::evidence::Face;
 use serde_json::{Value, json};
@@ -124,19 +124,18 @@ impl Door {
 
     /// Sends a signal to the process.
     pub fn signal(&self, name: &str) {
-        let pid = match &self.inner {
-            Inner::Lambda(lambda) => lambda.pid(),
-            Inner::Process(serving, _) => serving.pid(),
+        match &self.inner {
+            Inner::Lambda(lambda) => lambda.process.signal(name),
+            Inner::Process(serving, _) => serving.process.signal(name),
             Inner::Sidecar(_) => panic!("it runs inside the test"),
-        };
-        assert!(Command::new("kill").arg(name).arg(pid.to_string()).status().expect("kill").success());
+        }
     }
 
     /// Waits for the process to end; its exit code.
     pub async fn ended(&mut self) -> Option<i32> {
         match &mut self.inner {
-            Inner::Lambda(lambda) => lambda.ended().await.code(),
-            Inner::Process(serving, _) => serving.ended().await.code(),
+            Inner::Lambda(lambda) => lambda.process.ended().await.code(),
+            Inner::Process(serving, _) => serving.process.ended().await.code(),
             Inner::Sidecar(_) => panic!("it runs inside the test"),
         }
     }
