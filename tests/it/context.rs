@@ -26,6 +26,7 @@ use riskgate::{
     },
     serve::Instance,
 };
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -66,13 +67,17 @@ impl Keys {
     }
 
     fn read_data(&self, data: Value) -> SignIn {
-        let event = json!({
+        self.read_event(self.event(data))
+    }
+
+    fn event(&self, data: Value) -> String {
+        json!({
             "version": "1", "triggerSource": "PreAuthentication_Authentication", "userPoolId": POOL, "userName": SUB,
             "callerContext": { "clientId": CLIENT },
             "request": { "userAttributes": { "sub": SUB, "email": "Anna@example.com", "phone_number": "+4790000000", "preferred_username": "anna" }, "validationData": data },
             "response": {},
-        });
-        self.read_event(event.to_string())
+        })
+        .to_string()
     }
 
     fn read_event(&self, event: String) -> SignIn {
@@ -232,12 +237,10 @@ fn forgeries_are_told_apart() {
     keys.check_refused(&format!("{header}.{other}.{signature}"), BadContext::Signature);
 }
 
-/// What is known to have fooled verifiers: each is refused under a name of its own, and counted under it.
-#[tokio::test]
-async fn each_known_attack_has_a_cause_of_its_own_and_is_counted() {
-    let keys = Keys::new();
+/// What is known to have fooled verifiers, each with the name under which it is refused.
+fn attacks(keys: &Keys) -> [(&'static str, String); 11] {
     let good = hs256(&claims());
-    let attacks = [
+    [
         ("alg_none", raw_token(r#"{"alg":"none","kid":"hs"}"#, &payload(), &SECRET)),
         ("algorithm", raw_token(r#"{"alg":"HS384","kid":"hs"}"#, &payload(), &SECRET)),
         ("key_confusion", raw_token(r#"{"alg":"HS256","kid":"ec"}"#, &payload(), &keys.ec_public)),
@@ -249,12 +252,18 @@ async fn each_known_attack_has_a_cause_of_its_own_and_is_counted() {
         ("subject", hs256(&Claims { sub: Some("bob".to_owned()), ..claims() })),
         ("too_large", "A".repeat(1_000_000)),
         ("claims", raw_token(HEADER, &format!(r#"{{"aud":{}1{}}}"#, r#"{"a":"#.repeat(500), "}".repeat(500)), &SECRET)),
-    ];
+    ]
+}
+
+/// Each is refused under a name of its own, and counted under it.
+#[tokio::test]
+async fn each_known_attack_has_a_cause_of_its_own_and_is_counted() {
+    let keys = Keys::new();
     let mut config = keys.config.clone();
     config.telemetry.audit = Audit::Off;
     let instance = Instance::strict(config, Vec::new(), Face::Sidecar).expect("an instance");
     let counted = |cause: &str| instance.telemetry.render().unwrap_or_default().contains(&format!("riskgate_bad_context_total{{cause=\"{cause}\"}} 1\n"));
-    for (cause, token) in &attacks {
+    for (cause, token) in &attacks(&keys) {
         assert!(!counted(cause), "{cause} before");
         let sign_in = keys.read(token);
         let Trust::Bad(refused) = sign_in.context.trust else { panic!("{cause}: {:?}", sign_in.context.trust) };
@@ -266,6 +275,50 @@ async fn each_known_attack_has_a_cause_of_its_own_and_is_counted() {
         assert!(counted(cause), "{cause} after");
         assert!(reasons(&assessment).contains(&"bad_context"), "{cause}: {:?}", reasons(&assessment));
     }
+}
+
+/// What each costs of the processor: refusing it, and reading the whole event that it came in.
+#[test]
+fn no_attack_costs_a_millisecond() {
+    let keys = Keys::new();
+    let runs = if cfg!(debug_assertions) { 200 } else { 20_000 };
+    println!("microseconds of the processor, {runs} runs: median, 99 %, most");
+    // The signatures of public keys are the dearest to refuse.
+    let others = Keys::new();
+    let resigned = [
+        ("EdDSA", sign(&claims(), "ed", Algorithm::EdDSA, &EncodingKey::from_ed_der(&others.ed)).expect("a token")),
+        ("ES256", sign(&claims(), "ec", Algorithm::ES256, &EncodingKey::from_ec_der(&others.ec)).expect("a token")),
+    ];
+    for (cause, token) in attacks(&keys).into_iter().chain(resigned) {
+        let sign_in = keys.read(&token);
+        let refusing = costs(runs, || (), |()| verify(&token, &sign_in.person, Audience { pool: POOL, client: CLIENT }, sign_in.received, &keys.config.trust));
+        let event = keys.event(json!({ "riskgate": token, "ip": "8.8.4.4" }));
+        let reading = costs(runs / 20, || event.clone(), |event| keys.read_event(event));
+        println!(
+            "{cause:>14}: refusing {:6.1} {:6.1} {:6.1}, reading {:7.1} {:7.1} {:7.1}",
+            refusing[0], refusing[1], refusing[2], reading[0], reading[1], reading[2]
+        );
+        assert!(refusing[1] < 1e3, "{cause}: {refusing:?}");
+    }
+}
+
+/// Microseconds of this thread's processor time that some work takes: the middle one of so many runs, that of the slowest hundredth, and the most.
+fn costs<I, O>(runs: usize, prepare: impl Fn() -> I, work: impl Fn(I) -> O) -> [f64; 3] {
+    let processor = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+    };
+    let run = |_| {
+        let input = prepare();
+        let before = processor();
+        let output = work(input);
+        let took = processor() - before;
+        drop(output);
+        took
+    };
+    let mut times: Vec<f64> = (0..runs).map(run).collect();
+    times.sort_by(f64::total_cmp);
+    [times[runs / 2], times[runs * 99 / 100], times[runs - 1]]
 }
 
 #[test]

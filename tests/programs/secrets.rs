@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::{
     asking,
+    process::Process,
     runtime_api::{Answer, Environment},
     stores,
     wire::{self, Act},
@@ -268,13 +269,6 @@ async fn in_lambda_nobody_waits_longer_for_a_vault_than_half_a_second() {
 /// The sidecar whose token is not there yet lets nobody in, and everybody who has it as soon as it is.
 #[tokio::test]
 async fn a_door_whose_token_is_not_there_yet_is_shut() {
-    struct Sidecar(Child);
-    impl Drop for Sidecar {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
     let moto = Moto::start();
     let port = stores::free_port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
@@ -285,7 +279,7 @@ async fn a_door_whose_token_is_not_there_yet_is_shut() {
         ("AWS_ACCESS_KEY_ID", "testing"),
         ("AWS_SECRET_ACCESS_KEY", "testing"),
     ]);
-    let _sidecar = Sidecar(command.env("RISKGATE_TOKEN", "secretsmanager://door#token").spawn().unwrap());
+    let _sidecar = Process::start(command.env("RISKGATE_TOKEN", "secretsmanager://door#token"));
     let status = async |token: &str| {
         let ask = moto.client.post(format!("http://127.0.0.1:{port}/v1/assess")).bearer_auth(token).header("content-type", "application/json");
         ask.body(r#"{"user":"ada"}"#).send().await.map_or(0, |answer| answer.status().as_u16())
