@@ -1,8 +1,7 @@
 //! The Lambda face: one function for three triggers, told apart by their `triggerSource`.
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use serde::{Deserialize, Deserializer};
 use serde_json::{
@@ -25,7 +24,7 @@ use crate::{
         cognito::{self, Event},
         http,
     },
-    evidence::{Cause, Face, Outcome, history::ledger::Report},
+    evidence::{Cause, Face, Outcome, health::Health, history::ledger::Report, resilience::rescue::rescue},
     learn,
     response::cognito::{Denial, ERROR_TYPE, denial},
     telemetry::{events::EventHandedBack, labels::HandBack, outcome::SignInOutcome},
@@ -97,8 +96,13 @@ where
 pub async fn answer(instance: &Instance, payload: Payload, deadline_ms: u64) -> Result<RawEvent, Diagnostic> {
     let received = Now::read();
     // On the heap, since a future by value is copied whole at each layer that takes it, the runtime client's own included.
-    let handled = AssertUnwindSafe(Box::pin(handle(instance, payload, received, until(deadline_ms, received)))).catch_unwind().await;
-    handled.unwrap_or_else(|_| Err(Denial::new(&instance.config.decision.deny_message, &new_id(received)))).map_err(diagnostic)
+    let handled = Box::pin(handle(instance, payload, received, until(deadline_ms, received)));
+    answered(instance.gate.health(), handled, &instance.config.decision.deny_message, received).await
+}
+
+/// What became of an invocation; a panic past every stage is a denial too.
+async fn answered(health: &Health, handled: impl Future<Output = Result<RawEvent, Denial>>, sentence: &str, received: Now) -> Result<RawEvent, Diagnostic> {
+    rescue(health, handled).await.unwrap_or_else(|_| Err(Denial::new(sentence, &new_id(received)))).map_err(diagnostic)
 }
 
 async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Option<Duration>) -> Result<RawEvent, Denial> {
@@ -127,6 +131,7 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             let raw = sign_in.raw.clone();
             let deadline = instance.gate.deadline(received.mono, limit);
             let _counted = instance.telemetry.in_flight();
+            // Not left to itself: frozen after the answer, it would be cut off each time where few sign in.
             let (assessment, _) = futures_util::future::join(instance.gate.assess(sign_in, deadline), instance.refresh(Need::Old, wait, received)).await;
             instance.telemetry.assessed(&assessment, deadline).await;
             match denial(&assessment, sentence) {
@@ -229,7 +234,17 @@ impl<'de> Deserialize<'de> for Payload {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_past_every_stage_is_a_denial_and_is_counted() {
+        let health = Health::default();
+        let told = answered(&health, async { std::panic::panic_any("a bug") }, "No", Now::read()).await.expect_err("a denial");
+        assert!(told.error_message.starts_with("No ") && told.error_message.len() == 29, "{}", told.error_message);
+        assert_eq!(health.panics.load(Ordering::Relaxed), 1);
+    }
 
     #[test]
     fn only_plausible_deadlines_are_believed() {
