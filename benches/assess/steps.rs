@@ -233,12 +233,10 @@ impl Bench {
             let cache = cache.clone();
             let next = self.met.replace(self.met.get() + count as u64);
             Box::new(move || {
-                self.runtime.block_on(async {
-                    for n in next..next + count as u64 {
-                        let key = u128::from(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % kept);
-                        black_box(cache.look_up(black_box(key), now).await);
-                    }
-                });
+                for n in next..next + count as u64 {
+                    let key = u128::from(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % kept);
+                    black_box(cache.look_up(black_box(key), now));
+                }
             })
         }
     }
@@ -256,11 +254,9 @@ impl Bench {
     fn look_up(&self, count: usize, kept: u128) -> Work<'_> {
         let (cache, now) = (self.kept(kept), Now::read());
         Box::new(move || {
-            self.runtime.block_on(async {
-                for _ in 0..count {
-                    black_box(cache.look_up(black_box(0), now).await);
-                }
-            });
+            for _ in 0..count {
+                black_box(cache.look_up(black_box(0), now));
+            }
         })
     }
 
@@ -269,12 +265,10 @@ impl Bench {
         let cache = Cache::new(self.config.services.cache, Face::Sidecar);
         let now = Now::read();
         let answer = Answer { risk: Risk::Score(7.0), codes: Default::default() };
-        self.runtime.block_on(async {
-            for key in 0..kept {
-                cache.keep(key, Entry::new(Some(answer.clone()), now)).await;
-            }
-            cache.settle().await;
-        });
+        for key in 0..kept {
+            cache.keep(key, Entry::new(Some(answer.clone()), now));
+        }
+        cache.settle();
         Arc::new(cache)
     }
 

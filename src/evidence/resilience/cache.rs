@@ -19,7 +19,7 @@ const JITTER: f64 = 0.1;
 /// Answers of one service, by what was sent.
 #[derive(Debug)]
 pub struct Cache {
-    entries: moka::future::Cache<u128, Entry>,
+    entries: moka::sync::Cache<u128, Entry>,
     times: CacheConfig,
     face: Face,
 }
@@ -49,19 +49,19 @@ pub struct Entry {
 impl Cache {
     /// An empty cache.
     pub fn new(times: CacheConfig, face: Face) -> Self {
-        Cache { entries: moka::future::Cache::new(times.capacity), times, face }
+        Cache { entries: moka::sync::Cache::new(times.capacity), times, face }
     }
 
     /// What there is on a question at `now`.
-    pub async fn look_up(&self, key: u128, now: Now) -> Lookup {
-        match self.entries.get(&key).await {
+    pub fn look_up(&self, key: u128, now: Now) -> Lookup {
+        match self.entries.get(&key) {
             Some(entry) => entry.at(now, key, &self.times, self.face),
             None => Lookup::Missing,
         }
     }
 
     /// What an entry of another tier is good for.
-    pub fn judge(&self, entry: &Entry, key: u128, now: Now) -> Lookup {
+    pub fn judge(&self, entry: Entry, key: u128, now: Now) -> Lookup {
         entry.at(now, key, &self.times, self.face)
     }
 
@@ -74,13 +74,13 @@ impl Cache {
     }
 
     /// Lets moka do the housekeeping that it otherwise does along with look-ups.
-    pub async fn settle(&self) {
-        self.entries.run_pending_tasks().await;
+    pub fn settle(&self) {
+        self.entries.run_pending_tasks();
     }
 
     /// Keeps an answer, "nothing known" included.
-    pub async fn keep(&self, key: u128, entry: Entry) {
-        self.entries.insert(key, entry).await;
+    pub fn keep(&self, key: u128, entry: Entry) {
+        self.entries.insert(key, entry);
     }
 }
 
@@ -98,22 +98,22 @@ impl Entry {
     }
 
     /// What it is good for at `now`.
-    fn at(&self, now: Now, key: u128, times: &CacheConfig, face: Face) -> Lookup {
+    fn at(self, now: Now, key: u128, times: &CacheConfig, face: Face) -> Lookup {
         let age = self.age(now);
-        let Some(answer) = &self.answer else {
+        let Some(answer) = self.answer else {
             // "Nothing known" is quickly outdated and cheap to ask again: it never stands in for a failed call.
             return if age < jittered(times.negative_ttl, key) { Lookup::Fresh(None) } else { Lookup::Missing };
         };
         let ttl = jittered(times.ttl, key);
         if age < ttl {
-            Lookup::Fresh(Some(answer.clone()))
+            Lookup::Fresh(Some(answer))
         } else if age >= ttl + times.stale_for {
             Lookup::Missing
         } else if face == Face::Sidecar && age < ttl + times.ttl.min(times.stale_for) {
             // Served at once while it is at most twice as old as it should be; older ones are asked for again first.
-            Lookup::Revalidate(answer.clone())
+            Lookup::Revalidate(answer)
         } else {
-            Lookup::Stale(answer.clone())
+            Lookup::Stale(answer)
         }
     }
 
@@ -210,13 +210,13 @@ mod tests {
         assert!(jittered(TIMES.ttl, u128::MAX) < jittered(TIMES.ttl, 0));
     }
 
-    #[tokio::test]
-    async fn memory_is_bounded() {
+    #[test]
+    fn memory_is_bounded() {
         let cache = Cache::new(TIMES, Face::Sidecar);
         for key in 0..10_000 {
-            cache.keep(key, Entry::new(Some(answer()), Now::read())).await;
+            cache.keep(key, Entry::new(Some(answer()), Now::read()));
         }
-        cache.settle().await;
+        cache.settle();
         assert!(cache.entries.entry_count() <= TIMES.capacity);
     }
 }

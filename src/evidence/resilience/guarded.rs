@@ -155,7 +155,7 @@ impl Guarded {
         }
         let key = question.key(self.service, &self.secret);
         // What has to be asked waits on the heap: most sign-ins find an answer, and would carry room for asking along.
-        match self.line.cache.look_up(key, moment(question.received)).await {
+        match self.line.cache.look_up(key, moment(question.received)) {
             Lookup::Fresh(answer) => self.line.found(answer, Tier::Memory),
             Lookup::Revalidate(answer) => {
                 self.refresh(key, question);
@@ -215,7 +215,7 @@ impl Line {
     fn call(line: Arc<Self>, key: u128, question: Question) -> BoxFuture<'static, Landed> {
         async move {
             // A caller who missed may come to start the next call just after the last one ended.
-            if let Lookup::Fresh(answer) = line.cache.look_up(key, moment(question.received)).await {
+            if let Lookup::Fresh(answer) = line.cache.look_up(key, moment(question.received)) {
                 return line.found(answer, Tier::Memory);
             }
             // The service's time: whatever stands before it is waited for within it.
@@ -245,9 +245,9 @@ impl Line {
         let Some(shared) = &self.shared else { return Lookup::Missing };
         let now = moment(question.received);
         let Some(entry) = shared.fetch(key, now).await else { return Lookup::Missing };
-        let good_for = self.cache.judge(&entry, key, now);
+        let good_for = self.cache.judge(entry.clone(), key, now);
         if matches!(good_for, Lookup::Fresh(_)) {
-            self.cache.keep(key, entry).await;
+            self.cache.keep(key, entry);
         }
         good_for
     }
@@ -313,7 +313,7 @@ impl Line {
 
     /// Keeps an answer in both tiers. The second is not waited for in the sidecar, and in Lambda no longer than the service itself would be.
     async fn keep(self: &Arc<Self>, key: u128, answer: Option<Answer>, now: Now, deadline: Deadline) {
-        self.cache.keep(key, Entry::new(answer.clone(), now)).await;
+        self.cache.keep(key, Entry::new(answer.clone(), now));
         let Some(shared) = self.shared.clone() else { return };
         let lifetime = self.cache.lifetime(answer.as_ref());
         let kept = async move { shared.keep(key, answer.as_ref(), now, lifetime).await };
