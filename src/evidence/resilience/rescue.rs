@@ -18,10 +18,10 @@ pub struct Panicked;
 /// # Errors
 ///
 /// `Panicked` when it does.
-pub async fn rescue<T>(health: &Health, future: impl Future<Output = T>) -> Result<T, Panicked> {
+pub fn rescue<T>(health: &Health, future: impl Future<Output = T>) -> impl Future<Output = Result<T, Panicked>> {
     // Nothing half-changed is seen afterwards: what the future owns is dropped, what it shares is atomics, channels and
     // locks whose poison is ignored because every write under them is a single assignment.
-    AssertUnwindSafe(future).catch_unwind().await.map_err(|_| counted(health))
+    AssertUnwindSafe(future).catch_unwind().map(|outcome| outcome.map_err(|_| counted(health)))
 }
 
 /// Runs code that may panic.
