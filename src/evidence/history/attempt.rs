@@ -9,12 +9,15 @@ use ulid::Ulid;
 
 use super::{
     encoding::Reader,
-    profile::{Sighting, moment, seconds},
+    profile::{LARGEST_SIGHTING, Sighting, moment, seconds},
 };
 use crate::evidence::features::{Features, Level};
 
 /// Cognito gives up on a call after 5 s and makes at most three: an equal event later than this is another guess.
 pub(super) const RETRY_WINDOW: i64 = 15;
+
+/// The most bytes of an attempt.
+pub(super) const LARGEST_ATTEMPT: usize = 28;
 
 /// What a sign-in came from: its features under each key, and its place. Equal for attempts of one device at one place.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -119,16 +122,26 @@ pub enum Completeness {
 
 impl Origin {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut out = vec![u8::try_from(self.features.len()).unwrap_or(u8::MAX)];
+        let mut out = Vec::with_capacity(self.largest());
+        self.write(&mut out);
+        out
+    }
+
+    /// The most bytes that it takes.
+    pub(super) fn largest(&self) -> usize {
+        1 + self.features.len() * (2 + 4 * Level::ALL.len()) + LARGEST_SIGHTING
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.push(u8::try_from(self.features.len()).unwrap_or(u8::MAX));
         for features in &self.features {
             let known = Level::ALL.into_iter().filter_map(|level| features.at(level).map(|_| 1_u16 << (level as u16))).sum::<u16>();
-            out.extend(known.to_be_bytes());
-            Level::ALL.into_iter().filter_map(|level| features.at(level)).for_each(|hash| out.extend(hash.to_be_bytes()));
+            out.extend_from_slice(&known.to_be_bytes());
+            Level::ALL.into_iter().filter_map(|level| features.at(level)).for_each(|hash| out.extend_from_slice(&hash.to_be_bytes()));
         }
         if let Some(sighting) = self.sighting {
-            Sighting { at: Timestamp::UNIX_EPOCH, ..sighting }.write(&mut out);
+            Sighting { at: Timestamp::UNIX_EPOCH, ..sighting }.write(out);
         }
-        out
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -160,8 +173,11 @@ impl Origin {
 impl Attempt {
     /// A field of a person's record: the attempt, and the assessment's id behind it, which gates that do not know of it leave unread.
     pub(super) fn to_field(self) -> Vec<u8> {
-        let mut out = self.to_bytes();
-        out.extend(self.id.iter().flat_map(|id| id.to_bytes()));
+        let mut out = Vec::with_capacity(LARGEST_ATTEMPT + 16);
+        self.write(&mut out);
+        if let Some(id) = self.id {
+            out.extend_from_slice(&id.to_bytes());
+        }
         out
     }
 
@@ -172,17 +188,17 @@ impl Attempt {
     }
 
     /// 24 bytes, or 28 with a nonce.
-    pub(super) fn to_bytes(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(44);
+    pub(super) fn write(self, out: &mut Vec<u8>) {
         for number in [seconds(self.at), self.event, self.origin, self.client] {
-            out.extend(number.to_be_bytes());
+            out.extend_from_slice(&number.to_be_bytes());
         }
         out.push(self.hour.unwrap_or(u8::MAX));
         out.push(self.flags());
-        out.extend(self.answer.map_or(0, |answer| answer.score).to_be_bytes());
-        out.extend(self.answer.map_or([0; 4], |answer| answer.reasons));
-        out.extend(self.nonce.iter().flat_map(|nonce| nonce.to_be_bytes()));
-        out
+        out.extend_from_slice(&self.answer.map_or(0, |answer| answer.score).to_be_bytes());
+        out.extend_from_slice(&self.answer.map_or([0; 4], |answer| answer.reasons));
+        if let Some(nonce) = self.nonce {
+            out.extend_from_slice(&nonce.to_be_bytes());
+        }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {

@@ -146,6 +146,10 @@ impl Store for DynamoDb {
         "dynamodb"
     }
 
+    fn only_lengthens(&self) -> bool {
+        false
+    }
+
     fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
         Box::pin(async move {
             let pk = format!("u#{key}");

@@ -81,8 +81,14 @@ const MOST_BYTES: usize = 900;
 /// The most bytes of one stored entry: its hash and three varints of 16 bits.
 const LARGEST_ENTRY: usize = 4 + 3 * 3;
 
+/// The fewest bytes of one stored entry.
+const SMALLEST_ENTRY: usize = 4 + 3;
+
 /// The most bytes of a stored profile beside its entries.
 const HEAD: usize = 60;
+
+/// The most bytes of a stored sighting.
+pub(super) const LARGEST_SIGHTING: usize = 11;
 
 /// The layout's version, its first byte.
 const VERSION: u8 = 1;
@@ -187,7 +193,7 @@ impl Profile {
             _ => Some(Sighting::read(&mut reader)?),
         };
         let hours = reader.array::<24>()?;
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity((reader.0.len() / SMALLEST_ENTRY).min(MOST_ENTRIES));
         for level in Level::ALL {
             for _ in 0..reader.u8()? {
                 let (hash, count) = (reader.u32()?, reader.varint()?);
@@ -248,12 +254,12 @@ impl Sighting {
     }
 
     pub(super) fn write(self, out: &mut Vec<u8>) {
-        out.extend(seconds(self.at).to_be_bytes());
+        out.extend_from_slice(&seconds(self.at).to_be_bytes());
         out.push(u8::from(self.place.is_some()) | u8::from(self.anonymous) << 1);
         if let Some(place) = self.place {
-            out.extend(doubled(place.latitude).to_be_bytes());
-            out.extend(doubled(place.longitude).to_be_bytes());
-            out.extend(kilometres(place.radius_km).to_be_bytes());
+            out.extend_from_slice(&doubled(place.latitude).to_be_bytes());
+            out.extend_from_slice(&doubled(place.longitude).to_be_bytes());
+            out.extend_from_slice(&kilometres(place.radius_km).to_be_bytes());
         }
     }
 

@@ -25,6 +25,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// What it is, for `riskgate config` and probes.
     fn name(&self) -> &'static str;
 
+    /// Whether a record's time is only ever made longer, whatever `Keep::Renew` says: then a record that was read a while ago may be written.
+    fn only_lengthens(&self) -> bool {
+        true
+    }
+
     /// Changes a person's record, at once and without condition, and returns what it then holds.
     fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Arc<Record>>;
 

@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use crate::evidence::history::{
     Profile,
-    attempt::{Admission, Attempt, Completeness, Hold, Origin, Standing},
+    attempt::{Admission, Attempt, Completeness, Hold, LARGEST_ATTEMPT, Origin, Standing},
     blocks::Entry,
     encoding::Reader,
     profile::{DeviceNews, Lesson, Sighting, day_of, moment, seconds},
@@ -42,6 +42,18 @@ pub(super) struct Taught {
     pub(super) attempt: Attempt,
     pub(super) origin: Origin,
     pub(super) device: DeviceNews,
+}
+
+/// A record as a success finds it: the profile with everything learned, and what else its change rests on.
+#[derive(Debug, Clone)]
+pub(super) struct Ground {
+    pub(super) version: u64,
+    pub(super) profile: Profile,
+    /// The fields of the lessons that are in the profile.
+    pub(super) folded_in: Vec<SmolStr>,
+    pub(super) hold: Option<Timestamp>,
+    /// How long the record is kept at least: for its block.
+    pub(super) kept: Duration,
 }
 
 /// What the last sign-in through a client was found to be.
@@ -112,6 +124,13 @@ impl Dossier {
         self.hold = self.hold.max(older.hold);
     }
 
+    /// What a success of some origin finds.
+    pub(super) fn into_ground(self, origin: &Origin, now: Timestamp, ttl: Duration) -> Ground {
+        let (version, hold, kept) = (self.version, self.hold, self.kept(now, Duration::ZERO));
+        let folded_in = self.lessons.keys().cloned().collect();
+        Ground { version, profile: self.into_profile(origin, now, ttl), folded_in, hold, kept }
+    }
+
     /// The profile with everything learned, in the hashes of the newest key as far as an origin tells them.
     pub(super) fn into_profile(self, origin: &Origin, now: Timestamp, ttl: Duration) -> Profile {
         let ttl_days = days(ttl);
@@ -176,13 +195,14 @@ impl Dossier {
 
 impl Taught {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut out = vec![match self.device {
+        let mut out = Vec::with_capacity(1 + LARGEST_ATTEMPT + self.origin.largest());
+        out.push(match self.device {
             DeviceNews::Unsaid => 0,
             DeviceNews::Known => 1,
             DeviceNews::New => 2,
-        }];
-        out.extend(self.attempt.to_bytes());
-        out.extend(self.origin.to_bytes());
+        });
+        self.attempt.write(&mut out);
+        self.origin.write(&mut out);
         out
     }
 
@@ -215,10 +235,8 @@ impl Verdict {
     }
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let mut out = seconds(self.at).to_be_bytes().to_vec();
-        out.push(self.standing.bits() | self.completeness.bit() << 2);
-        out.extend(self.score.to_be_bytes());
-        out
+        let ([a, b, c, d], [e, f]) = (seconds(self.at).to_be_bytes(), self.score.to_be_bytes());
+        vec![a, b, c, d, self.standing.bits() | self.completeness.bit() << 2, e, f]
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {

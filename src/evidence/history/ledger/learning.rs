@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::{
     Dossier, Ledger, SLACK, Ticket,
-    dossier::{self, Taught, Verdict, days, holds},
+    dossier::{self, Ground, Taught, Verdict, days, holds},
 };
 use crate::{
     config::history::Learn,
@@ -70,7 +70,7 @@ pub enum Report {
 /// What a success does to a person's record.
 struct Promotion<'a> {
     keys: &'a PersonKeys,
-    dossier: Dossier,
+    ground: Ground,
     taught: Option<Taught>,
     verdict: Option<(u32, Verdict)>,
     hold: Hold,
@@ -129,7 +129,8 @@ impl Ledger {
             (_, Learned::Promoted | Learned::Ambiguous | Learned::NothingPending | Learned::NotTeachable) => None,
         };
         let remove = chosen.as_ref().map(|(field, attempt)| resolved(field, attempt, &pending, now)).unwrap_or_default();
-        let promotion = Promotion { keys: &keys, dossier, taught, verdict: verdict.map(|verdict| (client, verdict)), hold, remove, now };
+        let ground = self.ground(dossier, taught.as_ref(), now);
+        let promotion = Promotion { keys: &keys, ground, taught, verdict: verdict.map(|verdict| (client, verdict)), hold, remove, now };
         let noted = async {
             match &row {
                 Some(row) => self.store.note(row, self.terms.history).await,
@@ -156,7 +157,8 @@ impl Ledger {
             Report::Success | Report::NotFraud => {
                 let taught = teachable.then_some(Taught { attempt, origin, device: DeviceNews::Unsaid });
                 let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
-                let promotion = Promotion { keys: &keys, dossier, taught, verdict, hold: holds([&attempt]), remove: vec![field], now };
+                let ground = self.ground(dossier, taught.as_ref(), now);
+                let promotion = Promotion { keys: &keys, ground, taught, verdict, hold: holds([&attempt]), remove: vec![field], now };
                 tokio::join!(self.promote(promotion), self.witness(attempt.client, Deed::Reports, now)).0?;
             }
             // It stays among the attempts that no success followed.
@@ -171,31 +173,38 @@ impl Ledger {
         Ok(Some(if teachable { Learned::Promoted } else { Learned::NotTeachable }))
     }
 
-    /// `LEARN=allow`: the verdict itself teaches.
+    /// `LEARN=allow`: the verdict itself teaches. A lesson written since the record was read is a conflict like any other.
     async fn learn_at_once(&self, ticket: &Ticket, attempt: Attempt, now: Timestamp) -> Result<(), Cause> {
-        let dossier = self.dossier(&ticket.keys, self.store.read(&ticket.keys[0], now).await?, now).await?;
         let taught = Taught { attempt, origin: ticket.origin.clone(), device: DeviceNews::Unsaid };
+        let ground = match &ticket.ground {
+            Some(ground) => ground.clone(),
+            None => self.ground(self.dossier(&ticket.keys, self.store.read(&ticket.keys[0], now).await?, now).await?, Some(&taught), now),
+        };
         let remove = ticket.stale.iter().cloned().chain([ticket.field.clone()]).collect();
         let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
-        self.promote(Promotion { keys: &ticket.keys, dossier, taught: Some(taught), verdict, hold: holds([&attempt]), remove, now }).await
+        self.promote(Promotion { keys: &ticket.keys, ground, taught: Some(taught), verdict, hold: holds([&attempt]), remove, now }).await
+    }
+
+    fn ground(&self, dossier: Dossier, taught: Option<&Taught>, now: Timestamp) -> Ground {
+        let nowhere = Origin::default();
+        dossier.into_ground(taught.map_or(&nowhere, |taught| &taught.origin), now, self.terms.history)
     }
 
     /// Writes a success. When somebody else was faster, the lesson is laid beside the profile for the next writer to add:
     /// two successes at once lose nothing, and nobody waits for a lock.
     async fn promote(&self, promotion: Promotion<'_>) -> Result<(), Cause> {
-        let Promotion { keys, dossier, taught, verdict, hold, mut remove, now } = promotion;
+        let Promotion { keys, ground, taught, verdict, hold, mut remove, now } = promotion;
+        let Ground { version, mut profile, folded_in, hold: held, kept } = ground;
         let mut set: Vec<(SmolStr, Vec<u8>)> = vec![("t".into(), seconds(now).to_be_bytes().to_vec())];
         set.extend(verdict.map(|(client, verdict)| (format_smolstr!("s{client:08x}"), verdict.to_bytes())));
         if hold == Hold::Withhold {
-            let until = now.checked_add(self.terms.hold).unwrap_or(now).max(dossier.hold.unwrap_or(now));
+            let until = now.checked_add(self.terms.hold).unwrap_or(now).max(held.unwrap_or(now));
             set.push(("h".into(), seconds(until).to_be_bytes().to_vec()));
         }
-        let keep = Keep::Renew(dossier.kept(now, self.terms.history.max(self.terms.hold) + SLACK));
+        let keep = Keep::Renew(kept.max(self.terms.history.max(self.terms.hold) + SLACK));
         let Some(taught) = taught else {
             return self.store.change(&keys[0], &Change { set, remove, keep }, now).await.map(|_| ());
         };
-        let (version, folded_in): (u64, Vec<SmolStr>) = (dossier.version, dossier.lessons.keys().cloned().collect());
-        let mut profile = dossier.into_profile(&taught.origin, now, self.terms.history);
         taught.add_to(&mut profile, days(self.terms.history));
         let (sets, removes) = (set.len(), remove.len());
         set.push(("p".into(), profile.to_bytes()));

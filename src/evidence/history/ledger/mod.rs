@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -28,7 +29,7 @@ use super::{
     store::{Change, Keep, List, MOST_MARKS, Mark, Marks, Record, Store},
 };
 use crate::{
-    config::Config,
+    config::{Config, history::Learn},
     event::{
         Existence, SignIn, Trigger,
         client_ip::{host_of, network_of},
@@ -44,7 +45,7 @@ pub mod learning;
 
 pub mod token;
 
-use self::dossier::Dossier;
+use self::dossier::{Dossier, Ground};
 pub use self::{
     learning::{Learned, Report, Success},
     token::{TokenFacts, TokenSource},
@@ -87,7 +88,7 @@ struct Terms {
     pending: Duration,
     nonce: Duration,
     hold: Duration,
-    learn: crate::config::history::Learn,
+    learn: Learn,
 }
 
 /// An attempt in hand: what its verdict is recorded under.
@@ -101,6 +102,8 @@ pub struct Ticket {
     door: Trigger,
     /// The shape of this history, when it is to be kept for others to be invented from.
     shape: Option<Loan>,
+    /// The record as it was read, where the verdict itself teaches: it need not be read again.
+    ground: Option<Ground>,
 }
 
 impl Ledger {
@@ -157,12 +160,14 @@ impl Ledger {
         }
         history.concurrent = dossier.elsewhere(&opened.attempt, now, self.terms.pending);
         history.block = self.block_of(&dossier, &shared, sign_in, nonce, opened.attempt.client);
-        history.profile = dossier.into_profile(&opened.origin, now, self.terms.history);
+        let ground = dossier.into_ground(&opened.origin, now, self.terms.history);
         if sign_in.person.existence == Existence::NotFound {
             history.profile = self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
         } else {
-            opened.shape = self.shape(&opened.keys, &history.profile, now);
+            opened.shape = self.shape(&opened.keys, &ground.profile, now);
+            history.profile.clone_from(&ground.profile);
         }
+        opened.ground = Some(ground).filter(|_| self.terms.learn == Learn::Allow && self.store.only_lengthens());
         history.ticket = Some(Arc::new(opened));
         Ok(history)
     }
@@ -216,6 +221,7 @@ impl Ledger {
             stale: Vec::new(),
             door: sign_in.trigger,
             shape: None,
+            ground: None,
         }
     }
 
@@ -242,11 +248,11 @@ impl Ledger {
     /// Trusted and claimed addresses are counted apart: a stranger can claim any address, and must not taint it.
     fn network_mark(&self, sign_in: &SignIn) -> Option<(String, Mark)> {
         let ip = sign_in.context.ip.public()?;
-        let (network, host) = (network_of(ip).to_smolstr(), host_of(ip).to_smolstr());
+        let (network, host) = (written(network_of(ip)), written(host_of(ip)));
         let purpose = if sign_in.context.is_believed() { "network" } else { "claimed network" };
         let account = self.pseudonyms.mark("account", &[sign_in.pool.as_bytes(), sign_in.person.key().as_bytes()]);
         let mark = Mark { account, host: self.pseudonyms.mark("host", &[host.as_bytes()]) };
-        Some((format!("n#{}", self.pseudonyms.record(purpose, &[network.as_bytes()])), mark))
+        Some((["n#", &self.pseudonyms.record(purpose, &[network.as_bytes()])].concat(), mark))
     }
 
     async fn claim(&self, sign_in: &SignIn, ticket: &Ticket, now: Timestamp) -> Nonce {
@@ -328,6 +334,21 @@ impl<T: Default> Default for Copy<T> {
     fn default() -> Self {
         Copy { list: ArcSwap::default(), at: AtomicI64::new(i64::MIN) }
     }
+}
+
+/// An address as text. Those of IPv4 are most, and are written several times as fast by hand as by the formatter.
+fn written(ip: IpAddr) -> SmolStr {
+    let IpAddr::V4(v4) = ip else { return ip.to_smolstr() };
+    let mut text: SmallVec<[u8; 16]> = SmallVec::new();
+    for octet in v4.octets() {
+        for (least, unit) in [(100, 100), (10, 10), (0, 1)] {
+            if octet >= least {
+                text.push(b'0' + octet / unit % 10);
+            }
+        }
+        text.push(b'.');
+    }
+    std::str::from_utf8(&text[..text.len() - 1]).expect("digits and dots").into()
 }
 
 /// Accounts seen from an address and from its network, by the network's marks.

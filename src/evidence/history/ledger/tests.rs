@@ -145,3 +145,32 @@ async fn each_trigger_stays_within_its_round_trips() {
         assert_eq!(store.taken(), (1, extra), "token");
     }
 }
+
+#[test]
+fn addresses_are_written_as_the_formatter_does() {
+    for text in ["0.0.0.0", "1.2.3.4", "10.20.30.40", "100.109.110.199", "255.255.255.255", "2001:db8::1"] {
+        let ip: std::net::IpAddr = text.parse().expect("an address");
+        assert_eq!(super::written(ip), ip.to_string());
+    }
+}
+
+/// `LEARN=allow` teaches from the record as `begin` read it, and of two sign-ins at once neither is lost.
+#[tokio::test]
+async fn a_verdict_that_teaches_does_not_read_again() {
+    let (config, _) = Config::read(&BTreeMap::from([("RISKGATE_LEARN".to_owned(), "allow".to_owned())]));
+    let store = Arc::new(Counted::default());
+    let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Pseudonyms::random()), &config);
+    let answered =
+        Answered { admission: Admission::LetIn, standing: Standing::Low, completeness: Completeness::Complete, hold: Hold::None, score: 1, reasons: [0; 4] };
+    let Event::PreAuthentication(sign_in) = event("PreAuthentication_Authentication", &config, 0) else { unreachable!() };
+    let begin = || async { ledger.begin(&sign_in, &NetworkFacts::default(), &Features::default(), Some(9)).await.expect("memory answers") };
+    for round in 0..3 {
+        let (first, second) = (begin().await, begin().await);
+        assert_eq!((first.profile.successes, second.profile.successes), (2 * round, 2 * round));
+        store.taken();
+        for history in [first, second] {
+            ledger.conclude(&history.ticket.expect("a ticket"), "id", answered, sign_in.received.wall).await.expect("memory answers");
+        }
+        assert_eq!(store.taken().0, 0, "nothing is read");
+    }
+}
