@@ -1,8 +1,12 @@
 //! Countries on the map: where each lies, how far it reaches, its time zones, its neighbours.
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{
+    Timestamp,
+    tz::{Offset, TimeZone, TimeZoneDatabase},
+};
+use smallvec::SmallVec;
 
 use super::Location;
 use crate::event::context::Country;
@@ -24,9 +28,16 @@ pub struct Territory {
     zone_names: &'static str,
     /// What the names stand for, looked up at the first question: most territories are never asked about.
     zones: OnceLock<Vec<TimeZone>>,
+    /// What their clocks showed last.
+    shown: Mutex<Option<(Minute, SmallVec<[Offset; 4]>)>>,
     neighbour_codes: &'static str,
     neighbours: OnceLock<Vec<&'static Territory>>,
 }
+
+/// A minute of the world's time, counted from 1970. No zone has changed its clocks within one since 1972, and working out
+/// what a clock shows takes longer than the rest of a sign-in's signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Minute(i64);
 
 /// The zones that are compiled in: no file of the machine's is read, so every machine agrees.
 pub static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -55,6 +66,18 @@ impl Territory {
         self.zones.get_or_init(|| self.zone_names.split_ascii_whitespace().filter_map(|name| ZONES.get(name).ok()).collect())
     }
 
+    /// Whether a clock there is so far from UTC at a moment.
+    pub fn shows(&self, offset: Offset, at: Timestamp) -> bool {
+        let minute = Minute::of(at);
+        // Whole lists are put in: a panic leaves nothing half-changed.
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let offsets = match &mut *shown {
+            Some((then, offsets)) if *then == minute => offsets,
+            other => &mut other.insert((minute, self.zones().iter().map(|zone| zone.to_offset(at)).collect())).1,
+        };
+        offsets.contains(&offset)
+    }
+
     /// The territories with which it shares a land border.
     pub fn neighbours(&self) -> impl Iterator<Item = &'static Territory> {
         let codes = || self.neighbour_codes.split_ascii_whitespace();
@@ -67,8 +90,15 @@ impl Territory {
         let mut number = || cells.next()?.parse().ok();
         let (latitude, longitude, radius_km, spread_km) = (number()?, number()?, number()?, number()?);
         let (zone_names, neighbour_codes) = (cells.next()?, cells.next()?);
-        let (zones, neighbours) = (OnceLock::new(), OnceLock::new());
-        Some(Territory { country, latitude, longitude, radius_km, spread_km, zone_names, zones, neighbour_codes, neighbours })
+        let (zones, shown, neighbours) = (OnceLock::new(), Mutex::new(None), OnceLock::new());
+        Some(Territory { country, latitude, longitude, radius_km, spread_km, zone_names, zones, shown, neighbour_codes, neighbours })
+    }
+}
+
+impl Minute {
+    /// The minute in which a moment lies.
+    pub fn of(at: Timestamp) -> Self {
+        Minute(at.as_second().div_euclid(60))
     }
 }
 
