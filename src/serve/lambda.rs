@@ -1,6 +1,11 @@
 //! The Lambda face: one function for three triggers, told apart by their `triggerSource`.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use serde::{Deserialize, Deserializer};
@@ -24,9 +29,17 @@ use crate::{
         cognito::{self, Event},
         http,
     },
-    evidence::{Cause, Face, Outcome, health::Health, history::ledger::Report, resilience::rescue::rescue},
+    evidence::{
+        Cause, Face, Outcome,
+        health::Health,
+        history::ledger::Report,
+        resilience::{deadline::Deadline, rescue::rescue},
+    },
     learn,
-    response::cognito::{Denial, ERROR_TYPE, denial},
+    response::{
+        Assessment,
+        cognito::{Denial, ERROR_TYPE, denial},
+    },
     telemetry::{events::EventHandedBack, labels::HandBack, outcome::SignInOutcome},
 };
 
@@ -48,11 +61,16 @@ pub struct Payload(Option<RawEvent>);
 pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> Result<(), lambda_runtime::Error> {
     // Nobody waits yet, and Lambda's init has a whole core to itself.
     instance.gate.sources().warm(Now::read()).await;
+    let decided = LastDecided::default();
+    let (hands, free) = one_hand(Arc::clone(&instance), Arc::clone(&decided));
     let runtime = Runtime::new(service_fn(move |event: LambdaEvent<Payload>| {
-        let instance = Arc::clone(&instance);
-        async move { answer(&instance, event.payload, event.context.deadline).await }
+        let (instance, last) = (Arc::clone(&instance), Arc::clone(&decided));
+        async move {
+            let (answer, decided) = decide(&instance, event.payload, event.context.deadline).await;
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = decided;
+            answer
+        }
     }));
-    let (hands, free) = one_hand();
     // A task of its own: what wakes the future that the whole runtime waits for costs a system call each time.
     let mut served = tokio::spawn(runtime.layer(MapFutureLayer::new(hands)).run());
     tokio::select! {
@@ -71,18 +89,33 @@ pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> Res
 /// An invocation under way, its answer included.
 type Invocation<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// A sign-in that was decided, and until when its line may be waited for.
+#[derive(Debug)]
+struct Decided(Assessment, Deadline);
+
+/// What the invocation under way has decided and not recorded yet.
+type LastDecided = Arc<Mutex<Option<Decided>>>;
+
 /// What holds the one permit while an invocation is under way, and the permit to wait for.
-fn one_hand<F>() -> (impl Fn(F) -> Invocation<F::Output> + Clone, Arc<Semaphore>)
+///
+/// The line of a sign-in is written when its answer is out: nobody waits for it then, and Lambda freezes no process before it
+/// has asked for its next event.
+fn one_hand<F>(instance: Arc<Instance>, last: LastDecided) -> (impl Fn(F) -> Invocation<F::Output> + Clone, Arc<Semaphore>)
 where
-    F: Future + Send + 'static,
+    F: Future<Output: Send> + Send + 'static,
 {
     let free = Arc::new(Semaphore::new(1));
     let taken = Arc::clone(&free);
     let hands = move |invocation: F| -> Invocation<F::Output> {
-        let taken = Arc::clone(&taken);
+        let (taken, instance, last) = (Arc::clone(&taken), Arc::clone(&instance), Arc::clone(&last));
         Box::pin(async move {
             let _hand = taken.acquire().await;
-            invocation.await
+            let answered = invocation.await;
+            let decided = last.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(decided) = decided {
+                record(&instance, decided).await;
+            }
+            answered
         })
     };
     (hands, free)
@@ -94,10 +127,21 @@ where
 ///
 /// A denial, in the words that every denial has.
 pub async fn answer(instance: &Instance, payload: Payload, deadline_ms: u64) -> Result<RawEvent, Diagnostic> {
+    let (answer, decided) = decide(instance, payload, deadline_ms).await;
+    if let Some(decided) = decided {
+        record(instance, decided).await;
+    }
+    answer
+}
+
+/// The answer, and what is to be recorded of it.
+async fn decide(instance: &Instance, payload: Payload, deadline_ms: u64) -> (Result<RawEvent, Diagnostic>, Option<Decided>) {
     let received = Now::read();
+    let mut decided = None;
     // On the heap, since a future by value is copied whole at each layer that takes it, the runtime client's own included.
-    let handled = Box::pin(handle(instance, payload, received, until(deadline_ms, received)));
-    answered(instance.gate.health(), handled, &instance.config.decision.deny_message, received).await
+    let handled = Box::pin(handle(instance, payload, received, until(deadline_ms, received), &mut decided));
+    let answer = answered(instance.gate.health(), handled, &instance.config.decision.deny_message, received).await;
+    (answer, decided)
 }
 
 /// What became of an invocation; a panic past every stage is a denial too.
@@ -105,7 +149,12 @@ async fn answered(health: &Health, handled: impl Future<Output = Result<RawEvent
     rescue(health, handled).await.unwrap_or_else(|_| Err(Denial::new(sentence, &new_id(received)))).map_err(diagnostic)
 }
 
-async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Option<Duration>) -> Result<RawEvent, Denial> {
+async fn record(instance: &Instance, Decided(assessment, deadline): Decided) {
+    // A panic is counted; the answer is out.
+    let _ = rescue(instance.gate.health(), instance.telemetry.assessed(&assessment, deadline)).await;
+}
+
+async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Option<Duration>, decided: &mut Option<Decided>) -> Result<RawEvent, Denial> {
     let sentence = instance.config.decision.deny_message.as_str();
     let Some(raw) = payload.0 else {
         let id = new_id(received);
@@ -133,11 +182,9 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             let _counted = instance.telemetry.in_flight();
             // Not left to itself: frozen after the answer, it would be cut off each time where few sign in.
             let (assessment, _) = futures_util::future::join(instance.gate.assess(sign_in, deadline), instance.refresh(Need::Old, wait, received)).await;
-            instance.telemetry.assessed(&assessment, deadline).await;
-            match denial(&assessment, sentence) {
-                Some(denial) => Err(denial),
-                None => Ok(raw),
-            }
+            let denial = denial(&assessment, sentence);
+            *decided = Some(Decided(assessment, deadline));
+            denial.map_or(Ok(raw), Err)
         }
         Ok(Event::PostAuthentication(event)) => {
             let success = Box::pin(learn::post_authentication(instance.gate.sources(), &event)).await.inspect_err(|cause| {

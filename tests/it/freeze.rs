@@ -37,6 +37,7 @@ async fn an_environment_that_was_frozen_answers_as_if_nothing_had_happened() {
         server = Server::start_at(address, fine).await;
         lambda.process.signal("-CONT");
     }
+    lambda.settled().await;
     let lines = std::fs::read_to_string(audit.path()).unwrap();
     let fresh = lines.lines().filter(|line| line.contains(r#""http":"fresh""#)).count();
     assert_eq!(fresh, 5, "{lines}");

@@ -55,6 +55,7 @@ async fn a_faulty_configuration_locks_nobody_out() {
     let output = tempfile::NamedTempFile::new().expect("a file");
     let lambda = Environment::start_with_output(&faulty, output.reopen().expect("a handle").into(), Stdio::null()).await;
     assert_eq!(lambda.invoke(EVENT).await, Answer::Event(EVENT.to_owned()), "monitor mode");
+    lambda.settled().await;
     let lines = std::fs::read_to_string(output.path()).expect("what was written");
     assert!(lines.contains(r#""riskgate_config_faults":3,"#), "what the alarm reads: {lines}");
     let Answer::Event(body) = lambda.invoke(r#"{"riskgate":"check"}"#).await else { panic!("a check") };

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, StatusCode};
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
 
 use crate::process::Process;
 
@@ -29,6 +32,9 @@ pub struct Environment {
     pub process: Process,
     invocations: mpsc::Sender<Invocation>,
     deadline: Mutex<Option<Duration>>,
+    /// How often the function has asked for an event.
+    asked: watch::Receiver<u64>,
+    invoked: AtomicU64,
 }
 
 /// What the function answered.
@@ -50,6 +56,7 @@ struct Invocation {
 
 struct Api {
     next: AsyncMutex<mpsc::Receiver<Invocation>>,
+    asked: watch::Sender<u64>,
     waiting: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
 }
 
@@ -62,7 +69,8 @@ impl Environment {
     /// As `start`, with standard output (where audit lines go) and standard error of the test's choice.
     pub async fn start_with_output(variables: &[(&str, &str)], stdout: Stdio, stderr: Stdio) -> Self {
         let (invocations, next) = mpsc::channel(64);
-        let api = Arc::new(Api { next: AsyncMutex::new(next), waiting: Mutex::default() });
+        let (asked, asks) = watch::channel(0);
+        let api = Arc::new(Api { next: AsyncMutex::new(next), asked, waiting: Mutex::default() });
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let app = Router::new()
@@ -83,7 +91,8 @@ impl Environment {
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr);
-        Environment { process: Process::start(&mut command), invocations, deadline: Mutex::new(Some(Duration::from_secs(4))) }
+        let process = Process::start(&mut command);
+        Environment { process, invocations, deadline: Mutex::new(Some(Duration::from_secs(4))), asked: asks, invoked: AtomicU64::new(0) }
     }
 
     /// What the next invocations are told of their deadline; `None` sends a number that is no deadline.
@@ -97,12 +106,22 @@ impl Environment {
         let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
         let deadline_ms = self.deadline.lock().expect("the deadline").map_or(600_000, |left| now + left.as_millis());
         let invocation = Invocation { event: event.into(), deadline_ms, answer };
+        self.invoked.fetch_add(1, Ordering::Relaxed);
         self.invocations.send(invocation).await.expect("the API is up");
         tokio::time::timeout(PATIENCE, answered).await.expect("an answer in time").unwrap_or(Answer::Gone)
+    }
+
+    /// Waits until the function asks for the event after the last one: what belongs to that one is done then, and not before does Lambda freeze it.
+    pub async fn settled(&self) {
+        let invoked = self.invoked.load(Ordering::Relaxed);
+        let mut asked = self.asked.clone();
+        let asks = asked.wait_for(|asked| *asked > invoked);
+        tokio::time::timeout(PATIENCE, asks).await.expect("it asks in time").expect("the API is up");
     }
 }
 
 async fn next_event(State(api): State<Arc<Api>>) -> Response {
+    api.asked.send_modify(|asked| *asked += 1);
     let Some(Invocation { event, deadline_ms, answer }) = api.next.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };

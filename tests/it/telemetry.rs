@@ -244,7 +244,8 @@ async fn an_invocation_writes_one_line_with_its_metrics() {
     assert!(matches!(lambda.invoke(event("banned")).await, Answer::Error(_)));
     let success = event("web").replace("PreAuthentication_", "PostAuthentication_").replace("validationData", "clientMetadata");
     assert_eq!(lambda.invoke(success.clone()).await, Answer::Event(success));
-    // The line is out before the answer is: nothing is waited for.
+    // Every line is out before the next event is asked for.
+    lambda.settled().await;
     let text = fs::read_to_string(&output).expect("reads");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.len(), 3, "{text}");
@@ -268,6 +269,7 @@ async fn without_an_audit_line_the_metrics_have_one_of_their_own() {
     let output = directory.path().join("output");
     let lambda = Environment::start_with_output(&[("AUDIT", "off")], fs::File::create(&output).expect("a file").into(), std::process::Stdio::null()).await;
     assert!(matches!(lambda.invoke(r#"{"request":{},"response":{}}"#).await, Answer::Event(_)));
+    lambda.settled().await;
     let text = fs::read_to_string(&output).expect("reads");
     let line: Value = serde_json::from_str(&text).expect("one line");
     check_emf(&line);

@@ -297,6 +297,7 @@ async fn an_audit_log_of_the_function_tells_right_passwords_from_wrong_ones() {
             }
         }
     }
+    lambda.settled().await;
     check(std::fs::read_to_string(&output).unwrap(), 5, 3);
     // With one the same code names the sign-in: here behind the sidecar's Invoke API, where the store is memory.
     let audit = folder.path().join("audit.jsonl");

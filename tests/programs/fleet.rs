@@ -112,6 +112,7 @@ impl Member {
     async fn sign_in(&self, ip: &str) {
         let event = stores::pre(&format!("user-{ip}"), "web", serde_json::json!({"ip":ip})).to_string();
         assert_eq!(self.lambda.invoke(event.clone()).await, Answer::Event(event));
+        self.lambda.settled().await;
     }
 
     /// What each of its audit lines says of the service; the service's metric stands in every one of them.
