@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// The door of one listener.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Door {
-    shell: Arc<Shell>,
+    shell: Shell,
     routes: Router,
     sign_ins: Option<Arc<Instance>>,
     counting: Option<Arc<Instance>>,
@@ -31,7 +31,7 @@ pub struct Door {
 impl Door {
     /// A door that leads to some routes.
     pub fn new(shell: Shell, routes: Router) -> Self {
-        Door { shell: Arc::new(shell), routes, sign_ins: None, counting: None }
+        Door { shell, routes, sign_ins: None, counting: None }
     }
 
     /// The same door, which has sign-ins decided.
@@ -45,7 +45,7 @@ impl Door {
     }
 
     /// Answers a request of the connection that has this seat.
-    pub async fn answer(self, request: Request<Incoming>, seat: Arc<Seat>) -> Result<Response, Infallible> {
+    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, seat: Arc<Seat>) -> Result<Response, Infallible> {
         let response = self.shell.guard(request, &seat, |request| self.lead(request)).await;
         if let (Some(instance), Some(refusal)) = (&self.counting, refusal(response.status())) {
             instance.telemetry.emit(RequestRefused(refusal));

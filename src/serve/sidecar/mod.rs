@@ -152,7 +152,7 @@ pub async fn serve_page(listener: TcpListener, page: Arc<Dashboard>, config: &Si
 
 /// Answers connections until `stop`, then calls `close` and lets what is in flight end.
 async fn answer(listener: TcpListener, door: Door, config: &SidecarConfig, stop: impl Future<Output = ()>, close: impl FnOnce()) {
-    let seats = Arc::new(Seats::new(capacity(config.max_in_flight)));
+    let (door, seats) = (Arc::new(door), Arc::new(Seats::new(capacity(config.max_in_flight))));
     let mut last_refusal: Option<Instant> = None;
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
     tokio::pin!(stop);
@@ -179,8 +179,8 @@ async fn answer(listener: TcpListener, door: Door, config: &SidecarConfig, stop:
         let _ = stream.set_nodelay(true);
         let seat = seats.take();
         let seated = Arc::clone(&seat);
-        let door = door.clone();
-        let service = service_fn(move |request| door.clone().answer(request, Arc::clone(&seated)));
+        let door = Arc::clone(&door);
+        let service = service_fn(move |request| Arc::clone(&door).answer(request, Arc::clone(&seated)));
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD).keep_alive(true);
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));

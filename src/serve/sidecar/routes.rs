@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::problem::problem;
+use super::{problem::problem, shell};
 use crate::{
     event::{ClientIp, Now, client_ip, http as sign_in},
     evidence::history::ledger::{Learned, Report},
@@ -44,8 +44,10 @@ pub async fn assess(instance: &Instance, headers: &HeaderMap, body: &[u8]) -> Re
     let _counted = instance.telemetry.in_flight();
     let assessment = instance.gate.assess(sign_in, deadline).await;
     instance.telemetry.assessed(&assessment, deadline).await;
-    let json = AssessmentJson(&assessment).to_bytes();
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
+    let mut response = Response::new(AssessmentJson(&assessment).to_bytes().into());
+    response.headers_mut().reserve(shell::MOST_HEADERS);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// `POST /v1/outcome`: what became of an assessment, once.

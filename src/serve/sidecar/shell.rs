@@ -2,11 +2,14 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    pin::pin,
+    task::Poll,
     time::Duration,
 };
 
 use axum::{body::Bytes, response::Response};
 use base64::Engine as _;
+use futures_util::poll;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -39,10 +42,15 @@ pub struct Shell {
     token: Token,
     in_flight: Semaphore,
     local: SocketAddr,
+    /// Its address as most requests name it.
+    own: String,
 }
 
+/// Headers of an answer, its content type and the request's id among them.
+pub const MOST_HEADERS: usize = 8;
+
 /// What every answer carries, unless its route says otherwise.
-const HEADERS: [(HeaderName, HeaderValue); 6] = [
+const HEADERS: [(HeaderName, HeaderValue); MOST_HEADERS - 2] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -56,7 +64,7 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
 impl Shell {
     /// The shell of a listener at `local`.
     pub fn new(config: &SidecarConfig, token: Token, local: SocketAddr) -> Self {
-        Shell { token, in_flight: Semaphore::new(config.max_in_flight), local }
+        Shell { token, in_flight: Semaphore::new(config.max_in_flight), local, own: local.to_string() }
     }
 
     /// Lets a request through to `answer`, or says why not.
@@ -136,6 +144,9 @@ impl Shell {
         if self.token.load().is_some() {
             return true;
         }
+        if host == self.own && !self.local.ip().is_unspecified() {
+            return true;
+        }
         let name = name_of(host);
         name.eq_ignore_ascii_case("localhost")
             || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || (ip == self.local.ip() && !ip.is_unspecified()))
@@ -181,7 +192,13 @@ async fn read(body: Incoming, limit: usize) -> Result<Bytes, Response> {
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
+    let mut body = pin!(Limited::new(body, limit).collect());
+    let read = match poll!(body.as_mut()) {
+        // Most bodies come along with their head.
+        Poll::Ready(read) => Ok(read),
+        Poll::Pending => tokio::time::timeout(BODY_TIMEOUT, body).await,
+    };
+    match read {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body could not be read", None)),
