@@ -133,7 +133,11 @@ fn jittered(time: Duration, key: u128) -> Duration {
 
 /// The moment now, with the wall clock of the sign-in moved on by what has passed since.
 pub fn moment(received: Now) -> Now {
-    let mono = Instant::now();
+    moment_at(Instant::now(), received)
+}
+
+/// The same for a moment of the monotonic clock.
+pub fn moment_at(mono: Instant, received: Now) -> Now {
     let passed = jiff::SignedDuration::try_from(mono.saturating_duration_since(received.mono)).unwrap_or_default();
     Now { wall: received.wall.checked_add(passed).unwrap_or(received.wall), mono }
 }

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     Face, Shared,
     breaker::{Admission, Breaker, Permit},
-    cache::{Cache, Entry, Lookup, moment},
+    cache::{Cache, Entry, Lookup, moment, moment_at},
     deadline::Deadline,
     flight::{Flights, Joined},
     quota::Quota,
@@ -143,19 +143,19 @@ impl Guarded {
     pub async fn consult(&self, sign_in: &SignIn, deadline: Deadline) -> Consultation {
         let started = Instant::now();
         let Landed { outcome, answer, tier } = match Question::of(sign_in, self.sends) {
-            Some(question) => rescue(&self.line.health, self.answer(question, deadline)).await.unwrap_or(Landed::failed(Cause::Panic)),
+            Some(question) => rescue(&self.line.health, self.answer(question, started, deadline)).await.unwrap_or(Landed::failed(Cause::Panic)),
             None => Landed { outcome: Outcome::NotAsked, answer: None, tier: None },
         };
         Consultation { service: self.service, outcome, answer, weight: self.weight, tier, took: started.elapsed() }
     }
 
-    async fn answer(&self, question: Question, deadline: Deadline) -> Landed {
+    async fn answer(&self, question: Question, now: Instant, deadline: Deadline) -> Landed {
         if self.keeping == Keeping::Itself {
             return Box::pin(self.line.ask_directly(&question, deadline)).await;
         }
         let key = question.key(self.service, &self.secret);
         // What has to be asked waits on the heap: most sign-ins find an answer, and would carry room for asking along.
-        match self.line.cache.look_up(key, moment(question.received)) {
+        match self.line.cache.look_up(key, moment_at(now, question.received)) {
             Lookup::Fresh(answer) => self.line.found(answer, Tier::Memory),
             Lookup::Revalidate(answer) => {
                 self.refresh(key, question);
