@@ -4,11 +4,11 @@
 
 use jiff::Timestamp;
 use smallvec::SmallVec;
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 use ulid::Ulid;
 
 use super::{
-    encoding::Reader,
+    encoding::{Reader, marked},
     profile::{LARGEST_SIGHTING, Sighting, moment, seconds},
 };
 use crate::evidence::features::{Features, Level};
@@ -164,7 +164,7 @@ impl Origin {
 
     /// The field in which it is kept.
     pub(super) fn field(mark: u32) -> SmolStr {
-        format_smolstr!("c{mark:08x}")
+        marked('c', mark)
     }
 }
 

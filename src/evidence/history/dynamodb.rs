@@ -150,25 +150,25 @@ impl Store for DynamoDb {
         false
     }
 
-    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
+    fn change<'a>(&'a self, key: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
         Box::pin(async move {
             let pk = format!("u#{key}");
-            let item = self.update(&pk, "u", &Update::of(change, now)).await?.map_err(|_| Cause::BadAnswer)?;
+            let item = self.update(&pk, "u", &Update::of(&change, now)).await?.map_err(|_| Cause::BadAnswer)?;
             if !has_expired(&item, now) {
                 return Ok(Arc::new(record(item)));
             }
             // It should have been gone: what was just set is all there is.
-            let mut own = Change { keep: Keep::Renew(change.keep.duration()), ..change.clone() };
-            own.remove = record(item).fields.into_keys().filter(|name| change.set.iter().all(|(set, _)| set != name)).collect();
+            let remove = record(item).fields.into_keys().filter(|name| change.set.iter().all(|(set, _)| set != name)).collect();
+            let own = Change { keep: Keep::Renew(change.keep.duration()), remove, ..change };
             let item = self.update(&pk, "u", &Update::of(&own, now)).await?.map_err(|_| Cause::BadAnswer)?;
             Ok(Arc::new(record(item)))
         })
     }
 
-    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, now: Timestamp) -> Reply<'a, Changed> {
+    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: Change, now: Timestamp) -> Reply<'a, Changed> {
         Box::pin(async move {
-            let update = Update::of(change, now).if_version(version);
-            Ok(self.update(&format!("u#{key}"), "u", &update).await?.map_or(Changed::Conflict, |_| Changed::Done))
+            let update = Update::of(&change, now).if_version(version);
+            Ok(self.update(&format!("u#{key}"), "u", &update).await?.map_or(Changed::Conflict(change), |_| Changed::Done))
         })
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Reading never panics and never trusts a length: other programs may write these records too.
 
+use smol_str::SmolStr;
+
 /// Reads bytes from the front; `None` once they run out.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
@@ -53,6 +55,12 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
     out.push(u8::try_from(value).expect("seven bits"));
 }
 
+/// The name of a field that belongs to a mark: a letter for its kind, then the mark's eight digits.
+pub(super) fn marked(kind: char, mark: u32) -> SmolStr {
+    let digits = (0..8).rev().map(|place| char::from(b"0123456789abcdef"[(mark >> (4 * place) & 15) as usize]));
+    std::iter::once(kind).chain(digits).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -60,6 +68,11 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn a_mark_is_written_in_hexadecimal(mark: u32) {
+            prop_assert_eq!(marked('c', mark), format!("c{mark:08x}"));
+        }
+
         #[test]
         fn varints_come_back(value: u32) {
             let mut bytes = Vec::new();

@@ -158,14 +158,14 @@ impl Store for Redis {
         "redis"
     }
 
-    fn change<'a>(&'a self, key: &'a str, change: &'a Change, _now: Timestamp) -> Reply<'a, Arc<Record>> {
-        Box::pin(async move { self.changed(key, "", change, Repeat::Twice).await?.map(Arc::new).ok_or(Cause::BadAnswer) })
+    fn change<'a>(&'a self, key: &'a str, change: Change, _now: Timestamp) -> Reply<'a, Arc<Record>> {
+        Box::pin(async move { self.changed(key, "", &change, Repeat::Twice).await?.map(Arc::new).ok_or(Cause::BadAnswer) })
     }
 
-    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, _now: Timestamp) -> Reply<'a, Changed> {
+    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: Change, _now: Timestamp) -> Reply<'a, Changed> {
         Box::pin(async move {
-            let changed = self.changed(key, &version.to_string(), change, Repeat::Once).await?;
-            Ok(changed.map_or(Changed::Conflict, |_| Changed::Done))
+            let changed = self.changed(key, &version.to_string(), &change, Repeat::Once).await?;
+            Ok(changed.map_or(Changed::Conflict(change), |_| Changed::Done))
         })
     }
 

@@ -31,10 +31,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     }
 
     /// Changes a person's record, at once and without condition, and returns what it then holds.
-    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Arc<Record>>;
+    fn change<'a>(&'a self, key: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>>;
 
     /// Changes a person's record if it still has the version that was read, and counts the version up.
-    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, now: Timestamp) -> Reply<'a, Changed>;
+    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: Change, now: Timestamp) -> Reply<'a, Changed>;
 
     /// Reads a person's record; an empty one where there is none.
     fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Arc<Record>>;
@@ -115,12 +115,12 @@ pub enum Keep {
 }
 
 /// Whether a conditional change happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     /// It did.
     Done,
-    /// Somebody else was faster; nothing happened.
-    Conflict,
+    /// Somebody else was faster; nothing happened, and here it is again.
+    Conflict(Change),
 }
 
 /// An account and an address seen in a network, as keyed hashes.

@@ -79,7 +79,7 @@ impl Ledger {
     /// The store could not be reached.
     pub async fn release(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), Cause> {
         for key in &self.keys(pool, person) {
-            self.store.change(key, &Change { remove: vec!["h".into()], keep: Keep::Least(SLACK), ..Change::default() }, now).await?;
+            self.store.change(key, Change { remove: vec!["h".into()], keep: Keep::Least(SLACK), ..Change::default() }, now).await?;
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Ledger {
     pub async fn block_person(&self, pool: &str, person: &str, entry: &Entry, now: Timestamp) -> Result<(), Cause> {
         let key = &self.keys(pool, person)[0];
         let keep = Keep::Renew(entry.lasts(now).max(self.terms.history) + SLACK);
-        self.store.change(key, &Change { set: vec![("b".into(), entry.to_bytes())], remove: Vec::new(), keep }, now).await?;
+        self.store.change(key, Change { set: vec![("b".into(), entry.to_bytes())], remove: Vec::new(), keep }, now).await?;
         self.store.enlist(List::Persons, key, &entry.to_bytes(), entry.until).await
     }
 
@@ -103,7 +103,7 @@ impl Ledger {
     /// The store could not be reached.
     pub async fn unblock_person(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), Cause> {
         for key in &self.keys(pool, person) {
-            self.store.change(key, &Change { remove: vec!["b".into()], keep: Keep::Least(SLACK), ..Change::default() }, now).await?;
+            self.store.change(key, Change { remove: vec!["b".into()], keep: Keep::Least(SLACK), ..Change::default() }, now).await?;
             self.store.delist(List::Persons, key).await?;
         }
         Ok(())

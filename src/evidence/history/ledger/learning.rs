@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use smol_str::{SmolStr, ToSmolStr, format_smolstr};
+use smol_str::{SmolStr, ToSmolStr};
 use ulid::Ulid;
 
 use super::{
@@ -19,6 +19,7 @@ use crate::{
         history::{
             attempt::{Answered, Attempt, Hold, Origin, RETRY_WINDOW},
             blocks::Deed,
+            encoding::marked,
             profile::{DeviceNews, seconds},
             pseudonym::PersonKeys,
             store::{Change, Changed, Keep, List, Row},
@@ -98,7 +99,7 @@ impl Ledger {
             let value = Awaiting { keys: ticket.keys.clone(), field: ticket.field.clone(), attempt, origin: ticket.origin.clone() }.to_bytes();
             self.store.keep(&format!("o#{id}"), &value, OUTCOME_TTL, now).await
         };
-        let (recorded, indexed, ()) = tokio::join!(self.store.change(&ticket.keys[0], &change, now), index, self.lend(ticket.shape.as_ref(), now));
+        let (recorded, indexed, ()) = tokio::join!(self.store.change(&ticket.keys[0], change, now), index, self.lend(ticket.shape.as_ref(), now));
         recorded.and(indexed)
     }
 
@@ -167,7 +168,7 @@ impl Ledger {
                 let until = now.checked_add(self.terms.hold).unwrap_or(now);
                 let set = vec![("h".into(), seconds(until).to_be_bytes().to_vec())];
                 let keep = Keep::Renew(dossier.kept(now, self.terms.history.max(self.terms.hold) + SLACK));
-                self.store.change(&keys[0], &Change { set, remove: vec![field], keep }, now).await?;
+                self.store.change(&keys[0], Change { set, remove: vec![field], keep }, now).await?;
             }
         }
         Ok(Some(if teachable { Learned::Promoted } else { Learned::NotTeachable }))
@@ -195,15 +196,16 @@ impl Ledger {
     async fn promote(&self, promotion: Promotion<'_>) -> Result<(), Cause> {
         let Promotion { keys, ground, taught, verdict, hold, mut remove, now } = promotion;
         let Ground { version, mut profile, folded_in, hold: held, kept } = ground;
-        let mut set: Vec<(SmolStr, Vec<u8>)> = vec![("t".into(), seconds(now).to_be_bytes().to_vec())];
-        set.extend(verdict.map(|(client, verdict)| (format_smolstr!("s{client:08x}"), verdict.to_bytes())));
+        let mut set: Vec<(SmolStr, Vec<u8>)> = Vec::with_capacity(4);
+        set.push(("t".into(), seconds(now).to_be_bytes().to_vec()));
+        set.extend(verdict.map(|(client, verdict)| (marked('s', client), verdict.to_bytes())));
         if hold == Hold::Withhold {
             let until = now.checked_add(self.terms.hold).unwrap_or(now).max(held.unwrap_or(now));
             set.push(("h".into(), seconds(until).to_be_bytes().to_vec()));
         }
         let keep = Keep::Renew(kept.max(self.terms.history.max(self.terms.hold) + SLACK));
         let Some(taught) = taught else {
-            return self.store.change(&keys[0], &Change { set, remove, keep }, now).await.map(|_| ());
+            return self.store.change(&keys[0], Change { set, remove, keep }, now).await.map(|_| ());
         };
         taught.add_to(&mut profile, days(self.terms.history));
         let (sets, removes) = (set.len(), remove.len());
@@ -211,15 +213,14 @@ impl Ledger {
         remove.extend(folded_in);
         let folded = Change { set, remove, keep };
         let shape = self.shape(keys, &profile, now);
-        let (changed, ()) = tokio::join!(self.store.change_if(&keys[0], version, &folded, now), self.lend(shape.as_ref(), now));
+        let (changed, ()) = tokio::join!(self.store.change_if(&keys[0], version, folded, now), self.lend(shape.as_ref(), now));
         match changed? {
             Changed::Done => Ok(()),
-            Changed::Conflict => {
-                let Change { mut set, mut remove, keep } = folded;
+            Changed::Conflict(Change { mut set, mut remove, keep }) => {
                 set.truncate(sets);
                 remove.truncate(removes);
                 set.push((dossier::field('l', &rand::random()), taught.to_bytes()));
-                self.store.change(&keys[0], &Change { set, remove, keep }, now).await.map(|_| ())
+                self.store.change(&keys[0], Change { set, remove, keep }, now).await.map(|_| ())
             }
         }
     }

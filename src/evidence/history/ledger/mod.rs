@@ -141,7 +141,7 @@ impl Ledger {
         };
         let network = self.network_mark(sign_in);
         let (record, marks, nonce, ()) = tokio::join!(
-            self.store.change(&opened.keys[0], &change, now),
+            self.store.change(&opened.keys[0], change, now),
             self.mark(network.as_ref(), now),
             self.claim(sign_in, &opened, now),
             self.refresh(now),
@@ -339,16 +339,18 @@ impl<T: Default> Default for Copy<T> {
 /// An address as text. Those of IPv4 are most, and are written several times as fast by hand as by the formatter.
 fn written(ip: IpAddr) -> SmolStr {
     let IpAddr::V4(v4) = ip else { return ip.to_smolstr() };
-    let mut text: SmallVec<[u8; 16]> = SmallVec::new();
+    let (mut text, mut end) = ([b'.'; 16], 0);
     for octet in v4.octets() {
         for (least, unit) in [(100, 100), (10, 10), (0, 1)] {
             if octet >= least {
-                text.push(b'0' + octet / unit % 10);
+                text[end] = b'0' + octet / unit % 10;
+                end += 1;
             }
         }
-        text.push(b'.');
+        // The dot stands there already.
+        end += 1;
     }
-    std::str::from_utf8(&text[..text.len() - 1]).expect("digits and dots").into()
+    std::str::from_utf8(&text[..end - 1]).expect("digits and dots").into()
 }
 
 /// Accounts seen from an address and from its network, by the network's marks.

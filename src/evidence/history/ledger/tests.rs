@@ -50,11 +50,11 @@ impl Store for Counted {
         "counted"
     }
 
-    fn change<'a>(&'a self, key: &'a str, change: &'a Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
+    fn change<'a>(&'a self, key: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
         self.write().change(key, change, now)
     }
 
-    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: &'a Change, now: Timestamp) -> Reply<'a, Changed> {
+    fn change_if<'a>(&'a self, key: &'a str, version: u64, change: Change, now: Timestamp) -> Reply<'a, Changed> {
         self.write().change_if(key, version, change, now)
     }
 

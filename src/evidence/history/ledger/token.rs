@@ -106,7 +106,7 @@ impl Ledger {
                     remove: Vec::new(),
                     keep: Keep::Renew(dossier.kept(now, self.terms.history.max(self.terms.hold) + SLACK)),
                 };
-                self.store.change(&keys[0], &change, now).await?;
+                self.store.change(&keys[0], change, now).await?;
             }
         }
         self.witness(client, Deed::Mints, now).await;
