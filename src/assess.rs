@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use smol_str::{SmolStr, ToSmolStr};
+use smol_str::SmolStr;
 use tokio::time::Instant;
 use tracing::{Instrument, debug_span};
-use ulid::Ulid;
+use ulid::{ULID_LEN, Ulid};
 
 use crate::{
     config::{Config, history::HistoryConfig},
@@ -140,7 +140,7 @@ pub fn open_model(config: &HistoryConfig) -> Result<Model, ModelError> {
 /// A ULID of the moment of arrival.
 pub(crate) fn new_id(received: Now) -> SmolStr {
     let millis = u64::try_from(received.wall.as_millisecond()).unwrap_or_default();
-    Ulid::from_parts(millis, rand::random()).to_smolstr()
+    Ulid::from_parts(millis, rand::random()).array_to_str(&mut [0; ULID_LEN]).into()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A JSON object while it is written: names and labels are texts of ours that need no escaping and go in as they are, which is
 //! most of a line; serde_json writes whatever else there is.
 
+use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 use serde::Serialize;
 
 /// An object that is open.
@@ -31,6 +32,15 @@ impl Object<'_> {
         self.name(name);
         self.out.push(b'"');
         self.out.extend_from_slice(text.as_bytes());
+        self.out.push(b'"');
+    }
+
+    /// Adds a moment, to the millisecond.
+    pub fn moment(&mut self, name: &'static str, at: Timestamp) {
+        const MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+        self.name(name);
+        self.out.push(b'"');
+        MILLISECONDS.print_timestamp(&at, &mut *self.out).expect("there is always room for more");
         self.out.push(b'"');
     }
 
@@ -84,11 +94,12 @@ mod tests {
         Object::write(&mut out, |object| {
             object.plain("label", "new_ip");
             object.member("text", "a \"quoted\"\nline");
+            object.moment("time", "2026-11-22T05:07:36.12345Z".parse().expect("a time"));
             object.plain_or_null("none", None);
             object.object("empty", |_| {});
             object.objects("list", [1, 2], |item, number| item.member("n", &number));
         });
-        let expected = r#"{"label":"new_ip","text":"a \"quoted\"\nline","none":null,"empty":{},"list":[{"n":1},{"n":2}]}"#;
+        let expected = r#"{"label":"new_ip","text":"a \"quoted\"\nline","time":"2026-11-22T05:07:36.123Z","none":null,"empty":{},"list":[{"n":1},{"n":2}]}"#;
         assert_eq!(std::str::from_utf8(&out), Ok(expected));
     }
 }

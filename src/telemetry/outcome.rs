@@ -87,7 +87,7 @@ impl OutcomeLine<'_> {
         let SignInOutcome { time, id, report, learned, event } = self.outcome;
         let user = event.filter(|event| !event.person.key().is_empty()).map(|event| self.pseudonyms.user(&event.pool, event.person.key()));
         object.member("schema", &SCHEMA);
-        object.member("time", &format_args!("{time:.3}"));
+        object.moment("time", *time);
         object.plain("trigger", if event.is_some() { "post_authentication" } else { "outcome" });
         object.member("id", id);
         object.plain("outcome", report.as_label());
