@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use super::store::{Change, Changed, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Store};
 use crate::evidence::Cause;
@@ -30,7 +31,7 @@ type Entries = BTreeMap<String, (Vec<u8>, Option<Timestamp>)>;
 
 #[derive(Debug)]
 struct Sharded<T> {
-    shards: [Mutex<HashMap<String, Kept<T>>>; SHARDS],
+    shards: [Mutex<HashMap<SmolStr, Kept<T>>>; SHARDS],
 }
 
 #[derive(Debug, Default)]
@@ -155,7 +156,7 @@ impl<T: Default + Clone> Sharded<T> {
         }
         let kept = match shard.get_mut(key) {
             Some(kept) => kept,
-            None => shard.entry(key.to_owned()).or_default(),
+            None => shard.entry(key.into()).or_default(),
         };
         if kept.until <= now {
             kept.value = T::default();
@@ -168,7 +169,7 @@ impl<T: Default + Clone> Sharded<T> {
         self.shard(key).get(key).filter(|kept| kept.until > now).map(|kept| kept.value.clone())
     }
 
-    fn shard(&self, key: &str) -> MutexGuard<'_, HashMap<String, Kept<T>>> {
+    fn shard(&self, key: &str) -> MutexGuard<'_, HashMap<SmolStr, Kept<T>>> {
         // Keys end in what tells them apart, mostly letters of a hash.
         let at = key.bytes().rev().take(4).fold(0_usize, |sum, letter| sum * 31 + usize::from(letter)) % SHARDS;
         // A panic while a shard was held leaves a whole record: each change is one step.
@@ -183,7 +184,7 @@ impl<T> Default for Sharded<T> {
 }
 
 /// Drops what has expired and, when that is not enough, the tenth that expires soonest: attempts before histories.
-fn make_room<T>(shard: &mut HashMap<String, Kept<T>>, now: Timestamp) {
+fn make_room<T>(shard: &mut HashMap<SmolStr, Kept<T>>, now: Timestamp) {
     shard.retain(|_, kept| kept.until > now);
     if shard.len() < PER_SHARD {
         return;
