@@ -268,7 +268,6 @@ impl Bench {
         for key in 0..kept {
             cache.keep(key, Entry::new(Some(answer.clone()), now));
         }
-        cache.settle();
         Arc::new(cache)
     }
 
