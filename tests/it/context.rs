@@ -324,14 +324,19 @@ fn costs<I, O>(runs: usize, prepare: impl Fn() -> I, work: impl Fn(I) -> O) -> [
 #[test]
 fn every_flipped_bit_of_a_signature_is_seen() {
     let keys = Keys::new();
-    let good = hs256(&claims());
-    let (message, signature) = good.rsplit_once('.').expect("three parts");
-    let bytes = B64.decode(signature).expect("base64url");
-    for bit in 0..bytes.len() * 8 {
-        let mut flipped = bytes.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        let token = format!("{message}.{}", B64.encode(flipped));
-        assert_eq!(keys.read(&token).context.trust, Trust::Bad(BadContext::Signature), "bit {bit}");
+    for good in [
+        hs256(&claims()),
+        sign(&claims(), "ed", Algorithm::EdDSA, &EncodingKey::from_ed_der(&keys.ed)).expect("a token"),
+        sign(&claims(), "ec", Algorithm::ES256, &EncodingKey::from_ec_der(&keys.ec)).expect("a token"),
+    ] {
+        let (message, signature) = good.rsplit_once('.').expect("three parts");
+        let bytes = B64.decode(signature).expect("base64url");
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let token = format!("{message}.{}", B64.encode(flipped));
+            assert_eq!(keys.read(&token).context.trust, Trust::Bad(BadContext::Signature), "bit {bit} of {good}");
+        }
     }
 }
 
