@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -306,11 +307,14 @@ fn a_file_that_is_written_to_while_it_is_read_is_not_taken() {
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Longer than the clock of the file system takes to move on.
+            // Opened as soon as it is read; then longer than the clock of the file system takes to move on.
+            let mut pipe = fs::OpenOptions::new().write(true).open(&path).unwrap();
             std::thread::sleep(Duration::from_millis(50));
-            fs::write(&path, fs::read(fixture("flat-city-f32.mmdb")).unwrap()).unwrap();
+            pipe.write_all(&fs::read(fixture("flat-city-f32.mmdb")).unwrap()).unwrap();
         });
         networks.look();
+        // A pipe that nobody reads keeps its writer waiting.
+        let _reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     });
     assert_eq!((country(&facts(&networks, LONDON)), health.networks_refused.load(Ordering::Relaxed)), ("GB", 1));
 }
