@@ -306,7 +306,7 @@ fn a_file_that_is_written_to_while_it_is_read_is_not_taken() {
     fs::remove_file(&path).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let writer = scope.spawn(|| {
             // Opened as soon as it is read; then longer than the clock of the file system takes to move on.
             let mut pipe = fs::OpenOptions::new().write(true).open(&path).unwrap();
             std::thread::sleep(Duration::from_millis(50));
@@ -314,7 +314,9 @@ fn a_file_that_is_written_to_while_it_is_read_is_not_taken() {
         });
         networks.look();
         // A pipe that nobody reads keeps its writer waiting.
-        let _reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        writer.join().unwrap();
+        drop(reader);
     });
     assert_eq!((country(&facts(&networks, LONDON)), health.networks_refused.load(Ordering::Relaxed)), ("GB", 1));
 }
