@@ -36,7 +36,7 @@ fn run(bytes: &[u8]) {
         Ok(Event::PreAuthentication(sign_in)) => {
             assert!(text.starts_with('{'), "only an object is decided");
             assert_eq!(sign_in.raw.text(), text, "kept byte for byte");
-            let decision = JUDGE.judge(Evidence::after_panic(*sign_in, History::default()));
+            let decision = JUDGE.judge(Box::new(Evidence::after_panic(sign_in, History::default())));
             assert!((0.0..=100.0).contains(&decision.score.value), "a score is 0 to 100");
         }
         Ok(Event::NotOurs(raw)) => assert_eq!(raw.text(), text),
