@@ -268,6 +268,7 @@ impl Bench {
         for key in 0..kept {
             cache.keep(key, Entry::new(Some(answer.clone()), now));
         }
+        cache.settle();
         Arc::new(cache)
     }
 

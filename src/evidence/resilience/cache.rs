@@ -1,6 +1,6 @@
 //! The cache's whole policy: what is kept, for how long, and what an old answer is good for.
 //!
-//! quick_cache bounds the memory and chooses what goes; the times are ours.
+//! moka bounds the memory and chooses what goes; the times are ours, because its clock is not.
 //! Nothing here waits, and nothing but an answer can be stored: a failure has no way in (invariant 8).
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ const JITTER: f64 = 0.1;
 /// Answers of one service, by what was sent.
 #[derive(Debug)]
 pub struct Cache {
-    entries: quick_cache::sync::Cache<u128, Entry>,
+    entries: moka::sync::Cache<u128, Entry>,
     times: CacheConfig,
     face: Face,
 }
@@ -49,7 +49,7 @@ pub struct Entry {
 impl Cache {
     /// An empty cache.
     pub fn new(times: CacheConfig, face: Face) -> Self {
-        Cache { entries: quick_cache::sync::Cache::new(usize::try_from(times.capacity).unwrap_or(usize::MAX)), times, face }
+        Cache { entries: moka::sync::Cache::new(times.capacity), times, face }
     }
 
     /// What there is on a question at `now`.
@@ -71,6 +71,11 @@ impl Cache {
             Some(_) => self.times.ttl.saturating_add(self.times.stale_for),
             None => self.times.negative_ttl,
         }
+    }
+
+    /// Lets moka do the housekeeping that it otherwise does along with look-ups.
+    pub fn settle(&self) {
+        self.entries.run_pending_tasks();
     }
 
     /// Keeps an answer, "nothing known" included.
@@ -215,6 +220,7 @@ mod tests {
         for key in 0..10_000 {
             cache.keep(key, Entry::new(Some(answer()), Now::read()));
         }
-        assert!(cache.entries.len() as u64 <= TIMES.capacity);
+        cache.settle();
+        assert!(cache.entries.entry_count() <= TIMES.capacity);
     }
 }
