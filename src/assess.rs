@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -60,7 +61,9 @@ impl Gate {
         let started = sign_in.received.mono;
         let id = new_id(sign_in.received);
         let reserve = RESERVE.min(deadline.left(started) / 10);
-        let evidence = self.sources.gather(sign_in, deadline.reserving(reserve)).instrument(debug_span!("evidence", %id)).await;
+        // Pinned where they stand: a future by value is copied whole at each layer that takes it.
+        let gathered = pin!(self.sources.gather(sign_in, deadline.reserving(reserve)));
+        let evidence = gathered.instrument(debug_span!("evidence", %id)).await;
         let gathered = Instant::now();
         let decision = debug_span!("judge", %id).in_scope(|| self.judge(evidence));
         let judging = gathered.elapsed();

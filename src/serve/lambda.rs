@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -181,7 +181,8 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             let deadline = instance.gate.deadline(received.mono, limit);
             let _counted = instance.telemetry.in_flight();
             // Not left to itself: frozen after the answer, it would be cut off each time where few sign in.
-            let (assessment, _) = futures_util::future::join(instance.gate.assess(sign_in, deadline), instance.refresh(Need::Old, wait, received)).await;
+            let assessed = pin!(instance.gate.assess(sign_in, deadline));
+            let (assessment, _) = futures_util::future::join(assessed, instance.refresh(Need::Old, wait, received)).await;
             let denial = denial(&assessment, sentence);
             *decided = Some(Decided(assessment, deadline));
             denial.map_or(Ok(raw), Err)
