@@ -71,7 +71,7 @@ export function timeChart(box, budget) {
     ...common(),
     // From a power of ten: uPlot finds no end to the ticks of a logarithmic axis that begins just under one.
     scales: { x: { time: false }, y: { distr: 3, range: (_, low) => [10 ** Math.floor(Math.log10(Math.min(low || 0.1, 0.1))), budget * 1.6] } },
-    axes: [timeAxis(), axis({ size: 64, values: (_, splits) => splits.map((v) => (v == null || Math.log10(v) % 1 ? "" : millis(v).replace(".00", "").replace(".0", ""))) })],
+    axes: [timeAxis(), axis({ size: 64, values: (_, splits) => splits.map((v) => (v == null || Math.log10(v) % 1 ? "" : millis(v).replace(/\.0+(?= )/, ""))) })],
     series: [{}, series("p50"), series("p95"), series("p99")],
     hooks: { draw: [(plot) => line(plot, "y", budget, color("soft"), `budget ${millis(budget)}`)] },
   }));
