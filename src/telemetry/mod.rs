@@ -2,7 +2,7 @@
 //!
 //! A happening is a struct in `events`; `Telemetry::emit` writes its log line and its metric
 //! together. Nothing here can hold up a sign-in: lines are written by a thread of their own, and
-//! the faces never wait for it past the sign-in's deadline.
+//! the faces never wait for it past the sign-in's deadline, and Lambda's only when a sign-in has its answer.
 
 use std::{
     cell::Cell,

@@ -1,6 +1,6 @@
 //! Lines written by a thread of their own, so that a slow reader of standard output or a full disk never holds up a sign-in.
 //!
-//! Where a sign-in waits for its line, as in Lambda, waking that thread costs more than the sign-in itself: a pipe that has
+//! Where a process waits for its line, as in Lambda before it asks for the next event, waking that thread costs more than the sign-in itself: a pipe that has
 //! room takes the line at once.
 
 use std::{
