@@ -13,6 +13,7 @@ use riskgate::{
         Evidence, Features, History, NetworkFacts, Outcome, Waits,
         features::{FeatureKey, Level},
         history::profile::{Entry, Profile, Sighting},
+        local_time,
         networks::territory,
     },
     score::Model,
@@ -27,10 +28,11 @@ fn evidence(country: &str, ip: &str, profile: &Profile) -> Box<Evidence> {
     let stated = sign_in.context.stated.country;
     let location = stated.and_then(territory::of).map(territory::Territory::location);
     let networks = NetworkFacts { country: stated, asn: sign_in.context.stated.asn, location, ..NetworkFacts::default() };
+    let local_time = local_time::read(&sign_in, &networks);
     let features = Features::of(&sign_in, &networks, &FeatureKey::new([1; 16]));
     let history = History { profile: profile.clone(), ..History::default() };
     let (sign_in, history_outcome) = (sign_in.into(), Outcome::Fresh);
-    Box::new(Evidence { sign_in, networks, features, history, history_outcome, services: Default::default(), took: Waits::default() })
+    Box::new(Evidence { sign_in, networks, local_time, features, history, history_outcome, services: Default::default(), took: Waits::default() })
 }
 
 /// A person of a hundred values, eight of them those of a sign-in at home.

@@ -12,7 +12,7 @@ use jiff::{
 use smol_str::SmolStr;
 
 use super::{
-    NetworkFacts,
+    LocalTime, NetworkFacts,
     networks::territory::{self, Minute, ZONES},
 };
 use crate::event::SignIn;
@@ -27,17 +27,19 @@ struct Named {
     shown: Option<(Minute, Offset)>,
 }
 
-/// The hour of the day where the person is, 0 to 23. `None` when neither zone nor country is known.
-pub fn hour(sign_in: &SignIn, networks: &NetworkFacts) -> Option<u8> {
+/// Reads the local time of a sign-in. A part is `None` when neither zone nor country is known.
+pub fn read(sign_in: &SignIn, networks: &NetworkFacts) -> LocalTime {
     let at = sign_in.received.wall;
-    let offset = claimed(sign_in).or_else(|| of_place(networks, at))?;
-    u8::try_from(offset.to_datetime(at).hour()).ok()
+    let claimed = claimed(sign_in);
+    let offset = claimed.or_else(|| of_place(networks, at));
+    LocalTime {
+        hour: offset.and_then(|offset| u8::try_from(offset.to_datetime(at).hour()).ok()),
+        zone_fits: claimed.and_then(|claimed| fits(claimed, networks, at)),
+    }
 }
 
-/// Whether a clock in the address's country, or in a neighbour, shows the time of the claimed zone. `None` when one of the two is missing.
-pub fn zone_fits(sign_in: &SignIn, networks: &NetworkFacts) -> Option<bool> {
-    let at = sign_in.received.wall;
-    let claimed = claimed(sign_in)?;
+/// Whether a clock in the address's country, or in a neighbour, shows the time of the claimed zone.
+fn fits(claimed: Offset, networks: &NetworkFacts, at: Timestamp) -> Option<bool> {
     let home = territory::of(networks.country?)?;
     home.zones().first()?;
     Some(home.shows(claimed, at) || home.neighbours().any(|territory| territory.shows(claimed, at)))

@@ -22,6 +22,8 @@ pub mod history;
 
 pub mod local_time;
 
+pub mod network_facts;
+
 pub mod networks;
 
 pub mod provider;
@@ -35,7 +37,7 @@ mod standing;
 #[cfg(feature = "secrets")]
 pub mod vault;
 
-pub use self::{features::Features, history::History, networks::NetworkFacts, resilience::Face, sources::Sources};
+pub use self::{features::Features, history::History, network_facts::NetworkFacts, resilience::Face, sources::Sources};
 
 /// What is known of a sign-in, and how each part came to be known.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct Evidence {
     pub sign_in: Arc<SignIn>,
     /// Where its address is, and what kind of network that is.
     pub networks: NetworkFacts,
+    /// The time of day where the person is.
+    pub local_time: LocalTime,
     /// Its network and device, as keyed hashes that a history can be held against.
     pub features: Features,
     /// What the store knows of the person, the address and the blocks.
@@ -54,6 +58,15 @@ pub struct Evidence {
     pub services: SmallVec<[Consultation; 2]>,
     /// What the waiting cost.
     pub took: Waits,
+}
+
+/// The time of day where the person is, by the claimed zone and the address's country.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LocalTime {
+    /// The hour, 0 to 23; from the claimed zone, else from the address's country.
+    pub hour: Option<u8>,
+    /// Whether a clock in the address's country, or in a neighbour, shows the time of the claimed zone.
+    pub zone_fits: Option<bool>,
 }
 
 /// How long stage 2 took, in all and for the store.
@@ -185,6 +198,7 @@ impl Evidence {
         Evidence {
             sign_in,
             networks: NetworkFacts::default(),
+            local_time: LocalTime::default(),
             features: Features::default(),
             history,
             history_outcome: Outcome::Failed(Cause::Panic),

@@ -116,23 +116,33 @@ impl Sources {
             self.networks.facts(&sign_in.context)
         })
         .unwrap_or_default();
+        let local_time = rescue_now(&self.health, || local_time::read(&sign_in, &networks)).unwrap_or_default();
         let features = rescue_now(&self.health, || Features::of(&sign_in, &networks, standing.pseudonyms.feature_key())).unwrap_or_default();
         let took_networks = started.elapsed();
         let consultations = futures_util::future::join_all(standing.services().map(|service| service.consult(&sign_in, deadline)));
-        let (recalled, services) = futures_util::future::join(self.recall(&standing, &sign_in, &networks, &features, deadline), consultations).await;
+        let (recalled, services) =
+            futures_util::future::join(self.recall(&standing, &sign_in, &networks, &features, local_time.hour, deadline), consultations).await;
         let Recalled { history, outcome: history_outcome, took } = recalled;
         let services: SmallVec<[Consultation; 2]> = services.into();
         let took = Waits { networks: took_networks, history: took, total: started.elapsed() };
-        Box::new(Evidence { sign_in, networks, features, history, history_outcome, services, took })
+        Box::new(Evidence { sign_in, networks, local_time, features, history, history_outcome, services, took })
     }
 
     /// What the store knows, by `STORE_TIMEOUT`: reads the profile and the counters and records the attempt in one call.
-    async fn recall(&self, standing: &Standing, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, deadline: Deadline) -> Recalled {
+    async fn recall(
+        &self,
+        standing: &Standing,
+        sign_in: &SignIn,
+        networks: &NetworkFacts,
+        features: &Features,
+        hour: Option<u8>,
+        deadline: Deadline,
+    ) -> Recalled {
         let started = Instant::now();
         let (history, outcome) = match &standing.ledger {
             None => (History::default(), standing.without_ledger()),
             Some(_) if !self.patience.is_left(started) => (History::default(), Outcome::Failed(Cause::BreakerOpen)),
-            Some(ledger) => match self.ask(ledger, sign_in, networks, features, deadline.sooner(started, self.store_timeout)).await {
+            Some(ledger) => match self.ask(ledger, sign_in, networks, features, hour, deadline.sooner(started, self.store_timeout)).await {
                 Ok(history) => (history, Outcome::Fresh),
                 Err(cause) => (History::default(), Outcome::Failed(cause)),
             },
@@ -140,11 +150,19 @@ impl Sources {
         Recalled { history, outcome, took: started.elapsed() }
     }
 
-    async fn ask(&self, ledger: &Ledger, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, deadline: Deadline) -> Result<History, Cause> {
+    async fn ask(
+        &self,
+        ledger: &Ledger,
+        sign_in: &SignIn,
+        networks: &NetworkFacts,
+        features: &Features,
+        hour: Option<u8>,
+        deadline: Deadline,
+    ) -> Result<History, Cause> {
         // On the heap, since a future by value is copied whole at each layer that takes it.
         let asked = Box::pin(async {
             match self.face {
-                Face::Lambda | Face::Sidecar => ledger.begin(sign_in, networks, features, local_time::hour(sign_in, networks)).await,
+                Face::Lambda | Face::Sidecar => ledger.begin(sign_in, networks, features, hour).await,
                 Face::Command => ledger.peek(sign_in, networks, features).await,
             }
         });

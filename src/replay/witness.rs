@@ -66,14 +66,14 @@ impl Witness {
         };
         let network = sign_in.context.ip.public().map(|ip| (key(network_of(ip)), key(host_of(ip))));
         let history = past.take(person, network, row.at, trace);
-        let hour = local_time::hour(&sign_in, &networks);
+        let local_time = local_time::read(&sign_in, &networks);
         let mut services = SmallVec::new();
         if let Some(score) = row.outside {
             let answer = Some(Answer { risk: Risk::Score(score), codes: SmallVec::new() });
             services.push(Consultation { service: Service::Http, outcome: Outcome::Fresh, answer, weight: 1.0, tier: None, took: std::time::Duration::ZERO });
         }
         let (sign_in, took) = (Arc::new(sign_in), Waits::default());
-        (Box::new(Evidence { sign_in, networks, features, history, history_outcome: Outcome::Fresh, services, took }), hour)
+        (Box::new(Evidence { sign_in, networks, local_time, features, history, history_outcome: Outcome::Fresh, services, took }), local_time.hour)
     }
 
     fn sign_in(&mut self, row: &Row<'_>) -> SignIn {

@@ -3,7 +3,7 @@
 use super::familiarity::{Familiarities, Familiarity};
 use crate::{
     event::context::Country,
-    evidence::{Evidence, features::Level, networks::NetworkKind},
+    evidence::{Evidence, features::Level, network_facts::NetworkKind},
 };
 
 /// Facts of the address.

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::evidence::{Evidence, local_time};
+use crate::evidence::Evidence;
 
 /// Facts of the time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,9 +33,9 @@ impl TimeSignals {
         let at = evidence.sign_in.received.wall;
         let last = evidence.history.profile.last.map(|last| last.at);
         TimeSignals {
-            hour: local_time::hour(&evidence.sign_in, &evidence.networks),
+            hour: evidence.local_time.hour,
             gap: last.map(|last| since(last, at)),
-            zone: match local_time::zone_fits(&evidence.sign_in, &evidence.networks) {
+            zone: match evidence.local_time.zone_fits {
                 None => Zone::Unknown,
                 Some(true) => Zone::Fits,
                 Some(false) => Zone::Mismatch,

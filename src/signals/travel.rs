@@ -8,7 +8,7 @@ use crate::evidence::{
     Evidence,
     features::Level,
     history::profile::Sighting,
-    networks::{Location, NetworkKind},
+    network_facts::{Location, NetworkKind},
 };
 
 /// Shorter distances than this, in kilometres, are what GeoIP gets wrong anyway.

@@ -7,7 +7,7 @@ use riskgate::{
     decision::{Decision, Level, Policy, Rule, Verdict},
     event::{ClientIp, Context, Now, Person, SignIn, Trigger, Trust},
     evidence::{
-        Answer, Cause, Consultation, Evidence, Features, NetworkFacts, Outcome, Risk, Waits,
+        Answer, Cause, Consultation, Evidence, Features, LocalTime, NetworkFacts, Outcome, Risk, Waits,
         history::{Block, BlockKind, History},
     },
     score::Score,
@@ -49,6 +49,7 @@ impl Case {
         let evidence = Evidence {
             sign_in: sign_in.into(),
             networks: NetworkFacts::default(),
+            local_time: LocalTime::default(),
             features: Features::default(),
             history: History { block, ..History::default() },
             history_outcome: Outcome::NotAsked,

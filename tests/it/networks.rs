@@ -16,7 +16,8 @@ use riskgate::{
     },
     evidence::{
         health::Health,
-        networks::{LOOK_EVERY, Location, NetworkFacts, NetworkKind, Networks, source::Source},
+        network_facts::{Location, NetworkFacts, NetworkKind},
+        networks::{LOOK_EVERY, Networks, source::Source},
     },
 };
 

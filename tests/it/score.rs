@@ -11,7 +11,8 @@ use riskgate::{
     evidence::{
         Answer, Consultation, Evidence, Features, History, NetworkFacts, Outcome, Risk, Waits,
         history::{Velocity, profile::Sighting},
-        networks::{Location, NetworkKind},
+        local_time,
+        network_facts::{Location, NetworkKind},
     },
     score::{Model, ReasonCode},
 };
@@ -35,9 +36,12 @@ fn sign_in(body: &str, trust: Trust) -> SignIn {
 }
 
 fn evidence(sign_in: SignIn) -> Box<Evidence> {
+    let networks = NetworkFacts::default();
+    let local_time = local_time::read(&sign_in, &networks);
     Box::new(Evidence {
         sign_in: sign_in.into(),
-        networks: NetworkFacts::default(),
+        networks,
+        local_time,
         features: Features::default(),
         history: History::default(),
         history_outcome: Outcome::Fresh,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::encoding::{Reader, put_varint};
 use crate::evidence::{
     features::{Features, Level},
-    networks::{Location, NetworkFacts, NetworkKind},
+    network_facts::{Location, NetworkFacts, NetworkKind},
 };
 
 /// A person's profile. It holds no value in clear, positions rounded to half a degree apart.

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use maxminddb::Reader;
 use serde::Deserialize;
 
-use super::{NetworkFacts, NetworkKind};
-use crate::event::context::Country;
+use crate::{
+    event::context::Country,
+    evidence::network_facts::{NetworkFacts, NetworkKind},
+};
 
 static BYTES: &[u8] = include_bytes!("../../../data/networks.mmdb");
 
@@ -47,22 +49,6 @@ impl Bundled {
             },
             // Its bytes are the ones that were checked, so an error is as good as unreachable.
             Ok(None) | Err(_) => NetworkFacts::default(),
-        }
-    }
-}
-
-// === impl NetworkKind ===
-
-impl NetworkKind {
-    /// The flags that a kind's name in the bundled database stands for; none for an unknown name.
-    pub(super) fn named(name: &str) -> Self {
-        let none = NetworkKind::default();
-        match name {
-            "hosting" => NetworkKind { hosting: true, ..none },
-            "vpn" => NetworkKind { anonymous: true, vpn: true, ..none },
-            "tor" => NetworkKind { anonymous: true, tor: true, ..none },
-            "relay" => NetworkKind { relay: true, ..none },
-            _ => none,
         }
     }
 }

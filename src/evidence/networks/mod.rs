@@ -16,10 +16,13 @@ use std::{
 use tokio::time::Instant;
 
 use self::{bundled::Bundled, own::OwnFiles, source::Source};
-use super::health::Health;
+use super::{
+    health::Health,
+    network_facts::{NetworkFacts, NetworkKind},
+};
 use crate::{
     config::{env::Fault, networks::NetworksConfig},
-    event::context::{Context, Country},
+    event::context::Context,
 };
 
 mod bundled;
@@ -37,49 +40,6 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// The radius in kilometres of a city's coordinates when the database states none.
 const CITY_RADIUS_KM: f64 = 50.0;
-
-/// What the network databases say of an address. Unknown is a value, not zero.
-#[derive(Debug, Clone, Default)]
-pub struct NetworkFacts {
-    /// The country.
-    pub country: Option<Country>,
-    /// The autonomous system's number.
-    pub asn: Option<u32>,
-    /// Where it is on the map, with the database's own accuracy.
-    pub location: Option<Location>,
-    /// What kind of anonymiser or host it is.
-    pub kind: NetworkKind,
-}
-
-/// A place with the radius that the database vouches for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Location {
-    /// Degrees north, -90 to 90.
-    pub latitude: f64,
-    /// Degrees east, -180 to 180.
-    pub longitude: f64,
-    /// Kilometres; 50 where a city database states none, the country's own spread where only the country is known.
-    pub radius_km: f64,
-}
-
-/// Flags of MaxMind's Anonymous-IP database, and of the bundled one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NetworkKind {
-    /// An anonymiser of some kind. Not set for a host that is nothing else.
-    pub anonymous: bool,
-    /// A VPN.
-    pub vpn: bool,
-    /// A Tor exit.
-    pub tor: bool,
-    /// A public proxy.
-    pub public_proxy: bool,
-    /// A residential proxy.
-    pub residential_proxy: bool,
-    /// A hosting provider.
-    pub hosting: bool,
-    /// A privacy relay of a browser or system maker: hides the address, keeps the country.
-    pub relay: bool,
-}
 
 /// The databases in force.
 #[derive(Debug)]

@@ -11,8 +11,11 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{CITY_RADIUS_KM, Location, NetworkKind};
-use crate::event::context::Country;
+use super::CITY_RADIUS_KM;
+use crate::{
+    event::context::Country,
+    evidence::network_facts::{Location, NetworkKind},
+};
 
 /// What a record says.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

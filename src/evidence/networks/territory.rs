@@ -8,8 +8,7 @@ use jiff::{
 };
 use smallvec::SmallVec;
 
-use super::Location;
-use crate::event::context::Country;
+use crate::{event::context::Country, evidence::network_facts::Location};
 
 /// One row of `data/countries.csv`.
 #[derive(Debug)]
