@@ -81,7 +81,7 @@ fn first_request(address: SocketAddr, certificate: CertificateDer<'static>) -> u
     let (sources, _) = Sources::open(&config, Face::Lambda);
     let sign_in: SignIn = http::parse(br#"{"user":"ada","ip":"81.2.69.142"}"#, ClientIp::Missing, Now::read()).expect("a sign-in");
     let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(2));
-    let evidence = runtime.block_on(sources.gather(sign_in, deadline));
+    let evidence = runtime.block_on(sources.gather(sign_in, deadline)).evidence;
     let after = processor_nanos();
     assert_eq!(evidence.services[0].outcome, Outcome::Fresh);
     after - before

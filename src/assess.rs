@@ -16,7 +16,7 @@ use crate::{
     config::{Config, history::HistoryConfig},
     decision::{Decision, Policy},
     event::{Now, SignIn},
-    evidence::{Evidence, History, Sources, health::Health, resilience::deadline::Deadline},
+    evidence::{Enriched, Evidence, History, Sources, health::Health, resilience::deadline::Deadline},
     learn,
     response::Assessment,
     score::{Model, ModelError, Tables},
@@ -63,11 +63,11 @@ impl Gate {
         let reserve = RESERVE.min(deadline.left(started) / 10);
         // Pinned where they stand: a future by value is copied whole at each layer that takes it.
         let gathered = pin!(self.sources.gather(sign_in, deadline.reserving(reserve)));
-        let evidence = gathered.instrument(debug_span!("evidence", %id)).await;
+        let Enriched { evidence, attempt } = gathered.instrument(debug_span!("evidence", %id)).await;
         let gathered = Instant::now();
         let decision = debug_span!("judge", %id).in_scope(|| self.judge(evidence));
         let judging = gathered.elapsed();
-        learn::conclude(&self.sources, &id, &decision, deadline.reserving(reserve / 4)).instrument(debug_span!("conclude", %id)).await;
+        learn::conclude(&self.sources, attempt.as_deref(), &id, &decision, deadline.reserving(reserve / 4)).instrument(debug_span!("conclude", %id)).await;
         Assessment { id, decision, elapsed: started.elapsed(), judging, model: self.judge.model.date().into() }
     }
 
@@ -93,8 +93,8 @@ impl Gate {
     /// Judges, and answers with the fallback when the judge panics (invariant 2).
     fn judge_by(&self, evidence: Box<Evidence>, judge: impl FnOnce(Box<Evidence>) -> Decision) -> Decision {
         // Shared: what the answer needs if the evidence is lost in a panic.
-        let History { block, nonce, ticket, .. } = &evidence.history;
-        let kept = History { block: block.clone(), nonce: *nonce, ticket: ticket.clone(), ..History::default() };
+        let History { block, nonce, .. } = &evidence.history;
+        let kept = History { block: block.clone(), nonce: *nonce, ..History::default() };
         let sign_in = Arc::clone(&evidence.sign_in);
         catch_unwind(AssertUnwindSafe(|| judge(evidence))).unwrap_or_else(|_| {
             Health::count(&self.sources.health().panics);
@@ -168,13 +168,12 @@ mod tests {
                 let gate = Gate::new(&config, sources, Judge::new(&config, Model::bundled(&config.history)));
                 let sign_in = http::parse(br#"{"user":"ada","ip":"8.8.8.8"}"#, ClientIp::Missing, Now::read()).expect("a sign-in");
                 let deadline = gate.deadline(sign_in.received.mono, None);
-                let evidence = gate.sources.gather(sign_in, deadline).await;
-                assert!(evidence.history.ticket.is_some(), "the attempt was recorded");
+                let Enriched { evidence, attempt } = gate.sources.gather(sign_in, deadline).await;
+                assert!(attempt.is_some(), "the attempt was recorded");
                 let decision = gate.judge_by(evidence, |_| std::panic::panic_any("a bug"));
                 assert_eq!((decision.verdict, gate.health().panics.load(Ordering::Relaxed)), (verdict, 1), "{face:?} {fallback}");
                 // Degraded, and recorded as such: `learn` learns nothing from it and holds tokens back.
                 assert!(is_degraded(&decision));
-                assert!(decision.score.signals.evidence.history.ticket.is_some());
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     evidence::{
         Cause, Sources,
         history::{
-            Nonce,
+            Nonce, Ticket,
             attempt::{Admission, Answered, Completeness, Hold, Standing},
             ledger::{Learned, Report, Success},
         },
@@ -29,9 +29,9 @@ const GRACE: Duration = Duration::from_millis(50);
 const SERVICE_REASONS: u8 = 200;
 
 /// Records a verdict under its attempt, by the deadline and within the store's own time. Unrecorded, it teaches nothing later, and that is all.
-pub async fn conclude(sources: &Sources, id: &SmolStr, decision: &Decision, deadline: Deadline) {
+pub async fn conclude(sources: &Sources, ticket: Option<&Ticket>, id: &SmolStr, decision: &Decision, deadline: Deadline) {
     let evidence = &decision.score.signals.evidence;
-    let (Some(ledger), Some(ticket)) = (sources.ledger(), &evidence.history.ticket) else { return };
+    let (Some(ledger), Some(ticket)) = (sources.ledger(), ticket) else { return };
     let deadline = deadline.sooner(Instant::now(), sources.store_timeout());
     // On the heap, since a future by value is copied whole at each layer that takes it, and this one holds those of every store.
     let recorded = deadline.run(Box::pin(ledger.conclude(ticket, id, answered(decision), evidence.sign_in.received.wall)));

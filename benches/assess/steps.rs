@@ -274,7 +274,7 @@ impl Bench {
 
     async fn gather(&self, sign_in: SignIn) -> Box<Evidence> {
         let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(2));
-        self.sources.gather(sign_in, deadline).await
+        self.sources.gather(sign_in, deadline).await.evidence
     }
 
     fn assessment(&self) -> Assessment {

@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
     let deadline = instance.gate.deadline(sign_in.received.mono, None);
     if args.provider.is_some() {
-        let evidence = runtime.block_on(instance.gate.sources().gather(sign_in, deadline));
+        let evidence = runtime.block_on(instance.gate.sources().gather(sign_in, deadline)).evidence;
         for (asked, config) in evidence.services.iter().zip(&instance.config.services.services) {
             let trial = Trial { asked, config, heard: instance.gate.sources().heard(asked.service) };
             let _ = writeln!(std::io::stdout(), "{}", if args.json { trial.as_json() } else { trial.explain() });

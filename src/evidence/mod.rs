@@ -37,7 +37,13 @@ mod standing;
 #[cfg(feature = "secrets")]
 pub mod vault;
 
-pub use self::{features::Features, history::History, network_facts::NetworkFacts, resilience::Face, sources::Sources};
+pub use self::{
+    features::Features,
+    history::{History, Ticket},
+    network_facts::NetworkFacts,
+    resilience::Face,
+    sources::Sources,
+};
 
 /// What is known of a sign-in, and how each part came to be known.
 #[derive(Debug)]
@@ -58,6 +64,15 @@ pub struct Evidence {
     pub services: SmallVec<[Consultation; 2]>,
     /// What the waiting cost.
     pub took: Waits,
+}
+
+/// What enrichment found of a sign-in, and the attempt that it recorded.
+#[derive(Debug)]
+pub struct Enriched {
+    /// What is known of the sign-in.
+    pub evidence: Box<Evidence>,
+    /// The recorded attempt, which the decision completes; `None` where nothing was recorded.
+    pub attempt: Option<Box<Ticket>>,
 }
 
 /// The time of day where the person is, by the claimed zone and the address's country.
@@ -192,8 +207,8 @@ impl Evidence {
         self.history.nonce.believes(&self.sign_in.context)
     }
 
-    /// What is left of a sign-in whose judging panicked: who it was, and of its history what an operator has decided, whether its
-    /// nonce was replayed, and the attempt under which the verdict is recorded as degraded: nothing is learned from it, and tokens are held back.
+    /// What is left of a sign-in whose judging panicked: who it was, and of its history what an operator has decided and whether its
+    /// nonce was replayed. The decision is recorded as degraded: nothing is learned from it, and tokens are held back.
     pub fn after_panic(sign_in: Arc<SignIn>, history: History) -> Self {
         Evidence {
             sign_in,

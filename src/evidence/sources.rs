@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
-    Cause, Consultation, Evidence, Face, Features, History, NetworkFacts, Outcome, Waits,
+    Cause, Consultation, Enriched, Evidence, Face, Features, History, NetworkFacts, Outcome, Waits,
     health::Health,
-    history::{self, Ledger, Patience, Pseudonyms},
+    history::{self, Ledger, Patience, Pseudonyms, Ticket},
     local_time,
     networks::Networks,
     provider::{Tls, client::Heard},
@@ -40,6 +40,7 @@ pub struct Sources {
 /// What the store said, and how long it took.
 struct Recalled {
     history: History,
+    attempt: Option<Box<Ticket>>,
     outcome: Outcome,
     took: Duration,
 }
@@ -107,7 +108,7 @@ impl Sources {
     }
 
     /// Gathers what can be known of a sign-in by the deadline. Never fails, never later than the deadline.
-    pub async fn gather(&self, sign_in: impl Into<Arc<SignIn>>, deadline: Deadline) -> Box<Evidence> {
+    pub async fn gather(&self, sign_in: impl Into<Arc<SignIn>>, deadline: Deadline) -> Enriched {
         let sign_in = sign_in.into();
         let started = Instant::now();
         let standing = self.standing.load_full();
@@ -122,10 +123,11 @@ impl Sources {
         let consultations = futures_util::future::join_all(standing.services().map(|service| service.consult(&sign_in, deadline)));
         let (recalled, services) =
             futures_util::future::join(self.recall(&standing, &sign_in, &networks, &features, local_time.hour, deadline), consultations).await;
-        let Recalled { history, outcome: history_outcome, took } = recalled;
+        let Recalled { history, attempt, outcome: history_outcome, took } = recalled;
         let services: SmallVec<[Consultation; 2]> = services.into();
         let took = Waits { networks: took_networks, history: took, total: started.elapsed() };
-        Box::new(Evidence { sign_in, networks, local_time, features, history, history_outcome, services, took })
+        let evidence = Box::new(Evidence { sign_in, networks, local_time, features, history, history_outcome, services, took });
+        Enriched { evidence, attempt }
     }
 
     /// What the store knows, by `STORE_TIMEOUT`: reads the profile and the counters and records the attempt in one call.
@@ -139,15 +141,15 @@ impl Sources {
         deadline: Deadline,
     ) -> Recalled {
         let started = Instant::now();
-        let (history, outcome) = match &standing.ledger {
-            None => (History::default(), standing.without_ledger()),
-            Some(_) if !self.patience.is_left(started) => (History::default(), Outcome::Failed(Cause::BreakerOpen)),
+        let (history, attempt, outcome) = match &standing.ledger {
+            None => (History::default(), None, standing.without_ledger()),
+            Some(_) if !self.patience.is_left(started) => (History::default(), None, Outcome::Failed(Cause::BreakerOpen)),
             Some(ledger) => match self.ask(ledger, sign_in, networks, features, hour, deadline.sooner(started, self.store_timeout)).await {
-                Ok(history) => (history, Outcome::Fresh),
-                Err(cause) => (History::default(), Outcome::Failed(cause)),
+                Ok((history, attempt)) => (history, attempt, Outcome::Fresh),
+                Err(cause) => (History::default(), None, Outcome::Failed(cause)),
             },
         };
-        Recalled { history, outcome, took: started.elapsed() }
+        Recalled { history, attempt, outcome, took: started.elapsed() }
     }
 
     async fn ask(
@@ -158,12 +160,14 @@ impl Sources {
         features: &Features,
         hour: Option<u8>,
         deadline: Deadline,
-    ) -> Result<History, Cause> {
+    ) -> Result<(History, Option<Box<Ticket>>), Cause> {
         // On the heap, since a future by value is copied whole at each layer that takes it.
         let asked = Box::pin(async {
             match self.face {
-                Face::Lambda | Face::Sidecar => ledger.begin(sign_in, networks, features, hour).await,
-                Face::Command => ledger.peek(sign_in, networks, features).await,
+                Face::Lambda | Face::Sidecar => {
+                    ledger.begin(sign_in, networks, features, hour).await.map(|(history, attempt)| (history, Some(Box::new(attempt))))
+                }
+                Face::Command => ledger.peek(sign_in, networks, features).await.map(|history| (history, None)),
             }
         });
         let answer = match rescue(&self.health, deadline.run(asked)).await {

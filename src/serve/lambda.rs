@@ -230,7 +230,7 @@ async fn check(instance: &Instance, received: Now, limit: Option<Duration>) -> R
     let faults: Vec<String> = instance.faults.iter().map(ToString::to_string).collect();
     let mut probes = Vec::new();
     if let Ok(probe) = http::parse(PROBE, ClientIp::Missing, received) {
-        let evidence = instance.gate.sources().gather(probe, instance.gate.deadline(received.mono, limit)).await;
+        let evidence = instance.gate.sources().gather(probe, instance.gate.deadline(received.mono, limit)).await.evidence;
         let history = ("history", evidence.history_outcome, evidence.took.history);
         let asked = evidence.services.iter().map(|asked| (asked.service.as_label(), asked.outcome, asked.took));
         probes.extend(

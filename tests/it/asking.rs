@@ -27,7 +27,7 @@ impl Asking {
 
     pub async fn gather(&self, sign_in: SignIn) -> Box<Evidence> {
         let deadline = Deadline::after(sign_in.received.mono, self.budget);
-        self.sources.gather(sign_in, deadline).await
+        self.sources.gather(sign_in, deadline).await.evidence
     }
 
     /// Asks about an address and returns what the one configured service said.

@@ -91,7 +91,7 @@ async fn a_nonce_belongs_to_the_sign_in_that_came_first() {
             sign_in.trigger = riskgate::event::Trigger::PreAuthentication;
             sign_in.raw = riskgate::event::RawEvent::new(serde_json::value::to_raw_value(&json!({ "user": user })).unwrap());
             sign_in.context.nonce = Some("n-1".into());
-            ledger.begin(&sign_in, &Default::default(), &Default::default(), None).await.unwrap().nonce
+            ledger.begin(&sign_in, &Default::default(), &Default::default(), None).await.unwrap().0.nonce
         };
         assert_eq!(begin("ada", "07:00:00").await, Nonce::New, "{}", kept.name);
         assert_eq!(begin("ada", "07:00:06").await, Nonce::Retried, "{}", kept.name);

@@ -163,7 +163,7 @@ async fn asked(trusted: &Authority, certificate: (CertificateDer<'static>, Priva
     let (sources, _) = Sources::open(&config, Face::Lambda);
     let sign_in = sign_in("8.8.8.8");
     let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(2));
-    sources.gather(sign_in, deadline).await.services[0].outcome.as_label()
+    sources.gather(sign_in, deadline).await.evidence.services[0].outcome.as_label()
 }
 
 #[tokio::test]

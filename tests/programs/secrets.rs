@@ -101,7 +101,7 @@ fn later(now: Now, seconds: i64) -> Now {
 async fn asked(instance: &Instance, ip: &str) -> Outcome {
     let sign_in = asking::sign_in(ip);
     let deadline = instance.gate.deadline(sign_in.received.mono, None);
-    instance.gate.sources().gather(sign_in, deadline).await.services[0].outcome
+    instance.gate.sources().gather(sign_in, deadline).await.evidence.services[0].outcome
 }
 
 fn kids(instance: &Instance) -> Vec<String> {
@@ -217,7 +217,7 @@ async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
     let instance = instance(secrets);
     let sign_in = asking::sign_in("8.8.8.8");
     let deadline = instance.gate.deadline(sign_in.received.mono, None);
-    let evidence = instance.gate.sources().gather(sign_in, deadline).await;
+    let evidence = instance.gate.sources().gather(sign_in, deadline).await.evidence;
     let outcomes: Vec<Outcome> = evidence.services.iter().map(|asked| asked.outcome).collect();
     assert_eq!(outcomes, [Outcome::Failed(Cause::KeyRefused), Outcome::Fresh]);
     assert_eq!((evidence.history_outcome, ipqs.requests().len()), (Outcome::Fresh, 0), "nobody is asked without a key");

@@ -1,7 +1,5 @@
 //! What the store knows: the person's profile, counters of the address and the account, blocks.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
@@ -57,8 +55,6 @@ pub struct History {
     pub nonce: Nonce,
     /// Distant places from which this account is signing in at the same time: pending attempts and the last success.
     pub concurrent: Vec<profile::Sighting>,
-    /// What this sign-in's verdict is recorded under; none where nothing was recorded.
-    pub ticket: Option<Arc<Ticket>>,
 }
 
 /// Counters in windows, the present attempt included.

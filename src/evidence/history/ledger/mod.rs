@@ -131,7 +131,7 @@ impl Ledger {
     /// # Errors
     ///
     /// The person's record could not be had. A counter, a nonce or a list that could not be had counts as nothing known.
-    pub async fn begin(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Result<History, Cause> {
+    pub async fn begin(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Result<(History, Ticket), Cause> {
         let now = sign_in.received.wall;
         let mut opened = self.open(sign_in, networks, features, hour);
         let change = Change {
@@ -168,8 +168,7 @@ impl Ledger {
             history.profile.clone_from(&ground.profile);
         }
         opened.ground = Some(ground).filter(|_| self.terms.learn == Learn::Allow && self.store.only_lengthens());
-        history.ticket = Some(Arc::new(opened));
-        Ok(history)
+        Ok((history, opened))
     }
 
     /// Reads what is known without recording anything: for `riskgate assess`. Counters are not read, since reading them counts.

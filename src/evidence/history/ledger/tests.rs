@@ -127,10 +127,9 @@ async fn each_trigger_stays_within_its_round_trips() {
     for round in 0..5_i64 {
         let Event::PreAuthentication(mut sign_in) = event("PreAuthentication_Authentication", &config, round * 3600) else { unreachable!() };
         Arc::make_mut(&mut sign_in).context.nonce = Some(format!("nonce {round}").into());
-        let history = ledger.begin(&sign_in, &NetworkFacts::default(), &Features::default(), Some(9)).await.expect("memory answers");
+        let (_, mut ticket) = ledger.begin(&sign_in, &NetworkFacts::default(), &Features::default(), Some(9)).await.expect("memory answers");
         // An instance's first sign-in reads both lists.
         assert_eq!(store.taken(), (1 + u32::from(round == 0), 3), "pre-authentication, lists due, with a nonce");
-        let mut ticket = Ticket::clone(&history.ticket.expect("a ticket"));
         ticket.shape = None;
         ledger.conclude(&ticket, "id", answered, sign_in.received.wall).await.expect("memory answers");
         assert_eq!(store.taken(), (0, 1), "the verdict");
@@ -166,10 +165,10 @@ async fn a_verdict_that_teaches_does_not_read_again() {
     let begin = || async { ledger.begin(&sign_in, &NetworkFacts::default(), &Features::default(), Some(9)).await.expect("memory answers") };
     for round in 0..3 {
         let (first, second) = (begin().await, begin().await);
-        assert_eq!((first.profile.successes, second.profile.successes), (2 * round, 2 * round));
+        assert_eq!((first.0.profile.successes, second.0.profile.successes), (2 * round, 2 * round));
         store.taken();
-        for history in [first, second] {
-            ledger.conclude(&history.ticket.expect("a ticket"), "id", answered, sign_in.received.wall).await.expect("memory answers");
+        for (_, ticket) in [first, second] {
+            ledger.conclude(&ticket, "id", answered, sign_in.received.wall).await.expect("memory answers");
         }
         assert_eq!(store.taken().0, 0, "nothing is read");
     }
