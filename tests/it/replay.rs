@@ -99,6 +99,28 @@ fn damage_is_told_in_one_line() {
 }
 
 #[test]
+fn a_line_that_is_too_long_is_one_bad_row_and_is_not_held_in_memory() {
+    let long = |start: &str, end: &str| [start.as_bytes(), &vec![b'x'; 5 << 20], end.as_bytes()].concat();
+    let tail = "\n2026-01-03 08:00:00,cy,1.1.1.1,True\n";
+    check(&[PLAIN.as_bytes(), &long("2026-01-03 08:00:00,", tail)].concat(), (5, 1, 3));
+    check(&[PLAIN.as_bytes(), &long("2026-01-03 08:00:00,\"", tail)].concat(), (5, 1, 3));
+    check(&[PLAIN.as_bytes(), &long("", "")].concat(), (4, 1, 2));
+    // A quotation mark that is not closed takes in the lines after it, up to the limit.
+    let open = [PLAIN, "2026-01-03 08:00:00,\"cy,1.1.1.1,True\n", &"2026-01-03 08:00:00,dee,1.1.1.1,True\n".repeat(40_000)].concat();
+    let (rows, bad, legitimate) = replayed(open.as_bytes(), &[]).unwrap();
+    assert!(rows - bad == 3 + legitimate - 2 && bad == 1 && legitimate > 5_000, "{rows} rows, {bad} bad, {legitimate} legitimate");
+    let row = |user: &str| format!("{{\"time\":\"2026-01-01T08:00:00Z\",\"user\":\"{user}\",\"success\":true}}\n");
+    check(&[row("ada").as_bytes(), &long("{\"user\":\"", "\"}\n"), row("bob").as_bytes()].concat(), (3, 1, 2));
+    let folder = tempfile::tempdir().unwrap();
+    let mut pass = pass();
+    let lines = [row("ada").as_bytes(), &long("{", "}\n"), b"[]\n"].concat();
+    run(&[file(folder.path(), "log", &lines)], &[], 10).through(&mut pass, |_, _| {}).unwrap();
+    assert_eq!(pass.bad.iter().map(|(_, line, why)| format!("{line}: {why}")).next().unwrap(), "2: it is longer than 1 MiB; is a quotation mark not closed?");
+    let said = replayed(&long("", "\n"), &[]).unwrap_err();
+    assert!(said.contains("longer than 1 MiB"), "{said}");
+}
+
+#[test]
 fn too_many_bad_rows_stop_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "log.csv", format!("{PLAIN}{}", "soon,x,y,True\n".repeat(20)).as_bytes());

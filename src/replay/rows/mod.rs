@@ -11,6 +11,8 @@ mod columns;
 
 mod json;
 
+mod limit;
+
 mod source;
 
 mod time;
@@ -108,6 +110,9 @@ pub struct Told<'a> {
 /// Why a row was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadRow {
+    /// Too long for a sign-in.
+    #[error("it is longer than 1 MiB; is a quotation mark not closed?")]
+    Length,
     /// Another number of fields than the header: cut, or a stray quote.
     #[error("it has another number of fields than the header")]
     Fields,
@@ -147,6 +152,9 @@ impl Reading {
     ///
     /// Why the record cannot be read.
     pub fn line<T>(&self, record: &ByteRecord, clock: &mut Clock, then: impl FnOnce(Line<'_>) -> T) -> Result<T, BadRow> {
+        if record.is_empty() {
+            return Err(BadRow::Length);
+        }
         match self {
             Reading::Csv(columns) => columns.row(record, clock).map(|row| then(Line::SignIn(row))),
             Reading::Json => {

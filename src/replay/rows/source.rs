@@ -10,15 +10,20 @@ use std::{
     },
 };
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::ByteRecord;
 
-use super::{Mapping, Reading, cognito, columns::Columns, json::is_of_the_platform};
+use super::{
+    Mapping, Reading, cognito,
+    columns::Columns,
+    json::is_of_the_platform,
+    limit::{CsvRecords, read_line},
+};
 
 /// Records that travel together between the threads.
 const BATCH: usize = 1024;
 
-/// The longest line that is read, in bytes: a longer one is no sign-in.
-const LONGEST_LINE: u64 = 1 << 20;
+/// The most text that travels together, in bytes; one more record may go over it.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// What kind of file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +139,14 @@ impl Source {
     pub fn begin(self) -> Result<(Reading, Records), SourceError> {
         match self.format {
             Format::Csv => {
-                let mut reader = ReaderBuilder::new().delimiter(self.delimiter).flexible(true).buffer_capacity(1 << 17).from_reader(self.text);
-                let header = reader.byte_headers().map_err(io::Error::from)?.clone();
+                let mut records = CsvRecords::new(self.text, self.delimiter);
+                let mut header = ByteRecord::new();
+                records.next(&mut 0, &mut header)?;
+                if header.is_empty() {
+                    return Err(SourceError::Header("its first line is longer than 1 MiB: is it a CSV file with a header?".to_owned()));
+                }
                 let columns = Columns::find(&header, &self.mappings).map_err(SourceError::Header)?;
-                Ok((Reading::Csv(Box::new(columns)), Records::Csv(Box::new(reader))))
+                Ok((Reading::Csv(Box::new(columns)), Records::Csv(Box::new(records))))
             }
             Format::JsonLines => Ok((Reading::Json, Records::Lines { text: self.text, line: 0 })),
             Format::Cognito => {
@@ -154,7 +163,7 @@ impl Source {
 /// The records of a file.
 pub enum Records {
     /// Of a CSV file.
-    Csv(Box<csv::Reader<Box<dyn BufRead + Send>>>),
+    Csv(Box<CsvRecords>),
     /// Lines, each one field.
     Lines {
         /// What they come from.
@@ -179,7 +188,8 @@ impl Records {
     /// A file that breaks off: a damaged archive, a disk.
     pub fn fill(&mut self, batch: &mut Batch) -> io::Result<bool> {
         batch.len = 0;
-        while batch.len < BATCH {
+        let mut bytes = 0;
+        while batch.len < BATCH && bytes < BATCH_BYTES {
             if batch.records.len() == batch.len {
                 batch.records.push((0, ByteRecord::new()));
             }
@@ -187,6 +197,7 @@ impl Records {
             if !self.next(&mut slot.0, &mut slot.1)? {
                 return Ok(false);
             }
+            bytes += slot.1.as_slice().len();
             batch.len += 1;
         }
         Ok(true)
@@ -194,26 +205,22 @@ impl Records {
 
     fn next(&mut self, number: &mut u64, record: &mut ByteRecord) -> io::Result<bool> {
         match self {
-            Records::Csv(reader) => {
-                let more = reader.read_byte_record(record).map_err(io::Error::from)?;
-                *number = record.position().map_or(0, csv::Position::line);
-                Ok(more)
-            }
+            Records::Csv(records) => records.next(number, record),
             Records::Lines { text, line } => {
                 let mut bytes = Vec::new();
                 loop {
-                    bytes.clear();
-                    if text.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes)? == 0 {
-                        return Ok(false);
-                    }
+                    let Some(is_too_long) = read_line(text, &mut bytes)? else { return Ok(false) };
                     *line += 1;
+                    *number = *line;
+                    record.clear();
+                    if is_too_long {
+                        return Ok(true);
+                    }
                     // `aws logs tail` puts the time before the object.
                     let start = bytes.iter().position(|byte| *byte == b'{').unwrap_or(0);
                     let end = bytes.trim_ascii_end().len();
                     if start < end {
-                        record.clear();
                         record.push_field(&bytes[start..end]);
-                        *number = *line;
                         return Ok(true);
                     }
                 }
