@@ -121,7 +121,12 @@ pub const VARIABLES: &[Variable] = &[
     open("sidecar", "LISTEN", "127.0.0.1:8710", "address of the sidecar"),
     open("sidecar", "ADMIN_LISTEN", "127.0.0.1:9710", "address of the dashboard and /metrics when LISTEN is not loopback"),
     secret("sidecar", "TOKEN", "bearer token that callers must send; required on a public address"),
-    open("sidecar", "TRUSTED_PROXIES", "0", "proxies in front of the sidecar, counted from the right of X-Forwarded-For"),
+    open(
+        "sidecar",
+        "TRUSTED_PROXIES",
+        "0",
+        "proxies in front of the sidecar, counted from the right of X-Forwarded-For, or of Forwarded where that stands alone",
+    ),
     open("sidecar", "MAX_IN_FLIGHT", "512", "requests worked on at once; more are refused with 503"),
     open("telemetry", "METRICS", "", "off turns metrics off; else Prometheus in the sidecar, EMF in Lambda"),
     open("telemetry", "LOG", "info", "off, error, warn, info, debug or trace, for riskgate's own lines"),

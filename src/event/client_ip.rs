@@ -1,4 +1,4 @@
-//! The client's address: parsed strictly, classified once.
+//! The client's address: read in the forms that proxies write, classified once.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ pub enum ClientIp {
     /// None was given.
     #[default]
     Missing,
-    /// Something was given that is no canonical address (`0x7f000001`, `127.1`, a list, a leading zero).
+    /// Something was given that is not an address (`0x7f000001`, `127.1`, a list, a leading zero).
     Invalid,
     /// Private, loopback, link-local, documentation or otherwise reserved: says nothing of where the person is.
     NonPublic(IpAddr),
@@ -20,12 +20,18 @@ pub enum ClientIp {
 }
 
 impl ClientIp {
-    /// Parses one address: dotted quad or RFC 4291 text, surrounding white space refused.
+    /// Parses one address in any form in which a proxy, load balancer or CDN writes it: with a port, brackets, quotes or a zone.
+    ///
+    /// A word or token in place of an address (`unknown`, `_hidden`) is `Missing`; every other text is `Invalid`.
     pub fn parse(text: &str) -> Self {
         // `IpAddr::from_str` refuses octal, hex and short forms (CVE-2021-29922 is fixed in std).
         match text.parse::<IpAddr>() {
             Ok(ip) => Self::classify(ip),
-            Err(_) => ClientIp::Invalid,
+            Err(_) => match super::forwarded::read_node(text) {
+                Some(ip) => Self::classify(ip),
+                None if super::forwarded::is_withheld(text) => ClientIp::Missing,
+                None => ClientIp::Invalid,
+            },
         }
     }
 
@@ -83,21 +89,6 @@ pub fn network_of(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// The client's address behind `hops` trusted proxies, from every `X-Forwarded-For` line in order.
-///
-/// Counted from the right, so that what the client wrote itself is never read. With no trusted
-/// proxy, or fewer entries than proxies, there is no address: a loopback peer is none.
-pub fn forwarded_for<'a>(lines: impl Iterator<Item = &'a str>, hops: usize) -> ClientIp {
-    if hops == 0 {
-        return ClientIp::Missing;
-    }
-    let entries: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
-    match entries.len().checked_sub(hops) {
-        Some(at) => ClientIp::parse(entries[at]),
-        None => ClientIp::Missing,
-    }
-}
-
 fn is_reserved_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     ip.is_private()
@@ -136,12 +127,14 @@ mod tests {
 
     #[test]
     fn only_canonical_addresses_are_read() {
-        for text in ["203.0.113.7, 10.0.0.1", " 8.8.8.8 ", "8.8.8.008", "0x7f000001", "2130706433", "127.1", "", "1.2.3.4:80", "[2001:4860::1]", "fe80::1%eth0"]
-        {
+        for text in ["203.0.113.7, 10.0.0.1", "8.8.8.008", "0x7f000001", "2130706433", "127.1", "1.2.3", "8.8.8.8:80:90", "example.com"] {
             check(text, "invalid");
         }
-        for text in ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8"] {
+        for text in ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8", " 8.8.8.8 ", "8.8.8.8:80", "[2001:4860::1]"] {
             check(text, "public");
+        }
+        for text in ["", " ", "unknown", "_hidden", "-"] {
+            check(text, "missing");
         }
     }
 
@@ -168,14 +161,6 @@ mod tests {
         ] {
             check(text, "non_public");
         }
-    }
-
-    #[test]
-    fn forwarded_addresses_count_from_the_right() {
-        let lines = ["6.6.6.6, 8.8.4.4", "10.0.0.5"];
-        assert_eq!(forwarded_for(lines.into_iter(), 2), ClientIp::parse("8.8.4.4"));
-        assert_eq!(forwarded_for(lines.into_iter(), 0), ClientIp::Missing);
-        assert_eq!(forwarded_for(lines.into_iter(), 4), ClientIp::Missing);
     }
 
     #[test]

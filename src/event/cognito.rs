@@ -13,16 +13,13 @@ use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
 use super::{
-    Existence, JsonFault, Person, SignIn, Trigger,
-    context::{self, Audience, BadContext, Context, Trust},
+    Existence, IgnoredInput, JsonFault, Person, SignIn, Trigger,
+    context::{self, Audience, BadContext, Claimed, Context, Trust},
     now::Now,
     personal::{Personal, RawEvent},
     text::Text,
 };
-use crate::{
-    config::trust::{TrustConfig, UntrustedContext},
-    event::{ClientIp, UserAgent},
-};
+use crate::config::trust::{TrustConfig, UntrustedContext};
 
 /// An event, told by its trigger.
 #[derive(Debug)]
@@ -295,22 +292,16 @@ fn person(name: Option<&RawValue>, not_found: Option<&RawValue>, attributes: &Me
 
 /// The claims in the caller's metadata, with the trust that the client or a signature lends them.
 fn context(metadata: &Members<'_>, person: &Person, pool: &str, client: &str, received: Now, config: &TrustConfig) -> Context {
-    let claim = |name: &str| metadata.of(name).and_then(text);
     if let Some(raw) = metadata.of("riskgate").filter(|raw| raw.get() != "null") {
         // The size is looked at before the string is even unescaped.
         let token = if raw.get().len() > context::LONGEST_TOKEN + 2 { Err(BadContext::TooLarge) } else { text(raw).ok_or(BadContext::Malformed) };
         match token.and_then(|token| context::verify(&token, person, Audience { pool, client }, received, config)) {
             Ok(context) => return context,
-            Err(bad) => return Context { trust: Trust::Bad(bad), ..unsigned(&claim, client, config) },
+            Err(bad) => return Context { trust: Trust::Bad(bad), ..unsigned(metadata, client, config) },
         }
     }
-    let mut context = unsigned(&claim, client, config);
-    let is_empty = context.ip == ClientIp::Missing
-        && context.user_agent.is_none()
-        && context.device_id.is_none()
-        && context.accept_language.is_none()
-        && context.timezone.is_none();
-    context.trust = match (is_empty, config.trusts(client)) {
+    let mut context = unsigned(metadata, client, config);
+    context.trust = match (context.is_empty(), config.trusts(client)) {
         (true, _) => Trust::None,
         (false, true) => Trust::Trusted,
         (false, false) => Trust::Unsigned,
@@ -318,18 +309,35 @@ fn context(metadata: &Members<'_>, person: &Person, pool: &str, client: &str, re
     context
 }
 
-fn unsigned<'a>(claim: &impl Fn(&str) -> Option<Cow<'a, str>>, client: &str, config: &TrustConfig) -> Context {
+fn unsigned(metadata: &Members<'_>, client: &str, config: &TrustConfig) -> Context {
     if !config.trusts(client) && *config.untrusted_context.of(client) == UntrustedContext::Ignore {
         return Context::default();
     }
-    Context {
-        ip: claim("ip").or_else(|| claim("IpAddress")).map_or(ClientIp::Missing, |ip| ClientIp::parse(&ip)),
-        user_agent: claim("userAgent").and_then(|ua| UserAgent::parse(&ua)),
-        device_id: claim("deviceId").and_then(|id| context::claim(&id)),
-        accept_language: claim("acceptLanguage").and_then(|text| context::claim(&text)),
-        timezone: claim("timezone").and_then(|zone| context::claim(&zone)),
-        ..Context::default()
+    let mut malformed = false;
+    let mut claim = |name: &str| {
+        let raw = metadata.of(name).filter(|raw| raw.get() != "null")?;
+        let found = text(raw);
+        malformed |= found.is_none();
+        found
+    };
+    let ip = match claim("ip") {
+        // An empty text is how many callers leave a field out.
+        Some(ip) if !ip.is_empty() => Some(ip),
+        Some(_) | None => claim("IpAddress"),
+    };
+    let [user_agent, device_id, accept_language, timezone] = ["userAgent", "deviceId", "acceptLanguage", "timezone"].map(claim);
+    let claimed = Claimed {
+        ip: ip.as_deref(),
+        user_agent: user_agent.as_deref(),
+        device_id: device_id.as_deref(),
+        accept_language: accept_language.as_deref(),
+        timezone: timezone.as_deref(),
+    };
+    let mut context = Context::read(Trust::None, &claimed);
+    if malformed {
+        context.ignored.insert(IgnoredInput::MalformedMetadata);
     }
+    context
 }
 
 fn attribute(attributes: &Members<'_>, name: &str) -> Option<Personal<SmolStr>> {

@@ -11,13 +11,19 @@ pub mod cognito;
 
 pub mod context;
 
+mod forwarded;
+
 pub mod http;
+
+pub mod ignored;
 
 pub mod json_fault;
 
 pub mod now;
 
 pub mod personal;
+
+pub mod placeholder;
 
 mod text;
 
@@ -26,6 +32,8 @@ pub mod user_agent;
 pub use self::{
     client_ip::ClientIp,
     context::{BadContext, Context, Trust},
+    forwarded::forwarded_for,
+    ignored::{IgnoredInput, IgnoredInputs},
     json_fault::JsonFault,
     now::Now,
     personal::{Personal, RawEvent},

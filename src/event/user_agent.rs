@@ -8,7 +8,7 @@ use std::{
 use smol_str::SmolStr;
 use woothee::parser::Parser;
 
-use super::personal::Personal;
+use super::{personal::Personal, placeholder};
 
 /// Longest user agent that is read, in bytes; the rest is cut (F17).
 const LONGEST: usize = 512;
@@ -117,14 +117,14 @@ impl DeviceType {
 }
 
 impl UserAgent {
-    /// Parses a user agent; `None` for an empty one.
+    /// Parses a user agent; `None` for an empty one and for a word that means "not known".
     pub fn parse(text: &str) -> Option<Self> {
         let mut end = text.len().min(LONGEST);
         while !text.is_char_boundary(end) {
             end -= 1;
         }
         let text = &text[..end];
-        if text.trim().is_empty() {
+        if placeholder::is_not_known(text) {
             return None;
         }
         let mut hasher = DefaultHasher::new();

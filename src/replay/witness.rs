@@ -13,9 +13,10 @@ use super::{
 use crate::{
     config::{Config, services::Service},
     event::{
-        ClientIp, Context, Now, Person, Personal, RawEvent, SignIn, Trigger, Trust, UserAgent,
+        ClientIp, Context, IgnoredInputs, Now, Person, Personal, RawEvent, SignIn, Trigger, Trust, UserAgent,
         client_ip::{host_of, network_of},
         context::{Country, Stated},
+        http, placeholder,
         user_agent::DeviceType,
     },
     evidence::{
@@ -78,23 +79,25 @@ impl Witness {
 
     fn sign_in(&mut self, row: &Row<'_>) -> SignIn {
         let text = |text: &str| (!text.is_empty()).then(|| SmolStr::new(text));
-        let personal = |value: &str| text(value).map(Personal::new);
+        let personal = |value: &str, is_unknown: fn(&str) -> bool| text(value).filter(|value| !is_unknown(value)).map(Personal::new);
         let user_agent = self.agent(row.user_agent);
         let context = Context {
             trust: Trust::Trusted,
             ip: if row.ip.is_empty() { ClientIp::Missing } else { ClientIp::parse(row.ip) },
             user_agent,
-            device_id: personal(row.device),
+            device_id: personal(row.device, placeholder::is_shared_id),
             accept_language: None,
-            timezone: personal(row.timezone),
+            timezone: personal(row.timezone, placeholder::is_no_zone),
             stated: Stated {
+                tor: row.country.eq_ignore_ascii_case("T1"),
                 country: Country::parse(row.country),
-                asn: row.asn.parse().ok(),
+                asn: http::asn(row.asn).filter(|asn| *asn != 0),
                 device_type: (!row.device_type.is_empty()).then(|| DeviceType::from_label(row.device_type)),
                 os: text(family(row.os)),
                 browser: text(family(row.browser)),
             },
             nonce: None,
+            ignored: IgnoredInputs::default(),
         };
         SignIn {
             raw: self.raw.clone(),

@@ -43,6 +43,7 @@ pub struct EmfBlock {
     config_faults: u64,
     secrets_missing: u64,
     panics: u64,
+    inputs_ignored: u32,
     /// A service that was asked, and its seconds.
     provider: Option<(&'static str, f64)>,
 }
@@ -78,6 +79,7 @@ const DIRECTIVES: &[Directive] = &[
             metric(names::CONFIG_FAULTS, "Count"),
             metric(names::SECRETS_MISSING, "Count"),
             metric(names::PANICS, "Count"),
+            metric(names::INPUTS_IGNORED, "Count"),
         ],
     },
     // Only where a service was asked: a directive that names a missing member is dropped whole.
@@ -124,6 +126,7 @@ impl Emf {
             degraded: u8::from(is_degraded(decision)),
             cold_starts: u8::from(!self.warm.swap(true, Ordering::Relaxed)),
             panics: self.new_panics(health),
+            inputs_ignored: decision.score.signals.evidence.sign_in.context.ignored.len(),
             config_faults: health.config_faults.load(Ordering::Relaxed),
             secrets_missing: health.secrets_missing.load(Ordering::Relaxed),
             provider: sampled_provider(assessment),
@@ -151,6 +154,7 @@ impl EmfBlock {
         object.member(names::CONFIG_FAULTS, &self.config_faults);
         object.member(names::SECRETS_MISSING, &self.secrets_missing);
         object.member(names::PANICS, &self.panics);
+        object.member(names::INPUTS_IGNORED, &self.inputs_ignored);
         if let Some((provider, seconds)) = self.provider {
             object.plain("provider", provider);
             object.member(names::PROVIDER_DURATION, &finite(seconds));

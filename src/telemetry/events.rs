@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::env::Fault,
+    event::IgnoredInput,
     evidence::{Cause, Face},
 };
 
@@ -55,6 +56,10 @@ pub struct SecretsRenewed;
 /// An event went back as it came.
 #[derive(Debug)]
 pub struct EventHandedBack(pub HandBack);
+
+/// Part of a sign-in was left out.
+#[derive(Debug)]
+pub struct InputIgnored(pub IgnoredInput);
 
 /// An HTTP request was refused.
 #[derive(Debug)]
@@ -112,6 +117,15 @@ impl Event for EventHandedBack {
     fn count(&self, metrics: &Metrics) {
         metrics.handed_back(self.0);
     }
+}
+
+impl Event for InputIgnored {
+    fn log(&self) {
+        tracing::warn!(input = self.0.input(), cause = self.0.cause(), "part of a sign-in was ignored; further lines of this kind are held back for a minute");
+    }
+
+    /// Counted with the sign-in: this line is held back at times.
+    fn count(&self, _metrics: &Metrics) {}
 }
 
 impl Event for RequestRefused {

@@ -17,7 +17,7 @@ use crate::{
         services::Service,
     },
     decision::{Level, Verdict},
-    event::{BadContext, Trust},
+    event::{BadContext, IgnoredInput, Trust},
     evidence::{
         Cause, Consultation, Outcome, Tier,
         health::{CacheResult, Health},
@@ -55,6 +55,7 @@ pub struct Metrics {
     score: Histogram,
     contexts: Family<&'static str, Counter>,
     bad_contexts: Family<&'static str, Counter>,
+    inputs_ignored: Family<IgnoredInput, Counter>,
     outcomes: Family<&'static str, Counter>,
     handed_back: Family<HandBack, Counter>,
     refused: Family<Refusal, Counter>,
@@ -135,6 +136,7 @@ impl Metrics {
             score: r.histogram(names::SCORE, &[]),
             contexts: labels(names::CONTEXT, "state", &Trust::LABELS),
             bad_contexts: labels(names::BAD_CONTEXT, "cause", &BadContext::LABELS),
+            inputs_ignored: Family::new(IgnoredInput::ALL, |input| r.counter(names::INPUTS_IGNORED, &[("input", input.input()), ("cause", input.cause())])),
             outcomes: labels(names::OUTCOMES, "outcome", &labels::OUTCOMES),
             handed_back: Family::new(HandBack::ALL, |why| r.counter(names::HANDED_BACK, &[("cause", why.as_label())])),
             refused: Family::new(Refusal::ALL, |why| r.counter(names::REFUSED, &[("cause", why.as_label())])),
@@ -182,6 +184,9 @@ impl Metrics {
         self.contexts.add(trust.as_label());
         if let Trust::Bad(cause) = trust {
             self.bad_contexts.add(cause.as_label());
+        }
+        for input in evidence.sign_in.context.ignored.iter() {
+            self.inputs_ignored.add(input);
         }
     }
 

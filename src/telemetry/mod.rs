@@ -6,15 +6,19 @@
 
 use std::{
     cell::Cell,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
 use self::{
     audit::{AuditLine, Part},
     emf::Emf,
-    events::{Event, OutcomeHeard},
+    events::{Event, InputIgnored, OutcomeHeard},
     metrics::{InFlight, Metrics},
     outcome::{Members, OutcomeLine, SignInOutcome},
     pulse::Pulse,
@@ -26,6 +30,7 @@ use crate::{
         env::Fault,
         telemetry::{Audit, Metrics as MetricsSetting},
     },
+    event::{IgnoredInput, SignIn},
     evidence::{Face, Sources, health::Health, history::Pseudonyms, resilience::deadline::Deadline},
     response::Assessment,
 };
@@ -67,6 +72,9 @@ pub struct Telemetry {
     audit: Option<LineWriter>,
     stdout: Option<LineWriter>,
     pulse: OnceLock<Arc<Pulse>>,
+    opened: Instant,
+    /// By `IgnoredInput`: the minute after `opened`, from one on, in which a line was last written.
+    ignored_logged: [AtomicU64; IgnoredInput::ALL.len()],
 }
 
 thread_local! {
@@ -106,7 +114,8 @@ impl Telemetry {
             None => None,
         };
         let (health, pseudonyms) = (Arc::clone(sources.health()), ArcSwap::from(sources.pseudonyms()));
-        (Telemetry { face, health, pseudonyms, metrics, emf, emf_is_audit, audit, stdout, pulse: OnceLock::new() }, faults)
+        let (pulse, opened, ignored_logged) = (OnceLock::new(), Instant::now(), Default::default());
+        (Telemetry { face, health, pseudonyms, metrics, emf, emf_is_audit, audit, stdout, pulse, opened, ignored_logged }, faults)
     }
 
     /// Takes up the pseudonyms in force after a key has changed.
@@ -123,6 +132,10 @@ impl Telemetry {
     pub async fn assessed(&self, assessment: &Assessment, deadline: Deadline) {
         if let Some(metrics) = &self.metrics {
             metrics.assessed(assessment);
+        }
+        let sign_in = &assessment.decision.score.signals.evidence.sign_in;
+        if !sign_in.context.ignored.is_empty() {
+            self.log_ignored(sign_in);
         }
         let mut line = LINE.take();
         let pseudonyms = self.pseudonyms.load();
@@ -148,6 +161,16 @@ impl Telemetry {
             self.write(self.stdout.as_ref(), &line, deadline).await;
         }
         LINE.set(line);
+    }
+
+    /// Logs which parts of a sign-in were left out, each kind once a minute.
+    fn log_ignored(&self, sign_in: &SignIn) {
+        let minute = sign_in.received.mono.saturating_duration_since(self.opened).as_secs() / 60 + 1;
+        for input in sign_in.context.ignored.iter() {
+            if self.ignored_logged[input as usize].swap(minute, Ordering::Relaxed) != minute {
+                self.emit(InputIgnored(input));
+            }
+        }
     }
 
     /// Records what became of a sign-in: counts and a line of its own. In Lambda it ends when the line is out or the deadline has passed.

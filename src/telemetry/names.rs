@@ -21,6 +21,7 @@ names! {
     SCORE "riskgate_score" "Scores, 0 to 100: 50 is one legitimate sign-in in a hundred, 75 one in a thousand.";
     CONTEXT "riskgate_context_total" "Sign-ins by how far their context is believed.";
     BAD_CONTEXT "riskgate_bad_context_total" "Signed contexts that did not hold, by why.";
+    INPUTS_IGNORED "riskgate_inputs_ignored_total" "Parts of sign-ins that were left out because they are malformed or mean `not known`, by input and cause.";
     OUTCOMES "riskgate_outcomes_total" "What was heard of sign-ins after their decision, by outcome.";
     IN_FLIGHT "riskgate_in_flight" "Sign-ins being decided at this moment.";
     COLD_STARTS "riskgate_cold_starts_total" "Starts of the process.";

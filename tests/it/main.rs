@@ -18,6 +18,7 @@ mod faults;
 mod freeze;
 mod history;
 mod hostile;
+mod inputs;
 mod lambda;
 mod learn;
 mod learned;

@@ -50,6 +50,13 @@ impl Sidecar {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// `POST /v1/assess` with headers of its own.
+    pub async fn assess(&self, headers: &[(&str, &str)], body: &Value) -> Value {
+        let request = self.client.post(self.url("/v1/assess")).header("content-type", "application/json").body(body.to_string());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        serde_json::from_str(&request.send().await.expect("an answer").text().await.expect("a body")).expect("JSON")
+    }
+
     /// `GET`: the answer, its body still to be read.
     pub async fn stream(&self, path: &str) -> reqwest::Response {
         self.client.get(self.url(path)).send().await.expect("an answer")

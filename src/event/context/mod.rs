@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use super::{ClientIp, UserAgent, personal::Personal};
+use super::{ClientIp, IgnoredInput, IgnoredInputs, UserAgent, personal::Personal, placeholder};
 
 mod ring;
 
@@ -32,11 +32,25 @@ pub struct Context {
     pub stated: Stated,
     /// The signed context's nonce (`jti`), by which a replay is told.
     pub nonce: Option<SmolStr>,
+    /// What came with it and was left out.
+    pub ignored: IgnoredInputs,
+}
+
+/// The claims of a context as text, before anything of them is read.
+#[derive(Default)]
+pub(super) struct Claimed<'a> {
+    pub(super) ip: Option<&'a str>,
+    pub(super) user_agent: Option<&'a str>,
+    pub(super) device_id: Option<&'a str>,
+    pub(super) accept_language: Option<&'a str>,
+    pub(super) timezone: Option<&'a str>,
 }
 
 /// Facts stated by a trusted caller or by a row of a log.
 #[derive(Debug, Default, Clone)]
 pub struct Stated {
+    /// The network is Tor's: a CDN's country code `T1`.
+    pub tor: bool,
     /// ISO 3166-1 alpha-2 country.
     pub country: Option<Country>,
     /// Autonomous system number.
@@ -101,6 +115,36 @@ pub enum BadContext {
 // === impl Context ===
 
 impl Context {
+    /// Reads claims, whoever made them. A value that means "not known" is left out and noted.
+    pub(super) fn read(trust: Trust, claims: &Claimed<'_>) -> Self {
+        let mut ignored = IgnoredInputs::default();
+        let ip = claims.ip.map_or(ClientIp::Missing, ClientIp::parse);
+        if let (Some(text), None) = (claims.ip, ip.any()) {
+            ignored.insert_ip(text, ip);
+        }
+        let mut of = |input, text, is_unknown: fn(&str) -> bool| ignored.unless(input, text, is_unknown);
+        let user_agent = of(IgnoredInput::UnknownUserAgent, claims.user_agent, placeholder::is_not_known);
+        let device_id = of(IgnoredInput::UnknownDeviceId, claims.device_id, placeholder::is_shared_id);
+        let accept_language = of(IgnoredInput::UnknownLanguage, claims.accept_language, placeholder::is_no_language);
+        let timezone = of(IgnoredInput::UnknownTimezone, claims.timezone, placeholder::is_no_zone);
+        Context {
+            trust,
+            ip,
+            user_agent: user_agent.and_then(UserAgent::parse),
+            device_id: device_id.and_then(claim),
+            accept_language: accept_language.and_then(claim),
+            timezone: timezone.and_then(claim),
+            stated: Stated::default(),
+            nonce: None,
+            ignored,
+        }
+    }
+
+    /// Whether it says nothing of the connection.
+    pub fn is_empty(&self) -> bool {
+        self.ip == ClientIp::Missing && self.user_agent.is_none() && self.device_id.is_none() && self.accept_language.is_none() && self.timezone.is_none()
+    }
+
     /// Whether claims may lower the score.
     pub fn is_believed(&self) -> bool {
         match self.trust {
@@ -157,17 +201,41 @@ impl BadContext {
 // === impl Country ===
 
 impl Country {
-    /// Reads two ASCII letters of either case; anything else is no country.
+    /// Reads two ASCII letters of either case; anything else, and a code that names no country, is `None`.
     pub fn parse(text: &str) -> Option<Self> {
         match text.as_bytes() {
-            [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => Some(Country([a.to_ascii_uppercase(), b.to_ascii_uppercase()])),
+            [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => match [a.to_ascii_uppercase(), b.to_ascii_uppercase()] {
+                code if is_no_country(code) => None,
+                // Reserved for the United Kingdom, whose code is GB.
+                [b'U', b'K'] => Some(Country(*b"GB")),
+                code => Some(Country(code)),
+            },
             _ => None,
         }
+    }
+
+    /// Whether a text is a code or word that programs write in place of a country: not known, no country, several countries.
+    pub fn is_withheld(text: &str) -> bool {
+        let text = text.trim();
+        let code = match text.as_bytes() {
+            [a, b] => [a.to_ascii_uppercase(), b.to_ascii_uppercase()],
+            _ => return placeholder::is_not_known(text),
+        };
+        is_no_country(code) || matches!(&code, b"T1" | b"A1" | b"A2" | b"O1" | b"XX") || (code != *b"NA" && placeholder::is_not_known(text))
     }
 
     /// The two letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a country is two ASCII letters")
+    }
+}
+
+/// Whether two letters are a code without a country: ISO 3166-1's user-assigned codes, Kosovo's XK apart, and the regions of network registries.
+fn is_no_country([a, b]: [u8; 2]) -> bool {
+    match (a, b) {
+        (b'X', b'K') => false,
+        (b'X', _) | (b'A', b'A' | b'P') | (b'Z', b'Z') | (b'E', b'U') | (b'Q', b'M'..=b'Z') => true,
+        _ => false,
     }
 }
 

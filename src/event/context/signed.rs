@@ -10,10 +10,10 @@ use jsonwebtoken::{
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::{BadContext, Context, Stated, Trust, claim, ring};
+use super::{BadContext, Claimed, Context, Trust, ring};
 use crate::{
     config::{context_key::ContextKey, trust::TrustConfig},
-    event::{ClientIp, Now, Person, UserAgent},
+    event::{Now, Person},
 };
 
 /// The longest token that is looked at, in bytes; a longer one is refused before any work.
@@ -90,16 +90,14 @@ pub fn verify(token: &str, person: &Person, audience: Audience<'_>, received: No
     ring::install();
     let claims: Claims = jsonwebtoken::decode(token, &key.key, &key.validation).map_err(|error| refusal(&error))?.claims;
     claims.hold(person, audience, received, config.context_max_age)?;
-    Ok(Context {
-        trust: Trust::Signed,
-        ip: claims.ip.as_deref().map_or(ClientIp::Missing, ClientIp::parse),
-        user_agent: claims.user_agent.as_deref().and_then(UserAgent::parse),
-        device_id: claims.device_id.as_deref().and_then(claim),
-        accept_language: claims.accept_language.as_deref().and_then(claim),
-        timezone: claims.timezone.as_deref().and_then(claim),
-        stated: Stated::default(),
-        nonce: Some(SmolStr::from(claims.jti)),
-    })
+    let claimed = Claimed {
+        ip: claims.ip.as_deref(),
+        user_agent: claims.user_agent.as_deref(),
+        device_id: claims.device_id.as_deref(),
+        accept_language: claims.accept_language.as_deref(),
+        timezone: claims.timezone.as_deref(),
+    };
+    Ok(Context { nonce: Some(SmolStr::from(claims.jti)), ..Context::read(Trust::Signed, &claimed) })
 }
 
 /// Makes a signed context.

@@ -77,6 +77,9 @@ impl Networks {
             // Coordinates found in another country are not this one's.
             (facts.country, facts.location) = (stated.country, None);
         }
+        if stated.tor {
+            (facts.kind.tor, facts.kind.anonymous) = (true, true);
+        }
         facts.asn = stated.asn.or(facts.asn);
         facts.location = facts.location.or_else(|| territory::of(facts.country?).map(|territory| territory.location()));
         facts

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{problem::problem, shell};
 use crate::{
-    event::{ClientIp, Now, client_ip, http as sign_in},
+    event::{ClientIp, IgnoredInput, Now, forwarded_for, http as sign_in},
     evidence::history::ledger::{Learned, Report},
     learn,
     response::http::AssessmentJson,
@@ -33,10 +33,13 @@ pub async fn assess(instance: &Instance, headers: &HeaderMap, body: &[u8]) -> Re
     }
     let forwarded = forwarded(headers, instance.config.sidecar.trusted_proxies);
     let received = Now::read();
-    let sign_in = match sign_in::parse(body, forwarded, received) {
+    let mut sign_in = match sign_in::parse(body, forwarded.unwrap_or_default(), received) {
         Ok(sign_in) => sign_in,
         Err(bad) => return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an assess request", bad.to_string()),
     };
+    if let (Some(why), None) = (ignored_header(forwarded, instance.config.sidecar.trusted_proxies), sign_in.context.ip.any()) {
+        sign_in.context.ignored.insert(why);
+    }
     if !instance.trust.load().serves(&sign_in.pool) {
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "the pool is not served", "RISKGATE_POOLS names the pools that are".to_owned());
     }
@@ -111,8 +114,18 @@ fn is_json(headers: &HeaderMap) -> bool {
     sent.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-/// The address behind the trusted proxies, from every `X-Forwarded-For` line in order.
-fn forwarded(headers: &HeaderMap, hops: usize) -> ClientIp {
-    let lines = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?"));
-    client_ip::forwarded_for(lines, hops)
+/// The address behind the trusted proxies, from every line of `X-Forwarded-For` in order, else of `Forwarded`; `None` when there are too few.
+fn forwarded(headers: &HeaderMap, hops: usize) -> Option<ClientIp> {
+    let lines = |name| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
+    forwarded_for(lines("x-forwarded-for"), lines("forwarded"), hops)
+}
+
+/// Why the headers give no address although there are proxies.
+fn ignored_header(forwarded: Option<ClientIp>, hops: usize) -> Option<IgnoredInput> {
+    match forwarded {
+        None => Some(IgnoredInput::MissingForwardedIp),
+        Some(ClientIp::Invalid) => Some(IgnoredInput::MalformedIp),
+        Some(ClientIp::Missing) if hops > 0 => Some(IgnoredInput::UnknownIp),
+        Some(_) => None,
+    }
 }

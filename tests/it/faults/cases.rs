@@ -44,7 +44,14 @@ pub const CASES: &[Case] = &[
         "X1 X2",
         "score::unsigned_claims_never_lower_the_score",
     ),
-    case("F10", "addresses that two parsers read differently", "no address, nobody is asked", "I1-I6", "client_ip::only_canonical_addresses_are_read"),
+    case("F10", "addresses that two parsers read differently", "no address, nobody is asked", "I1 I3-I6", "client_ip::only_canonical_addresses_are_read"),
+    case(
+        "F11",
+        "an address with a port, brackets, quotes or a zone, as proxies write it",
+        "the address",
+        "I2 I17-I19",
+        "forwarded::every_form_that_proxies_write_is_read forwarded::what_is_not_an_address_stays_none",
+    ),
     case("F12", "addresses that are no place", "nobody is asked", "I7-I14", "providers::nobody_is_asked_about_an_address_that_is_not_public"),
     case("F14", "X-Forwarded-For from a stranger", "not read", "I15", "sidecar::forwarded_addresses_count_from_the_right"),
     case(
@@ -52,9 +59,10 @@ pub const CASES: &[Case] = &[
         "X-Forwarded-For behind two proxies, in two lines",
         "counted from the right (the sidecar alone has such headers)",
         "I15",
-        "client_ip::forwarded_addresses_count_from_the_right",
+        "forwarded::entries_count_from_the_right",
     ),
     case("F17", "odd user agents", "cut to 512 bytes, never logged raw", "A1-A3 E7", "hostile::user_agents_are_cut_and_told_apart"),
+    case("F16", "words and codes that mean \"not known\"", "as if left out; counted and logged", "I20", "inputs::what_means_not_known_counts_as_left_out"),
     case("F18", "impossible times in a signed context", "not believed", "X3", "context::age_is_counted_from_the_sign_in"),
     case("F19", "the wall clock jumps", "an answer dies by whichever clock moved further", "X5", "cache::either_clock_can_end_it"),
     case(

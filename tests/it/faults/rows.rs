@@ -297,8 +297,21 @@ fn event_rows() -> Vec<Row> {
     ];
     let ids = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14"];
     for (id, ip) in ids.into_iter().zip(addresses) {
-        rows.push(row(id, "address", ip, context(json!({"ip":ip})), "not_asked", "allow"));
+        // Blanks around an address are no part of it.
+        let evidence = if ip.trim() == "8.8.8.8" { "fresh" } else { "not_asked" };
+        rows.push(row(id, "address", ip, context(json!({"ip":ip})), evidence, "allow"));
     }
+    for (id, ip) in [("I17", "8.8.8.8:4711"), ("I18", "\"[2001:4860:4860::8888]:4711\""), ("I19", "for=8.8.8.8;proto=https")] {
+        rows.push(row(id, "address", ip, context(json!({"ip":ip})), "fresh", "allow"));
+    }
+    rows.push(row(
+        "I20",
+        "address",
+        "`unknown`, with other words that mean so",
+        context(json!({"ip":"unknown","deviceId":"00000000-0000-0000-0000-000000000000","userAgent":"-","timezone":"Etc/Unknown"})),
+        "not_asked",
+        "allow",
+    ));
     rows.push(row(
         "I15",
         "address",

@@ -1,0 +1,127 @@
+//! What callers, proxies and CDNs really send: addresses in every form, and words for "not known".
+
+use riskgate::event::{
+    ClientIp, Now, Trust,
+    cognito::{self, Event},
+};
+use serde_json::{Value, json};
+
+use super::sidecar::Sidecar;
+
+/// Forms of one IPv4 and one IPv6 address.
+const FORMS: [&str; 12] = [
+    "8.8.4.4:5678",
+    "\"8.8.4.4:5678\"",
+    " 8.8.4.4 ",
+    "::ffff:8.8.4.4",
+    "[::ffff:8.8.4.4]:443",
+    "for=8.8.4.4;proto=https",
+    "[2001:4860::8844]:443",
+    "[2001:4860::8844]",
+    "\"[2001:4860::8844]:4711\"",
+    "2001:4860::8844:46532",
+    "2001:4860:0:0:0:0:0:8844:443",
+    "for=\"[2001:4860::8844]:4711\"",
+];
+
+const DENIED: [(&str, &str); 2] = [("DENY_CIDRS", "8.8.4.4,2001:4860::8844"), ("TRUSTED_PROXIES", "1")];
+
+#[tokio::test]
+async fn an_address_in_any_form_is_denied_by_each_way_in() {
+    let sidecar = Sidecar::start(&DENIED).await;
+    for form in FORMS {
+        let by_body = sidecar.assess(&[], &json!({"user": "ada", "ip": form})).await;
+        assert_eq!(by_body["action"], "deny", "the body: {form}");
+        let by_proxy = sidecar.assess(&[("x-forwarded-for", &format!("9.9.9.9, {form}"))], &json!({"user": "ada"})).await;
+        assert_eq!(by_proxy["action"], "deny", "X-Forwarded-For: {form}");
+        let by_metadata = sidecar.post("/2015-03-31/functions/riskgate/invocations", event(json!({"ip": form})).to_string()).await.1;
+        assert!(by_metadata["errorMessage"].is_string(), "validationData: {form}");
+    }
+    let standard = [("forwarded", "for=9.9.9.9, for=\"[2001:4860::8844]:4711\";proto=https;by=10.0.0.1")];
+    assert_eq!(sidecar.assess(&standard, &json!({"user": "ada"})).await["action"], "deny", "Forwarded");
+    assert_eq!(sidecar.assess(&[standard[0], ("x-forwarded-for", "9.9.9.9")], &json!({"user": "ada"})).await["action"], "allow", "X-Forwarded-For comes first");
+}
+
+#[tokio::test]
+async fn a_text_that_is_not_an_address_never_becomes_one() {
+    let sidecar = Sidecar::start(&[("DENY_CIDRS", "0.0.0.0/0,::/0"), ("TRUSTED_PROXIES", "1")]).await;
+    for text in ["1.2.3", "0x7f000001", "127.1", "203.0.113.007", "unknown", "_hidden", "8.8.8.8:99999", "8.8.8.8, 9.9.9.9 x"] {
+        let answer = sidecar.assess(&[("x-forwarded-for", text)], &json!({"user": "ada"})).await;
+        assert_eq!(answer["action"], "allow", "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_means_not_known_counts_as_left_out() {
+    let sidecar = Sidecar::start(&[]).await;
+    let score = async |more: Value| {
+        let mut body = json!({"user": "ada", "ip": "81.2.69.142", "time": "2026-11-27T10:30:00Z"});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let answer = sidecar.assess(&[], &body).await;
+        (answer["score"].clone(), answer["reasons"].clone())
+    };
+    let plain = score(json!({})).await;
+    for more in [
+        json!({"deviceId": "00000000-0000-0000-0000-000000000000"}),
+        json!({"deviceId": "9774d56d682e549c"}),
+        json!({"deviceId": "undefined"}),
+        json!({"userAgent": "-"}),
+        json!({"userAgent": "unknown"}),
+        json!({"timezone": "Etc/Unknown"}),
+        json!({"timezone": "undefined"}),
+        json!({"acceptLanguage": "*"}),
+        json!({"country": "XX"}),
+        json!({"country": "ZZ"}),
+        json!({"country": "--"}),
+        json!({"country": "EU"}),
+        json!({"country": "A2"}),
+        json!({"country": ""}),
+        json!({"country": "unknown"}),
+        json!({"asn": 0}),
+        json!({"asn": ""}),
+        json!({"asn": "unknown"}),
+        json!({"tenant": "", "client": "", "pool": ""}),
+    ] {
+        assert_eq!(score(more.clone()).await, plain, "{more}");
+    }
+    assert_eq!(score(json!({"country": "UK"})).await, score(json!({"country": "GB"})).await);
+    assert_eq!(score(json!({"asn": "AS15169"})).await, score(json!({"asn": 15169})).await);
+    let tor = score(json!({"country": "T1"})).await;
+    assert!(tor.0.as_f64() > plain.0.as_f64() && tor.1.to_string().contains("tor"), "T1 is a CDN's code for Tor: {tor:?}");
+    let absent = sidecar.assess(&[], &json!({"user": "ada", "ip": "unknown"})).await;
+    assert_eq!(absent["action"], "allow", "{absent}");
+}
+
+#[test]
+fn metadata_that_means_not_known_is_no_context() {
+    let data =
+        json!({"ip": "unknown", "userAgent": "null", "deviceId": "00000000-0000-0000-0000-000000000000", "acceptLanguage": "-", "timezone": "Etc/Unknown"});
+    let raw = serde_json::from_value(event(data)).map(riskgate::event::RawEvent::new).expect("JSON");
+    let Ok(Event::PreAuthentication(sign_in)) = cognito::parse(raw, Now::read(), &riskgate::config::Config::defaults().trust) else { panic!("a sign-in") };
+    assert_eq!((sign_in.context.trust, sign_in.context.ip), (Trust::None, ClientIp::Missing));
+    assert_eq!(sign_in.context.ignored.len(), 5, "{:?}", sign_in.context.ignored);
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_counted_and_logged_once_a_minute() {
+    let sidecar = Sidecar::start(&[("TRUSTED_PROXIES", "2")]).await;
+    for _ in 0..3 {
+        sidecar.assess(&[("x-forwarded-for", "8.8.8.8")], &json!({"user": "ada", "deviceId": "unknown"})).await;
+    }
+    sidecar.assess(&[("x-forwarded-for", "1.2.3, 10.0.0.1")], &json!({"user": "ada"})).await;
+    let metrics = sidecar.stream("/metrics").await.text().await.expect("text");
+    for line in [
+        "riskgate_inputs_ignored_total{input=\"forwarded_ip\",cause=\"too_few_proxies\"} 3",
+        "riskgate_inputs_ignored_total{input=\"device_id\",cause=\"not_known\"} 3",
+        "riskgate_inputs_ignored_total{input=\"ip\",cause=\"malformed\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{}", metrics.lines().filter(|line| line.contains("ignored")).collect::<Vec<_>>().join("\n"));
+    }
+}
+
+fn event(data: Value) -> Value {
+    json!({
+        "version": "1", "triggerSource": "PreAuthentication_Authentication", "userPoolId": "eu-west-1_AbCdEf", "userName": "ada",
+        "callerContext": {"clientId": "web"}, "request": {"userAttributes": {"sub": "s-1"}, "validationData": data}, "response": {},
+    })
+}
