@@ -16,6 +16,8 @@ pub struct Health {
     pub secrets_missing: AtomicU64,
     /// mmdb files that could not be read when they changed; the old one stayed.
     pub networks_refused: AtomicU64,
+    /// mmdb files whose newest version could not be read; the one before it, or the bundled database, is in force.
+    pub networks_outdated: AtomicU64,
     /// Records of the operator's mmdb files that could not be decoded; the bundled database answered instead.
     pub networks_undecodable: AtomicU64,
     /// When each database in force was built, seconds since 1970, by `Source`; 0 where there is none.

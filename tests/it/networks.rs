@@ -384,3 +384,32 @@ async fn files_are_looked_at_when_it_is_due_and_not_before() {
     }
     panic!("the new file was not taken up in ten seconds");
 }
+
+#[test]
+fn a_refused_file_counts_as_outdated_only_until_a_good_one_is_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("city.mmdb");
+    fs::copy(fixture(CITY), &path).unwrap();
+    let good = fs::metadata(&path).unwrap().modified().unwrap();
+    let (networks, health) = Setup::default().city(&path).open();
+    let outdated = || {
+        networks.look();
+        health.networks_outdated.load(Ordering::Relaxed)
+    };
+    assert_eq!(outdated(), 0);
+    fs::write(&path, b"not a database").unwrap();
+    assert_eq!([outdated(), outdated()], [1, 1], "at each look, not only at the first");
+    fs::copy(fixture("flat-city-f64.mmdb"), &path).unwrap();
+    assert_eq!(outdated(), 0, "another good one");
+    let aside = folder.path().join("aside");
+    fs::rename(&path, &aside).unwrap();
+    assert_eq!(outdated(), 1, "missing");
+    fs::rename(&aside, &path).unwrap();
+    assert_eq!(outdated(), 0, "the very same one is back");
+    fs::write(&path, b"not a database").unwrap();
+    assert_eq!(outdated(), 1);
+    fs::copy(fixture(CITY), &path).unwrap();
+    fs::File::options().append(true).open(&path).unwrap().set_modified(good).unwrap();
+    assert_eq!(outdated(), 0, "the first one is back, with its old time");
+    assert!(health.networks_refused.load(Ordering::Relaxed) >= 3, "the counter goes on");
+}

@@ -36,8 +36,8 @@ struct OwnFile {
     path: PathBuf,
     /// `None` until the file could be read for the first time.
     current: ArcSwapOption<Reader<Vec<u8>>>,
-    /// What the file looked like when it was last read, well or in vain.
-    seen: Mutex<Option<Stamp>>,
+    /// What the file looked like when it was last read.
+    seen: Mutex<Seen>,
 }
 
 /// By what a file is known to have changed.
@@ -45,6 +45,16 @@ struct OwnFile {
 struct Stamp {
     modified: SystemTime,
     len: u64,
+}
+
+/// How the last look at a file ended.
+#[derive(Debug, Default)]
+struct Seen {
+    stamp: Option<Stamp>,
+    /// Whether the file with that stamp is in force.
+    is_in_force: bool,
+    /// Whether the newest file could not be read.
+    is_outdated: bool,
 }
 
 /// Why a file is not taken.
@@ -81,6 +91,7 @@ impl OwnFiles {
             asn: open(Source::Asn, &config.asn_db),
             anonymous: open(Source::Anonymous, &config.anonymous_db),
         };
+        own.count_outdated(health);
         (own, faults)
     }
 
@@ -101,6 +112,12 @@ impl OwnFiles {
                 tracing::warn!(source = file.source.as_label(), %error, "a network database was refused, the old one stays");
             }
         }
+        self.count_outdated(health);
+    }
+
+    fn count_outdated(&self, health: &Health) {
+        let outdated = [&self.city, &self.asn, &self.anonymous].into_iter().flatten().filter(|file| file.is_outdated()).count();
+        health.networks_outdated.store(outdated as u64, Ordering::Relaxed);
     }
 
     /// What a source's file has on an address. A damaged record counts as none.
@@ -136,26 +153,32 @@ impl OwnFile {
     fn look(&self, health: &Health) -> Result<(), OpenError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.stamp();
-        if let (Ok(stamp), Some(last)) = (&before, *seen)
+        if let (Ok(stamp), Some(last)) = (&before, seen.stamp)
             && *stamp == last
         {
+            seen.is_outdated = !seen.is_in_force;
             return Ok(());
         }
         match before.and_then(|stamp| Ok((stamp, self.read(stamp)?))) {
             Ok((stamp, reader)) => {
-                *seen = Some(stamp);
+                *seen = Seen { stamp: Some(stamp), is_in_force: true, is_outdated: false };
                 health.networks_built[self.source as usize].store(reader.metadata().build_epoch, Ordering::Relaxed);
                 self.current.store(Some(Arc::new(reader)));
                 Ok(())
             }
             Err(error) => {
+                seen.is_outdated = true;
                 // A file that is whole but wrong is refused once, not at every look.
                 if let OpenError::Format { .. } | OpenError::Unfit { .. } = error {
-                    *seen = self.stamp().ok();
+                    (seen.stamp, seen.is_in_force) = (self.stamp().ok(), false);
                 }
                 Err(error)
             }
         }
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).is_outdated
     }
 
     fn read(&self, stamp: Stamp) -> Result<Reader<Vec<u8>>, OpenError> {
