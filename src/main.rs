@@ -1,7 +1,6 @@
 //! The binary: the Lambda trigger when Lambda starts it, else a command.
-#![expect(clippy::print_stderr, reason = "init faults are told before any log exists")]
 
-use std::process::ExitCode;
+use std::{panic::catch_unwind, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use riskgate::{
@@ -19,12 +18,24 @@ use riskgate::{
 /// What the runtime client needs from Lambda; it panics without them.
 const NEEDED: [&str; 3] = ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"];
 
+/// How long the last lines may take to be written when the process ends.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// The exit code of a panic, as Rust's own runtime has it.
+const PANICKED: u8 = 101;
+
 fn main() -> ExitCode {
+    let ended = catch_unwind(run).unwrap_or_else(|_| ExitCode::from(PANICKED));
+    subscriber::drain(LAST_LINES);
+    ended
+}
+
+fn run() -> ExitCode {
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() && std::env::args_os().len() == 1 {
         return match serve_lambda() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("riskgate: {error}");
+                commands::print_error(&error.to_string());
                 ExitCode::FAILURE
             }
         };

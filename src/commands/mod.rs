@@ -16,6 +16,7 @@ use crate::{
     },
     event::Now,
     serve::secrets::Secrets,
+    telemetry::subscriber,
 };
 
 pub mod assess;
@@ -103,6 +104,11 @@ fn configured() -> Result<(Config, Vec<Fault>), Failure> {
     Ok((config, faults))
 }
 
+/// Writes why the program ends to standard error, behind its log lines. A standard error that is not read does not hold up the end.
+pub fn print_error(problem: &str) {
+    subscriber::write(format!("riskgate: {problem}\n").as_bytes());
+}
+
 /// Runs the command that the arguments name.
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
@@ -120,11 +126,11 @@ pub fn run(cli: Cli) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Run(problem)) => {
-            eprintln!("riskgate: {problem}");
+            print_error(&problem);
             ExitCode::from(1)
         }
         Err(Failure::Usage(problem)) => {
-            eprintln!("riskgate: {problem}");
+            print_error(&problem);
             ExitCode::from(2)
         }
     }

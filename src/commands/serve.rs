@@ -1,6 +1,6 @@
 //! `riskgate serve`: the HTTP sidecar.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::Failure;
 use crate::{
@@ -47,6 +47,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     instance.keep(secrets);
     sidecar::check(&instance).map_err(|fault| Failure::Usage(fault.to_string()))?;
     let listen = instance.config.sidecar.listen;
+    let hung_up = Arc::clone(&instance);
+    runtime.spawn(shutdown::on_hangup(move || {
+        tracing::info!("hangup: the audit file is opened again");
+        hung_up.telemetry.reopen();
+    }));
     let served = runtime.block_on(sidecar::run(instance, shutdown::requested()));
     // A name server that hangs holds a thread of the system's resolver: not the end of the process.
     runtime.shutdown_background();

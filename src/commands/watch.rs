@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
@@ -23,7 +23,7 @@ use crate::{
         dashboard::{Dashboard, Feed, Settings},
         shutdown, sidecar,
     },
-    telemetry::subscriber,
+    telemetry::{subscriber, writer::LineWriter},
 };
 
 /// The longest line that is read; the rest of a longer one is skipped.
@@ -83,9 +83,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     runtime
         .block_on(async {
             let listener = TcpListener::bind(args.listen).await?;
-            let _ = writeln!(io::stdout(), "watch it at http://{}/   (Ctrl-C ends it)", listener.local_addr()?);
+            let address = listener.local_addr()?;
+            // A terminal that is not read does not hold up the page.
+            let out = LineWriter::stdout();
+            out.write(format!("watch it at http://{address}/   (Ctrl-C ends it)\n").as_bytes());
             let page = Dashboard::start(settings, Feed::Log(queue));
-            sidecar::serve_page(listener, page, &config.sidecar, shutdown::requested()).await
+            sidecar::serve_page(listener, page, &config.sidecar, shutdown::requested_or_hung_up()).await
         })
         .map_err(|error: io::Error| Failure::Run(format!("{}: {error}", args.listen)))
 }
@@ -178,6 +181,8 @@ mod tests {
     use std::sync::mpsc::Receiver;
 
     use flate2::{Compression, write::GzEncoder};
+
+    use std::io::Write as _;
 
     use super::*;
 

@@ -13,7 +13,7 @@ use serde_json::{
     json,
     value::{RawValue, to_raw_value},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tower::util::MapFutureLayer;
 
 use super::{
@@ -40,11 +40,14 @@ use crate::{
         Assessment,
         cognito::{Denial, ERROR_TYPE, denial},
     },
-    telemetry::{events::EventHandedBack, labels::HandBack, outcome::SignInOutcome},
+    telemetry::{events::EventHandedBack, labels::HandBack, outcome::SignInOutcome, subscriber},
 };
 
 /// Kept between our answer and Lambda's own deadline.
 const MARGIN: Duration = Duration::from_millis(100);
+
+/// How long log lines may take to be written before Lambda is asked for the next event.
+const LOG_WAIT: Duration = Duration::from_millis(50);
 
 /// A deadline farther away than Lambda's longest timeout is no deadline; a local runtime API sends such numbers.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -61,6 +64,7 @@ pub struct Payload(Option<RawEvent>);
 pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> Result<(), lambda_runtime::Error> {
     // Nobody waits yet, and Lambda's init has a whole core to itself.
     instance.gate.sources().warm(Now::read()).await;
+    instance.report_ready();
     let decided = LastDecided::default();
     let (hands, free) = one_hand(Arc::clone(&instance), Arc::clone(&decided));
     let runtime = Runtime::new(service_fn(move |event: LambdaEvent<Payload>| {
@@ -115,6 +119,7 @@ where
             if let Some(decided) = decided {
                 record(&instance, decided).await;
             }
+            subscriber::flush(Deadline::after(Instant::now(), LOG_WAIT)).await;
             answered
         })
     };

@@ -108,13 +108,15 @@ impl Instance {
         let (telemetry, found) = Telemetry::open(&config, face, &sources);
         faults.extend(found);
         let gate = Gate::new(&config, sources, Judge::new(&config, model));
-        if face != Face::Command {
-            let services: Vec<&str> = config.services.services.iter().map(|service| service.service.as_label()).collect();
-            telemetry.emit(GateStarted { face, model: gate.model().date(), services: &services });
-        }
         let trust = ArcSwap::from_pointee(config.trust.clone());
         let token = Arc::new(ArcSwapOption::from_pointee(config.sidecar.token.clone()));
         Instance { config, faults: Vec::new(), gate, telemetry, face, trust, token, secrets: OnceLock::new() }
+    }
+
+    /// Logs that sign-ins are decided from now on: all that can refuse to start has been passed.
+    pub fn report_ready(&self) {
+        let services: Vec<&str> = self.config.services.services.iter().map(|service| service.service.as_label()).collect();
+        self.telemetry.emit(GateStarted { face: self.face, model: self.gate.model().date(), services: &services });
     }
 
     /// Takes the secrets that this instance was built with, to ask for them again, and tells of those that are missing.

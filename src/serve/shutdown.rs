@@ -1,4 +1,4 @@
-//! The signals that end a process in order: SIGTERM and Ctrl-C.
+//! The signals that end a process in order, SIGTERM and Ctrl-C, and SIGHUP, by which log files are opened again.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -13,5 +13,22 @@ pub async fn requested() {
         }
         // Without handlers the default action ends the process anyway.
         (Err(_), _) | (_, Err(_)) => std::future::pending().await,
+    }
+}
+
+/// Runs an action at each SIGHUP. From the first poll on the signal does not end the process.
+pub async fn on_hangup(action: impl Fn()) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    while hangup.recv().await.is_some() {
+        action();
+    }
+}
+
+/// Resolves when the process is asked to end, or its terminal is closed.
+pub async fn requested_or_hung_up() {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return requested().await };
+    tokio::select! {
+        () = requested() => {}
+        _ = hangup.recv() => {}
     }
 }

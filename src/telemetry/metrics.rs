@@ -67,6 +67,7 @@ pub struct Metrics {
     networks_undecodable: Counter,
     panics: Counter,
     lines_lost: Counter,
+    log_lines_lost: Counter,
 }
 
 /// Counts a sign-in as in flight until it is dropped.
@@ -148,6 +149,7 @@ impl Metrics {
             networks_undecodable: r.counter(names::NETWORKS_UNDECODABLE, &[]),
             panics: r.counter(names::PANICS, &[]),
             lines_lost: r.counter(names::LINES_LOST, &[]),
+            log_lines_lost: r.counter(names::LOG_LINES_LOST, &[]),
             registry,
         }
     }
@@ -202,7 +204,7 @@ impl Metrics {
         self.refused.add(why);
     }
 
-    pub(super) fn render(&self, health: &Health, lines_lost: u64) -> String {
+    pub(super) fn render(&self, health: &Health, lines_lost: u64, log_lines_lost: u64) -> String {
         use std::sync::atomic::Ordering::Relaxed;
         // Counts beyond 2^53 are not reached, and a timestamp in seconds fits a double.
         #[expect(clippy::cast_precision_loss, reason = "numbers of faults and seconds since 1970 are far below 2^53")]
@@ -225,6 +227,7 @@ impl Metrics {
         self.networks_undecodable.absolute(health.networks_undecodable.load(Relaxed));
         self.panics.absolute(health.panics.load(Relaxed));
         self.lines_lost.absolute(lines_lost);
+        self.log_lines_lost.absolute(log_lines_lost);
         self.registry.render()
     }
 

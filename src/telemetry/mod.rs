@@ -49,6 +49,8 @@ pub mod metrics;
 
 pub mod outcome;
 
+mod output;
+
 pub mod names;
 
 pub mod prometheus;
@@ -196,7 +198,7 @@ impl Telemetry {
 
     /// The metrics in Prometheus' text format; `None` when they are off.
     pub fn render(&self) -> Option<String> {
-        self.metrics.as_ref().map(|metrics| metrics.render(&self.health, self.lines_lost()))
+        self.metrics.as_ref().map(|metrics| metrics.render(&self.health, self.lines_lost(), subscriber::lines_lost()))
     }
 
     /// Counts a sign-in as in flight until what is returned is dropped.
@@ -214,8 +216,21 @@ impl Telemetry {
     /// Waits until every line handed over is out, or the deadline has passed.
     pub async fn flush(&self, deadline: Deadline) {
         for writer in self.audit.iter().chain(&self.stdout) {
-            writer.write_by(b"", deadline).await;
+            writer.flush(deadline).await;
         }
+        subscriber::flush(deadline).await;
+    }
+
+    /// Opens the audit file again, as after a log rotation.
+    pub fn reopen(&self) {
+        for writer in self.audit.iter().chain(&self.stdout) {
+            writer.reopen();
+        }
+    }
+
+    /// Whether the last audit lines could not be written.
+    pub fn is_failing(&self) -> bool {
+        self.audit.iter().chain(&self.stdout).any(LineWriter::is_failing)
     }
 
     /// Lines that could not be written.

@@ -35,6 +35,7 @@ names! {
     HANDED_BACK "riskgate_handed_back_total" "Events handed back undecided, by why.";
     REFUSED "riskgate_requests_refused_total" "HTTP requests refused, by why.";
     LINES_LOST "riskgate_lines_lost_total" "Audit lines that could not be written because their reader was too slow or the disk full.";
+    LOG_LINES_LOST "riskgate_log_lines_lost_total" "Log lines that could not be written because the reader of standard error was too slow.";
     BUDGET "riskgate_budget_seconds" "Longest time to an answer that is configured.";
     BUILD_INFO "riskgate_build_info" "Always 1; the labels tell the version and the date of the model.";
 }

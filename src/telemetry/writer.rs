@@ -4,25 +4,32 @@
 //! room takes the line at once.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write},
     path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
+use super::output::{AppendFile, LogOutput, Output, STDERR_TURN, Stream, write_lines};
 use crate::evidence::resilience::deadline::Deadline;
 
-/// Lines that may wait for the reader; about 8 MB. The next ones are left out and counted.
+/// Lines that may wait for the reader. The next ones are left out and counted.
 const QUEUE: usize = 8192;
+
+/// Bytes that may wait for the reader.
+const QUEUE_BYTES: usize = 8 << 20;
 
 /// A line that nobody waits for waits this long for others, so that a busy sidecar wakes the thread a thousand times a second at most.
 const COMPANY: Duration = Duration::from_millis(1);
+
+/// Lost lines are logged this often at most.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Lines on their way, and the thread that writes them.
 #[derive(Debug)]
@@ -31,14 +38,30 @@ pub struct LineWriter {
     pipe: Option<Pipe>,
 }
 
+/// What kind of lines a writer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// Audit lines and metrics.
+    Audit,
+    /// Log lines. Their loss is logged only when the reader takes lines again.
+    Log,
+}
+
 /// What the thread is to write. Lines are laid behind one another, so that none needs memory of its own, and none is freed by another thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
+    content: Content,
     waiting: Mutex<Waiting>,
     /// Something has come.
     news: Condvar,
     /// Lines that were given up.
     lost: AtomicU64,
+    /// Whether the last lines could not be written.
+    is_failing: AtomicBool,
+    /// Whether the file is to be opened again.
+    reopen: AtomicBool,
+    /// When lost lines were logged last.
+    reported: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -76,25 +99,40 @@ impl LineWriter {
         writer
     }
 
+    /// Writes log lines to standard error.
+    pub fn logs() -> Self {
+        Self::start(Content::Log, LogOutput)
+    }
+
     /// Adds to a file, which is made if it is missing. On Unix only its owner may read a new one.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened.
     pub fn append(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path).map(Self::to)
+        Ok(Self::start(Content::Audit, AppendFile::open(path)?))
     }
 
     /// Writes to anything.
     pub fn to(out: impl Write + Send + 'static) -> Self {
-        let queue = Arc::<Queue>::default();
+        Self::start(Content::Audit, Stream(out))
+    }
+
+    fn start(content: Content, output: impl Output + Send + 'static) -> Self {
+        let queue = Arc::new(Queue {
+            content,
+            waiting: Mutex::default(),
+            news: Condvar::new(),
+            lost: AtomicU64::new(0),
+            is_failing: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
+            reported: Mutex::default(),
+        });
         let shared = Arc::clone(&queue);
-        let spawned = std::thread::Builder::new().name("riskgate-lines".to_owned()).spawn(move || shared.write_all(out));
-        if let Err(error) = spawned {
+        let spawned = std::thread::Builder::new().name("riskgate-lines".to_owned()).spawn(move || shared.write_all(output));
+        if let Err(error) = spawned
+            && content == Content::Audit
+        {
             // Without the thread lines wait until the queue is full, and are then counted as lost: the gate goes on deciding.
             tracing::error!(error.kind = ?error.kind(), "the thread that writes audit lines could not be started");
         }
@@ -117,9 +155,41 @@ impl LineWriter {
         drop(deadline.run(told).await);
     }
 
+    /// Waits until every line is out, at most until the deadline.
+    pub async fn flush(&self, deadline: Deadline) {
+        if !self.queue.is_empty() {
+            self.write_by(b"", deadline).await;
+        }
+    }
+
+    /// Blocks until every line is out, for no longer than `wait`: for the end of the process.
+    pub fn drain(&self, wait: Duration) {
+        let started = Instant::now();
+        while !self.queue.is_empty() && started.elapsed() < wait {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Opens the file again before the next line, as after a log rotation.
+    pub fn reopen(&self) {
+        self.queue.reopen.store(true, Ordering::Relaxed);
+        let (wake, _) = oneshot::channel();
+        self.queue.add(b"", Some(wake));
+    }
+
+    /// Whether no line waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Lines that were not written.
     pub fn lost(&self) -> u64 {
         self.queue.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last lines could not be written.
+    pub fn is_failing(&self) -> bool {
+        self.queue.is_failing.load(Ordering::Relaxed)
     }
 }
 
@@ -143,9 +213,9 @@ impl Waiting {
 impl Queue {
     fn add(&self, line: &[u8], done: Option<oneshot::Sender<()>>) {
         let mut waiting = self.lock();
-        if waiting.lines >= QUEUE {
+        if !line.is_empty() && (waiting.lines >= QUEUE || waiting.bytes.len() + line.len() > QUEUE_BYTES) {
             drop(waiting);
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lose(1, "the reader is too slow");
             return;
         }
         waiting.bytes.extend_from_slice(line);
@@ -165,13 +235,13 @@ impl Queue {
     }
 
     /// Writes until nobody sends any more. What has come meanwhile goes out in one piece.
-    fn write_all(&self, mut out: impl Write) {
-        let mut piece = Vec::new();
+    fn write_all(&self, mut output: impl Output) {
+        let (mut piece, mut is_torn) = (Vec::new(), false);
         while let Some((lines, told)) = self.next(&mut piece) {
-            if let Err(error) = out.write_all(&piece).and_then(|()| out.flush())
-                && self.lost.fetch_add(lines as u64, Ordering::Relaxed) == 0
-            {
-                tracing::error!(error.kind = ?error.kind(), "audit lines cannot be written");
+            match write_lines(&mut output, &piece, self.reopen.swap(false, Ordering::Relaxed), &mut is_torn) {
+                Ok(()) if lines > 0 => self.recover(),
+                Ok(()) => {}
+                Err(failed) => self.lose((lines as u64).saturating_sub(failed.written).max(u64::from(lines > 0)), &failed.error.kind().to_string()),
             }
             let mut waiting = self.lock();
             if waiting.thread == Thread::Writing {
@@ -179,6 +249,39 @@ impl Queue {
             }
             drop((waiting, told));
         }
+    }
+
+    /// Counts lost lines, and logs that now and then.
+    fn lose(&self, lines: u64, cause: &str) {
+        let lost = self.lost.fetch_add(lines, Ordering::Relaxed) + lines;
+        self.is_failing.store(true, Ordering::Relaxed);
+        if self.content == Content::Audit && self.is_report_due() {
+            tracing::error!(lost, cause, "audit lines are lost");
+        }
+    }
+
+    /// Notes that lines are written again.
+    fn recover(&self) {
+        // The report is a log line as well, and needs room.
+        if self.content == Content::Log && self.lock().lines >= QUEUE / 2 {
+            return;
+        }
+        if self.is_failing.swap(false, Ordering::Relaxed) && (self.content == Content::Audit || self.is_report_due()) {
+            let lost = self.lost.load(Ordering::Relaxed);
+            match self.content {
+                Content::Audit => tracing::warn!(lost, "audit lines are written again"),
+                Content::Log => tracing::warn!(lost, "log lines were lost: the reader of standard error was too slow"),
+            }
+        }
+    }
+
+    fn is_report_due(&self) -> bool {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = reported.is_none_or(|last| last.elapsed() >= REPORT_EVERY);
+        if is_due {
+            *reported = Some(Instant::now());
+        }
+        is_due
     }
 
     /// Waits for lines and takes them all; `piece` is given to those that come next.
@@ -229,6 +332,8 @@ impl Pipe {
         use rustix::{event, pipe::PIPE_BUF};
         let mut asked = [event::PollFd::new(&self.0, event::PollFlags::OUT)];
         let at_once = event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Standard error may be the same pipe: between the question and the line nothing else may go in.
+        let Ok(_turn) = STDERR_TURN.try_lock() else { return false };
         line.len() <= PIPE_BUF && event::poll(&mut asked, Some(&at_once)) == Ok(1) && (&self.0).write_all(line).is_ok()
     }
 

@@ -24,6 +24,7 @@ mod learn;
 mod learned;
 mod networks;
 mod outcomes;
+mod output;
 mod privacy;
 mod process;
 mod providers;

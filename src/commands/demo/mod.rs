@@ -1,12 +1,6 @@
 //! `riskgate demo`: the sidecar with invented sign-ins playing through it; no account, no key, no network.
 
-use std::{
-    collections::BTreeMap,
-    io::{IsTerminal, Write},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io::IsTerminal, net::SocketAddr, sync::Arc, time::Duration};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -34,7 +28,7 @@ use crate::{
         Instance, shutdown,
         sidecar::{self, Side},
     },
-    telemetry::subscriber,
+    telemetry::{subscriber, writer::LineWriter},
 };
 
 mod cast;
@@ -47,6 +41,9 @@ mod service;
 
 /// Connections that play sign-ins.
 const PLAYERS: usize = 24;
+
+/// How long the last lines may take to be written.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Groups of variables that the demo heeds; services, keys, stores and listening addresses are its own.
 const HEEDED: [&str; 2] = ["decision", "telemetry"];
@@ -96,19 +93,21 @@ async fn show(args: &Args) -> Result<(), Failure> {
     let instance = Instance::strict(config, faults, Face::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    instance.report_ready();
     let (ended, ending) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(sidecar::serve(listener, Side::Whole, instance, async move { drop(ending.await) }));
-    let mut out = std::io::stdout();
-    // A terminal that has gone away is the reader's choice.
-    let _ = writeln!(out, "watch it at http://{address}/   (Prometheus: /metrics; Ctrl-C ends the show)");
+    // A terminal that is not read holds up neither the page nor Ctrl-C.
+    let out = LineWriter::stdout();
+    out.write(format!("watch it at http://{address}/   (Prometheus: /metrics; Ctrl-C ends the show)\n").as_bytes());
     let length = args.length.unwrap_or(Duration::MAX);
     let played = tokio::select! {
-        played = play(args, address, cast, &service) => played,
+        played = play(args, address, cast, &service, &out) => played,
         () = tokio::time::sleep(length) => Ok(()),
-        () = shutdown::requested() => Ok(()),
+        () = shutdown::requested_or_hung_up() => Ok(()),
     };
     drop(ended);
     let _ = server.await;
+    out.drain(LAST_LINES);
     played.map_err(|error| Failure::Run(format!("{error:#}")))
 }
 
@@ -143,7 +142,7 @@ fn variables(service: SocketAddr, speed: f64) -> BTreeMap<String, String> {
 }
 
 /// Plays the past, then the script, until it is dropped.
-async fn play(args: &Args, address: SocketAddr, mut cast: Cast, service: &RiskService) -> anyhow::Result<()> {
+async fn play(args: &Args, address: SocketAddr, mut cast: Cast, service: &RiskService, out: &LineWriter) -> anyhow::Result<()> {
     let (plays, queue) = mpsc::channel::<Play>(PLAYERS * 4);
     let queue = Arc::new(Mutex::new(queue));
     let (verdicts, mut told) = mpsc::channel::<(Play, Verdict)>(1024);
@@ -170,7 +169,7 @@ async fn play(args: &Args, address: SocketAddr, mut cast: Cast, service: &RiskSe
         while let Some((play, verdict)) = told.recv().await {
             seen += 1;
             if seen > past_length {
-                tell(&play, &verdict, colours);
+                tell(out, &play, &verdict, colours);
             }
         }
         anyhow::Ok(())
@@ -179,7 +178,7 @@ async fn play(args: &Args, address: SocketAddr, mut cast: Cast, service: &RiskSe
         for play in past {
             plays.send(play).await?;
         }
-        perform(args, &mut cast, service, &plays).await
+        perform(args, &mut cast, service, &plays, out).await
     };
     let failing = async {
         match players.join_next().await {
@@ -195,7 +194,7 @@ async fn play(args: &Args, address: SocketAddr, mut cast: Cast, service: &RiskSe
 }
 
 /// Sends the script's sign-ins at its pace: a Poisson process for people, another for attackers.
-async fn perform(args: &Args, cast: &mut Cast, service: &RiskService, plays: &mpsc::Sender<Play>) -> anyhow::Result<()> {
+async fn perform(args: &Args, cast: &mut Cast, service: &RiskService, plays: &mpsc::Sender<Play>, out: &LineWriter) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
     let mut title = "";
@@ -205,7 +204,7 @@ async fn perform(args: &Args, cast: &mut Cast, service: &RiskService, plays: &mp
         if scene.title != title {
             title = scene.title;
             service.fare(scene.service);
-            let _ = writeln!(std::io::stdout(), "--- {title}");
+            out.write(format!("--- {title}\n").as_bytes());
         }
         let rate = scene.people + scene.attackers;
         // The next arrival of a Poisson process: an exponential wait.
@@ -217,7 +216,7 @@ async fn perform(args: &Args, cast: &mut Cast, service: &RiskService, plays: &mp
 }
 
 /// One line a decision.
-fn tell(play: &Play, verdict: &Verdict, colours: bool) {
+fn tell(out: &LineWriter, play: &Play, verdict: &Verdict, colours: bool) {
     let colour = match verdict.decision.as_str() {
         "deny" => "31",
         "review" => "33",
@@ -227,5 +226,6 @@ fn tell(play: &Play, verdict: &Verdict, colours: bool) {
     let reasons: Vec<String> = verdict.reasons.iter().take(4).map(|reason| format!("{} {:+.1}", reason.code, reason.weight)).collect();
     let missing = if verdict.degraded.is_some() { "  (degraded)" } else { "" };
     let user = play.body["user"].as_str().unwrap_or_default();
-    let _ = writeln!(std::io::stdout(), "{decision} {:>5.1}  {user:<12} {:>6.1} ms  {}{missing}", verdict.score, verdict.elapsed_ms, reasons.join(", "));
+    let line = format!("{decision} {:>5.1}  {user:<12} {:>6.1} ms  {}{missing}\n", verdict.score, verdict.elapsed_ms, reasons.join(", "));
+    out.write(line.as_bytes());
 }

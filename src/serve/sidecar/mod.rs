@@ -90,12 +90,15 @@ async fn listen(instance: &Arc<Instance>, stop: impl Future<Output = ()>) -> std
     let config = &instance.config.sidecar;
     let main = TcpListener::bind(config.listen).await?;
     let listening = main.local_addr()?;
-    tracing::info!(address = %listening, "listening");
     if listening.ip().is_loopback() {
+        tracing::info!(address = %listening, "listening");
+        instance.report_ready();
         return serve(main, Side::Whole, Arc::clone(instance), stop).await;
     }
     let admin = TcpListener::bind(config.admin_listen).await?;
+    tracing::info!(address = %listening, "listening");
     tracing::info!(address = %admin.local_addr()?, "dashboard and metrics");
+    instance.report_ready();
     let (ended, ending) = tokio::sync::watch::channel(());
     let until_ended = |mut ending: tokio::sync::watch::Receiver<()>| async move {
         // Nothing is ever sent: the change is the sender's end.

@@ -14,6 +14,7 @@ use super::problem::problem;
 use crate::{
     evidence::health::{BreakerState, Health},
     serve::Instance,
+    telemetry::subscriber,
 };
 
 /// What `/readyz` says.
@@ -41,8 +42,13 @@ pub async fn healthz() -> &'static str {
 pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
     let health = instance.gate.health();
     let mut degraded: Vec<Degraded> = instance.config.services.services.iter().filter_map(|asked| service(health, asked.service)).collect();
-    if health.networks_refused.load(Ordering::Relaxed) > 0 {
+    if health.networks_outdated.load(Ordering::Relaxed) > 0 {
         degraded.push(Degraded { what: "networks", why: "a changed file could not be read; the one before it is in force" });
+    }
+    for (what, is_failing) in [("audit", instance.telemetry.is_failing()), ("logs", subscriber::is_failing())] {
+        if is_failing {
+            degraded.push(Degraded { what, why: "lines_lost" });
+        }
     }
     Json(Readiness { ready: true, degraded })
 }
