@@ -236,6 +236,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
+/// The app client of an event that cannot be read as a whole.
+pub fn client_of(text: &str) -> Option<SmolStr> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Event {
+        caller_context: Caller,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Caller {
+        client_id: SmolStr,
+    }
+    serde_json::from_str::<Event>(text).ok().map(|event| event.caller_context.client_id)
+}
+
 /// Reads one event.
 ///
 /// # Errors

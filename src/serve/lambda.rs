@@ -13,6 +13,7 @@ use serde_json::{
     json,
     value::{RawValue, to_raw_value},
 };
+use smol_str::SmolStr;
 use tokio::{sync::Semaphore, time::Instant};
 use tower::util::MapFutureLayer;
 
@@ -23,7 +24,12 @@ use super::{
 use crate::{
     assess::new_id,
     claims,
-    config::{self, env, variables::PREFIX},
+    config::{
+        self,
+        decision::{DecisionConfig, Mode},
+        env,
+        variables::PREFIX,
+    },
     event::{
         ClientIp, Now, RawEvent,
         cognito::{self, Event},
@@ -143,15 +149,29 @@ pub async fn answer(instance: &Instance, payload: Payload, deadline_ms: u64) -> 
 async fn decide(instance: &Instance, payload: Payload, deadline_ms: u64) -> (Result<RawEvent, Diagnostic>, Option<Decided>) {
     let received = Now::read();
     let mut decided = None;
+    let raw = payload.0.clone();
     // On the heap, since a future by value is copied whole at each layer that takes it, the runtime client's own included.
     let handled = Box::pin(handle(instance, payload, received, until(deadline_ms, received), &mut decided));
-    let answer = answered(instance.gate.health(), handled, &instance.config.decision.deny_message, received).await;
+    let answer = answered(instance.gate.health(), handled, || undecidable(&instance.config.decision, raw, &new_id(received))).await;
     (answer, decided)
 }
 
-/// What became of an invocation; a panic past every stage is a denial too.
-async fn answered(health: &Health, handled: impl Future<Output = Result<RawEvent, Denial>>, sentence: &str, received: Now) -> Result<RawEvent, Diagnostic> {
-    rescue(health, handled).await.unwrap_or_else(|_| Err(Denial::new(sentence, &new_id(received)))).map_err(diagnostic)
+/// The answer of an invocation; a panic past every stage gets the answer of an event that cannot be decided.
+async fn answered(
+    health: &Health,
+    handled: impl Future<Output = Result<RawEvent, Denial>>,
+    undecidable: impl FnOnce() -> Result<RawEvent, Denial>,
+) -> Result<RawEvent, Diagnostic> {
+    rescue(health, handled).await.unwrap_or_else(|_| undecidable()).map_err(diagnostic)
+}
+
+/// The answer to an event that cannot be decided: in monitor mode the event as it came, else a denial. What is not JSON cannot be sent back, and is answered with null.
+fn undecidable(config: &DecisionConfig, raw: Option<RawEvent>, id: &SmolStr) -> Result<RawEvent, Denial> {
+    let client = raw.as_ref().and_then(|raw| cognito::client_of(raw.text())).unwrap_or_default();
+    match config.mode.of(&client) {
+        Mode::Monitor => Ok(raw.unwrap_or_default()),
+        Mode::Enforce => Err(Denial::new(&config.deny_message, id)),
+    }
 }
 
 async fn record(instance: &Instance, Decided(assessment, deadline): Decided) {
@@ -165,7 +185,7 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
         let id = new_id(received);
         tracing::warn!(id = %id, "the event is not JSON");
         instance.telemetry.emit(EventHandedBack(HandBack::Unreadable));
-        return Err(Denial::new(sentence, &id));
+        return undecidable(&instance.config.decision, None, &id);
     };
     let wait = secrets_wait(instance, limit);
     let parse = || cognito::parse(raw.clone(), received, &instance.trust.load());
@@ -179,7 +199,7 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             let id = new_id(received);
             tracing::warn!(id = %id, problem = %bad, "the event cannot be read");
             instance.telemetry.emit(EventHandedBack(HandBack::Unreadable));
-            Err(Denial::new(sentence, &id))
+            undecidable(&instance.config.decision, Some(raw), &id)
         }
         Ok(Event::PreAuthentication(sign_in)) => {
             let raw = sign_in.raw.clone();
@@ -201,17 +221,19 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
             instance.telemetry.heard(&outcome, learn::deadline(instance.gate.sources(), received, limit)).await;
             Ok(event.raw)
         }
-        Ok(Event::PreTokenGeneration(event)) => match Box::pin(claims::pre_token_generation(instance.gate.sources(), &instance.config.token, *event)).await {
-            Ok(claimed) => {
-                if let Some(cause) = claimed.missing {
-                    tracing::warn!(id = %new_id(received), cause = cause.as_label(), "a token was made without claims");
+        Ok(Event::PreTokenGeneration(event)) => {
+            match Box::pin(claims::pre_token_generation(instance.gate.sources(), &instance.token_config(&event.client), *event)).await {
+                Ok(claimed) => {
+                    if let Some(cause) = claimed.missing {
+                        tracing::warn!(id = %new_id(received), cause = cause.as_label(), "a token was made without claims");
+                    }
+                    Ok(claimed.event)
                 }
-                Ok(claimed.event)
+                Err(suspended) => {
+                    Err(suspended.message.map_or_else(|| Denial::new(sentence, &new_id(received)), |message| Denial { message: message.to_string() }))
+                }
             }
-            Err(suspended) => {
-                Err(suspended.message.map_or_else(|| Denial::new(sentence, &new_id(received)), |message| Denial { message: message.to_string() }))
-            }
-        },
+        }
         Ok(Event::NotOurs(raw)) => {
             instance.telemetry.emit(EventHandedBack(HandBack::NotOurs));
             Ok(raw)
@@ -290,13 +312,25 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::config::{Config, env::PerClient};
 
     #[tokio::test]
-    async fn a_panic_past_every_stage_is_a_denial_and_is_counted() {
+    async fn a_panic_past_every_stage_is_a_denial_except_in_monitor_mode_and_is_counted() {
         let health = Health::default();
-        let told = answered(&health, async { std::panic::panic_any("a bug") }, "No", Now::read()).await.expect_err("a denial");
-        assert!(told.error_message.starts_with("No ") && told.error_message.len() == 29, "{}", told.error_message);
-        assert_eq!(health.panics.load(Ordering::Relaxed), 1);
+        let event = r#"{"n":1.0,"callerContext":{"clientId":"web"}}"#;
+        let raw = || serde_json::from_str(event).map(RawEvent::new).ok();
+        let answer = async |mode: PerClient<Mode>| {
+            let config = DecisionConfig { mode, deny_message: "No".to_owned(), ..Config::defaults().decision };
+            answered(&health, async { std::panic::panic_any("a bug") }, || undecidable(&config, raw(), &new_id(Now::read()))).await
+        };
+        let denied = answer(PerClient::all(Mode::Enforce)).await.expect_err("a denial");
+        assert!(denied.error_message.starts_with("No ") && denied.error_message.len() == 29, "{}", denied.error_message);
+        for (default, web) in [(Mode::Monitor, Mode::Monitor), (Mode::Enforce, Mode::Monitor)] {
+            let mut mode = PerClient::all(default);
+            mode.clients.insert("web".to_owned(), web);
+            assert_eq!(answer(mode).await.expect("the event").text(), event);
+        }
+        assert_eq!(health.panics.load(Ordering::Relaxed), 3);
     }
 
     #[test]

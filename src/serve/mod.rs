@@ -1,6 +1,7 @@
 //! The faces: Lambda and the sidecar, around one instance of the gate.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, OnceLock, atomic::Ordering},
     time::Duration,
 };
@@ -16,6 +17,7 @@ use crate::{
         Config, OnBadConfig,
         decision::Mode,
         env::{Fault, PerClient},
+        token::TokenConfig,
         trust::TrustConfig,
     },
     event::Now,
@@ -117,6 +119,14 @@ impl Instance {
     pub fn report_ready(&self) {
         let services: Vec<&str> = self.config.services.services.iter().map(|service| service.service.as_label()).collect();
         self.telemetry.emit(GateStarted { face: self.face, model: self.gate.model().date(), services: &services });
+    }
+
+    /// What tokens of a client are given: in monitor mode nothing is withheld, whatever was decided before.
+    pub fn token_config(&self, client: &str) -> Cow<'_, TokenConfig> {
+        match self.config.decision.mode.of(client) {
+            Mode::Enforce => Cow::Borrowed(&self.config.token),
+            Mode::Monitor => Cow::Owned(TokenConfig { withhold_groups: Vec::new(), withhold_scopes: Vec::new(), ..self.config.token.clone() }),
+        }
     }
 
     /// Takes the secrets that this instance was built with, to ask for them again, and tells of those that are missing.

@@ -22,6 +22,7 @@ mod inputs;
 mod lambda;
 mod learn;
 mod learned;
+mod monitor;
 mod networks;
 mod outcomes;
 mod output;

@@ -17,7 +17,8 @@ use tokio::{net::TcpListener, sync::oneshot};
 pub struct Sidecar {
     /// Where it listens.
     pub address: SocketAddr,
-    client: reqwest::Client,
+    /// Its client.
+    pub client: reqwest::Client,
     _stop: oneshot::Sender<()>,
 }
 

@@ -13,8 +13,9 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use tower::Service as _;
 
-use super::{routes, seats::Seat, shell::Shell};
+use super::{problem::problem, routes, seats::Seat, shell::Shell};
 use crate::{
+    evidence::resilience::rescue::rescue,
     serve::Instance,
     telemetry::{events::RequestRefused, labels::Refusal},
 };
@@ -56,14 +57,28 @@ impl Door {
     async fn lead(&self, request: Request<Bytes>) -> Response {
         match &self.sign_ins {
             Some(instance) if request.uri().path() == routes::ASSESS && request.method() == Method::POST => {
-                routes::assess(instance, request.headers(), request.body()).await
+                rescue(instance.gate.health(), routes::assess(instance, request.headers(), request.body())).await.unwrap_or_else(|_| panicked())
             }
-            Some(_) | None => match self.routes.clone().call(request.map(Body::from)).await {
-                Ok(response) => response,
-                Err(never) => never.into_response(),
-            },
+            Some(_) | None => {
+                let mut routes = self.routes.clone();
+                let answered = routes.call(request.map(Body::from));
+                let answered = match &self.counting {
+                    Some(instance) => rescue(instance.gate.health(), answered).await,
+                    None => Ok(answered.await),
+                };
+                match answered {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(never)) => never.into_response(),
+                    Err(_) => panicked(),
+                }
+            }
         }
     }
+}
+
+/// The answer when a request's code panics.
+fn panicked() -> Response {
+    problem(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be handled", "a fault of the program: its log names the place".to_owned())
 }
 
 /// Whether an answer is a refusal before any verdict, and of which kind.
