@@ -24,6 +24,7 @@ mod learn;
 mod learned;
 mod monitor;
 mod networks;
+mod nonces;
 mod outcomes;
 mod output;
 mod privacy;

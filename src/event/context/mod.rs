@@ -8,7 +8,7 @@ mod ring;
 
 pub mod signed;
 
-pub use self::signed::{Audience, Claims, LONGEST_TOKEN, sign, verify};
+pub use self::signed::{Audience, Claims, LONGEST_TOKEN, nonce_ttl, sign, verify};
 
 /// Longest device id, language list or zone name that is read, in bytes; a longer one is cut.
 const LONGEST: usize = 256;

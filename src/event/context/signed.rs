@@ -22,6 +22,14 @@ pub const LONGEST_TOKEN: usize = 8 * 1024;
 /// How far the signer's clock and ours may stand apart.
 pub const SKEW: Duration = Duration::from_secs(120);
 
+/// How long a nonce is remembered: until no token that carries it can be valid.
+///
+/// A token is valid from `SKEW` before its `iat` to `SKEW` after its age. Two hosts that share a store may differ by as much again,
+/// one fast where the token is first used, one slow where it is used later; so may the store's own clock.
+pub fn nonce_ttl(max_age: Duration) -> Duration {
+    max_age.saturating_add(SKEW * 4)
+}
+
 /// Lengths of a nonce: 16 characters hold 96 bits of base64url.
 const NONCE_LENGTH: std::ops::RangeInclusive<usize> = 16..=64;
 

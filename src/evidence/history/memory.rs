@@ -24,6 +24,8 @@ pub struct Memory {
     records: Sharded<Arc<Record>>,
     networks: Sharded<Vec<(Mark, Timestamp)>>,
     values: Sharded<Vec<u8>>,
+    /// Apart from other values, which strangers can cause: those must not evict a nonce that is still valid.
+    claims: Sharded<Vec<u8>>,
     lists: Mutex<HashMap<List, Entries>>,
 }
 
@@ -94,7 +96,10 @@ impl Store for Memory {
     }
 
     fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {
-        ready(self.values.with(key, keep, now, |kept| {
+        if !self.claims.has_room(key, now) {
+            return Box::pin(std::future::ready(Err(Cause::Shed)));
+        }
+        ready(self.claims.with(key, keep, now, |kept| {
             if kept.is_empty() {
                 *kept = value.to_vec();
             }
@@ -165,6 +170,15 @@ impl<T: Default + Clone> Sharded<T> {
         work(&mut kept.value)
     }
 
+    /// Whether a value can be added without evicting one that is in force.
+    fn has_room(&self, key: &str, now: Timestamp) -> bool {
+        let mut shard = self.shard(key);
+        if shard.len() >= PER_SHARD && !shard.contains_key(key) {
+            shard.retain(|_, kept| kept.until > now);
+        }
+        shard.len() < PER_SHARD || shard.contains_key(key)
+    }
+
     fn fetch(&self, key: &str, now: Timestamp) -> Option<T> {
         self.shard(key).get(key).filter(|kept| kept.until > now).map(|kept| kept.value.clone())
     }
@@ -209,6 +223,19 @@ fn ready<'a, T: Send + 'a>(value: T) -> Reply<'a, T> {
 #[cfg(test)]
 mod tests {
     use super::{super::store::Keep, *};
+
+    #[tokio::test]
+    async fn a_nonce_in_force_is_never_evicted() {
+        let (store, now, keep) = (Memory::default(), Timestamp::UNIX_EPOCH, Duration::from_secs(900));
+        assert_eq!(store.claim("x#first", &[1], keep, now).await, Ok(vec![1]));
+        for number in 0..(SHARDS * PER_SHARD * 2) {
+            store.keep(&format!("value{number}"), &[0], keep * 100, now).await.unwrap();
+            let _ = store.claim(&format!("x#{number}"), &[0], keep * 2, now).await;
+        }
+        assert_eq!(store.claim("x#first", &[2], keep, now).await, Ok(vec![1]));
+        let later = now.checked_add(keep * 3).unwrap();
+        assert_eq!(store.claim("x#other", &[2], keep, later).await, Ok(vec![2]), "what has expired makes room");
+    }
 
     #[tokio::test]
     async fn it_is_bounded_and_lets_attempts_go_before_histories() {

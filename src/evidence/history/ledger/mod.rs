@@ -33,6 +33,7 @@ use crate::{
     event::{
         Existence, SignIn, Trigger,
         client_ip::{host_of, network_of},
+        context,
     },
     evidence::{Cause, Features, NetworkFacts},
 };
@@ -112,8 +113,7 @@ impl Ledger {
         let terms = Terms {
             history: config.history.ttl,
             pending: config.history.pending_ttl,
-            // A context is believed for its age and a minute of skew either way.
-            nonce: config.trust.context_max_age + Duration::from_secs(120),
+            nonce: context::nonce_ttl(config.trust.context_max_age),
             hold: config.token.review_hold,
             learn: config.history.learn,
         };
