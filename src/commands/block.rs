@@ -33,8 +33,9 @@ const AT_ONCE: usize = 16;
   riskgate block add --from blocks.csv
   riskgate block list
 
-A message is told when a token is made, after the password was right: earlier it would tell a stranger that
-the account exists. The file has the columns subject,value and, where wanted, pool,kind,until,note,message.")]
+A message is shown when a token is made, after the password was right: earlier it would reveal that the account
+exists. For that the suspension waits for token generation, if that trigger ran for the client within the last
+hour; otherwise, and for ranges and devices always, it acts in pre-authentication, without the message. The file has the columns subject,value and, where wanted, pool,kind,until,note,message.")]
 pub struct Args {
     #[command(subcommand)]
     deed: Deed,

@@ -9,7 +9,7 @@ use riskgate::{
 };
 use serde_json::json;
 
-use crate::stores::{self, AFAR, HOME, House, at, claims, pre};
+use crate::stores::{self, AFAR, HOME, House, at, claims, pre, tokens};
 
 const SUSPEND: Entry = Entry { kind: EntryKind::Suspend, until: None, note: None, message: None };
 const EXEMPT: Entry = Entry { kind: EntryKind::Exempt, until: None, note: None, message: None };
@@ -104,5 +104,64 @@ async fn a_person_is_exported_and_forgotten() {
         nobody["user"] = after["user"].clone();
         nobody["records"][0]["key"] = after["records"][0]["key"].clone();
         assert_eq!(after, nobody, "{}", kept.name);
+    }
+}
+
+/// Nothing that the token trigger cannot check waits for it.
+#[tokio::test]
+async fn a_range_and_a_device_with_a_message_are_denied_before_the_password() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        let ledger = house.gate.sources().ledger().unwrap();
+        let with_message = Entry { message: Some("Not from here".into()), ..SUSPEND };
+        for (day, subject) in
+            (0..).zip([Subject::Range("84.208.0.0/16".parse().unwrap()), Subject::Device(ledger.subject_keys("device", HOME.device)[0].clone())])
+        {
+            tokens(&house, "ada", "web", at(day, "07:00:00")).await;
+            ledger.block(&subject, &with_message).await.unwrap();
+            assert_eq!(house.attempt("ada", HOME, at(day, "07:00:20")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", kept.name);
+            ledger.unblock(&subject).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_waits_for_the_token_only_while_tokens_of_its_client_are_made_here() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]);
+        let ledger = house.gate.sources().ledger().unwrap();
+        let with_message = Entry { message: Some("Please renew".into()), ..SUSPEND };
+        ledger.block_person("pool", "sub-ada", &with_message, at(0, "06:00:00")).await.unwrap();
+        let rule = async |client: &str, time| house.attempt_by(pre("ada", client, claims(HOME)), time).await.decision.rule;
+        assert_eq!(rule("web", at(0, "07:00:00")).await, Rule::Suspended, "{}: no token was seen yet", kept.name);
+        // Tokens that are made for as long as a quarter of a day keep it waiting.
+        for minute in 0..36_i64 {
+            let time = jiff::Timestamp::from_second(at(1, "07:00:00").as_second() + minute * 600).unwrap();
+            tokens(&house, "bob", "web", time).await;
+            let time = jiff::Timestamp::from_second(time.as_second() + 20).unwrap();
+            assert_eq!(rule("web", time).await, Rule::Thresholds, "{}: told with the token", kept.name);
+            assert!(tokens(&house, "ada", "web", time).await.is_some_and(|block| block.message.is_some()), "{}", kept.name);
+        }
+        assert_eq!(rule("app", at(1, "12:51:00")).await, Rule::Suspended, "{}: tokens of another client", kept.name);
+        // The trigger is detached.
+        assert_eq!(rule("web", at(1, "15:00:00")).await, Rule::Suspended, "{}: no token for two hours", kept.name);
+        assert_eq!(rule("web", at(30, "15:00:00")).await, Rule::Suspended, "{}: no token for a month", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_waits_hides_no_other_suspension() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &[]);
+        let ledger = house.gate.sources().ledger().unwrap();
+        tokens(&house, "bob", "web", at(0, "07:00:00")).await;
+        ledger.block_person("pool", "sub-ada", &Entry { message: Some("Please renew".into()), ..SUSPEND }, at(0, "07:00:00")).await.unwrap();
+        assert_eq!(house.attempt("ada", HOME, at(0, "07:00:11")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
+        for subject in [Subject::Client("web".into()), Subject::Range("84.208.0.0/16".parse().unwrap())] {
+            ledger.block(&subject, &SUSPEND).await.unwrap();
+            assert_eq!(house.attempt("ada", HOME, at(0, "07:00:30")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", kept.name);
+            ledger.unblock(&subject).await.unwrap();
+            house.attempt("ada", HOME, at(0, "07:00:50")).await;
+        }
     }
 }

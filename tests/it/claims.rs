@@ -147,9 +147,9 @@ async fn the_suspended_are_told_when_their_password_was_right() {
     for kept in stores::all().await {
         let house = House::over(&kept.store, &[]);
         let ledger = house.gate.sources().ledger().unwrap();
-        // Tokens of this client have been seen to pass through here.
-        house.sign_in("ada", HOME, at(0, "07:00:00")).await;
-        answer(&house, &event("2", "Authentication"), at(0, "07:00:01")).await;
+        // Tokens of this client were made here within the hour.
+        house.sign_in("ada", HOME, at(1, "06:50:00")).await;
+        answer(&house, &event("2", "Authentication"), at(1, "06:50:01")).await;
         let message = "Your subscription has expired. Please renew.";
         let entry = Entry { kind: EntryKind::Suspend, until: Some(at(9, "00:00:00")), note: None, message: Some(message.into()) };
         ledger.block_person("pool", "sub-ada", &entry, at(1, "07:00:00")).await.unwrap();

@@ -310,6 +310,13 @@ pub fn pre(user: &str, client: &str, claims: Value) -> Value {
         "request": { "userAttributes": { "sub": format!("sub-{user}"), "cognito:user_status": "CONFIRMED" }, "validationData": claims }, "response": {} })
 }
 
+/// A token is made after a sign-in; returns the block that its maker finds.
+pub async fn tokens(house: &House, user: &str, client: &str, at: Timestamp) -> Option<riskgate::evidence::history::Block> {
+    let event = json!({ "triggerSource": "TokenGeneration_Authentication", "userPoolId": "pool", "userName": user, "callerContext": { "clientId": client },
+        "request": { "userAttributes": { "sub": format!("sub-{user}") }, "groupConfiguration": {} }, "response": { "claimsOverrideDetails": null } });
+    house.gate.sources().ledger().unwrap().token(&house.token(event, at)).await.expect("the store answers").block
+}
+
 /// The codes of an assessment's reasons, weightiest first.
 pub fn reasons(assessment: &Assessment) -> Vec<&'static str> {
     assessment.decision.score.reasons.iter().map(|reason| reason.code.as_label()).collect()

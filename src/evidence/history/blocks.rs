@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +13,11 @@ use prefix_trie::PrefixMap;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::{Block, BlockKind, Nonce, Pseudonyms};
+use super::{
+    Block, BlockKind, Nonce, Pseudonyms,
+    encoding::Reader,
+    profile::{moment, seconds},
+};
 use crate::{config::decision::cidr, event::SignIn};
 
 /// Whom a block concerns.
@@ -60,12 +65,34 @@ pub struct Shared {
     v4: PrefixMap<Ipv4Net, Vec<Entry>>,
     v6: PrefixMap<Ipv6Net, Vec<Entry>>,
     named: HashMap<Subject, Entry>,
-    reporting: HashSet<u32>,
-    minting: HashSet<u32>,
+    /// When each client was last seen to do something; 1970 for an entry that does not say when.
+    capabilities: HashMap<(Deed, u32), Timestamp>,
+    /// What this process has recorded since the list was read: until it is read again, once is enough.
+    recorded: Mutex<HashSet<(Deed, u32)>>,
 }
 
-/// What a client has been seen to do, by which a missing trigger is told from a failed sign-in.
+/// A block that matches a sign-in, and by what.
+#[derive(Debug)]
+pub(super) struct Match {
+    pub(super) block: Block,
+    /// Whether token generation can find it too.
+    pub(super) scope: Scope,
+}
+
+/// Where a block can be evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// By the person, the client or the tenant: at each trigger.
+    Account,
+    /// By the address or the device: only at the trigger that has the context.
+    Context,
+}
+
+/// A message waits for token generation only while that trigger was seen for the client within so many seconds.
+const TOKENS_RECENT: u64 = 3600;
+
+/// What a client has been seen to do, by which a missing trigger is told from a failed sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Deed {
     /// Post-authentications arrive from it.
     Reports,
@@ -138,10 +165,8 @@ impl Shared {
     pub(super) fn read(entries: BTreeMap<String, Vec<u8>>) -> Self {
         let mut shared = Shared::default();
         for (name, bytes) in entries {
-            if let Some(mark) = name.strip_prefix("reports#").and_then(|mark| u32::from_str_radix(mark, 16).ok()) {
-                shared.reporting.insert(mark);
-            } else if let Some(mark) = name.strip_prefix("mints#").and_then(|mark| u32::from_str_radix(mark, 16).ok()) {
-                shared.minting.insert(mark);
+            if let Some((deed, mark)) = Deed::from_entry_name(&name) {
+                shared.capabilities.insert((deed, mark), Deed::seen_at(&bytes));
             } else if let (Some(subject), Some(entry)) = (Subject::from_entry_name(&name), Entry::from_bytes(&bytes)) {
                 match subject {
                     Subject::Range(IpNet::V4(net)) => shared.v4.entry(net).or_default().push(entry),
@@ -156,8 +181,8 @@ impl Shared {
     }
 
     /// The blocks that match a sign-in; an exemption that rests on an unsigned claim, or on a copied context, is none (invariant 4).
-    pub(super) fn matching(&self, sign_in: &SignIn, nonce: Nonce, pseudonyms: &Pseudonyms, now: Timestamp) -> Vec<Block> {
-        let mut found = self.of_account(&sign_in.client, sign_in.tenant.as_ref().map(|tenant| tenant.expose().as_str()), pseudonyms, now);
+    pub(super) fn matching(&self, sign_in: &SignIn, nonce: Nonce, pseudonyms: &Pseudonyms, now: Timestamp) -> Vec<Match> {
+        let of_account = self.of_account(&sign_in.client, sign_in.tenant.as_ref().map(|tenant| tenant.expose().as_str()), pseudonyms, now);
         let mut of_context: Vec<&Entry> = match sign_in.context.ip.any() {
             Some(IpAddr::V4(ip)) => self.v4.cover(&Ipv4Net::from(ip)).flat_map(|(_, entries)| entries).collect(),
             Some(IpAddr::V6(ip)) => self.v6.cover(&Ipv6Net::from(ip)).flat_map(|(_, entries)| entries).collect(),
@@ -167,8 +192,9 @@ impl Shared {
             of_context.extend(pseudonyms.records("device", &[id.expose().as_bytes()]).into_iter().filter_map(|key| self.named.get(&Subject::Device(key))));
         }
         let believed = nonce.believes(&sign_in.context);
-        found.extend(of_context.into_iter().filter_map(|entry| entry.at(now)).filter(|block| believed || block.kind == BlockKind::Suspended));
-        found
+        let of_context = of_context.into_iter().filter_map(|entry| entry.at(now)).filter(|block| believed || block.kind == BlockKind::Suspended);
+        let of_account = of_account.into_iter().map(|block| Match { block, scope: Scope::Account });
+        of_account.chain(of_context.map(|block| Match { block, scope: Scope::Context })).collect()
     }
 
     /// The blocks of an app client and of a tenant: what the pool itself says.
@@ -183,10 +209,18 @@ impl Shared {
 
     /// Whether a client has been seen to do something.
     pub(super) fn has_seen(&self, client: u32, deed: Deed) -> bool {
-        match deed {
-            Deed::Reports => self.reporting.contains(&client),
-            Deed::Mints => self.minting.contains(&client),
-        }
+        self.capabilities.contains_key(&(deed, client))
+    }
+
+    /// Whether token generation was seen for a client recently, so that a block's message can wait for it.
+    pub(super) fn makes_tokens(&self, client: u32, now: Timestamp) -> bool {
+        self.capabilities.get(&(Deed::Mints, client)).is_some_and(|seen| seen.as_second().abs_diff(now.as_second()) < TOKENS_RECENT)
+    }
+
+    /// Whether a capability is to be recorded now: it is not in the list, or is there under a moment that is too old.
+    pub(super) fn is_due(&self, client: u32, deed: Deed, now: Timestamp) -> bool {
+        let is_current = |seen: &Timestamp| seen.as_second().abs_diff(now.as_second()) < deed.refresh_after();
+        !self.capabilities.get(&(deed, client)).is_some_and(is_current) && self.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert((deed, client))
     }
 }
 
@@ -198,6 +232,35 @@ impl Deed {
         match self {
             Deed::Reports => format!("reports#{client:08x}"),
             Deed::Mints => format!("mints#{client:08x}"),
+        }
+    }
+
+    fn from_entry_name(name: &str) -> Option<(Self, u32)> {
+        let (deed, mark) = name.split_once('#')?;
+        let deed = match deed {
+            "reports" => Deed::Reports,
+            "mints" => Deed::Mints,
+            _ => return None,
+        };
+        Some((deed, u32::from_str_radix(mark, 16).ok()?))
+    }
+
+    /// What the entry holds: a one, and when the client was seen.
+    pub(super) fn entry_value(now: Timestamp) -> Vec<u8> {
+        [&[1][..], &seconds(now).to_be_bytes()].concat()
+    }
+
+    /// When the client was seen; earlier versions wrote the one alone.
+    fn seen_at(bytes: &[u8]) -> Timestamp {
+        let mut reader = Reader(bytes);
+        reader.u8().and_then(|_| reader.u32()).map(moment).unwrap_or_default()
+    }
+
+    /// The entry is written again when it is older than so many seconds: often enough for what rests on its age, and no write a sign-in.
+    fn refresh_after(self) -> u64 {
+        match self {
+            Deed::Reports => 86_400,
+            Deed::Mints => TOKENS_RECENT / 4,
         }
     }
 }

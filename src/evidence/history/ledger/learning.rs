@@ -225,10 +225,10 @@ impl Ledger {
         }
     }
 
-    /// Remembers that a client reports successes, or mints tokens; once in ninety days.
+    /// Records that a client reports successes, or makes tokens, if that is not in the list or is there under an old moment.
     pub(super) async fn witness(&self, client: u32, deed: Deed, now: Timestamp) {
-        if !self.shared.list.load().has_seen(client, deed) {
-            let _ = self.store.enlist(List::Shared, &deed.entry_name(client), &[1], now.checked_add(DEED_TTL).ok()).await;
+        if self.shared.list.load().is_due(client, deed, now) {
+            let _ = self.store.enlist(List::Shared, &deed.entry_name(client), &Deed::entry_value(now), now.checked_add(DEED_TTL).ok()).await;
         }
     }
 

@@ -20,9 +20,9 @@ use smallvec::SmallVec;
 use smol_str::{SmolStr, ToSmolStr};
 
 use super::{
-    History, Nonce, Pseudonyms, Velocity,
+    BlockKind, History, Nonce, Pseudonyms, Velocity,
     attempt::{Attempt, Copied, Origin},
-    blocks::{Deed, Shared, strongest},
+    blocks::{Deed, Match, Scope, Shared, strongest},
     decoy::{Loan, Shapes},
     profile::Sighting,
     pseudonym::PersonKeys,
@@ -267,12 +267,15 @@ impl Ledger {
         if is_soon && first[..4] == own[..4] { Nonce::Retried } else { Nonce::Replayed }
     }
 
-    /// A suspension with a message is told once the password was right, provided that tokens of this client pass through here.
+    /// The block that acts at this trigger. A suspension with a message waits for token generation, where the password was right, but only
+    /// if that trigger can find it and was seen for this client recently: where it was detached, the suspension acts here.
     fn block_of(&self, dossier: &Dossier, shared: &Shared, sign_in: &SignIn, nonce: Nonce, client: u32) -> Option<super::Block> {
         let now = sign_in.received.wall;
-        let all = shared.matching(sign_in, nonce, &self.pseudonyms, now).into_iter().chain(dossier.block.as_ref().and_then(|entry| entry.at(now)));
-        let told_later = sign_in.trigger == Trigger::PreAuthentication && shared.has_seen(client, Deed::Mints);
-        strongest(all).filter(|block| block.message.is_none() || !told_later)
+        let of_person = dossier.block.as_ref().and_then(|entry| entry.at(now)).map(|block| Match { block, scope: Scope::Account });
+        let all = shared.matching(sign_in, nonce, &self.pseudonyms, now).into_iter().chain(of_person);
+        let makes_tokens = sign_in.trigger == Trigger::PreAuthentication && shared.makes_tokens(client, now);
+        let waits = |found: &Match| makes_tokens && found.scope == Scope::Account && found.block.kind == BlockKind::Suspended && found.block.message.is_some();
+        strongest(all.filter(|found| !waits(found)).map(|found| found.block))
     }
 
     /// Reads the lists again that are due: after an instance's first sign-in one at a time, so that a round reads one at most.

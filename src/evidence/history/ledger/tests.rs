@@ -141,7 +141,10 @@ async fn each_trigger_stays_within_its_round_trips() {
         assert_eq!(store.taken(), (1 + list, 2 + 2 * extra), "post-authentication; the first one lends its shape for the day");
         let Event::PreTokenGeneration(token) = event("TokenGeneration_Authentication", &config, round * 3600 + 2) else { unreachable!() };
         ledger.token(&token).await.expect("memory answers");
-        assert_eq!(store.taken(), (1, extra), "token");
+        assert_eq!(store.taken(), (1, 1), "token, and that tokens are made here, once in a quarter of an hour");
+        let Event::PreTokenGeneration(next) = event("TokenGeneration_Authentication", &config, round * 3600 + 3) else { unreachable!() };
+        ledger.token(&next).await.expect("memory answers");
+        assert_eq!(store.taken(), (1, 0), "the next token");
     }
 }
 
