@@ -16,7 +16,7 @@ use crate::{
     config::{Config, history::HistoryConfig},
     decision::{Decision, Policy},
     event::{Now, SignIn},
-    evidence::{Enriched, Evidence, History, Sources, health::Health, resilience::deadline::Deadline},
+    evidence::{Enriched, Evidence, History, NetworkFacts, Sources, health::Health, resilience::deadline::Deadline},
     learn,
     response::Assessment,
     score::{Model, ModelError, Tables},
@@ -96,9 +96,10 @@ impl Gate {
         let History { block, nonce, .. } = &evidence.history;
         let kept = History { block: block.clone(), nonce: *nonce, ..History::default() };
         let sign_in = Arc::clone(&evidence.sign_in);
+        let networks = NetworkFacts { country: evidence.networks.country, asn: evidence.networks.asn, ..NetworkFacts::default() };
         catch_unwind(AssertUnwindSafe(|| judge(evidence))).unwrap_or_else(|_| {
             Health::count(&self.sources.health().panics);
-            self.judge.without_score(Box::new(Evidence::after_panic(sign_in, kept)))
+            self.judge.without_score(Box::new(Evidence::after_panic(sign_in, networks, kept)))
         })
     }
 }

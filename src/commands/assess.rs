@@ -121,9 +121,10 @@ fn explain(assessment: &Assessment) -> String {
     let decision = &assessment.decision;
     let score = &decision.score;
     let evidence = &score.signals.evidence;
+    let entry = decision.list_entry().map(|entry| format!(" ({entry})")).unwrap_or_default();
     let mut lines = vec![
         format!("{}  score {:.1} ({})", decision.verdict.as_label(), score.value, decision.level.as_label()),
-        format!("  action {} ({} mode), decided by {}", decision.action.as_label(), decision.mode.as_label(), decision.rule.as_label()),
+        format!("  action {} ({} mode), decided by {}{entry}", decision.action.as_label(), decision.mode.as_label(), decision.rule.as_label()),
         format!("  log-odds {:+.2} = base {:+.2} and", score.log_odds, score.base),
     ];
     lines.extend(score.reasons.iter().map(|reason| {

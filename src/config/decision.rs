@@ -27,6 +27,12 @@ pub struct DecisionConfig {
     pub deny_cidrs: Vec<IpNet>,
     /// App clients that are denied. `DENY_CLIENTS`.
     pub deny_clients: Vec<String>,
+    /// Countries that are denied, two upper-case letters each. `DENY_COUNTRIES`.
+    pub deny_countries: PerClient<Vec<String>>,
+    /// Autonomous systems that are denied. `DENY_ASNS`.
+    pub deny_asns: PerClient<Vec<u32>>,
+    /// Autonomous systems whose believed addresses are let in. `ALLOW_ASNS`.
+    pub allow_asns: PerClient<Vec<u32>>,
 }
 
 /// Whether verdicts are acted on.
@@ -80,6 +86,9 @@ impl DecisionConfig {
             allow_cidrs: r.list("ALLOW_CIDRS", cidr),
             deny_cidrs: r.list("DENY_CIDRS", cidr),
             deny_clients: r.list("DENY_CLIENTS", |v| Ok(v.to_owned())),
+            deny_countries: r.per_client("DENY_COUNTRIES", Vec::new(), list_of(country)),
+            deny_asns: r.per_client("DENY_ASNS", Vec::new(), list_of(asn)),
+            allow_asns: r.per_client("ALLOW_ASNS", Vec::new(), list_of(asn)),
         }
     }
 }
@@ -132,6 +141,42 @@ pub fn cidr(value: &str) -> Result<IpNet, String> {
         },
         IpNet::V4(_) | IpNet::V6(_) => Ok(net.trunc()),
     }
+}
+
+/// Reads a comma-separated list; `none` is an empty one, for an app client that takes no part in the list of all.
+fn list_of<T>(parse: impl Fn(&str) -> Result<T, String>) -> impl Fn(&str) -> Result<Vec<T>, String> {
+    move |value| match value {
+        "none" => Ok(Vec::new()),
+        value => value.split([',', '\n', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).map(&parse).collect(),
+    }
+}
+
+/// Reads an ISO 3166-1 alpha-2 code. `UK`, which the standard reserves, is `GB`.
+fn country(value: &str) -> Result<String, String> {
+    let code = value.to_ascii_uppercase();
+    match code.as_bytes() {
+        b"UK" => Ok("GB".to_owned()),
+        [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && !is_no_country([*a, *b]) => Ok(code),
+        _ => Err(format!("{value:?} is not a country's ISO 3166-1 alpha-2 code such as DE")),
+    }
+}
+
+/// Whether two upper-case letters are a code without a country: ISO 3166-1's user-assigned codes, Kosovo's XK apart, and the
+/// regions of network registries.
+pub fn is_no_country([a, b]: [u8; 2]) -> bool {
+    match (a, b) {
+        (b'X', b'K') => false,
+        (b'X', _) | (b'A', b'A' | b'P') | (b'Z', b'Z') | (b'E', b'U') | (b'Q', b'M'..=b'Z') => true,
+        _ => false,
+    }
+}
+
+/// Reads an AS number, with or without `AS` before it.
+fn asn(value: &str) -> Result<u32, String> {
+    let upper = value.to_ascii_uppercase();
+    let digits = upper.strip_prefix("AS").unwrap_or(&upper);
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+    number.filter(|number| *number != 0).ok_or_else(|| format!("{value:?} is not an AS number such as 64500 or AS64500"))
 }
 
 fn sentence(value: &str) -> Result<String, String> {

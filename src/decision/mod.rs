@@ -2,6 +2,8 @@
 //!
 //! Who wins among lists, blocks, fallback and thresholds. Pure.
 
+use smol_str::{SmolStr, format_smolstr};
+
 use crate::{
     config::decision::{Fallback, Mode},
     score::Score,
@@ -65,12 +67,37 @@ pub enum Rule {
     DenyCidrs,
     /// `ALLOW_CIDRS`.
     AllowCidrs,
+    /// `DENY_ASNS`.
+    DenyAsns,
+    /// `ALLOW_ASNS`.
+    AllowAsns,
+    /// `DENY_COUNTRIES`.
+    DenyCountries,
     /// `NO_IP`.
     NoIp,
     /// `FALLBACK`.
     Fallback,
     /// The thresholds.
     Thresholds,
+}
+
+// === impl Decision ===
+
+impl Decision {
+    /// The entry of the operator's list by which the rule won: a network, an AS number, a country or an app client.
+    pub fn list_entry(&self) -> Option<SmolStr> {
+        let signals = &self.score.signals;
+        let (lists, evidence) = (&signals.lists, &signals.evidence);
+        match self.rule {
+            Rule::DenyClients => Some(evidence.sign_in.client.clone()),
+            // A service's ban is the same rule without an entry.
+            Rule::DenyCidrs => lists.network.filter(|_| lists.denied).map(|net| format_smolstr!("{net}")),
+            Rule::AllowCidrs => lists.network.map(|net| format_smolstr!("{net}")),
+            Rule::DenyAsns | Rule::AllowAsns => evidence.networks.asn.map(|asn| format_smolstr!("AS{asn}")),
+            Rule::DenyCountries => evidence.networks.country.map(|country| country.as_str().into()),
+            Rule::Exempt | Rule::Suspended | Rule::NoIp | Rule::Fallback | Rule::Thresholds => None,
+        }
+    }
 }
 
 // === impl Verdict ===
@@ -92,6 +119,21 @@ impl Verdict {
 // === impl Rule ===
 
 impl Rule {
+    /// Every rule.
+    pub const ALL: [Rule; 11] = [
+        Rule::Exempt,
+        Rule::Suspended,
+        Rule::DenyClients,
+        Rule::DenyCidrs,
+        Rule::AllowCidrs,
+        Rule::DenyAsns,
+        Rule::AllowAsns,
+        Rule::DenyCountries,
+        Rule::NoIp,
+        Rule::Fallback,
+        Rule::Thresholds,
+    ];
+
     /// The name in explanations and the audit line.
     pub fn as_label(self) -> &'static str {
         match self {
@@ -100,6 +142,9 @@ impl Rule {
             Rule::DenyClients => "deny_clients",
             Rule::DenyCidrs => "deny_cidrs",
             Rule::AllowCidrs => "allow_cidrs",
+            Rule::DenyAsns => "deny_asns",
+            Rule::AllowAsns => "allow_asns",
+            Rule::DenyCountries => "deny_countries",
             Rule::NoIp => "no_ip",
             Rule::Fallback => "fallback",
             Rule::Thresholds => "thresholds",

@@ -1,4 +1,4 @@
-//! Who wins: exempt, suspended, client list, deny list, allow list, no address, fallback, thresholds.
+//! Who wins: exempt, suspended, client list, deny list, allow list, lists of networks and countries, no address, fallback, thresholds.
 
 use super::{Decision, Level, Rule, Verdict};
 use crate::{
@@ -79,6 +79,16 @@ impl Policy {
         }
         if lists.allowed {
             return Some((Rule::AllowCidrs, Verdict::Allow));
+        }
+        // The narrower rule first: a network of one's own in a denied country is let in.
+        if lists.asn_denied {
+            return Some((Rule::DenyAsns, Verdict::Deny));
+        }
+        if lists.asn_allowed {
+            return Some((Rule::AllowAsns, Verdict::Allow));
+        }
+        if lists.country_denied {
+            return Some((Rule::DenyCountries, Verdict::Deny));
         }
         if evidence.sign_in.context.ip.public().is_none() {
             return match self.config.no_ip.of(client) {

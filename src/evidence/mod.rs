@@ -207,12 +207,12 @@ impl Evidence {
         self.history.nonce.believes(&self.sign_in.context)
     }
 
-    /// What is left of a sign-in whose judging panicked: who it was, and of its history what an operator has decided and whether its
+    /// What is left of a sign-in whose judging panicked: who it was, what the operator's lists need of its network, and of its history what an operator has decided and whether its
     /// nonce was replayed. The decision is recorded as degraded: nothing is learned from it, and tokens are held back.
-    pub fn after_panic(sign_in: Arc<SignIn>, history: History) -> Self {
+    pub fn after_panic(sign_in: Arc<SignIn>, networks: NetworkFacts, history: History) -> Self {
         Evidence {
             sign_in,
-            networks: NetworkFacts::default(),
+            networks,
             local_time: LocalTime::default(),
             features: Features::default(),
             history,

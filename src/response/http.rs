@@ -45,6 +45,10 @@ impl AssessmentJson<'_> {
         object.member("score", &score.value);
         object.plain("level", decision.level.as_label());
         object.plain("mode", decision.mode.as_label());
+        object.plain("decided_by", decision.rule.as_label());
+        if let Some(entry) = decision.list_entry() {
+            object.member("list_entry", entry.as_str());
+        }
         object.member("log_odds", &round(score.log_odds, 4));
         object.member("base", &round(score.base, 4));
         object.objects("reasons", &score.reasons, |line, Reason { code, weight, detail }| {

@@ -85,8 +85,8 @@ reason_codes! {
     PublicProxy "public_proxy" "The address is an open proxy.";
     ResidentialProxy "residential_proxy" "The address is sold as a residential proxy.";
     Hosting "hosting" "The address is a hosting provider's: servers live there, people seldom.";
-    AllowList "allow_list" "A trusted address in ALLOW_CIDRS.";
-    DenyList "deny_list" "An address in DENY_CIDRS, a client in DENY_CLIENTS, or a ban by a service.";
+    AllowList "allow_list" "A trusted address in ALLOW_CIDRS or ALLOW_ASNS.";
+    DenyList "deny_list" "An address in DENY_CIDRS, DENY_ASNS or DENY_COUNTRIES, a client in DENY_CLIENTS, or a ban by a service.";
     Blocked "blocked" "Suspended by an operator.";
     Exempt "exempt" "Exempted by an operator.";
     NoContext "no_context" "Nothing is said of the connection.";

@@ -30,10 +30,10 @@ pub(super) fn remark(tally: &mut Tally, w: &Weights, signals: &Signals) {
     for (code, _) in kinds(w, ip).into_iter().flatten() {
         tally.remark(code, None);
     }
-    if lists.allowed {
+    if lists.allowed || lists.asn_allowed {
         tally.remark(ReasonCode::AllowList, None);
     }
-    if lists.denied || lists.client_denied {
+    if lists.denied || lists.client_denied || lists.asn_denied || lists.country_denied {
         tally.remark(ReasonCode::DenyList, None);
     }
     for asked in &evidence.services {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use riskgate::{
     config::{Config, services::Service},
     decision::{Decision, Level, Policy, Rule, Verdict},
-    event::{ClientIp, Context, Now, Person, SignIn, Trigger, Trust},
+    event::{ClientIp, Context, Now, Person, SignIn, Trigger, Trust, context::Country},
     evidence::{
         Answer, Cause, Consultation, Evidence, Features, LocalTime, NetworkFacts, Outcome, Risk, Waits,
         history::{Block, BlockKind, History},
@@ -22,11 +22,13 @@ struct Case {
     score: f64,
     block: Option<BlockKind>,
     services: Vec<Consultation>,
+    country: &'static str,
+    asn: Option<u32>,
 }
 
 impl Default for Case {
     fn default() -> Self {
-        Case { variables: Vec::new(), ip: "8.8.8.8", trust: Trust::Trusted, score: 10.0, block: None, services: Vec::new() }
+        Case { variables: Vec::new(), ip: "8.8.8.8", trust: Trust::Trusted, score: 10.0, block: None, services: Vec::new(), country: "", asn: None }
     }
 }
 
@@ -48,7 +50,7 @@ impl Case {
         let block = self.block.map(|kind| Block { kind, until: None, message: None });
         let evidence = Evidence {
             sign_in: sign_in.into(),
-            networks: NetworkFacts::default(),
+            networks: NetworkFacts { country: Country::parse(self.country), asn: self.asn, ..NetworkFacts::default() },
             local_time: LocalTime::default(),
             features: Features::default(),
             history: History { block, ..History::default() },
@@ -98,6 +100,77 @@ fn the_order_of_who_wins() {
     check(Case { variables: with(1), ..Case::default() }, Rule::DenyCidrs, Verdict::Deny);
     check(Case { variables: with(2), services: vec![failed()], score: 99.0, ..Case::default() }, Rule::AllowCidrs, Verdict::Allow);
     check(Case { variables: with(3), services: vec![failed()], score: 1.0, ..Case::default() }, Rule::Fallback, Verdict::Deny);
+}
+
+fn at(country: &'static str, asn: u32, variables: Vec<(&'static str, &'static str)>) -> Case {
+    Case { variables, country, asn: Some(asn), score: 1.0, ..Case::default() }
+}
+
+#[test]
+fn country_and_as_lists_have_their_place_in_the_order() {
+    let all = [
+        ("DENY_CIDRS", "8.8.8.0/24"),
+        ("ALLOW_CIDRS", "8.8.0.0/16"),
+        ("DENY_ASNS", "AS15169, 64500"),
+        ("ALLOW_ASNS", "15169"),
+        ("DENY_COUNTRIES", "us,uk"),
+        ("NO_IP", "deny"),
+        ("FALLBACK", "deny"),
+    ];
+    let expected = [Rule::DenyCidrs, Rule::AllowCidrs, Rule::DenyAsns, Rule::AllowAsns, Rule::DenyCountries];
+    for (from, rule) in expected.into_iter().enumerate() {
+        let verdict = if matches!(rule, Rule::AllowCidrs | Rule::AllowAsns) { Verdict::Allow } else { Verdict::Deny };
+        check(Case { services: vec![failed()], ..at("US", 15_169, all[from..].to_vec()) }, rule, verdict);
+    }
+    check(at("GB", 1, all[4..5].to_vec()), Rule::DenyCountries, Verdict::Deny);
+    check(at("NO", 1, all[2..5].to_vec()), Rule::Thresholds, Verdict::Allow);
+    check(Case { ip: "", ..at("US", 1, all[4..].to_vec()) }, Rule::DenyCountries, Verdict::Deny);
+    check(Case { block: Some(BlockKind::Exempt), ..at("US", 15_169, all.to_vec()) }, Rule::Exempt, Verdict::Allow);
+}
+
+#[test]
+fn country_and_as_lists_can_differ_by_app_client() {
+    let both = || vec![("DENY_COUNTRIES", "US"), ("DENY_COUNTRIES__web", "none"), ("DENY_ASNS__web", "64500"), ("ALLOW_ASNS__other", "64500")];
+    check(at("US", 1, both()), Rule::Thresholds, Verdict::Allow);
+    check(at("US", 64_500, both()), Rule::DenyAsns, Verdict::Deny);
+    check(at("US", 1, vec![("DENY_COUNTRIES__other", "US")]), Rule::Thresholds, Verdict::Allow);
+}
+
+#[test]
+fn an_unsigned_address_reaches_deny_asns_but_never_allow_asns() {
+    let unsigned = |variables| Case { trust: Trust::Unsigned, score: 90.0, ..at("US", 15_169, variables) };
+    check(unsigned(vec![("ALLOW_ASNS", "15169")]), Rule::Thresholds, Verdict::Deny);
+    check(unsigned(vec![("DENY_ASNS", "15169")]), Rule::DenyAsns, Verdict::Deny);
+    check(unsigned(vec![("DENY_COUNTRIES", "US")]), Rule::DenyCountries, Verdict::Deny);
+}
+
+#[test]
+fn the_list_entry_that_decided_is_named_and_monitor_mode_denies_nobody() {
+    for (list, value, entry) in [
+        ("DENY_COUNTRIES", "NO,US", "US"),
+        ("DENY_ASNS", "15169", "AS15169"),
+        ("DENY_CIDRS", "8.0.0.0/8,8.8.8.0/24", "8.8.8.0/24"),
+        ("DENY_CLIENTS", "web", "web"),
+    ] {
+        let decision = at("US", 15_169, vec![(list, value), ("MODE", "monitor")]).decide();
+        assert_eq!((decision.verdict, decision.action, decision.list_entry().as_deref()), (Verdict::Deny, Verdict::Allow, Some(entry)), "{list}");
+    }
+    assert_eq!(at("US", 1, Vec::new()).decide().list_entry(), None);
+}
+
+#[test]
+fn what_is_no_country_or_as_number_is_a_fault_of_its_variable() {
+    for (name, value) in [
+        ("DENY_COUNTRIES", "USA"),
+        ("DENY_COUNTRIES", "XX"),
+        ("DENY_COUNTRIES__web", "DE,Germany"),
+        ("DENY_ASNS", "0"),
+        ("ALLOW_ASNS", "ASX"),
+        ("DENY_ASNS", "4294967296"),
+    ] {
+        let (_, faults) = Config::read(&BTreeMap::from([(format!("RISKGATE_{name}"), value.to_owned())]));
+        assert!(faults.len() == 1 && faults[0].variable == format!("RISKGATE_{name}"), "{name}={value}: {faults:?}");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ async fn an_address_in_any_form_is_denied_by_each_way_in() {
     let sidecar = Sidecar::start(&DENIED).await;
     for form in FORMS {
         let by_body = sidecar.assess(&[], &json!({"user": "ada", "ip": form})).await;
-        assert_eq!(by_body["action"], "deny", "the body: {form}");
+        assert_eq!((&by_body["action"], &by_body["decided_by"]), (&json!("deny"), &json!("deny_cidrs")), "the body: {form}");
         let by_proxy = sidecar.assess(&[("x-forwarded-for", &format!("9.9.9.9, {form}"))], &json!({"user": "ada"})).await;
         assert_eq!(by_proxy["action"], "deny", "X-Forwarded-For: {form}");
         let by_metadata = sidecar.post("/2015-03-31/functions/riskgate/invocations", event(json!({"ip": form})).to_string()).await.1;
@@ -117,6 +117,21 @@ async fn what_is_dropped_is_counted_and_logged_once_a_minute() {
     ] {
         assert!(metrics.contains(line), "{line}\n{}", metrics.lines().filter(|line| line.contains("ignored")).collect::<Vec<_>>().join("\n"));
     }
+}
+
+#[tokio::test]
+async fn countries_and_as_numbers_are_denied_and_named() {
+    let sidecar = Sidecar::start(&[("DENY_COUNTRIES", "GB"), ("DENY_ASNS", "64500"), ("ALLOW_ASNS", "64501")]).await;
+    let ask = async |more: Value| {
+        let mut body = json!({"user": "ada", "ip": "81.2.69.142"});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let answer = sidecar.assess(&[], &body).await;
+        (answer["action"].clone(), answer["decided_by"].clone(), answer["list_entry"].clone())
+    };
+    assert_eq!(ask(json!({})).await, (json!("deny"), json!("deny_countries"), json!("GB")), "by the bundled database");
+    assert_eq!(ask(json!({"country": "NO"})).await.1, "thresholds", "the caller knows better");
+    assert_eq!(ask(json!({"asn": 64500})).await, (json!("deny"), json!("deny_asns"), json!("AS64500")));
+    assert_eq!(ask(json!({"asn": "AS64501"})).await, (json!("allow"), json!("allow_asns"), json!("AS64501")));
 }
 
 fn event(data: Value) -> Value {

@@ -84,8 +84,23 @@ async fn an_assessment_has_the_documented_shape() {
         sidecar.post("/v1/assess", json!({"user": "ada", "client": "web", "ip": "81.2.69.142", "timezone": "Europe/London"}).to_string()).await;
     assert_eq!(status, 200, "{body}");
     let keys: Vec<&str> = body.as_object().expect("an object").keys().map(String::as_str).collect();
-    let mut expected =
-        vec!["id", "decision", "action", "score", "level", "mode", "log_odds", "base", "reasons", "evidence", "degraded", "context", "elapsed_ms", "model"];
+    let mut expected = vec![
+        "id",
+        "decision",
+        "action",
+        "score",
+        "level",
+        "mode",
+        "decided_by",
+        "log_odds",
+        "base",
+        "reasons",
+        "evidence",
+        "degraded",
+        "context",
+        "elapsed_ms",
+        "model",
+    ];
     expected.sort_unstable();
     assert_eq!(keys, expected);
     assert_eq!((&body["decision"], &body["context"]), (&json!("allow"), &json!("trusted")));

@@ -3,6 +3,7 @@
 use smol_str::SmolStr;
 
 use super::{ClientIp, IgnoredInput, IgnoredInputs, UserAgent, personal::Personal, placeholder};
+use crate::config::decision::is_no_country;
 
 mod ring;
 
@@ -227,15 +228,6 @@ impl Country {
     /// The two letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a country is two ASCII letters")
-    }
-}
-
-/// Whether two letters are a code without a country: ISO 3166-1's user-assigned codes, Kosovo's XK apart, and the regions of network registries.
-fn is_no_country([a, b]: [u8; 2]) -> bool {
-    match (a, b) {
-        (b'X', b'K') => false,
-        (b'X', _) | (b'A', b'A' | b'P') | (b'Z', b'Z') | (b'E', b'U') | (b'Q', b'M'..=b'Z') => true,
-        _ => false,
     }
 }
 
