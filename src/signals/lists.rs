@@ -124,8 +124,8 @@ impl Networks {
     /// The narrowest network that holds an address.
     fn network_of(&self, ip: IpAddr) -> Option<IpNet> {
         match ip {
-            IpAddr::V4(v4) => self.v4.get_lpm(&Ipv4Net::from(v4)).map(|net| IpNet::V4(net)),
-            IpAddr::V6(v6) => self.v6.get_lpm(&Ipv6Net::from(v6)).map(|net| IpNet::V6(net)),
+            IpAddr::V4(v4) => self.v4.get_lpm(&Ipv4Net::from(v4)).map(IpNet::V4),
+            IpAddr::V6(v6) => self.v6.get_lpm(&Ipv6Net::from(v6)).map(IpNet::V6),
         }
     }
 }
