@@ -26,7 +26,7 @@ mod splice;
 
 use self::splice::{member, set};
 
-/// An operator has suspended the person: the only thing that keeps a token from being made.
+/// An operator keeps the person, the client or the tenant out: the only thing that keeps a token from being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspended {
     /// What the person is told, where the operator wrote something.
@@ -61,21 +61,27 @@ struct Groups {
 ///
 /// # Errors
 ///
-/// The person, the client or the tenant is suspended.
+/// The person, the client or the tenant is suspended, or the client is one of `DENY_CLIENTS`; whatever the grant.
 pub async fn pre_token_generation(sources: &Sources, config: &TokenConfig, event: PreTokenGeneration) -> Result<Claimed, Suspended> {
-    // A machine's token has no person behind it.
+    // A machine's token has no person behind it, only a client.
+    let is_machine = event.source == "ClientCredentials";
     let known = match sources.ledger() {
-        Some(ledger) if event.source != "ClientCredentials" => within(sources, event.received, ledger.token(&event)).await,
-        Some(_) | None => return Ok(Claimed { event: event.raw, missing: None }),
+        Some(ledger) if is_machine => within(sources, event.received, ledger.machine_token(&event)).await,
+        Some(ledger) => within(sources, event.received, ledger.token(&event)).await,
+        None => Ok(TokenFacts::default()),
     };
+    let block = known.as_ref().ok().and_then(|facts| facts.block.as_ref());
+    match block.map(|block| block.kind) {
+        Some(BlockKind::Suspended) => return Err(Suspended { message: block.and_then(|block| block.message.clone()) }),
+        Some(BlockKind::Exempt) => {}
+        None if config.denied_clients.iter().any(|denied| *denied == event.client) => return Err(Suspended { message: None }),
+        None => {}
+    }
     let facts = match known {
-        Ok(facts) => facts,
+        Ok(facts) if !is_machine => facts,
+        Ok(_) => return Ok(Claimed { event: event.raw, missing: None }),
         Err(cause) => return Ok(Claimed { event: event.raw, missing: Some(cause) }),
     };
-    match &facts.block {
-        Some(block) if block.kind == BlockKind::Suspended => return Err(Suspended { message: block.message.clone() }),
-        Some(_) | None => {}
-    }
     let edited = edit(event.raw.text(), &event.version, config, &facts).and_then(|text| RawValue::from_string(text).ok());
     Ok(Claimed { event: edited.map_or(event.raw, RawEvent::new), missing: None })
 }

@@ -102,6 +102,7 @@ impl Config {
         };
         let (awaited, faults) = reader.finish();
         config.awaited = awaited;
+        config.token.denied_clients.clone_from(&config.decision.deny_clients);
         (config, faults)
     }
 

@@ -15,6 +15,8 @@ pub struct TokenConfig {
     pub withhold_scopes: Vec<String>,
     /// How long. `REVIEW_HOLD`, default 24 h.
     pub review_hold: Duration,
+    /// App clients that get no token. `DENY_CLIENTS`.
+    pub denied_clients: Vec<String>,
 }
 
 impl TokenConfig {
@@ -24,6 +26,7 @@ impl TokenConfig {
             withhold_groups: r.list("WITHHOLD_GROUPS", |v| Ok(v.to_owned())),
             withhold_scopes: r.list("WITHHOLD_SCOPES", |v| Ok(v.to_owned())),
             review_hold: r.parsed("REVIEW_HOLD", duration).unwrap_or(Duration::from_secs(24 * 3600)),
+            denied_clients: Vec::new(),
         }
     }
 }

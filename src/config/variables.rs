@@ -66,7 +66,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     open("decision", "ALLOW_CIDRS", "", "networks whose trusted addresses are always let in"),
     open("decision", "DENY_CIDRS", "", "networks that are always denied, trusted address or not"),
-    open("decision", "DENY_CLIENTS", "", "app client ids that are always denied"),
+    open("decision", "DENY_CLIENTS", "", "app client ids that are always denied, tokens for machines included"),
     client("decision", "DENY_COUNTRIES", "", "countries that are denied, ISO 3166-1 alpha-2, trusted address or not; none for no country"),
     client("decision", "DENY_ASNS", "", "AS numbers that are denied, trusted address or not; none for no network"),
     client("decision", "ALLOW_ASNS", "", "AS numbers whose trusted addresses are always let in, unless a DENY list other than DENY_COUNTRIES holds them"),

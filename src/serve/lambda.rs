@@ -46,7 +46,12 @@ use crate::{
         Assessment,
         cognito::{Denial, ERROR_TYPE, denial},
     },
-    telemetry::{events::EventHandedBack, labels::HandBack, outcome::SignInOutcome, subscriber},
+    telemetry::{
+        events::{EventHandedBack, TokenRefused},
+        labels::HandBack,
+        outcome::SignInOutcome,
+        subscriber,
+    },
 };
 
 /// Kept between our answer and Lambda's own deadline.
@@ -230,6 +235,7 @@ async fn handle(instance: &Instance, payload: Payload, received: Now, limit: Opt
                     Ok(claimed.event)
                 }
                 Err(suspended) => {
+                    instance.telemetry.emit(TokenRefused);
                     Err(suspended.message.map_or_else(|| Denial::new(sentence, &new_id(received)), |message| Denial { message: message.to_string() }))
                 }
             }

@@ -121,11 +121,13 @@ impl Instance {
         self.telemetry.emit(GateStarted { face: self.face, model: self.gate.model().date(), services: &services });
     }
 
-    /// What tokens of a client are given: in monitor mode nothing is withheld, whatever was decided before.
+    /// What tokens of a client are given: in monitor mode nothing is withheld or denied, whatever was decided before.
     pub fn token_config(&self, client: &str) -> Cow<'_, TokenConfig> {
         match self.config.decision.mode.of(client) {
             Mode::Enforce => Cow::Borrowed(&self.config.token),
-            Mode::Monitor => Cow::Owned(TokenConfig { withhold_groups: Vec::new(), withhold_scopes: Vec::new(), ..self.config.token.clone() }),
+            Mode::Monitor => {
+                Cow::Owned(TokenConfig { withhold_groups: Vec::new(), withhold_scopes: Vec::new(), denied_clients: Vec::new(), ..self.config.token.clone() })
+            }
         }
     }
 

@@ -57,6 +57,10 @@ pub struct SecretsRenewed;
 #[derive(Debug)]
 pub struct EventHandedBack(pub HandBack);
 
+/// A token was not made: an operator keeps the person, the client or the tenant out.
+#[derive(Debug)]
+pub struct TokenRefused;
+
 /// Part of a sign-in was left out.
 #[derive(Debug)]
 pub struct InputIgnored(pub IgnoredInput);
@@ -116,6 +120,16 @@ impl Event for EventHandedBack {
 
     fn count(&self, metrics: &Metrics) {
         metrics.handed_back(self.0);
+    }
+}
+
+impl Event for TokenRefused {
+    fn log(&self) {
+        tracing::info!("a token was refused");
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.token_refused();
     }
 }
 

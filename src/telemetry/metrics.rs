@@ -58,6 +58,7 @@ pub struct Metrics {
     inputs_ignored: Family<IgnoredInput, Counter>,
     outcomes: Family<&'static str, Counter>,
     handed_back: Family<HandBack, Counter>,
+    tokens_refused: Counter,
     refused: Family<Refusal, Counter>,
     in_flight: Gauge,
     config_faults: Gauge,
@@ -140,6 +141,7 @@ impl Metrics {
             inputs_ignored: Family::new(IgnoredInput::ALL, |input| r.counter(names::INPUTS_IGNORED, &[("input", input.input()), ("cause", input.cause())])),
             outcomes: labels(names::OUTCOMES, "outcome", &labels::OUTCOMES),
             handed_back: Family::new(HandBack::ALL, |why| r.counter(names::HANDED_BACK, &[("cause", why.as_label())])),
+            tokens_refused: r.counter(names::TOKENS_REFUSED, &[]),
             refused: Family::new(Refusal::ALL, |why| r.counter(names::REFUSED, &[("cause", why.as_label())])),
             in_flight: r.gauge(names::IN_FLIGHT, &[]),
             config_faults: r.gauge(names::CONFIG_FAULTS, &[]),
@@ -198,6 +200,10 @@ impl Metrics {
 
     pub(super) fn handed_back(&self, why: HandBack) {
         self.handed_back.add(why);
+    }
+
+    pub(super) fn token_refused(&self) {
+        self.tokens_refused.increment(1);
     }
 
     pub(super) fn refused(&self, why: Refusal) {

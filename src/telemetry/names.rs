@@ -33,6 +33,7 @@ names! {
     NETWORKS_UNDECODABLE "riskgate_networks_undecodable_total" "Damaged records met in network databases of the operator's own.";
     PANICS "riskgate_panics_total" "Panics inside a stage that became an answer.";
     HANDED_BACK "riskgate_handed_back_total" "Events handed back undecided, by why.";
+    TOKENS_REFUSED "riskgate_tokens_refused_total" "Tokens that were not made because an operator keeps the person, the client or the tenant out.";
     REFUSED "riskgate_requests_refused_total" "HTTP requests refused, by why.";
     LINES_LOST "riskgate_lines_lost_total" "Audit lines that could not be written because their reader was too slow or the disk full.";
     LOG_LINES_LOST "riskgate_log_lines_lost_total" "Log lines that could not be written because the reader of standard error was too slow.";

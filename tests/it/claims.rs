@@ -2,7 +2,7 @@
 
 use riskgate::{
     claims::{self, Suspended},
-    evidence::history::blocks::{Entry, EntryKind},
+    evidence::history::blocks::{Entry, EntryKind, Subject},
 };
 use serde_json::{Value, json};
 
@@ -139,6 +139,37 @@ async fn who_has_no_trace_or_is_a_machine_gets_the_event_back_as_it_came() {
         let event = event(version, source);
         let claimed = claims::pre_token_generation(house.gate.sources(), &house.config.token, *house.token(event.clone(), at(0, "07:00:00"))).await.unwrap();
         assert_eq!(claimed.event.text(), serde_json::to_string(&event).unwrap(), "{source}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_kept_out_gets_no_token_for_any_grant() {
+    const GRANTS: [&str; 6] = ["ClientCredentials", "Authentication", "HostedAuth", "NewPasswordChallenge", "AuthenticateDevice", "RefreshTokens"];
+    for kept in stores::all().await {
+        let (listed, suspended) = (House::over(&kept.store, &[("DENY_CLIENTS", "web")]), House::over(&kept.store, &[]));
+        let monitored = House::over(&kept.store, &[("DENY_CLIENTS", "web"), ("MODE", "monitor")]);
+        let other = House::over(&kept.store, &[("DENY_CLIENTS", "other")]);
+        let refused = async |house: &House, source, second| {
+            let config = if house.config.decision.mode.default == riskgate::config::decision::Mode::Monitor {
+                riskgate::config::token::TokenConfig { denied_clients: Vec::new(), ..house.config.token.clone() }
+            } else {
+                house.config.token.clone()
+            };
+            claims::pre_token_generation(house.gate.sources(), &config, *house.token(event("3", source), at(0, second))).await.is_err()
+        };
+        for source in GRANTS {
+            assert!(refused(&listed, source, "07:00:00").await, "{} DENY_CLIENTS {source}", kept.name);
+            for house in [&suspended, &monitored, &other] {
+                assert!(!refused(house, source, "07:00:00").await, "{} {source}", kept.name);
+            }
+        }
+        let entry = Entry { kind: EntryKind::Suspend, until: Some(at(9, "00:00:00")), note: None, message: None };
+        let ledger = suspended.gate.sources().ledger().unwrap();
+        ledger.block(&Subject::Client("web".into()), &entry).await.unwrap();
+        for source in GRANTS {
+            assert!(refused(&suspended, source, "09:00:00").await, "{} a suspended client: {source}", kept.name);
+            assert!(refused(&monitored, source, "09:00:00").await, "{} a suspension holds in monitor mode: {source}", kept.name);
+        }
     }
 }
 

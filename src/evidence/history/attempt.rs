@@ -101,9 +101,10 @@ pub enum Standing {
 }
 
 /// Whether tokens are held back: what `WITHHOLD_GROUPS` and `WITHHOLD_SCOPES` name is left out of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Hold {
     /// Nothing is.
+    #[default]
     None,
     /// It was let in under review, or degraded, by a gate that enforces.
     Withhold,

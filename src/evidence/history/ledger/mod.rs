@@ -321,6 +321,11 @@ impl Ledger {
         }
     }
 
+    /// Whether the list of blocks was read at least once.
+    fn has_read_blocks(&self) -> bool {
+        self.shared.at.load(Ordering::Acquire) != i64::MIN
+    }
+
     fn client_mark(&self, pool: &str, client: &str) -> u32 {
         self.pseudonyms.mark("client", &[pool.as_bytes(), client.as_bytes()])
     }

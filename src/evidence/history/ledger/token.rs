@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What is known when a token is made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenFacts {
     /// The sign-in's assessment; none when it left no trace.
     pub sign_in: Option<SignedIn>,
@@ -68,6 +68,22 @@ impl TokenSource {
 // === impl Ledger ===
 
 impl Ledger {
+    /// What an operator has decided about the client of a machine's token.
+    ///
+    /// # Errors
+    ///
+    /// The list of blocks was never read, because the store could not be reached.
+    pub async fn machine_token(&self, event: &PreTokenGeneration) -> Result<TokenFacts, Cause> {
+        let now = event.received.wall;
+        self.refresh(now).await;
+        if !self.has_read_blocks() {
+            return Err(Cause::NoStore);
+        }
+        let tenant = event.tenant.as_ref().map(|tenant| tenant.expose().as_str());
+        let block = strongest(self.shared.list.load().of_account(&event.client, tenant, &self.pseudonyms, now));
+        Ok(TokenFacts { block, ..TokenFacts::default() })
+    }
+
     /// What is known of a token's person: one read; one write when a hold begins here because no post-authentication came.
     ///
     /// # Errors
