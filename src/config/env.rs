@@ -9,6 +9,7 @@ use std::{
 use secrecy::SecretString;
 
 use super::{
+    platform::is_service_link,
     references::Reference,
     variables::{self, PREFIX},
 };
@@ -101,7 +102,7 @@ impl<T> PerClient<T> {
 impl<'a> Reader<'a> {
     /// Starts reading; names that no table knows are faults.
     pub fn new(source: &'a dyn Strings) -> Self {
-        let mut names = source.names();
+        let mut names = names(source);
         names.sort();
         let faults = names.iter().filter(|name| !variables::is_known(name)).map(|name| Fault { variable: name.clone(), problem: unknown(name) }).collect();
         Reader { source, faults, awaited: Vec::new() }
@@ -191,7 +192,7 @@ impl<'a> Reader<'a> {
         let default = self.parsed(name, &parse).unwrap_or(default);
         let prefix = format!("{PREFIX}{name}__");
         let mut clients = HashMap::new();
-        for whole in self.source.names() {
+        for whole in names(self.source) {
             let Some(client) = whole.strip_prefix(&prefix) else { continue };
             let client = client.strip_suffix("_FILE").unwrap_or(client);
             if let Some(value) = self.parsed(&format!("{name}__{client}"), &parse) {
@@ -200,6 +201,12 @@ impl<'a> Reader<'a> {
         }
         PerClient { default, clients }
     }
+}
+
+/// The names of all variables that are meant for riskgate: those that a platform sets under the same prefix are left out.
+pub(super) fn names(source: &dyn Strings) -> Vec<String> {
+    let is_link = |name: &String| source.value(name).is_some_and(|value| is_service_link(name, &value));
+    source.names().into_iter().filter(|name| !is_link(name)).collect()
 }
 
 /// Reads one of several words.

@@ -14,6 +14,8 @@ pub mod history;
 
 pub mod networks;
 
+mod platform;
+
 pub mod references;
 
 pub mod services;
@@ -146,7 +148,7 @@ pub fn settings(source: &dyn Strings) -> Vec<Setting> {
     for variable in VARIABLES {
         settings.push(setting(variable.group, variable.name, variable.default, variable.meaning, variable.disclosure));
         let clients =
-            source.names().into_iter().filter_map(|name| name.strip_prefix(PREFIX)?.strip_prefix(variable.name)?.strip_prefix("__").map(str::to_owned));
+            env::names(source).into_iter().filter_map(|name| name.strip_prefix(PREFIX)?.strip_prefix(variable.name)?.strip_prefix("__").map(str::to_owned));
         for client in clients.filter(|_| variable.scope == Scope::PerClient) {
             let meaning = format!("{} (this app client)", variable.meaning);
             settings.push(setting(variable.group, &format!("{}__{client}", variable.name), variable.default, &meaning, variable.disclosure));

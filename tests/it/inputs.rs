@@ -1,8 +1,11 @@
 //! What callers, proxies and CDNs really send: addresses in every form, and words for "not known".
 
-use riskgate::event::{
-    ClientIp, Now, Trust,
-    cognito::{self, Event},
+use riskgate::{
+    config::Config,
+    event::{
+        ClientIp, Now, RawEvent, Trust,
+        cognito::{self, Event},
+    },
 };
 use serde_json::{Value, json};
 
@@ -96,8 +99,8 @@ async fn what_means_not_known_counts_as_left_out() {
 fn metadata_that_means_not_known_is_no_context() {
     let data =
         json!({"ip": "unknown", "userAgent": "null", "deviceId": "00000000-0000-0000-0000-000000000000", "acceptLanguage": "-", "timezone": "Etc/Unknown"});
-    let raw = serde_json::from_value(event(data)).map(riskgate::event::RawEvent::new).expect("JSON");
-    let Ok(Event::PreAuthentication(sign_in)) = cognito::parse(raw, Now::read(), &riskgate::config::Config::defaults().trust) else { panic!("a sign-in") };
+    let raw = serde_json::from_value(event(data)).map(RawEvent::new).expect("JSON");
+    let Ok(Event::PreAuthentication(sign_in)) = cognito::parse(raw, Now::read(), &Config::defaults().trust) else { panic!("a sign-in") };
     assert_eq!((sign_in.context.trust, sign_in.context.ip), (Trust::None, ClientIp::Missing));
     assert_eq!(sign_in.context.ignored.len(), 5, "{:?}", sign_in.context.ignored);
 }
@@ -132,6 +135,29 @@ async fn countries_and_as_numbers_are_denied_and_named() {
     assert_eq!(ask(json!({"country": "NO"})).await.1, "thresholds", "the caller knows better");
     assert_eq!(ask(json!({"asn": 64500})).await, (json!("deny"), json!("deny_asns"), json!("AS64500")));
     assert_eq!(ask(json!({"asn": "AS64501"})).await, (json!("allow"), json!("allow_asns"), json!("AS64501")));
+}
+
+#[test]
+fn a_service_of_our_name_does_not_stop_the_start() {
+    let links = [
+        ("RISKGATE_SERVICE_HOST", "10.96.14.7"),
+        ("RISKGATE_SERVICE_PORT", "8710"),
+        ("RISKGATE_SERVICE_PORT_ASSESS", "8710"),
+        ("RISKGATE_PORT", "tcp://10.96.14.7:8710"),
+        ("RISKGATE_PORT_8710_TCP_ADDR", "10.96.14.7"),
+        ("RISKGATE_LISTEN_SERVICE_HOST", "10.96.14.8"),
+        // A Service named `riskgate-mode--web`: what looks like a setting of an app client is none.
+        ("RISKGATE_MODE__WEB_SERVICE_HOST", "10.96.14.9"),
+        ("RISKGATE_MODE__WEB_PORT", "tcp://10.96.14.9:80"),
+    ];
+    let read = |variables: &[(&str, &str)]| {
+        let map = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (config, faults) = Config::read(&map as &std::collections::BTreeMap<String, String>);
+        (config, faults.into_iter().map(|fault| fault.variable).collect::<Vec<_>>())
+    };
+    let (config, faults) = read(&links);
+    assert!(faults.is_empty() && config.decision.mode.clients.is_empty(), "{faults:?}");
+    assert_eq!(read(&[("RISKGATE_PORT", "8710"), ("RISKGATE_DENYAT", "5")]).1, ["RISKGATE_DENYAT", "RISKGATE_PORT"]);
 }
 
 fn event(data: Value) -> Value {
