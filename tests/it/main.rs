@@ -32,6 +32,7 @@ mod process;
 mod providers;
 mod replay;
 mod resilience;
+mod rotation;
 mod runtime_api;
 mod score;
 mod shell;

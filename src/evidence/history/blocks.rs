@@ -207,14 +207,22 @@ impl Shared {
         subjects.filter_map(|subject| self.named.get(&subject)).filter_map(|entry| entry.at(now)).collect()
     }
 
-    /// Whether a client has been seen to do something.
-    pub(super) fn has_seen(&self, client: u32, deed: Deed) -> bool {
-        self.capabilities.contains_key(&(deed, client))
+    /// The subject under the newest key where only an older one's is in the list.
+    pub(super) fn under_older_key(&self, keys: &[SmolStr], subject: fn(SmolStr) -> Subject) -> Vec<(Subject, Subject)> {
+        let Some((newest, older)) = keys.split_first().filter(|_| !self.named.is_empty()) else { return Vec::new() };
+        let found = older.iter().cloned().map(subject).filter(|subject| self.named.contains_key(subject));
+        found.map(|older| (older, subject(newest.clone()))).collect()
+    }
+
+    /// Whether a client, by its marks under any key, has been seen to do something.
+    pub(super) fn has_seen(&self, mut clients: impl Iterator<Item = u32>, deed: Deed) -> bool {
+        clients.any(|client| self.capabilities.contains_key(&(deed, client)))
     }
 
     /// Whether token generation was seen for a client recently, so that a block's message can wait for it.
-    pub(super) fn makes_tokens(&self, client: u32, now: Timestamp) -> bool {
-        self.capabilities.get(&(Deed::Mints, client)).is_some_and(|seen| seen.as_second().abs_diff(now.as_second()) < TOKENS_RECENT)
+    pub(super) fn makes_tokens(&self, mut clients: impl Iterator<Item = u32>, now: Timestamp) -> bool {
+        let is_recent = |seen: &Timestamp| seen.as_second().abs_diff(now.as_second()) < TOKENS_RECENT;
+        clients.any(|client| self.capabilities.get(&(Deed::Mints, client)).is_some_and(is_recent))
     }
 
     /// Whether a capability is to be recorded now: it is not in the list, or is there under a moment that is too old.

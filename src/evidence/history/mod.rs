@@ -89,7 +89,7 @@ pub enum BlockKind {
 }
 
 /// What the store knows of a signed context's nonce.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Nonce {
     /// Not seen before, or there is none.
     #[default]
@@ -98,6 +98,19 @@ pub enum Nonce {
     Retried,
     /// Seen before with another: a replay.
     Replayed,
+}
+
+// === impl Velocity ===
+
+impl Velocity {
+    /// The larger of each counter.
+    fn max(self, other: Self) -> Self {
+        Velocity {
+            account_failures: self.account_failures.max(other.account_failures),
+            accounts_per_ip: self.accounts_per_ip.max(other.accounts_per_ip),
+            accounts_per_network: self.accounts_per_network.max(other.accounts_per_network),
+        }
+    }
 }
 
 // === impl Nonce ===

@@ -155,15 +155,34 @@ impl Profile {
             if from == to {
                 continue;
             }
-            let Entry { count, first_day, last_day, .. } = self.entries.swap_remove(at);
-            match self.entries.iter_mut().find(|entry| entry.level == level && entry.hash == to) {
-                Some(entry) => {
-                    entry.count = entry.count.saturating_add(count);
-                    entry.first_day = entry.first_day.min(first_day);
-                    entry.last_day = entry.last_day.max(last_day);
-                }
-                None => self.entries.push(Entry { level, hash: to, count, first_day, last_day }),
+            let renamed = Entry { hash: to, ..self.entries.swap_remove(at) };
+            self.add(renamed);
+        }
+    }
+
+    /// Adds what was learned under another key. Values that both know under one hash are one value; others stay apart until `rename` meets them.
+    pub(super) fn merge(&mut self, other: Profile) {
+        for entry in other.entries {
+            self.add(entry);
+        }
+        for (count, other) in self.hours.iter_mut().zip(other.hours) {
+            *count = count.saturating_add(other);
+        }
+        self.successes = self.successes.saturating_add(other.successes);
+        if self.last.is_none_or(|last| other.last.is_some_and(|other| other.at > last.at)) {
+            self.last = other.last;
+        }
+        self.forget(0, u16::MAX);
+    }
+
+    fn add(&mut self, added: Entry) {
+        match self.entries.iter_mut().find(|entry| entry.level == added.level && entry.hash == added.hash) {
+            Some(entry) => {
+                entry.count = entry.count.saturating_add(added.count);
+                entry.first_day = entry.first_day.min(added.first_day);
+                entry.last_day = entry.last_day.max(added.last_day);
             }
+            None => self.entries.push(added),
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Every value is HMAC-SHA256 (FIPS 198-1), every mark of four bytes SipHash-2-4, under a key of its own
 //! purpose, derived from the configured key in the manner of HKDF-Expand (RFC 5869), so that a store and a
-//! log cannot be joined without the key. The first configured key writes; the others are only read with, until
-//! what they made has aged out.
+//! log cannot be joined without the key. The first configured key writes; what is found under the others is
+//! moved to it.
 
 use std::{hash::Hasher as _, net::IpAddr};
 
@@ -70,27 +70,29 @@ impl Pseudonyms {
         self.generations.iter().map(|generation| &generation.features)
     }
 
+    /// Whether more than one key is configured.
+    pub(super) fn has_older(&self) -> bool {
+        self.generations.len() > 1
+    }
+
     /// The keys of a person's record in the store: 22 letters of base64url each.
     pub fn person(&self, pool: &str, person: &str) -> PersonKeys {
         self.generations.iter().map(|generation| text(&generation.store, "person", &[pool.as_bytes(), person.as_bytes()], 16)).collect()
     }
 
-    /// The key of a network's or a nonce's record in the store.
-    pub(super) fn record(&self, purpose: &str, parts: &[&[u8]]) -> SmolStr {
-        text(&self.newest().store, purpose, parts, 16)
-    }
-
-    /// The keys of a device or a tenant in a list, under every configured key.
+    /// The keys of a network, a nonce, a device or a tenant in the store, under every configured key, newest first.
     pub(super) fn records(&self, purpose: &str, parts: &[&[u8]]) -> SmallVec<[SmolStr; 1]> {
         self.generations.iter().map(|generation| text(&generation.store, purpose, parts, 16)).collect()
     }
 
     /// Four bytes of a value, for the small sets of the store. A sign-in makes half a dozen, so they are of the quicker kind.
     pub(super) fn mark(&self, purpose: &str, parts: &[&[u8]]) -> u32 {
-        let mut hasher = SipHasher24::new_with_key(&self.newest().marks);
-        spell(purpose, parts, |bytes| hasher.write(bytes));
-        let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
-        u32::from_be_bytes([a, b, c, d])
+        self.newest().mark(purpose, parts)
+    }
+
+    /// The marks of a value under every configured key, newest first.
+    pub(super) fn marks(&self, purpose: &str, parts: &[&[u8]]) -> SmallVec<[u32; 1]> {
+        self.generations.iter().map(|generation| generation.mark(purpose, parts)).collect()
     }
 
     /// The key of the answers of outside services that are kept: the same in every process of a fleet.
@@ -107,6 +109,11 @@ impl Pseudonyms {
     /// A person in audit lines and the activity table: 16 letters of base64url, 96 bits.
     pub fn user(&self, pool: &str, person: &str) -> SmolStr {
         text(&self.newest().audit, "user", &[pool.as_bytes(), person.as_bytes()], 12)
+    }
+
+    /// A person in the activity table, under every configured key, newest first.
+    pub(super) fn users(&self, pool: &str, person: &str) -> PersonKeys {
+        self.generations.iter().map(|generation| text(&generation.audit, "user", &[pool.as_bytes(), person.as_bytes()], 12)).collect()
     }
 
     /// A network (/24 or /48) in audit lines.
@@ -137,6 +144,13 @@ impl std::fmt::Debug for Pseudonyms {
 // === impl Generation ===
 
 impl Generation {
+    fn mark(&self, purpose: &str, parts: &[&[u8]]) -> u32 {
+        let mut hasher = SipHasher24::new_with_key(&self.marks);
+        spell(purpose, parts, |bytes| hasher.write(bytes));
+        let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     fn derive(key: &[u8]) -> Self {
         let master = hmac::Key::new(hmac::HMAC_SHA256, key);
         let purpose = |name: &str| hmac::sign(&master, format!("riskgate/1/{name}").as_bytes());
@@ -187,7 +201,7 @@ mod tests {
             made.device("ann"),
             made.network("8.8.8.8".parse().unwrap()),
             made.person("p", "ann")[0].clone(),
-            made.record("person2", &[b"p", b"ann"]),
+            made.records("person2", &[b"p", b"ann"])[0].clone(),
         ];
         for (i, one) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|other| other != one), "{i}");
@@ -199,7 +213,7 @@ mod tests {
         let ip: IpAddr = ip.parse().unwrap();
         [
             made.person(pool, name)[0].to_string(),
-            made.record("network", &[ip.to_string().as_bytes()]).to_string(),
+            made.records("network", &[ip.to_string().as_bytes()])[0].to_string(),
             made.records("device", &[name.as_bytes()])[0].to_string(),
             made.mark("nonce", &[name.as_bytes()]).to_string(),
             format!("{:?}", made.draw(pool, name)),

@@ -50,7 +50,7 @@ impl Ledger {
             records.push(self.exported(key, dossier, now));
         }
         let user = self.pseudonyms.user(pool, person);
-        let activity: Vec<Value> = self.activity(&user, now).await?.iter().map(|row| json!({ "at": row.at, "what": parsed(&row.what) })).collect();
+        let activity: Vec<Value> = self.activity(pool, person, now).await?.iter().map(|row| json!({ "at": row.at, "what": parsed(&row.what) })).collect();
         Ok(json!({ "user": user, "records": records, "activity": activity }))
     }
 
@@ -63,9 +63,12 @@ impl Ledger {
         for key in &self.keys(pool, person) {
             self.store.erase(key).await?;
             self.store.delist(List::Persons, key).await?;
-            self.store.delist(List::Shapes, &decoy::place(self.shape_mark(key)).to_string()).await?;
+            // Which instance wrote the shape, and so under which key its place was drawn, is not known.
+            for mark in self.pseudonyms.marks("shape", &[key.as_bytes()]) {
+                self.store.delist(List::Shapes, &decoy::place(mark).to_string()).await?;
+            }
         }
-        let rows = self.activity(&self.pseudonyms.user(pool, person), now).await?;
+        let rows = self.activity(pool, person, now).await?;
         for row in &rows {
             self.store.erase_row(row).await?;
         }
@@ -139,14 +142,16 @@ impl Ledger {
         Ok(shared.chain(persons).filter(|(_, entry)| entry.at(now).is_some()).map(|(subject, entry)| Listed { subject, entry }).collect())
     }
 
-    async fn activity(&self, user: &str, now: Timestamp) -> Result<Vec<Row>, Cause> {
+    async fn activity(&self, pool: &str, person: &str, now: Timestamp) -> Result<Vec<Row>, Cause> {
         let mut rows = Vec::new();
         if self.store.name() != "dynamodb" {
             return Ok(rows);
         }
         for age in 0..=super::dossier::days(self.terms.history) {
             let Ok(at) = now.checked_sub(i64::from(age).saturating_mul(24).hours()) else { break };
-            rows.extend(self.store.activity(&at.strftime("%Y-%m-%d").to_string(), Some(user)).await?);
+            for user in self.pseudonyms.users(pool, person) {
+                rows.extend(self.store.activity(&at.strftime("%Y-%m-%d").to_string(), Some(&user)).await?);
+            }
         }
         Ok(rows)
     }

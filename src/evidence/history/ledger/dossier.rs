@@ -11,10 +11,12 @@ use crate::evidence::history::{
     Profile,
     attempt::{Admission, Attempt, Completeness, Hold, LARGEST_ATTEMPT, Origin, Standing},
     blocks::Entry,
-    encoding::Reader,
+    encoding::{Reader, marked},
     profile::{DeviceNews, Lesson, Sighting, day_of, moment, seconds},
     store::Record,
 };
+
+use super::rotation::{KeyMarks, MOVED, MovedRecord, Moving};
 
 /// At most so many attempts are kept of a person; failures are counted no further.
 const MOST_ATTEMPTS: usize = 24;
@@ -34,6 +36,8 @@ pub(super) struct Dossier {
     pub(super) hold: Option<Timestamp>,
     sign_ins: SmallVec<[(u32, Verdict); 1]>,
     pub(super) block: Option<Entry>,
+    /// What was found under older keys, to be moved to the newest.
+    pub(super) moving: Option<Box<Moving>>,
 }
 
 /// A success that is not yet part of the profile.
@@ -97,10 +101,6 @@ impl Dossier {
         dossier
     }
 
-    pub(super) fn knows_the_person(&self) -> bool {
-        self.stored.is_some() || !self.lessons.is_empty() || self.block.is_some()
-    }
-
     /// An origin by its mark.
     pub(super) fn origin(&self, mark: u32) -> Option<&Origin> {
         self.origins.iter().find(|(known, _)| *known == mark).map(|(_, origin)| origin)
@@ -116,12 +116,80 @@ impl Dossier {
         self.block.as_ref().map_or(least, |entry| entry.lasts(now).max(least))
     }
 
-    /// Takes over what stood under an older key; attempts stay where they are.
-    pub(super) fn adopt(&mut self, older: Dossier) {
-        self.stored = older.stored;
-        self.lessons.extend(older.lessons);
-        self.block = self.block.take().or(older.block);
-        self.hold = self.hold.max(older.hold);
+    /// Takes over the record of an older key, in the marks of the newest. What both have is added up, or the later of the two; of two blocks
+    /// the newer key's is in force.
+    pub(super) fn adopt(&mut self, key: &SmolStr, record: &Record, marks: Option<(&KeyMarks, &KeyMarks)>) {
+        let fields: Vec<SmolStr> = record.fields.keys().filter(|name| *name != MOVED).cloned().collect();
+        if fields.is_empty() {
+            return;
+        }
+        let older = Dossier::read(record);
+        let mut set = Vec::new();
+        let has_history = older.stored.is_some() || !older.lessons.is_empty() || older.hold.is_some();
+        if let Some(stored) = older.stored {
+            let profile = self.stored.get_or_insert_default();
+            profile.merge(stored);
+            set.push(("p".into(), profile.to_bytes()));
+        }
+        for (field, taught) in older.lessons {
+            set.push((field.clone(), taught.to_bytes()));
+            self.lessons.insert(field, taught);
+        }
+        let origins: Vec<(u32, u32)> = older.origins.into_iter().map(|(mark, origin)| (mark, self.adopt_origin(mark, origin, &mut set))).collect();
+        let renamed = |mark: u32, of: fn(&KeyMarks) -> Option<u32>| match marks {
+            Some((from, to)) if of(from) == Some(mark) => of(to).unwrap_or(mark),
+            Some(_) | None => mark,
+        };
+        for (field, attempt) in older.attempts {
+            let attempt = Attempt {
+                origin: origins.iter().find(|(from, _)| *from == attempt.origin).map_or(attempt.origin, |(_, to)| *to),
+                client: renamed(attempt.client, |marks| Some(marks.client)),
+                nonce: attempt.nonce.map(|nonce| renamed(nonce, |marks| marks.nonce)),
+                event: renamed(attempt.event, |marks| marks.event),
+                ..attempt
+            };
+            set.push((field.clone(), attempt.to_field()));
+            self.attempts.push((field, attempt));
+        }
+        for (client, verdict) in older.sign_ins {
+            let client = renamed(client, |marks| Some(marks.client));
+            if self.sign_in(client).is_none_or(|known| known.at < verdict.at) {
+                set.push((marked('s', client), verdict.to_bytes()));
+                self.sign_ins.retain(|(known, _)| *known != client);
+                self.sign_ins.push((client, verdict));
+            }
+        }
+        if older.last_success > self.last_success {
+            self.last_success = older.last_success;
+            set.extend(older.last_success.map(|at| ("t".into(), seconds(at).to_be_bytes().to_vec())));
+        }
+        if older.hold > self.hold {
+            self.hold = older.hold;
+            set.extend(older.hold.map(|at| ("h".into(), seconds(at).to_be_bytes().to_vec())));
+        }
+        let moving = self.moving.get_or_insert_default();
+        let is_listed = older.block.is_some();
+        if self.block.is_none() && is_listed {
+            self.block = older.block;
+            moving.block.clone_from(&self.block);
+            set.extend(record.fields.get("b").map(|bytes| ("b".into(), bytes.clone())));
+        }
+        // Of two older records the one that is read later has the sum.
+        moving.set.retain(|(name, _)| set.iter().all(|(set, _)| set != name));
+        moving.set.extend(set);
+        moving.has_history |= has_history;
+        moving.from.push(MovedRecord { key: key.clone(), version: record.version, fields, is_listed });
+    }
+
+    /// Takes over an origin; one that a newer record has under the features of both keys is the same.
+    fn adopt_origin(&mut self, mark: u32, origin: Origin, set: &mut Vec<(SmolStr, Vec<u8>)>) -> u32 {
+        let same = |known: &Origin| known.sighting == origin.sighting && origin.features.first().is_some_and(|features| known.features.contains(features));
+        if let Some((known, _)) = self.origins.iter().find(|(_, known)| same(known)) {
+            return *known;
+        }
+        set.push((Origin::field(mark), origin.to_bytes()));
+        self.origins.push((mark, origin));
+        mark
     }
 
     /// What a success of some origin finds.

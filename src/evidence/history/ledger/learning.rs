@@ -9,6 +9,7 @@ use ulid::Ulid;
 use super::{
     Dossier, Ledger, SLACK, Ticket,
     dossier::{self, Ground, Taught, Verdict, days, holds},
+    rotation::KeyMarks,
 };
 use crate::{
     config::history::Learn,
@@ -88,7 +89,8 @@ impl Ledger {
     pub async fn conclude(&self, ticket: &Ticket, id: &str, answered: Answered, now: Timestamp) -> Result<(), Cause> {
         let attempt = Attempt { answer: Some(answered), id: Ulid::from_string(id).ok(), ..ticket.attempt };
         if self.terms.learn == Learn::Allow && attempt.may_teach() {
-            return self.learn_at_once(ticket, attempt, now).await;
+            let (learned, ()) = tokio::join!(self.learn_at_once(ticket, attempt, now), self.carry_over_blocks(&ticket.moved_blocks, now));
+            return learned;
         }
         let change =
             Change { set: vec![(ticket.field.clone(), attempt.to_field())], remove: ticket.stale.clone(), keep: Keep::Least(self.terms.pending + SLACK) };
@@ -99,7 +101,13 @@ impl Ledger {
             let value = Awaiting { keys: ticket.keys.clone(), field: ticket.field.clone(), attempt, origin: ticket.origin.clone() }.to_bytes();
             self.store.keep(&format!("o#{id}"), &value, OUTCOME_TTL, now).await
         };
-        let (recorded, indexed, ()) = tokio::join!(self.store.change(&ticket.keys[0], change, now), index, self.lend(ticket.shape.as_ref(), now));
+        let moved = async {
+            if let Some(moving) = &ticket.moving {
+                self.carry_over(&ticket.keys, ticket.version, moving, now).await;
+            }
+            self.carry_over_blocks(&ticket.moved_blocks, now).await;
+        };
+        let (recorded, indexed, (), ()) = tokio::join!(self.store.change(&ticket.keys[0], change, now), index, self.lend(ticket.shape.as_ref(), now), moved);
         recorded.and(indexed)
     }
 
@@ -111,10 +119,10 @@ impl Ledger {
     pub async fn succeeded(&self, event: &PostAuthentication) -> Result<Success, Cause> {
         let now = event.received.wall;
         let keys = self.pseudonyms.person(&event.pool, event.person.key());
-        let client = self.client_mark(&event.pool, &event.client);
-        let (record, ()) = tokio::join!(self.store.read(&keys[0], now), self.refresh(now));
-        let dossier = self.dossier(&keys, record?, now).await?;
-        let nonce = event.nonce.as_ref().map(|nonce| self.nonce_mark(nonce));
+        let marks = self.marks_of(&event.pool, &event.client, event.nonce.as_deref(), None);
+        let KeyMarks { client, nonce, .. } = marks[0];
+        let (dossier, ()) = tokio::join!(self.moved_dossier(&keys, &marks, now), self.refresh(now));
+        let dossier = dossier?;
         let device = match event.new_device_used {
             None => DeviceNews::Unsaid,
             Some(false) => DeviceNews::Known,
@@ -152,7 +160,8 @@ impl Ledger {
         let key = format!("o#{id}");
         let (taken, ()) = tokio::join!(self.store.take(&key, now), self.refresh(now));
         let Some(Awaiting { keys, field, attempt, origin }) = taken?.as_deref().and_then(Awaiting::from_bytes) else { return Ok(None) };
-        let dossier = self.dossier(&keys, self.store.read(&keys[0], now).await?, now).await?;
+        let keys = self.moved_keys(keys, now).await?;
+        let dossier = self.moved_dossier(&keys, &[], now).await?;
         let teachable = attempt.may_teach() && matches!(report, Report::Success | Report::NotFraud);
         match report {
             Report::Success | Report::NotFraud => {
@@ -177,10 +186,15 @@ impl Ledger {
     /// `LEARN=allow`: the verdict itself teaches. A lesson written since the record was read is a conflict like any other.
     async fn learn_at_once(&self, ticket: &Ticket, attempt: Attempt, now: Timestamp) -> Result<(), Cause> {
         let taught = Taught { attempt, origin: ticket.origin.clone(), device: DeviceNews::Unsaid };
-        let ground = match &ticket.ground {
+        let mut ground = match &ticket.ground {
             Some(ground) => ground.clone(),
-            None => self.ground(self.dossier(&ticket.keys, self.store.read(&ticket.keys[0], now).await?, now).await?, Some(&taught), now),
+            None => self.ground(self.moved_dossier(&ticket.keys, &[], now).await?, Some(&taught), now),
         };
+        if let (Some(_), Some(moving)) = (&ticket.ground, &ticket.moving)
+            && self.carry_over(&ticket.keys, ticket.version, moving, now).await
+        {
+            ground.version += 1;
+        }
         let remove = ticket.stale.iter().cloned().chain([ticket.field.clone()]).collect();
         let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
         self.promote(Promotion { keys: &ticket.keys, ground, taught: Some(taught), verdict, hold: holds([&attempt]), remove, now }).await

@@ -22,11 +22,11 @@ use smol_str::{SmolStr, ToSmolStr};
 use super::{
     BlockKind, History, Nonce, Pseudonyms, Velocity,
     attempt::{Attempt, Copied, Origin},
-    blocks::{Deed, Match, Scope, Shared, strongest},
+    blocks::{Deed, Match, Scope, Shared, Subject, strongest},
     decoy::{Loan, Shapes},
     profile::Sighting,
     pseudonym::PersonKeys,
-    store::{Change, Keep, List, MOST_MARKS, Mark, Marks, Record, Store},
+    store::{Change, Keep, List, MOST_MARKS, Mark, Store},
 };
 use crate::{
     config::{Config, history::Learn},
@@ -40,13 +40,18 @@ use crate::{
 
 mod dossier;
 
+mod rotation;
+
 pub mod desk;
 
 pub mod learning;
 
 pub mod token;
 
-use self::dossier::{Dossier, Ground};
+use self::{
+    dossier::{Dossier, Ground},
+    rotation::{KeyMarks, MovedBlock, Moving},
+};
 pub use self::{
     learning::{Learned, Report, Success},
     token::{TokenFacts, TokenSource},
@@ -103,6 +108,11 @@ pub struct Ticket {
     door: Trigger,
     /// The shape of this history, when it is to be kept for others to be invented from.
     shape: Option<Loan>,
+    /// What was found under older keys; it is moved with the verdict.
+    moving: Option<Box<Moving>>,
+    moved_blocks: Vec<MovedBlock>,
+    /// The newest record's version.
+    version: u64,
     /// The record as it was read, where the verdict itself teaches: it need not be read again.
     ground: Option<Ground>,
 }
@@ -133,36 +143,42 @@ impl Ledger {
     /// The person's record could not be had. A counter, a nonce or a list that could not be had counts as nothing known.
     pub async fn begin(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Result<(History, Ticket), Cause> {
         let now = sign_in.received.wall;
-        let mut opened = self.open(sign_in, networks, features, hour);
+        let (mut opened, marks) = self.open(sign_in, networks, features, hour);
         let change = Change {
             set: vec![(opened.field.clone(), opened.attempt.to_field()), (Origin::field(opened.attempt.origin), opened.origin.to_bytes())],
             remove: Vec::new(),
             keep: Keep::Least(self.terms.pending + SLACK),
         };
-        let network = self.network_mark(sign_in);
-        let (record, marks, nonce, ()) = tokio::join!(
+        let networks = self.network_marks(sign_in);
+        let (record, older, velocity, nonce, ()) = tokio::join!(
             self.store.change(&opened.keys[0], change, now),
-            self.mark(network.as_ref(), now),
-            self.claim(sign_in, &opened, now),
+            self.read_older(&opened.keys, now),
+            self.velocity(&networks, now),
+            self.claim(sign_in, &opened, &marks, now),
             self.refresh(now),
         );
-        let dossier = self.dossier(&opened.keys, record?, now).await?;
+        let mut dossier = Self::dossier(&opened.keys, &marks, record?, &older?);
         let shared = self.shared.list.load();
-        let mut history = History { velocity: velocity(network.map(|(_, own)| own), &marks), nonce, ..History::default() };
+        let mut history = History { velocity, nonce, ..History::default() };
         let repeated = dossier.attempts.iter().find(|(field, earlier)| *field != opened.field && earlier.is_repeated_by(&opened.attempt));
         opened.stale = dossier.stale(&opened.field, now, self.terms.pending);
         if let Some((field, _)) = repeated {
             opened.attempt.copy = Copied::Retry;
             opened.stale.push(field.clone());
         }
-        if shared.has_seen(opened.attempt.client, Deed::Reports) {
+        if let Some(moving) = &mut dossier.moving {
+            moving.set.retain(|(field, _)| !opened.stale.contains(field));
+        }
+        (opened.moving, opened.version) = (dossier.moving.take(), dossier.version);
+        opened.moved_blocks = self.moved_blocks(&shared, sign_in);
+        if shared.has_seen(marks.iter().map(|marks| marks.client), Deed::Reports) {
             history.velocity.account_failures = dossier.failures(now, FAILURE_WINDOW);
         }
         history.concurrent = dossier.elsewhere(&opened.attempt, now, self.terms.pending);
-        history.block = self.block_of(&dossier, &shared, sign_in, nonce, opened.attempt.client);
+        history.block = self.block_of(&dossier, &shared, sign_in, nonce, &marks);
         let ground = dossier.into_ground(&opened.origin, now, self.terms.history);
         if sign_in.person.existence == Existence::NotFound {
-            history.profile = self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
+            history.profile = self.decoy(sign_in, &opened.origin);
         } else {
             opened.shape = self.shape(&opened.keys, &ground.profile, now);
             history.profile.clone_from(&ground.profile);
@@ -178,41 +194,43 @@ impl Ledger {
     /// The person's record could not be had.
     pub async fn peek(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features) -> Result<History, Cause> {
         let now = sign_in.received.wall;
-        let ticket = self.open(sign_in, networks, features, None);
-        let (record, ()) = tokio::join!(self.store.read(&ticket.keys[0], now), self.refresh(now));
-        let dossier = self.dossier(&ticket.keys, record?, now).await?;
+        let (ticket, marks) = self.open(sign_in, networks, features, None);
+        let (record, older, ()) = tokio::join!(self.store.read(&ticket.keys[0], now), self.read_older(&ticket.keys, now), self.refresh(now));
+        let dossier = Self::dossier(&ticket.keys, &marks, record?, &older?);
         let shared = self.shared.list.load();
-        let block = self.block_of(&dossier, &shared, sign_in, Nonce::New, ticket.attempt.client);
+        let block = self.block_of(&dossier, &shared, sign_in, Nonce::New, &marks);
         let concurrent = dossier.elsewhere(&ticket.attempt, now, self.terms.pending);
         let profile = match sign_in.person.existence {
             Existence::Known => dossier.into_profile(&ticket.origin, now, self.terms.history),
-            Existence::NotFound => self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key())),
+            Existence::NotFound => self.decoy(sign_in, &ticket.origin),
         };
         Ok(History { profile, block, concurrent, ..History::default() })
     }
 
-    fn open(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Ticket {
+    fn open(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> (Ticket, rotation::Marks) {
         let now = sign_in.received.wall;
         let older = self.pseudonyms.feature_keys().skip(1).map(|key| Features::of(sign_in, networks, key));
         let origin = Origin { features: std::iter::once(*features).chain(older).collect(), sighting: Some(Sighting::rounded(now, networks)) };
         let number: [u8; 6] = rand::random();
         let event = match sign_in.trigger {
-            Trigger::PreAuthentication => self.pseudonyms.mark("event", &[sign_in.raw.text().as_bytes()]),
+            Trigger::PreAuthentication => Some(sign_in.raw.text().as_bytes()),
             // A sidecar's caller does not repeat itself: each request is an attempt of its own.
-            Trigger::Http | Trigger::Replay => rand::random(),
+            Trigger::Http | Trigger::Replay => None,
         };
+        let marks = self.marks_of(&sign_in.pool, &sign_in.client, sign_in.context.nonce.as_deref(), event);
+        let KeyMarks { client, nonce, event } = marks[0];
         let attempt = Attempt {
             at: Timestamp::from_second(now.as_second()).unwrap_or(now),
-            event,
+            event: event.unwrap_or_else(rand::random),
             origin: self.pseudonyms.mark("origin", &[&origin.to_bytes()]),
-            client: self.client_mark(&sign_in.pool, &sign_in.client),
-            nonce: sign_in.context.nonce.as_ref().map(|nonce| self.nonce_mark(nonce)),
+            client,
+            nonce,
             hour,
             copy: Copied::Original,
             answer: None,
             id: None,
         };
-        Ticket {
+        let ticket = Ticket {
             keys: self.pseudonyms.person(&sign_in.pool, sign_in.person.key()),
             field: dossier::field('a', &number),
             attempt,
@@ -220,44 +238,56 @@ impl Ledger {
             stale: Vec::new(),
             door: sign_in.trigger,
             shape: None,
+            moving: None,
+            moved_blocks: Vec::new(),
+            version: 0,
             ground: None,
-        }
+        };
+        (ticket, marks)
     }
 
-    /// Reads a record's meaning; where no history stands under the newest key, it is sought under the older ones.
-    async fn dossier(&self, keys: &PersonKeys, record: Arc<Record>, now: Timestamp) -> Result<Dossier, Cause> {
-        let mut dossier = Dossier::read(&record);
-        // Let go at once: a store in memory changes a record in place while nobody else holds it.
-        drop(record);
-        for older in keys.iter().skip(1) {
-            if dossier.knows_the_person() {
-                break;
+    /// Accounts seen from the address and its network. A network is marked under every key, so that a rotation starts no count anew.
+    async fn velocity(&self, networks: &[(SmolStr, Mark)], now: Timestamp) -> Velocity {
+        match networks {
+            [] => Velocity::default(),
+            [(network, mark)] => velocity(*mark, &self.store.mark(network, *mark, now).await.unwrap_or_default()),
+            networks => {
+                let marked = futures_util::future::join_all(networks.iter().map(|(network, mark)| self.store.mark(network, *mark, now))).await;
+                let counted = networks.iter().zip(marked).map(|((_, mark), marks)| velocity(*mark, &marks.unwrap_or_default()));
+                counted.reduce(Velocity::max).unwrap_or_default()
             }
-            let record = self.store.read(older, now).await?;
-            dossier.adopt(Dossier::read(&record));
         }
-        Ok(dossier)
     }
 
-    async fn mark(&self, network: Option<&(String, Mark)>, now: Timestamp) -> Marks {
-        let Some((network, mark)) = network else { return Marks::new() };
-        self.store.mark(network, *mark, now).await.unwrap_or_default()
-    }
-
-    /// Trusted and claimed addresses are counted apart: a stranger can claim any address, and must not taint it.
-    fn network_mark(&self, sign_in: &SignIn) -> Option<(String, Mark)> {
-        let ip = sign_in.context.ip.public()?;
+    /// A network's keys and this sign-in's marks, under every key. Trusted and claimed addresses are counted apart: a stranger can claim any
+    /// address, and must not taint it.
+    fn network_marks(&self, sign_in: &SignIn) -> SmallVec<[(SmolStr, Mark); 1]> {
+        let Some(ip) = sign_in.context.ip.public() else { return SmallVec::new() };
         let (network, host) = (written(network_of(ip)), written(host_of(ip)));
         let purpose = if sign_in.context.is_believed() { "network" } else { "claimed network" };
-        let account = self.pseudonyms.mark("account", &[sign_in.pool.as_bytes(), sign_in.person.key().as_bytes()]);
-        let mark = Mark { account, host: self.pseudonyms.mark("host", &[host.as_bytes()]) };
-        Some((["n#", &self.pseudonyms.record(purpose, &[network.as_bytes()])].concat(), mark))
+        let keys = self.pseudonyms.records(purpose, &[network.as_bytes()]);
+        let accounts = self.pseudonyms.marks("account", &[sign_in.pool.as_bytes(), sign_in.person.key().as_bytes()]);
+        let hosts = self.pseudonyms.marks("host", &[host.as_bytes()]);
+        let marks = accounts.into_iter().zip(hosts).map(|(account, host)| Mark { account, host });
+        keys.into_iter().map(|key| ["n#", &key].concat().into()).zip(marks).collect()
     }
 
-    async fn claim(&self, sign_in: &SignIn, ticket: &Ticket, now: Timestamp) -> Nonce {
+    /// Claims a nonce under every key, so that instances that lack one of them see it too.
+    async fn claim(&self, sign_in: &SignIn, ticket: &Ticket, marks: &[KeyMarks], now: Timestamp) -> Nonce {
         let Some(nonce) = &sign_in.context.nonce else { return Nonce::New };
-        let key = format!("x#{}", self.pseudonyms.record("nonce", &[nonce.as_bytes()]));
-        let own = [&ticket.attempt.event.to_be_bytes()[..], &now.as_second().to_be_bytes(), ticket.field.as_bytes()].concat();
+        let keys = self.pseudonyms.records("nonce", &[nonce.as_bytes()]);
+        match keys.as_slice() {
+            [key] => self.claim_under(key, &marks[0], ticket, now).await,
+            keys => {
+                let claims = keys.iter().zip(marks).map(|(key, marks)| self.claim_under(key, marks, ticket, now));
+                futures_util::future::join_all(claims).await.into_iter().max().unwrap_or_default()
+            }
+        }
+    }
+
+    async fn claim_under(&self, key: &str, marks: &KeyMarks, ticket: &Ticket, now: Timestamp) -> Nonce {
+        let key = format!("x#{key}");
+        let own = [&marks.event.unwrap_or(ticket.attempt.event).to_be_bytes()[..], &now.as_second().to_be_bytes(), ticket.field.as_bytes()].concat();
         let Ok(first) = self.store.claim(&key, &own, self.terms.nonce, now).await else { return Nonce::New };
         if first == own {
             return Nonce::New;
@@ -267,13 +297,29 @@ impl Ledger {
         if is_soon && first[..4] == own[..4] { Nonce::Retried } else { Nonce::Replayed }
     }
 
+    /// Blocks of the device and the tenant that are in the list under an older key only.
+    fn moved_blocks(&self, shared: &Shared, sign_in: &SignIn) -> Vec<MovedBlock> {
+        if !self.pseudonyms.has_older() {
+            return Vec::new();
+        }
+        let device = sign_in.context.device_id.as_ref().map(|id| self.pseudonyms.records("device", &[id.expose().as_bytes()])).unwrap_or_default();
+        let of_device = shared.under_older_key(&device, Subject::Device);
+        let of_tenant = self.moved_tenant(shared, sign_in.tenant.as_ref().map(|tenant| tenant.expose().as_str()));
+        of_device.into_iter().map(|(from, to)| MovedBlock { from, to }).chain(of_tenant).collect()
+    }
+
+    fn moved_tenant(&self, shared: &Shared, tenant: Option<&str>) -> Vec<MovedBlock> {
+        let keys = tenant.filter(|_| self.pseudonyms.has_older()).map(|tenant| self.pseudonyms.records("tenant", &[tenant.as_bytes()])).unwrap_or_default();
+        shared.under_older_key(&keys, Subject::Tenant).into_iter().map(|(from, to)| MovedBlock { from, to }).collect()
+    }
+
     /// The block that acts at this trigger. A suspension with a message waits for token generation, where the password was right, but only
     /// if that trigger can find it and was seen for this client recently: where it was detached, the suspension acts here.
-    fn block_of(&self, dossier: &Dossier, shared: &Shared, sign_in: &SignIn, nonce: Nonce, client: u32) -> Option<super::Block> {
+    fn block_of(&self, dossier: &Dossier, shared: &Shared, sign_in: &SignIn, nonce: Nonce, marks: &[KeyMarks]) -> Option<super::Block> {
         let now = sign_in.received.wall;
         let of_person = dossier.block.as_ref().and_then(|entry| entry.at(now)).map(|block| Match { block, scope: Scope::Account });
         let all = shared.matching(sign_in, nonce, &self.pseudonyms, now).into_iter().chain(of_person);
-        let makes_tokens = sign_in.trigger == Trigger::PreAuthentication && shared.makes_tokens(client, now);
+        let makes_tokens = sign_in.trigger == Trigger::PreAuthentication && shared.makes_tokens(marks.iter().map(|marks| marks.client), now);
         let waits = |found: &Match| makes_tokens && found.scope == Scope::Account && found.block.kind == BlockKind::Suspended && found.block.message.is_some();
         strongest(all.filter(|found| !waits(found)).map(|found| found.block))
     }
@@ -304,6 +350,15 @@ impl Ledger {
         true
     }
 
+    /// An unknown name's history, in the hashes of the newest key as a known one's would be.
+    fn decoy(&self, sign_in: &SignIn, origin: &Origin) -> super::Profile {
+        let mut profile = self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
+        if let Some((newest, older)) = origin.features.split_first() {
+            older.iter().for_each(|older| profile.rename(older, newest));
+        }
+        profile
+    }
+
     fn shape(&self, keys: &PersonKeys, profile: &super::Profile, now: Timestamp) -> Option<Loan> {
         self.shapes.list.load().lend(self.shape_mark(&keys[0]), profile, now)
     }
@@ -324,14 +379,6 @@ impl Ledger {
     /// Whether the list of blocks was read at least once.
     fn has_read_blocks(&self) -> bool {
         self.shared.at.load(Ordering::Acquire) != i64::MIN
-    }
-
-    fn client_mark(&self, pool: &str, client: &str) -> u32 {
-        self.pseudonyms.mark("client", &[pool.as_bytes(), client.as_bytes()])
-    }
-
-    fn nonce_mark(&self, nonce: &str) -> u32 {
-        self.pseudonyms.mark("nonce", &[nonce.as_bytes()])
     }
 }
 
@@ -361,8 +408,7 @@ fn written(ip: IpAddr) -> SmolStr {
 }
 
 /// Accounts seen from an address and from its network, by the network's marks.
-fn velocity(own: Option<Mark>, marks: &[Mark]) -> Velocity {
-    let Some(own) = own else { return Velocity::default() };
+fn velocity(own: Mark, marks: &[Mark]) -> Velocity {
     let distinct = |marks: &mut dyn Iterator<Item = &Mark>| {
         let mut accounts: SmallVec<[u32; MOST_MARKS]> = marks.map(|mark| mark.account).collect();
         accounts.sort_unstable();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::store::{Changed, Reply},
+    super::store::{Changed, Marks, Record, Reply},
     *,
 };
 use crate::{

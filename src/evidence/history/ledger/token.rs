@@ -92,16 +92,18 @@ impl Ledger {
     pub async fn token(&self, event: &PreTokenGeneration) -> Result<TokenFacts, Cause> {
         let now = event.received.wall;
         let keys = self.pseudonyms.person(&event.pool, event.person.key());
-        let client = self.client_mark(&event.pool, &event.client);
-        let (record, ()) = tokio::join!(self.store.read(&keys[0], now), self.refresh(now));
-        let dossier = self.dossier(&keys, record?, now).await?;
+        let marks = self.marks_of(&event.pool, &event.client, None, None);
+        let client = marks[0].client;
+        let (dossier, ()) = tokio::join!(self.moved_dossier(&keys, &marks, now), self.refresh(now));
+        let dossier = dossier?;
         let shared = self.shared.list.load_full();
         let tenant = event.tenant.as_ref().map(|tenant| tenant.expose().as_str());
+        self.carry_over_blocks(&self.moved_tenant(&shared, tenant), now).await;
         let of_account = shared.of_account(&event.client, tenant, &self.pseudonyms, now);
         let block = strongest(of_account.into_iter().chain(dossier.block.as_ref().and_then(|entry| entry.at(now))));
         let mut hold = if dossier.hold.is_some_and(|until| until > now) { Hold::Withhold } else { Hold::None };
         let mut verdict = dossier.sign_in(client);
-        if TokenSource::of(&event.source) == TokenSource::SignIn && !shared.has_seen(client, Deed::Reports) {
+        if TokenSource::of(&event.source) == TokenSource::SignIn && !shared.has_seen(marks.iter().map(|marks| marks.client), Deed::Reports) {
             // Managed login may send no post-authentication: that a token is made at all says that a pending attempt succeeded.
             let window = i64::try_from(self.terms.pending.as_secs()).unwrap_or(i64::MAX);
             let recent = |attempt: &&Attempt| (0..window).contains(&(now.as_second() - attempt.at.as_second()));
