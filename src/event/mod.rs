@@ -5,6 +5,8 @@
 
 use smol_str::SmolStr;
 
+mod automation;
+
 pub mod client_ip;
 
 pub mod cognito;

@@ -8,44 +8,10 @@ use std::{
 use smol_str::SmolStr;
 use woothee::parser::Parser;
 
-use super::{personal::Personal, placeholder};
+use super::{automation, personal::Personal, placeholder};
 
 /// Longest user agent that is read, in bytes; the rest is cut (F17).
 const LONGEST: usize = 512;
-
-/// Marks of programs that sign in by themselves, lower case, as they name themselves. Libraries that
-/// phone and desktop apps are built on (okhttp, CFNetwork, Electron) are not among them.
-const AUTOMATION: &[&str] = &[
-    "headlesschrome",
-    "phantomjs",
-    "selenium",
-    "puppeteer",
-    "playwright",
-    "webdriver",
-    "python",
-    "curl/",
-    "wget/",
-    "httpie",
-    "go-http-client",
-    "java/",
-    "libwww",
-    "axios",
-    "node-fetch",
-    "undici",
-    "aiohttp",
-    "httpx",
-    "scrapy",
-    "postman",
-    "insomnia",
-    "ruby",
-    "perl",
-    "guzzle",
-    "restsharp",
-    "apache-httpclient",
-    "bot/",
-    "spider",
-    "crawler",
-];
 
 /// Agents that were read before, each in the one place that its hash names. Most sign-ins come with one of a few hundred, and
 /// reading one costs more than all the rest of an event; a stranger's flood of odd ones costs what reading always costs.
@@ -161,14 +127,19 @@ fn device_type(category: &str, text: &str) -> DeviceType {
 }
 
 fn oddity(text: &str) -> Oddity {
-    let lower = text.to_ascii_lowercase();
-    if AUTOMATION.iter().any(|mark| lower.contains(mark)) {
+    if automation::names_program(text) {
         Oddity::Automation
-    } else if text.chars().any(|c| c.is_control() || c == '\u{fffd}') || text.contains("${") || text.len() < 8 {
+    } else if text.chars().any(|c| c.is_control() || c == '\u{fffd}') || text.contains("${") || is_too_short(text) {
         Oddity::Impossible
     } else {
         Oddity::None
     }
+}
+
+/// Whether a text is too short to name anything: less than a word of three letters, or a product with its version.
+fn is_too_short(text: &str) -> bool {
+    let is_product = text.split_once('/').is_some_and(|(name, version)| !name.is_empty() && version.starts_with(|c: char| c.is_ascii_digit()));
+    text.len() < 8 && !is_product && (text.chars().filter(|c| c.is_alphabetic()).count() < 3 || text.eq_ignore_ascii_case("mozilla"))
 }
 
 #[cfg(test)]
