@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     Failure,
-    history::{away, with_ledger},
+    history::{Pool, away, check, with_ledger},
 };
 use crate::{
     config::{decision::cidr, env::duration},
@@ -155,6 +155,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Deed::Add(addition) => add(ledger, addition).await,
         Deed::Remove(removal) => {
             let whom = removal.target.whom(ledger).map_err(Failure::Usage)?;
+            check(ledger, removal.target.person(), Now::read().wall).await?;
             match &whom {
                 Whom::Person { pool, name } => ledger.unblock_person(pool, name, Now::read().wall).await,
                 Whom::Shared(subjects) => futures_util::future::try_join_all(subjects.iter().map(|subject| ledger.unblock(subject))).await.map(|_| ()),
@@ -178,20 +179,25 @@ async fn add(ledger: &Ledger, addition: &Addition) -> Result<(), Failure> {
             };
             let kind = if addition.exempt { EntryKind::Exempt } else { EntryKind::Suspend };
             let entry = Entry { kind, until, note: addition.note.clone(), message: addition.message.as_deref().map(Into::into) };
-            vec![(target.whom(ledger).map_err(Failure::Usage)?, entry)]
+            let whom = target.whom(ledger).map_err(Failure::Usage)?;
+            check(ledger, target.person(), now).await?;
+            vec![(whom, entry)]
         }
-        (_, _, Some(file)) => read(ledger, file)?,
+        (_, _, Some(file)) => read(ledger, file, now).await?,
         (_, _, None) => return Err(Failure::Usage("name a subject and its value, or a file with --from".to_owned())),
     };
+    let keys = &check(ledger, None, now).await?;
     let count = changes.len();
     futures_util::stream::iter(changes)
         .map(Ok)
         .try_for_each_concurrent(AT_ONCE, async |(whom, entry)| {
-            match &whom {
-                Whom::Person { pool, name } => ledger.block_person(pool, name, &entry, now).await,
-                Whom::Shared(subjects) => ledger.block(&subjects[0], &entry).await,
+            for key in keys {
+                match &whom {
+                    Whom::Person { pool, name } => ledger.block_person_under(*key, pool, name, &entry, now).await,
+                    Whom::Shared(subjects) => ledger.block_under(*key, subjects.get(*key).unwrap_or(&subjects[0]), &entry).await,
+                }
+                .map_err(away)?;
             }
-            .map_err(away)?;
             if count == 1 {
                 say(&format!("{}: {}", word(entry.kind), whom.key(ledger)));
             }
@@ -205,7 +211,7 @@ async fn add(ledger: &Ledger, addition: &Addition) -> Result<(), Failure> {
 }
 
 /// Reads a whole file before anything is written.
-fn read(ledger: &Ledger, file: &PathBuf) -> Result<Vec<(Whom, Entry)>, Failure> {
+async fn read(ledger: &Ledger, file: &PathBuf, now: Timestamp) -> Result<Vec<(Whom, Entry)>, Failure> {
     let name = file.display();
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
     let mut changes = Vec::new();
@@ -215,7 +221,14 @@ fn read(ledger: &Ledger, file: &PathBuf) -> Result<Vec<(Whom, Entry)>, Failure> 
         let target = Target { subject: row.subject, value: row.value, pool: row.pool };
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
         let entry = Entry { kind: row.kind.unwrap_or(EntryKind::Suspend), until: row.until, note: some(row.note), message: some(row.message).map(Into::into) };
-        changes.push((target.whom(ledger).map_err(fault)?, entry));
+        let whom = target.whom(ledger).map_err(fault)?;
+        if let Some(person) = target.person().filter(|(pool, _)| pool.is_empty()) {
+            check(ledger, Some(person), now).await.map_err(|failure| match failure {
+                Failure::Usage(problem) => fault(problem),
+                other @ Failure::Run(_) => other,
+            })?;
+        }
+        changes.push((whom, entry));
     }
     Ok(changes)
 }
@@ -245,6 +258,15 @@ fn say(line: &str) {
 // === impl Target ===
 
 impl Target {
+    /// The pool of a person, and whether it is needed.
+    fn person(&self) -> Option<(&str, Pool)> {
+        match self.subject {
+            Kind::Sub => Some((&self.pool, Pool::Needed)),
+            Kind::Name => Some((&self.pool, Pool::AsDeployed)),
+            Kind::Range | Kind::Device | Kind::Client | Kind::Tenant => None,
+        }
+    }
+
     fn whom(&self, ledger: &Ledger) -> Result<Whom, String> {
         if self.value.is_empty() {
             return Err("the value is empty".to_owned());

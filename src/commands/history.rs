@@ -70,6 +70,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let now = Now::read().wall;
         let (Deed::Export(who) | Deed::Forget(who) | Deed::Release(who)) = &args.deed;
         let (pool, person) = (who.pool.as_str(), who.person());
+        let needs_pool = if who.name.sub.is_some() { Pool::Needed } else { Pool::AsDeployed };
+        check(ledger, Some((pool, needs_pool)), now).await?;
         let keys: Vec<String> = ledger.keys(pool, person).iter().map(|key| format!("u#{key}")).collect();
         let keys = keys.join(" ");
         let text = match &args.deed {
@@ -97,7 +99,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// # Errors
 ///
 /// A faulty configuration, a store in memory, or what is done fails.
-pub fn with_ledger(work: impl AsyncFnOnce(&Ledger) -> Result<(), Failure>) -> Result<(), Failure> {
+pub fn with_ledger<T>(work: impl AsyncFnOnce(&Ledger) -> Result<T, Failure>) -> Result<T, Failure> {
     let (mut config, faults) = super::configured()?;
     if !faults.is_empty() {
         return Err(Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
@@ -110,6 +112,37 @@ pub fn with_ledger(work: impl AsyncFnOnce(&Ledger) -> Result<(), Failure>) -> Re
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
     runtime.block_on(work(&ledger))
+}
+
+/// Whether a person cannot be found without their pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool {
+    /// A sub is an account's in a pool.
+    Needed,
+    /// A name is, where sign-ins name one.
+    AsDeployed,
+}
+
+/// Refuses what would have no effect: a key that the deployment does not write under, or a person without the pool. Returns the numbers
+/// of the configured keys that it writes under.
+///
+/// # Errors
+///
+/// What is wrong and what to do, or a store that cannot be reached.
+pub async fn check(ledger: &Ledger, person: Option<(&str, Pool)>, now: jiff::Timestamp) -> Result<Vec<usize>, Failure> {
+    let deployment = ledger.deployment(now).await.map_err(away)?;
+    if let Some(key) = deployment.missing {
+        return Err(Failure::Usage(format!(
+            "RISKGATE_PSEUDONYM_KEY: the deployment writes under key {} since {}, which is not configured here; use the deployment's list of keys",
+            key.kid, key.since
+        )));
+    }
+    if let Some(("", pool)) = person
+        && (pool == Pool::Needed || deployment.names_pool == Some(true))
+    {
+        return Err(Failure::Usage("--pool is needed: the person's record is found by the user pool's id and the name".to_owned()));
+    }
+    if deployment.in_use.is_empty() { Ok(vec![0]) } else { Ok(deployment.in_use) }
 }
 
 /// The store could not be reached.

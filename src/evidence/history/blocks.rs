@@ -49,6 +49,37 @@ pub struct Entry {
     pub message: Option<SmolStr>,
 }
 
+#[derive(Serialize)]
+struct Tagged<'a> {
+    #[serde(flatten)]
+    entry: &'a Entry,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    key: &'a str,
+}
+
+#[derive(Deserialize)]
+struct KeyTag {
+    #[serde(default)]
+    key: Option<SmolStr>,
+}
+
+/// What the entry of a pseudonym key in use starts with.
+pub(super) const KEY_USE: &str = "key#";
+
+/// When a pseudonym key was the first of a serving process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyUse {
+    /// What the operator calls it.
+    pub kid: SmolStr,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it was last recorded; once an hour.
+    pub seen: Timestamp,
+    /// Whether a sign-in named no pool.
+    #[serde(default)]
+    pub without_pool: bool,
+}
+
 /// What a block does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -67,6 +98,8 @@ pub struct Shared {
     named: HashMap<Subject, Entry>,
     /// When each client was last seen to do something; 1970 for an entry that does not say when.
     capabilities: HashMap<(Deed, u32), Timestamp>,
+    /// The keys under which serving processes write, by the name that is made from each.
+    pub(super) keys: BTreeMap<SmolStr, KeyUse>,
     /// What this process has recorded since the list was read: until it is read again, once is enough.
     recorded: Mutex<HashSet<(Deed, u32)>>,
 }
@@ -138,6 +171,16 @@ impl Entry {
         serde_json::to_vec(self).expect("a block has only strings")
     }
 
+    /// The JSON that is stored in a list, with the id of the key under which its subject is named.
+    pub(super) fn to_bytes_under(&self, key: &str) -> Vec<u8> {
+        serde_json::to_vec(&Tagged { entry: self, key }).expect("a block has only strings")
+    }
+
+    /// The id of the key under which a listed block's subject is named; earlier versions wrote none.
+    pub(super) fn key_of(bytes: &[u8]) -> Option<SmolStr> {
+        serde_json::from_slice::<KeyTag>(bytes).ok()?.key
+    }
+
     /// How long it is in force yet; one without an end outlasts every history.
     pub(super) fn lasts(&self, now: Timestamp) -> Duration {
         match self.until {
@@ -167,6 +210,8 @@ impl Shared {
         for (name, bytes) in entries {
             if let Some((deed, mark)) = Deed::from_entry_name(&name) {
                 shared.capabilities.insert((deed, mark), Deed::seen_at(&bytes));
+            } else if let Some(id) = name.strip_prefix(KEY_USE) {
+                shared.keys.extend(serde_json::from_slice(&bytes).ok().map(|key| (id.into(), key)));
             } else if let (Some(subject), Some(entry)) = (Subject::from_entry_name(&name), Entry::from_bytes(&bytes)) {
                 match subject {
                     Subject::Range(IpNet::V4(net)) => shared.v4.entry(net).or_default().push(entry),

@@ -33,6 +33,8 @@ pub type PersonKeys = SmallVec<[SmolStr; 1]>;
 
 /// The keys derived from one configured key.
 struct Generation {
+    kid: SmolStr,
+    id: SmolStr,
     features: FeatureKey,
     marks: [u8; 16],
     store: hmac::Key,
@@ -46,7 +48,7 @@ impl Pseudonyms {
     /// Derives every purpose's key. Without a configured key one is drawn that lives as long as the process: for the memory store.
     pub fn new(keys: &[PseudonymKey]) -> Self {
         let generations: SmallVec<[Generation; 1]> =
-            keys.iter().filter_map(|key| base64url(key.key.expose_secret()).ok()).map(|key| Generation::derive(&key)).collect();
+            keys.iter().filter_map(|key| base64url(key.key.expose_secret()).ok().map(|bytes| Generation::derive(&key.kid, &bytes))).collect();
         if generations.is_empty() {
             return Self::random();
         }
@@ -57,7 +59,7 @@ impl Pseudonyms {
     pub fn random() -> Self {
         let mut key = [0_u8; 32];
         SystemRandom::new().fill(&mut key).expect("the operating system has random bytes");
-        Pseudonyms { generations: SmallVec::from_iter([Generation::derive(&key)]) }
+        Pseudonyms { generations: SmallVec::from_iter([Generation::derive("", &key)]) }
     }
 
     /// The key of what is hashed of a sign-in now.
@@ -68,6 +70,11 @@ impl Pseudonyms {
     /// The keys under which profiles may still hold hashes, newest first.
     pub fn feature_keys(&self) -> impl Iterator<Item = &FeatureKey> {
         self.generations.iter().map(|generation| &generation.features)
+    }
+
+    /// The configured keys, newest first: what an operator calls each, and a name that is made from the key itself. A drawn key has no kid.
+    pub(super) fn key_names(&self) -> impl Iterator<Item = (&SmolStr, &SmolStr)> {
+        self.generations.iter().map(|generation| (&generation.kid, &generation.id))
     }
 
     /// Whether more than one key is configured.
@@ -151,12 +158,24 @@ impl Generation {
         u32::from_be_bytes([a, b, c, d])
     }
 
-    fn derive(key: &[u8]) -> Self {
+    fn derive(kid: &str, key: &[u8]) -> Self {
         let master = hmac::Key::new(hmac::HMAC_SHA256, key);
         let purpose = |name: &str| hmac::sign(&master, format!("riskgate/1/{name}").as_bytes());
         let short = |name: &str| *purpose(name).as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes");
         let keyed = |name: &str| hmac::Key::new(hmac::HMAC_SHA256, purpose(name).as_ref());
-        Generation { features: FeatureKey::new(short("features")), marks: short("marks"), store: keyed("store"), audit: keyed("audit"), decoy: keyed("decoy") }
+        let mut id = [0; 11];
+        // Eight bytes are eleven letters.
+        let _ = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode_slice(&purpose("id").as_ref()[..8], &mut id);
+        let (kid, id) = (kid.into(), id.map(char::from).into_iter().collect());
+        Generation {
+            kid,
+            id,
+            features: FeatureKey::new(short("features")),
+            marks: short("marks"),
+            store: keyed("store"),
+            audit: keyed("audit"),
+            decoy: keyed("decoy"),
+        }
     }
 }
 

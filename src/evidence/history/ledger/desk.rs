@@ -93,10 +93,20 @@ impl Ledger {
     ///
     /// The store could not be reached.
     pub async fn block_person(&self, pool: &str, person: &str, entry: &Entry, now: Timestamp) -> Result<(), Cause> {
-        let key = &self.keys(pool, person)[0];
+        self.block_person_under(0, pool, person, entry, now).await
+    }
+
+    /// Blocks or exempts a person under the configured key of this number, the newest being 0.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn block_person_under(&self, number: usize, pool: &str, person: &str, entry: &Entry, now: Timestamp) -> Result<(), Cause> {
+        let keys = self.keys(pool, person);
+        let key = keys.get(number).unwrap_or(&keys[0]);
         let keep = Keep::Renew(entry.lasts(now).max(self.terms.history) + SLACK);
         self.store.change(key, Change { set: vec![("b".into(), entry.to_bytes())], remove: Vec::new(), keep }, now).await?;
-        self.store.enlist(List::Persons, key, &entry.to_bytes(), entry.until).await
+        self.store.enlist(List::Persons, key, &self.listed(entry, number), entry.until).await
     }
 
     /// Ends a person's block.
@@ -118,7 +128,21 @@ impl Ledger {
     ///
     /// The store could not be reached.
     pub async fn block(&self, subject: &Subject, entry: &Entry) -> Result<(), Cause> {
-        self.store.enlist(List::Shared, &subject.entry_name(), &entry.to_bytes(), entry.until).await
+        self.block_under(0, subject, entry).await
+    }
+
+    /// Blocks or exempts a subject that is named under the configured key of this number, the newest being 0.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn block_under(&self, number: usize, subject: &Subject, entry: &Entry) -> Result<(), Cause> {
+        let bytes = match subject {
+            Subject::Device(_) | Subject::Tenant(_) => self.listed(entry, number),
+            // In clear, under no key.
+            Subject::Range(_) | Subject::Client(_) => entry.to_bytes(),
+        };
+        self.store.enlist(List::Shared, &subject.entry_name(), &bytes, entry.until).await
     }
 
     /// Ends a block.

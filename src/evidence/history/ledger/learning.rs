@@ -89,7 +89,10 @@ impl Ledger {
     pub async fn conclude(&self, ticket: &Ticket, id: &str, answered: Answered, now: Timestamp) -> Result<(), Cause> {
         let attempt = Attempt { answer: Some(answered), id: Ulid::from_string(id).ok(), ..ticket.attempt };
         if self.terms.learn == Learn::Allow && attempt.may_teach() {
-            let (learned, ()) = tokio::join!(self.learn_at_once(ticket, attempt, now), self.carry_over_blocks(&ticket.moved_blocks, now));
+            let (learned, ()) = tokio::join!(self.learn_at_once(ticket, attempt, now), async {
+                self.carry_over_blocks(&ticket.moved_blocks, now).await;
+                self.record_key_use(ticket.has_pool, now).await;
+            });
             return learned;
         }
         let change =
@@ -106,6 +109,7 @@ impl Ledger {
                 self.carry_over(&ticket.keys, ticket.version, moving, now).await;
             }
             self.carry_over_blocks(&ticket.moved_blocks, now).await;
+            self.record_key_use(ticket.has_pool, now).await;
         };
         let (recorded, indexed, (), ()) = tokio::join!(self.store.change(&ticket.keys[0], change, now), index, self.lend(ticket.shape.as_ref(), now), moved);
         recorded.and(indexed)

@@ -42,6 +42,8 @@ mod dossier;
 
 mod rotation;
 
+pub mod keys;
+
 pub mod desk;
 
 pub mod learning;
@@ -76,6 +78,8 @@ pub struct Ledger {
     pseudonyms: Arc<Pseudonyms>,
     terms: Terms,
     shared: Copy<Shared>,
+    /// When, and with what, this process last recorded its key.
+    key_recorded: AtomicI64,
     shapes: Copy<Shapes>,
 }
 
@@ -113,6 +117,8 @@ pub struct Ticket {
     moved_blocks: Vec<MovedBlock>,
     /// The newest record's version.
     version: u64,
+    /// Whether the sign-in named a pool.
+    has_pool: bool,
     /// The record as it was read, where the verdict itself teaches: it need not be read again.
     ground: Option<Ground>,
 }
@@ -127,7 +133,7 @@ impl Ledger {
             hold: config.token.review_hold,
             learn: config.history.learn,
         };
-        Ledger { store, pseudonyms, terms, shared: Copy::default(), shapes: Copy::default() }
+        Ledger { store, pseudonyms, terms, shared: Copy::default(), key_recorded: AtomicI64::new(i64::MIN), shapes: Copy::default() }
     }
 
     /// The store underneath: its `keep` and `fetch` are the second cache tier.
@@ -241,6 +247,7 @@ impl Ledger {
             moving: None,
             moved_blocks: Vec::new(),
             version: 0,
+            has_pool: !sign_in.pool.is_empty(),
             ground: None,
         };
         (ticket, marks)

@@ -117,7 +117,7 @@ impl Ledger {
             return false;
         }
         if let Some(entry) = &moving.block
-            && self.store.enlist(List::Persons, &keys[0], &entry.to_bytes(), entry.until).await.is_err()
+            && self.store.enlist(List::Persons, &keys[0], &self.listed(entry, 0), entry.until).await.is_err()
         {
             return true;
         }
@@ -151,9 +151,8 @@ impl Ledger {
         let Ok(list) = self.store.list(List::Shared, now).await else { return };
         for MovedBlock { from, to } in blocks {
             let (from, to) = (from.entry_name(), to.entry_name());
-            let Some(bytes) = list.get(&from) else { continue };
-            let until = Entry::from_bytes(bytes).and_then(|entry| entry.until);
-            if list.contains_key(&to) || self.store.enlist(List::Shared, &to, bytes, until).await.is_ok() {
+            let Some(entry) = list.get(&from).and_then(|bytes| Entry::from_bytes(bytes)) else { continue };
+            if list.contains_key(&to) || self.store.enlist(List::Shared, &to, &self.listed(&entry, 0), entry.until).await.is_ok() {
                 let _ = self.store.delist(List::Shared, &from).await;
             }
         }

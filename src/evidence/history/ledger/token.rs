@@ -128,6 +128,7 @@ impl Ledger {
             }
         }
         self.witness(client, Deed::Mints, now).await;
+        self.record_key_use(!event.pool.is_empty(), now).await;
         let sign_in = verdict.map(|verdict| SignedIn {
             at: verdict.at,
             level: verdict.standing,
