@@ -246,3 +246,25 @@ async fn histories_of_both_keys_are_added_up_and_forgotten() {
         assert!(shapes.is_empty(), "{}: what her history lent is gone under both keys", kept.name);
     }
 }
+
+#[tokio::test]
+async fn a_history_that_is_moved_shortens_no_block() {
+    for kept in stores::all().await {
+        let rotation = Rotation::over(&kept.store, &[]);
+        rotation.old.sign_in("ada", HOME, at(0, "07:00:00")).await;
+        rotation.both.gate.sources().ledger().unwrap().block_person("pool", "sub-ada", &SUSPEND, at(0, "08:00:00")).await.unwrap();
+        assert_eq!(rotation.both.attempt("ada", HOME, at(0, "09:00:00")).await.decision.rule, Rule::Suspended, "{}", kept.name);
+        assert_eq!(rotation.new.attempt("ada", HOME, at(400, "09:00:00")).await.decision.rule, Rule::Suspended, "{}", kept.name);
+    }
+}
+
+/// A function's role may put and update, but not delete.
+#[tokio::test]
+async fn a_block_that_ended_in_a_list_does_not_come_back() {
+    use riskgate::evidence::history::store::List;
+    for kept in stores::all().await {
+        kept.store.enlist(List::Persons, "key", &SUSPEND.to_bytes(), None).await.unwrap();
+        kept.store.enlist(List::Persons, "key", &[], Some(jiff::Timestamp::UNIX_EPOCH)).await.unwrap();
+        assert!(kept.store.list(List::Persons, at(0, "07:00:00")).await.unwrap().is_empty(), "{}", kept.name);
+    }
+}

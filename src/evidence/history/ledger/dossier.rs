@@ -171,9 +171,10 @@ impl Dossier {
         let is_listed = older.block.is_some();
         if self.block.is_none() && is_listed {
             self.block = older.block;
-            moving.block.clone_from(&self.block);
+            moving.moves_block = true;
             set.extend(record.fields.get("b").map(|bytes| ("b".into(), bytes.clone())));
         }
+        moving.block.clone_from(&self.block);
         // Of two older records the one that is read later has the sum.
         moving.set.retain(|(name, _)| set.iter().all(|(set, _)| set != name));
         moving.set.extend(set);

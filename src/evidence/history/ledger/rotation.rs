@@ -43,8 +43,10 @@ pub(super) struct Moving {
     pub(super) set: Vec<(SmolStr, Vec<u8>)>,
     /// Whether there is more than attempts.
     pub(super) has_history: bool,
-    /// A block that the newest record gets.
+    /// The block that is in force, for as long as which the record is kept.
     pub(super) block: Option<Entry>,
+    /// Whether it was under an older key.
+    pub(super) moves_block: bool,
     /// The records that lose these fields.
     pub(super) from: Vec<MovedRecord>,
 }
@@ -112,23 +114,30 @@ impl Ledger {
         let least = if moving.has_history { self.terms.history.max(self.terms.hold) } else { self.terms.pending };
         let lasts = moving.block.as_ref().map_or(least, |entry| entry.lasts(now).max(least)) + SLACK;
         let keep = if moving.has_history || moving.block.is_some() { Keep::Renew(lasts) } else { Keep::Least(lasts) };
+        if let Some(entry) = moving.block.as_ref().filter(|_| moving.moves_block)
+            && self.store.enlist(List::Persons, &keys[0], &self.listed(entry, 0), entry.until).await.is_err()
+        {
+            return false;
+        }
         let change = Change { set: moving.set.clone(), remove: Vec::new(), keep };
         if !matches!(self.store.change_if(&keys[0], version, change, now).await, Ok(Changed::Done)) {
             return false;
-        }
-        if let Some(entry) = &moving.block
-            && self.store.enlist(List::Persons, &keys[0], &self.listed(entry, 0), entry.until).await.is_err()
-        {
-            return true;
         }
         for MovedRecord { key, version, fields, is_listed } in &moving.from {
             let change = Change { set: vec![(MOVED.into(), keys[0].as_bytes().to_vec())], remove: fields.clone(), keep: Keep::Renew(MOVED_TTL) };
             // Where it was written to since it was read, what is there is moved the next time.
             if matches!(self.store.change_if(key, *version, change, now).await, Ok(Changed::Done)) && *is_listed {
-                let _ = self.store.delist(List::Persons, key).await;
+                self.end_listed(List::Persons, key).await;
             }
         }
         true
+    }
+
+    /// Ends an entry of a list. A function's role may not delete: then the entry is left, expired.
+    async fn end_listed(&self, list: List, name: &str) {
+        if self.store.delist(list, name).await.is_err() {
+            let _ = self.store.enlist(list, name, &[], Some(Timestamp::UNIX_EPOCH)).await;
+        }
     }
 
     /// The keys of a person whose assessment was recorded under some keys, with the one to which the record has been moved since.
@@ -153,7 +162,7 @@ impl Ledger {
             let (from, to) = (from.entry_name(), to.entry_name());
             let Some(entry) = list.get(&from).and_then(|bytes| Entry::from_bytes(bytes)) else { continue };
             if list.contains_key(&to) || self.store.enlist(List::Shared, &to, &self.listed(&entry, 0), entry.until).await.is_ok() {
-                let _ = self.store.delist(List::Shared, &from).await;
+                self.end_listed(List::Shared, &from).await;
             }
         }
     }
