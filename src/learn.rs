@@ -15,6 +15,7 @@ use crate::{
             Nonce, Ticket,
             attempt::{Admission, Answered, Completeness, Hold, Standing},
             ledger::{Learned, Report, Success},
+            unread::Part,
         },
         resilience::{deadline::Deadline, rescue::rescue},
     },
@@ -28,16 +29,19 @@ const GRACE: Duration = Duration::from_millis(50);
 /// A service's reason is kept as this number plus the service's.
 const SERVICE_REASONS: u8 = 200;
 
-/// Records a verdict under its attempt, by the deadline and within the store's own time. Unrecorded, it teaches nothing later, and that is all.
+/// Records a verdict under its attempt, by the deadline and within the store's own time. If the write fails, this sign-in is not learned from; it is counted and logged.
 pub async fn conclude(sources: &Sources, ticket: Option<&Ticket>, id: &SmolStr, decision: &Decision, deadline: Deadline) {
     let evidence = &decision.score.signals.evidence;
     let (Some(ledger), Some(ticket)) = (sources.ledger(), ticket) else { return };
     let deadline = deadline.sooner(Instant::now(), sources.store_timeout());
     // On the heap, since a future by value is copied whole at each layer that takes it, and this one holds those of every store.
     let recorded = deadline.run(Box::pin(ledger.conclude(ticket, id, answered(decision), evidence.sign_in.received.wall)));
-    if !matches!(rescue(sources.health(), recorded).await, Ok(Ok(Ok(())))) {
-        tracing::debug!(id = %id, "the verdict could not be recorded");
-    }
+    let cause = match rescue(sources.health(), recorded).await {
+        Ok(Ok(recorded)) => recorded.err(),
+        Ok(Err(_)) => Some(Cause::Timeout),
+        Err(_) => Some(Cause::Panic),
+    };
+    sources.health().store.report(Part::Decision, cause, Instant::now());
 }
 
 /// `PostAuthentication_Authentication`: learns from the attempt that it completes, if that can be told.

@@ -1,8 +1,13 @@
 //! What happens off the path, in atomics: read by `/metrics`, EMF and `/readyz`.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU8, AtomicU64, Ordering},
+};
 
-use super::{Cause, Tier};
+use tokio::time::Instant;
+
+use super::{Cause, Tier, history::unread::Part};
 use crate::config::services::Service;
 
 use super::networks::source::Source;
@@ -24,10 +29,28 @@ pub struct Health {
     pub networks_built: [AtomicU64; Source::ALL.len()],
     /// Stage panics that were turned into answers.
     pub panics: AtomicU64,
+    /// What could not be read from the store, or written to it.
+    pub store: StoreHealth,
     /// What the caches before the services did, by `Tier` and `CacheResult`.
     cache: [[AtomicU64; CacheResult::ALL.len()]; Tier::ALL.len()],
     /// One for each service that riskgate knows, asked or not.
     services: [ServiceHealth; Service::ALL.len()],
+}
+
+/// What could not be read from the store, or written to it, by `Part`.
+#[derive(Debug, Default)]
+pub struct StoreHealth {
+    parts: [StorePart; Part::ALL.len()],
+    opened: OnceLock<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct StorePart {
+    failures: AtomicU64,
+    /// The last cause: its place in `Cause::ALL`, from one on; 0 while the part is read.
+    cause: AtomicU8,
+    /// The minute, from one on, in which a line was last logged.
+    logged: AtomicU64,
 }
 
 /// What happens between riskgate and one service.
@@ -100,6 +123,45 @@ impl Health {
     /// What one cache did how often.
     pub fn cache(&self, tier: Tier, result: CacheResult) -> &AtomicU64 {
         &self.cache[tier as usize][result as usize]
+    }
+}
+
+// === impl StoreHealth ===
+
+impl StoreHealth {
+    /// Counts and logs a part that could not be read or written, each part at most once a minute; `None` for one that could.
+    pub fn report(&self, part: Part, cause: Option<Cause>, now: Instant) {
+        let state = &self.parts[part as usize];
+        let Some(cause) = cause else {
+            if state.cause.load(Ordering::Relaxed) != 0 {
+                state.cause.store(0, Ordering::Relaxed);
+            }
+            return;
+        };
+        Health::count(&state.failures);
+        let place = Cause::ALL.iter().position(|known| *known == cause).and_then(|place| u8::try_from(place + 1).ok());
+        state.cause.store(place.unwrap_or(1), Ordering::Relaxed);
+        let minute = now.saturating_duration_since(*self.opened.get_or_init(|| now)).as_secs() / 60 + 1;
+        if state.logged.swap(minute, Ordering::Relaxed) != minute {
+            tracing::warn!(
+                part = part.as_label(),
+                cause = cause.as_label(),
+                "the store could not be read or written in part; further lines of this part are held back for a minute"
+            );
+        }
+    }
+
+    /// How often a part could not be read or written.
+    pub fn failures(&self, part: Part) -> u64 {
+        self.parts[part as usize].failures.load(Ordering::Relaxed)
+    }
+
+    /// The parts that could not be read or written at the last try.
+    pub fn failing(&self) -> impl Iterator<Item = (Part, Cause)> + '_ {
+        Part::ALL.into_iter().filter_map(|part| {
+            let place = usize::from(self.parts[part as usize].cause.load(Ordering::Relaxed)).checked_sub(1)?;
+            Some((part, *Cause::ALL.get(place)?))
+        })
     }
 }
 

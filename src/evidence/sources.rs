@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{
     Cause, Consultation, Enriched, Evidence, Face, Features, History, NetworkFacts, Outcome, Waits,
     health::Health,
-    history::{self, Ledger, Patience, Pseudonyms, Ticket},
+    history::{self, Ledger, Nonce, Patience, Pseudonyms, Ticket, unread::Part},
     local_time,
     networks::Networks,
     provider::{Tls, client::Heard},
@@ -143,13 +143,32 @@ impl Sources {
         let started = Instant::now();
         let (history, attempt, outcome) = match &standing.ledger {
             None => (History::default(), None, standing.without_ledger()),
-            Some(_) if !self.patience.is_left(started) => (History::default(), None, Outcome::Failed(Cause::BreakerOpen)),
+            Some(ledger) if !self.patience.is_left(started) => self.without_record(ledger, sign_in, Cause::BreakerOpen),
             Some(ledger) => match self.ask(ledger, sign_in, networks, features, hour, deadline.sooner(started, self.store_timeout)).await {
                 Ok((history, attempt)) => (history, attempt, Outcome::Fresh),
-                Err(cause) => (History::default(), None, Outcome::Failed(cause)),
+                Err(cause) => self.without_record(ledger, sign_in, cause),
             },
         };
+        if standing.ledger.is_some() {
+            // While the breaker is open, the cause that opened it is the one to report.
+            if outcome.cause() != Some(Cause::BreakerOpen) {
+                self.health.store.report(Part::Record, outcome.cause(), started);
+            }
+            for part in [Part::BlockList, Part::Nonce, Part::Velocity, Part::Templates] {
+                // A sign-in without a nonce does not show whether nonces can be claimed.
+                if part == Part::Nonce && history.nonce == Nonce::New && sign_in.context.nonce.is_none() {
+                    continue;
+                }
+                self.health.store.report(part, history.unread.cause(part), started);
+            }
+        }
         Recalled { history, attempt, outcome, took: started.elapsed() }
+    }
+
+    /// The blocks that were read last stay in force while the store does not answer.
+    fn without_record(&self, ledger: &Ledger, sign_in: &SignIn, cause: Cause) -> (History, Option<Box<Ticket>>, Outcome) {
+        let history = rescue_now(&self.health, || ledger.without_record(sign_in, cause)).unwrap_or_default();
+        (history, None, Outcome::Failed(cause))
     }
 
     async fn ask(
@@ -176,7 +195,8 @@ impl Sources {
             Err(_) => Err(Cause::Panic),
         };
         match &answer {
-            Ok(_) => self.patience.answered(),
+            // An unreadable record is one person's, and says nothing of the others'.
+            Ok(_) | Err(Cause::BadAnswer | Cause::TooLarge | Cause::Panic) => self.patience.answered(),
             Err(_) => self.patience.failed(Instant::now()),
         }
         answer

@@ -73,6 +73,9 @@ impl AssessmentJson<'_> {
                             causes.plain(source, cause.as_label());
                         }
                     }
+                    for (part, cause) in evidence.history.unread.iter() {
+                        causes.plain(part.as_label(), cause.as_label());
+                    }
                 });
                 degraded.plain_or_null("fallback", decision.fallback.map(|fallback| fallback.as_label()));
             });
@@ -89,7 +92,7 @@ impl AssessmentJson<'_> {
 pub fn is_degraded(decision: &Decision) -> bool {
     let evidence = &decision.score.signals.evidence;
     let failed = |outcome: Outcome| outcome.cause().is_some();
-    failed(evidence.history_outcome) || evidence.services.iter().any(|asked| failed(asked.outcome))
+    failed(evidence.history_outcome) || evidence.history.unread.iter().next().is_some() || evidence.services.iter().any(|asked| failed(asked.outcome))
 }
 
 fn round(value: f64, digits: i32) -> f64 {

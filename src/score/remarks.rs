@@ -47,6 +47,9 @@ pub(super) fn remark(tally: &mut Tally, w: &Weights, signals: &Signals) {
     if let Some(cause) = evidence.history_outcome.cause() {
         tally.remark(ReasonCode::Degraded, Some(SmolStr::new_static(cause.as_label())));
     }
+    for (_, cause) in evidence.history.unread.iter() {
+        tally.remark(ReasonCode::Degraded, Some(SmolStr::new_static(cause.as_label())));
+    }
     match evidence.history.block.as_ref().map(|block| block.kind) {
         Some(BlockKind::Suspended) => tally.remark(ReasonCode::Blocked, None),
         Some(BlockKind::Exempt) => tally.remark(ReasonCode::Exempt, None),

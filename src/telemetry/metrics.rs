@@ -21,6 +21,7 @@ use crate::{
     evidence::{
         Cause, Consultation, Outcome, Tier,
         health::{CacheResult, Health},
+        history::unread::Part,
         networks::source::Source,
     },
     response::{Assessment, http::is_degraded},
@@ -65,6 +66,7 @@ pub struct Metrics {
     secrets_missing: Gauge,
     networks_built: [Gauge; Source::ALL.len()],
     networks_refused: Counter,
+    store_failures: Family<Part, Counter>,
     networks_undecodable: Counter,
     panics: Counter,
     lines_lost: Counter,
@@ -148,6 +150,7 @@ impl Metrics {
             secrets_missing: r.gauge(names::SECRETS_MISSING, &[]),
             networks_built: Source::ALL.map(|source| r.gauge(names::NETWORKS_BUILT, &[("source", source.as_label())])),
             networks_refused: r.counter(names::NETWORKS_REFUSED, &[]),
+            store_failures: Family::new(Part::ALL, |part| r.counter(names::STORE_FAILURES, &[("part", part.as_label())])),
             networks_undecodable: r.counter(names::NETWORKS_UNDECODABLE, &[]),
             panics: r.counter(names::PANICS, &[]),
             lines_lost: r.counter(names::LINES_LOST, &[]),
@@ -178,6 +181,7 @@ impl Metrics {
         }
         if is_degraded(decision) {
             let failed = evidence.services.iter().map(|asked| asked.outcome).chain([evidence.history_outcome]).find_map(Outcome::cause);
+            let failed = failed.or_else(|| evidence.history.unread.iter().map(|(_, cause)| cause).next());
             failed.into_iter().for_each(|cause| self.degraded.add((cause, decision.fallback)));
         }
         for reason in &decision.score.reasons {
@@ -228,6 +232,9 @@ impl Metrics {
         }
         for (service, counter) in &self.calls.0 {
             counter.absolute(health.service(*service).calls.load(Relaxed));
+        }
+        for (part, counter) in &self.store_failures.0 {
+            counter.absolute(health.store.failures(*part));
         }
         self.networks_refused.absolute(health.networks_refused.load(Relaxed));
         self.networks_undecodable.absolute(health.networks_undecodable.load(Relaxed));

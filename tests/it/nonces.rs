@@ -84,7 +84,7 @@ async fn a_nonce_outlasts_clocks_that_differ() {
 async fn redis_remembers_a_nonce_for_as_long() {
     let server = stores::redis_server();
     let url = format!("redis://127.0.0.1:{}/0", server.port);
-    let store = riskgate::evidence::history::redis::Redis::open(&secrecy::SecretString::from(url.clone()), std::time::Duration::from_secs(2)).unwrap();
+    let store = riskgate::evidence::history::redis::Redis::open(&secrecy::SecretString::from(url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
     let store: std::sync::Arc<dyn riskgate::evidence::history::Store> = std::sync::Arc::new(store);
     let keys = format!("hs:HS256:{}", B64.encode(SECRET));
     let house = House::over(&store, &[("CONTEXT_KEYS", &keys), ("CONTEXT_MAX_AGE", "1s")]);

@@ -107,16 +107,22 @@ pub fn memory() -> Kept {
 pub fn redis() -> Kept {
     let server = redis_server();
     let url = secrecy::SecretString::from(format!("redis://127.0.0.1:{}/0", server.port));
-    let store = riskgate::evidence::history::redis::Redis::open(&url, Duration::from_secs(2)).unwrap();
+    let store = riskgate::evidence::history::redis::Redis::open(&url, &[], Duration::from_secs(2)).unwrap();
     Kept { name: "redis", store: Arc::new(store), _server: Some(server) }
 }
 
 #[cfg(feature = "programs")]
 pub fn redis_server() -> Server {
+    redis_server_with(&[])
+}
+
+/// A Redis with further options.
+#[cfg(feature = "programs")]
+pub fn redis_server_with(options: &[&str]) -> Server {
     let home = tempfile::tempdir().unwrap();
     let port = free_port();
     let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"]).arg(home.path());
+    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"]).arg(home.path()).args(options);
     Server::start(command, port, home, "redis-server is needed (Debian: apt-get install redis-server)")
 }
 

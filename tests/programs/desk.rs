@@ -31,7 +31,8 @@ impl Desk {
 async fn an_operator_looks_blocks_and_erases() {
     let server = stores::redis_server();
     let desk = Desk { url: format!("redis://127.0.0.1:{}/0", server.port) };
-    let store = riskgate::evidence::history::redis::Redis::open(&secrecy::SecretString::from(desk.url.clone()), std::time::Duration::from_secs(2)).unwrap();
+    let store =
+        riskgate::evidence::history::redis::Redis::open(&secrecy::SecretString::from(desk.url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
     let store: std::sync::Arc<dyn riskgate::evidence::history::Store> = std::sync::Arc::new(store);
     let house = House::over(&store, &[]);
     for day in 0..3 {
@@ -89,7 +90,8 @@ fn a_store_in_memory_or_away_is_said() {
 async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
     let server = stores::redis_server();
     let desk = Desk { url: format!("redis://127.0.0.1:{}/0", server.port) };
-    let store = riskgate::evidence::history::redis::Redis::open(&secrecy::SecretString::from(desk.url.clone()), std::time::Duration::from_secs(2)).unwrap();
+    let store =
+        riskgate::evidence::history::redis::Redis::open(&secrecy::SecretString::from(desk.url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
     let store: std::sync::Arc<dyn riskgate::evidence::history::Store> = std::sync::Arc::new(store);
     let new = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
     let both = format!("{new},{KEY}");

@@ -15,6 +15,8 @@ mod desk;
 mod fleet;
 mod minting;
 mod processes;
+#[cfg(feature = "redis")]
+mod redis_replies;
 #[cfg(feature = "secrets")]
 mod secrets;
 #[cfg(all(feature = "redis", feature = "dynamodb"))]

@@ -334,6 +334,8 @@ fn cause<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Cause {
         SdkError::ServiceError(context) => match context.err().code() {
             Some("AccessDeniedException" | "UnrecognizedClientException" | "ExpiredTokenException") => Cause::KeyRefused,
             Some("ResourceNotFoundException") => Cause::NoStore,
+            // One item that has grown to DynamoDB's limit; the others can be written.
+            Some("ValidationException") if error.message().is_some_and(|message| message.contains("tem size")) => Cause::TooLarge,
             _ if context.raw().status().is_server_error() => Cause::Http5xx,
             // A success that is not one: something else answers there.
             _ if context.raw().status().is_success() => Cause::BadAnswer,

@@ -33,6 +33,8 @@ pub mod redis;
 
 pub mod store;
 
+pub mod unread;
+
 pub use self::{
     ledger::{Ledger, Ticket},
     open::open,
@@ -53,6 +55,8 @@ pub struct History {
     pub block: Option<Block>,
     /// Whether this sign-in's nonce was seen before from elsewhere.
     pub nonce: Nonce,
+    /// What else could not be read. The sign-in counts as degraded.
+    pub unread: unread::Unread,
     /// Distant places from which this account is signing in at the same time: pending attempts and the last success.
     pub concurrent: Vec<profile::Sighting>,
 }
@@ -96,6 +100,8 @@ pub enum Nonce {
     New,
     /// Seen before with this very sign-in: Cognito's own retry.
     Retried,
+    /// The store could not tell: the context is not proven fresh.
+    Unchecked,
     /// Seen before with another: a replay.
     Replayed,
 }
@@ -116,8 +122,8 @@ impl Velocity {
 // === impl Nonce ===
 
 impl Nonce {
-    /// Whether what a context says may help the person: it is believed, and was not used before by another sign-in.
+    /// Whether what a context says may help the person: it is believed, and is known not to have been used before by another sign-in.
     pub fn believes(self, context: &Context) -> bool {
-        context.is_believed() && self != Nonce::Replayed
+        context.is_believed() && !matches!(self, Nonce::Replayed | Nonce::Unchecked)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+
 use super::{Ledger, Pseudonyms, Store, memory::Memory};
 use crate::{
     config::{
@@ -24,18 +26,19 @@ pub fn open(config: &Config, pseudonyms: Arc<Pseudonyms>, face: Face) -> Result<
     if is_shared && config.history.pseudonym_keys.is_empty() || !is_shared && face != Face::Sidecar {
         return Ok(None);
     }
-    let store = store(&config.history, config.budget.store).map_err(|problem| Fault { variable: format!("{PREFIX}STORE"), problem })?;
+    let store =
+        store(&config.history, &config.services.authorities, config.budget.store).map_err(|problem| Fault { variable: format!("{PREFIX}STORE"), problem })?;
     Ok(Some(Ledger::new(store, pseudonyms, config)))
 }
 
-fn store(config: &HistoryConfig, timeout: std::time::Duration) -> Result<Arc<dyn Store>, String> {
+fn store(config: &HistoryConfig, authorities: &[CertificateDer<'static>], timeout: std::time::Duration) -> Result<Arc<dyn Store>, String> {
     match &config.store {
         StoreConfig::Memory => Ok(Arc::new(Memory::default())),
         #[cfg(feature = "redis")]
-        StoreConfig::Redis(url) => Ok(Arc::new(super::redis::Redis::open(url, timeout)?)),
+        StoreConfig::Redis(url) => Ok(Arc::new(super::redis::Redis::open(url, authorities, timeout)?)),
         #[cfg(feature = "dynamodb")]
         StoreConfig::DynamoDb(table) => Ok(Arc::new(super::dynamodb::DynamoDb::open(table, timeout))),
         #[cfg(not(all(feature = "redis", feature = "dynamodb")))]
-        _ => Err(format!("this build has no such store (asked to answer within {timeout:?})")),
+        _ => Err(format!("this build has no such store ({} authorities, {timeout:?})", authorities.len())),
     }
 }

@@ -1,23 +1,32 @@
-//! The store in Redis 6 or later, or Valkey: a hash a person, a sorted set a network, a string a value, a hash a list.
+//! The store in Redis 6.0 or later, or Valkey: a hash a person, a sorted set a network, a string a value, a hash a list.
 //!
 //! What has to be atomic is a script. Nothing is connected to before the first sign-in, and one
 //! connection carries all of them.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, LazyLock, OnceLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind,
+    Client, Cmd, FromRedisValue, RedisError, Script, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
+use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::store::{Change, Changed, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Store};
 use crate::evidence::Cause;
+
+mod reply;
+
+use self::reply::{cause, needs_new_connection};
 
 /// What every key starts with, so that a server may be shared.
 const PREFIX: &str = "riskgate:";
@@ -80,11 +89,43 @@ return redis.call('GET', KEYS[1])
     )
 });
 
+/// Reads a value and deletes it; GETDEL needs Redis 6.2.
+static GET_AND_DELETE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local value = redis.call('GET', KEYS[1])
+redis.call('DEL', KEYS[1])
+return value
+",
+    )
+});
+
+/// Deletes those entries of a list that still hold what was read: one that was set again meanwhile stays.
+static DELETE_ENTRIES: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+for at = 1, #ARGV, 2 do
+    if redis.call('HGET', KEYS[1], ARGV[at]) == ARGV[at + 1] then redis.call('HDEL', KEYS[1], ARGV[at]) end
+end
+return redis.status_reply('OK')
+",
+    )
+});
+
+/// A read of a list deletes at most so many expired entries.
+const MOST_DELETED: usize = 100;
+
+/// An expired entry is deleted only so many seconds later: clocks differ.
+const EXPIRY_SLACK: i64 = 3600;
+
 /// A store in Redis.
 pub struct Redis {
-    client: Client,
+    /// The ways to the server, which differ in the authorities that they trust: the operator's, then Mozilla's.
+    clients: Vec<Client>,
+    /// The way in use.
+    client: AtomicUsize,
     timeout: Duration,
-    connection: OnceLock<ConnectionManager>,
+    connection: ArcSwapOption<ConnectionManager>,
 }
 
 /// Whether a command may be sent again after a connection broke: what it does twice it does once.
@@ -95,52 +136,96 @@ enum Repeat {
 }
 
 impl Redis {
-    /// A store at a URL; connected to by the first call.
+    /// A store at a URL; connected to by the first call. Over TLS it trusts Mozilla's authorities and these.
     ///
     /// # Errors
     ///
     /// A URL that names no server.
-    pub fn open(url: &SecretString, timeout: Duration) -> Result<Self, String> {
+    pub fn open(url: &SecretString, authorities: &[CertificateDer<'static>], timeout: Duration) -> Result<Self, String> {
         // The error's own text may hold the URL, and with it a password.
-        let client = Client::open(url.expose_secret()).map_err(|_| "is not a Redis URL: redis://[user:password@]HOST[:PORT][/DB]".to_owned())?;
-        Ok(Redis { client, timeout, connection: OnceLock::new() })
+        let problem = || {
+            "is not a Redis URL: redis://[user:password@]HOST[:PORT][/DB], or rediss:// for TLS; in the user and the password, percent-encode every character other than letters, digits, - . _ ~"
+                .to_owned()
+        };
+        let url = url.expose_secret();
+        let mut clients = vec![Client::open(url).map_err(|_| problem())?];
+        if !authorities.is_empty() && url.starts_with("rediss:") {
+            // The client takes either Mozilla's authorities or others.
+            let own = TlsCertificates { client_tls: None, root_cert: Some(pem(authorities)) };
+            clients.insert(0, Client::build_with_tls(url, own).map_err(|_| problem())?);
+        }
+        Ok(Redis { clients, client: AtomicUsize::new(0), timeout, connection: ArcSwapOption::empty() })
     }
 
-    fn connection(&self) -> Result<ConnectionManager, Cause> {
-        if let Some(connection) = self.connection.get() {
-            return Ok(connection.clone());
+    fn connection(&self) -> Result<Arc<ConnectionManager>, Cause> {
+        if let Some(connection) = self.connection.load_full() {
+            return Ok(connection);
         }
+        let client = self.clients.get(self.client.load(Ordering::Acquire)).or(self.clients.first()).ok_or(Cause::NoStore)?;
         // The ledger's callers hold the deadline; these only keep a dead connection from being waited for for ever.
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout))
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(5));
-        let made = ConnectionManager::new_lazy_with_config(self.client.clone(), config).map_err(|error| cause(&error))?;
-        Ok(self.connection.get_or_init(|| made).clone())
+        let made = Arc::new(ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(|error| cause(&error))?);
+        let earlier = self.connection.compare_and_swap(&None::<Arc<ConnectionManager>>, Some(Arc::clone(&made)));
+        Ok(earlier.as_ref().map_or(made, Arc::clone))
+    }
+
+    /// Drops a connection to a server that cannot serve: after a failover the address leads to another one.
+    fn check<T>(&self, used: &Arc<ConnectionManager>, answer: Result<T, RedisError>) -> Result<T, Cause> {
+        answer.map_err(|error| {
+            if needs_new_connection(&error) {
+                self.connection.compare_and_swap(used, None);
+            }
+            reply::log(&error);
+            cause(&error)
+        })
+    }
+
+    /// After a handshake that failed, the next way to the server, unless each was tried.
+    fn next_client(&self, tried: &mut usize) -> bool {
+        *tried += 1;
+        self.client.store((self.client.load(Ordering::Acquire) + 1) % self.clients.len(), Ordering::Release);
+        *tried < self.clients.len()
     }
 
     async fn run<T: FromRedisValue>(&self, command: &Cmd, repeat: Repeat) -> Result<T, Cause> {
-        let mut connection = self.connection()?;
-        match command.query_async(&mut connection).await {
-            // A frozen Lambda wakes up with dead sockets.
-            Err(error) if repeat == Repeat::Twice && error.is_connection_dropped() => command.query_async(&mut connection).await,
-            answer => answer,
+        let mut tried = 0;
+        loop {
+            let used = self.connection()?;
+            let mut connection = ConnectionManager::clone(&used);
+            let answer = match command.query_async(&mut connection).await {
+                // A frozen Lambda wakes up with dead sockets.
+                Err(error) if repeat == Repeat::Twice && error.is_connection_dropped() => command.query_async(&mut connection).await,
+                answer => answer,
+            };
+            match self.check(&used, answer) {
+                Err(Cause::Tls) if self.next_client(&mut tried) => {}
+                answer => return answer,
+            }
         }
-        .map_err(|error| cause(&error))
     }
 
     async fn invoke<T: FromRedisValue>(&self, script: &Script, key: &str, args: &[&[u8]], repeat: Repeat) -> Result<T, Cause> {
-        let mut connection = self.connection()?;
         let mut call = script.key(key);
         args.iter().for_each(|arg| {
             call.arg(*arg);
         });
-        match call.invoke_async(&mut connection).await {
-            Err(error) if repeat == Repeat::Twice && error.is_connection_dropped() => call.invoke_async(&mut connection).await,
-            answer => answer,
+        let mut tried = 0;
+        loop {
+            let used = self.connection()?;
+            let mut connection = ConnectionManager::clone(&used);
+            let answer = match call.invoke_async(&mut connection).await {
+                Err(error) if repeat == Repeat::Twice && error.is_connection_dropped() => call.invoke_async(&mut connection).await,
+                answer => answer,
+            };
+            match self.check(&used, answer) {
+                Err(Cause::Tls) if self.next_client(&mut tried) => {}
+                answer => return answer,
+            }
         }
-        .map_err(|error| cause(&error))
     }
 
     async fn changed(&self, key: &str, expected: &str, change: &Change, repeat: Repeat) -> Result<Option<Record>, Cause> {
@@ -203,12 +288,23 @@ impl Store for Redis {
     }
 
     fn take<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
-        Box::pin(async move { self.run(redis::cmd("GETDEL").arg(format!("{PREFIX}{key}")), Repeat::Once).await })
+        Box::pin(async move { self.invoke(&GET_AND_DELETE, &format!("{PREFIX}{key}"), &[], Repeat::Once).await })
     }
 
     fn list<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {
         Box::pin(async move {
-            let entries: BTreeMap<String, Vec<u8>> = self.run(redis::cmd("HGETALL").arg(format!("{PREFIX}{}", list.key())), Repeat::Twice).await?;
+            let key = format!("{PREFIX}{}", list.key());
+            let entries: BTreeMap<String, Vec<u8>> = self.run(redis::cmd("HGETALL").arg(&key), Repeat::Twice).await?;
+            let expired: Vec<&[u8]> = entries
+                .iter()
+                .filter(|(_, stored)| has_long_expired(stored, now))
+                .take(MOST_DELETED)
+                .flat_map(|(name, stored)| [name.as_bytes(), stored.as_slice()])
+                .collect();
+            if !expired.is_empty() {
+                // Best effort: what is not deleted now is deleted after the next read. The failure is logged where it occurs.
+                self.invoke::<()>(&DELETE_ENTRIES, &key, &expired, Repeat::Once).await.unwrap_or_default();
+            }
             Ok(entries.into_iter().filter_map(|(name, stored)| Some((name, in_force(&stored, now)?))).collect())
         })
     }
@@ -232,6 +328,17 @@ impl std::fmt::Debug for Redis {
     }
 }
 
+/// The authorities in PEM, the only form that the client takes.
+fn pem(authorities: &[CertificateDer<'static>]) -> Vec<u8> {
+    use base64::Engine as _;
+    let block = |authority: &CertificateDer<'static>| {
+        let text = base64::engine::general_purpose::STANDARD.encode(authority.as_ref());
+        let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    };
+    authorities.iter().map(block).collect::<String>().into_bytes()
+}
+
 fn user(key: &str) -> String {
     format!("{PREFIX}u#{key}")
 }
@@ -247,28 +354,11 @@ fn in_force(stored: &[u8], now: Timestamp) -> Option<Vec<u8>> {
     (i64::from_be_bytes(*until) > now.as_second()).then(|| value.to_vec())
 }
 
-fn seconds(keep: Duration) -> String {
-    keep.as_secs().max(1).to_string()
+/// Whether a list's entry expired so long ago that no clock in the fleet takes it for one in force.
+fn has_long_expired(stored: &[u8], now: Timestamp) -> bool {
+    stored.split_first_chunk().is_some_and(|(until, _)| i64::from_be_bytes(*until) < now.as_second().saturating_sub(EXPIRY_SLACK))
 }
 
-fn cause(error: &RedisError) -> Cause {
-    if error.is_timeout() {
-        return Cause::Timeout;
-    }
-    if error.is_connection_refusal() {
-        return Cause::Connect;
-    }
-    if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) {
-        return Cause::KeyRefused;
-    }
-    if error.is_connection_dropped() {
-        return Cause::Reset;
-    }
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum that grows: whatever else it says, the store is not to be had")]
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => Cause::KeyRefused,
-        ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain) => Cause::Shed,
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Cause::BadAnswer,
-        _ => Cause::NoStore,
-    }
+fn seconds(keep: Duration) -> String {
+    keep.as_secs().max(1).to_string()
 }

@@ -45,6 +45,7 @@ pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
     if health.networks_outdated.load(Ordering::Relaxed) > 0 {
         degraded.push(Degraded { what: "networks", why: "a changed file could not be read; the one before it is in force" });
     }
+    degraded.extend(health.store.failing().map(|(part, cause)| Degraded { what: part.as_label(), why: cause.as_label() }));
     for (what, is_failing) in [("audit", instance.telemetry.is_failing()), ("logs", subscriber::is_failing())] {
         if is_failing {
             degraded.push(Degraded { what, why: "lines_lost" });

@@ -5,7 +5,6 @@
 //! `desk` is for operators.
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     sync::{
         Arc,
@@ -14,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use smallvec::SmallVec;
 use smol_str::{SmolStr, ToSmolStr};
@@ -27,6 +25,7 @@ use super::{
     profile::Sighting,
     pseudonym::PersonKeys,
     store::{Change, Keep, List, MOST_MARKS, Mark, Store},
+    unread::{Part, Unread},
 };
 use crate::{
     config::{Config, history::Learn},
@@ -37,6 +36,8 @@ use crate::{
     },
     evidence::{Cause, Features, NetworkFacts},
 };
+
+mod cached_list;
 
 mod dossier;
 
@@ -51,6 +52,7 @@ pub mod learning;
 pub mod token;
 
 use self::{
+    cached_list::CachedList,
     dossier::{Dossier, Ground},
     rotation::{KeyMarks, MovedBlock, Moving},
 };
@@ -77,18 +79,10 @@ pub struct Ledger {
     store: Arc<dyn Store>,
     pseudonyms: Arc<Pseudonyms>,
     terms: Terms,
-    shared: Copy<Shared>,
+    shared: CachedList<Shared>,
     /// When, and with what, this process last recorded its key.
     key_recorded: AtomicI64,
-    shapes: Copy<Shapes>,
-}
-
-/// A list as it was last read.
-#[derive(Debug)]
-struct Copy<T> {
-    list: ArcSwap<T>,
-    /// When it was last asked for, seconds since 1970; `i64::MIN` before the first time.
-    at: AtomicI64,
+    shapes: CachedList<Shapes>,
 }
 
 /// How long things are kept.
@@ -133,7 +127,7 @@ impl Ledger {
             hold: config.token.review_hold,
             learn: config.history.learn,
         };
-        Ledger { store, pseudonyms, terms, shared: Copy::default(), key_recorded: AtomicI64::new(i64::MIN), shapes: Copy::default() }
+        Ledger { store, pseudonyms, terms, shared: CachedList::default(), key_recorded: AtomicI64::new(i64::MIN), shapes: CachedList::default() }
     }
 
     /// The store underneath: its `keep` and `fetch` are the second cache tier.
@@ -146,7 +140,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// The person's record could not be had. A counter, a nonce or a list that could not be had counts as nothing known.
+    /// The person's record could not be read. `History::unread` names what else could not.
     pub async fn begin(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Result<(History, Ticket), Cause> {
         let now = sign_in.received.wall;
         let (mut opened, marks) = self.open(sign_in, networks, features, hour);
@@ -156,7 +150,7 @@ impl Ledger {
             keep: Keep::Least(self.terms.pending + SLACK),
         };
         let networks = self.network_marks(sign_in);
-        let (record, older, velocity, nonce, ()) = tokio::join!(
+        let (record, older, (velocity, velocity_cause), (nonce, nonce_cause), ()) = tokio::join!(
             self.store.change(&opened.keys[0], change, now),
             self.read_older(&opened.keys, now),
             self.velocity(&networks, now),
@@ -165,7 +159,9 @@ impl Ledger {
         );
         let mut dossier = Self::dossier(&opened.keys, &marks, record?, &older?);
         let shared = self.shared.list.load();
-        let mut history = History { velocity, nonce, ..History::default() };
+        let mut history = History { velocity, nonce, unread: self.unread_lists(), ..History::default() };
+        history.unread.set(Part::Velocity, velocity_cause);
+        history.unread.set(Part::Nonce, nonce_cause);
         let repeated = dossier.attempts.iter().find(|(field, earlier)| *field != opened.field && earlier.is_repeated_by(&opened.attempt));
         opened.stale = dossier.stale(&opened.field, now, self.terms.pending);
         if let Some((field, _)) = repeated {
@@ -210,7 +206,28 @@ impl Ledger {
             Existence::Known => dossier.into_profile(&ticket.origin, now, self.terms.history),
             Existence::NotFound => self.decoy(sign_in, &ticket.origin),
         };
-        Ok(History { profile, block, concurrent, ..History::default() })
+        Ok(History { profile, block, concurrent, unread: self.unread_lists(), ..History::default() })
+    }
+
+    /// What is known without the store: the blocks of the lists that were read last.
+    pub fn without_record(&self, sign_in: &SignIn, cause: Cause) -> History {
+        let nonce = if sign_in.context.nonce.is_some() { Nonce::Unchecked } else { Nonce::New };
+        let marks = self.marks_of(&sign_in.pool, &sign_in.client, None, None);
+        let dossier = Dossier::read(&super::store::Record::default());
+        let block = self.block_of(&dossier, &self.shared.list.load(), sign_in, nonce, &marks);
+        let mut unread = self.unread_lists();
+        if !self.has_read_blocks() {
+            unread.set(Part::BlockList, Some(cause));
+        }
+        unread.set(Part::Nonce, Some(cause).filter(|_| nonce == Nonce::Unchecked));
+        History { block, nonce, unread, ..History::default() }
+    }
+
+    fn unread_lists(&self) -> Unread {
+        let mut unread = Unread::default();
+        unread.set(Part::BlockList, self.shared.cause());
+        unread.set(Part::Templates, self.shapes.cause());
+        unread
     }
 
     fn open(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> (Ticket, rotation::Marks) {
@@ -254,14 +271,18 @@ impl Ledger {
     }
 
     /// Accounts seen from the address and its network. A network is marked under every key, so that a rotation starts no count anew.
-    async fn velocity(&self, networks: &[(SmolStr, Mark)], now: Timestamp) -> Velocity {
+    async fn velocity(&self, networks: &[(SmolStr, Mark)], now: Timestamp) -> (Velocity, Option<Cause>) {
+        let count = |own: Mark, marks: Result<super::store::Marks, Cause>| match marks {
+            Ok(marks) => (velocity(own, &marks), None),
+            Err(cause) => (Velocity::default(), Some(cause)),
+        };
         match networks {
-            [] => Velocity::default(),
-            [(network, mark)] => velocity(*mark, &self.store.mark(network, *mark, now).await.unwrap_or_default()),
+            [] => (Velocity::default(), None),
+            [(network, mark)] => count(*mark, self.store.mark(network, *mark, now).await),
             networks => {
                 let marked = futures_util::future::join_all(networks.iter().map(|(network, mark)| self.store.mark(network, *mark, now))).await;
-                let counted = networks.iter().zip(marked).map(|((_, mark), marks)| velocity(*mark, &marks.unwrap_or_default()));
-                counted.reduce(Velocity::max).unwrap_or_default()
+                let counted = networks.iter().zip(marked).map(|((_, mark), marks)| count(*mark, marks));
+                counted.reduce(|(one, cause), (other, another)| (one.max(other), cause.or(another))).unwrap_or_default()
             }
         }
     }
@@ -280,28 +301,31 @@ impl Ledger {
     }
 
     /// Claims a nonce under every key, so that instances that lack one of them see it too.
-    async fn claim(&self, sign_in: &SignIn, ticket: &Ticket, marks: &[KeyMarks], now: Timestamp) -> Nonce {
-        let Some(nonce) = &sign_in.context.nonce else { return Nonce::New };
+    async fn claim(&self, sign_in: &SignIn, ticket: &Ticket, marks: &[KeyMarks], now: Timestamp) -> (Nonce, Option<Cause>) {
+        let Some(nonce) = &sign_in.context.nonce else { return (Nonce::New, None) };
         let keys = self.pseudonyms.records("nonce", &[nonce.as_bytes()]);
         match keys.as_slice() {
             [key] => self.claim_under(key, &marks[0], ticket, now).await,
             keys => {
                 let claims = keys.iter().zip(marks).map(|(key, marks)| self.claim_under(key, marks, ticket, now));
-                futures_util::future::join_all(claims).await.into_iter().max().unwrap_or_default()
+                let claims = futures_util::future::join_all(claims).await.into_iter();
+                claims.reduce(|(one, cause), (other, another)| (one.max(other), cause.or(another))).unwrap_or_default()
             }
         }
     }
 
-    async fn claim_under(&self, key: &str, marks: &KeyMarks, ticket: &Ticket, now: Timestamp) -> Nonce {
+    async fn claim_under(&self, key: &str, marks: &KeyMarks, ticket: &Ticket, now: Timestamp) -> (Nonce, Option<Cause>) {
         let key = format!("x#{key}");
         let own = [&marks.event.unwrap_or(ticket.attempt.event).to_be_bytes()[..], &now.as_second().to_be_bytes(), ticket.field.as_bytes()].concat();
-        let Ok(first) = self.store.claim(&key, &own, self.terms.nonce, now).await else { return Nonce::New };
-        if first == own {
-            return Nonce::New;
-        }
+        let first = match self.store.claim(&key, &own, self.terms.nonce, now).await {
+            Ok(first) if first == own => return (Nonce::New, None),
+            Ok(first) => first,
+            // Whether it was used before is not known: the context is not believed.
+            Err(cause) => return (Nonce::Unchecked, Some(cause)),
+        };
         let at = first.get(4..12).and_then(|at| at.try_into().ok()).map(i64::from_be_bytes);
         let is_soon = at.is_some_and(|at| (0..super::attempt::RETRY_WINDOW).contains(&(now.as_second() - at)));
-        if is_soon && first[..4] == own[..4] { Nonce::Retried } else { Nonce::Replayed }
+        (if is_soon && first.get(..4) == own.get(..4) { Nonce::Retried } else { Nonce::Replayed }, None)
     }
 
     /// Blocks of the device and the tenant that are in the list under an older key only.
@@ -334,27 +358,10 @@ impl Ledger {
     /// Reads the lists again that are due: after an instance's first sign-in one at a time, so that a round reads one at most.
     async fn refresh(&self, now: Timestamp) {
         let is_first = self.shared.at.load(Ordering::Acquire) == i64::MIN;
-        let is_read = self.refresh_list(&self.shared, List::Shared, LIST_AGE, Shared::read, now).await;
+        let is_read = self.shared.refresh(&*self.store, List::Shared, LIST_AGE, Shared::read, now).await;
         if is_first || !is_read {
-            self.refresh_list(&self.shapes, List::Shapes, SHAPES_AGE, Shapes::read, now).await;
+            self.shapes.refresh(&*self.store, List::Shapes, SHAPES_AGE, Shapes::read, now).await;
         }
-    }
-
-    /// Reads a list again when it is due; tells whether it was. What could not be read stays as it was.
-    async fn refresh_list<T>(&self, copy: &Copy<T>, list: List, age: i64, read: fn(BTreeMap<String, Vec<u8>>) -> T, now: Timestamp) -> bool {
-        let (last, now_s) = (copy.at.load(Ordering::Acquire), now.as_second());
-        if last != i64::MIN && now_s.abs_diff(last) < age.unsigned_abs() {
-            return false;
-        }
-        // Before the first read everybody waits for their own; later one reads and the others go on with what is there.
-        if last != i64::MIN && copy.at.compare_exchange(last, now_s, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            return false;
-        }
-        if let Ok(entries) = self.store.list(list, now).await {
-            copy.list.store(Arc::new(read(entries)));
-            copy.at.store(now_s, Ordering::Release);
-        }
-        true
     }
 
     /// An unknown name's history, in the hashes of the newest key as a known one's would be.
@@ -386,14 +393,6 @@ impl Ledger {
     /// Whether the list of blocks was read at least once.
     fn has_read_blocks(&self) -> bool {
         self.shared.at.load(Ordering::Acquire) != i64::MIN
-    }
-}
-
-// === impl Copy ===
-
-impl<T: Default> Default for Copy<T> {
-    fn default() -> Self {
-        Copy { list: ArcSwap::default(), at: AtomicI64::new(i64::MIN) }
     }
 }
 

@@ -1,0 +1,132 @@
+//! What a failed call to Redis means: the cause, whether another connection may help, and what the operator can do.
+
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{ErrorKind, RedisError};
+use tokio::time::Instant;
+
+use crate::evidence::Cause;
+
+/// The error replies that have an advice, each with it. The order is that of the search in a script's error text.
+const KNOWN: [(&str, &str); 14] = [
+    ("READONLY", "the server is a replica; connecting again, as after a failover. If it lasts, name the primary in STORE"),
+    ("MASTERDOWN", "the server is a replica without a primary; connecting again. If it lasts, name the primary in STORE"),
+    ("MOVED", "the server belongs to a Redis Cluster; name one without cluster mode in STORE"),
+    ("ASK", "the server belongs to a Redis Cluster; name one without cluster mode in STORE"),
+    ("CROSSSLOT", "the server belongs to a Redis Cluster; name one without cluster mode in STORE"),
+    ("CLUSTERDOWN", "the server belongs to a Redis Cluster that is down; name one without cluster mode in STORE"),
+    ("LOADING", "the server is loading its data; it answers when that is done"),
+    ("NOAUTH", "the server wants a password; put it, percent-encoded, into STORE: redis://user:password@HOST"),
+    ("WRONGPASS", "the server refuses the user or the password in STORE; percent-encode every character other than letters, digits, - . _ ~"),
+    ("NOPERM", "the server's ACL refuses a command or a key; allow the user the commands of docs/STORE.md on riskgate:*"),
+    ("OOM", "the server's memory is full; raise maxmemory or choose an eviction policy such as volatile-ttl"),
+    ("MISCONF", "the server cannot write its snapshot and refuses writes; look at its log"),
+    ("NOREPLICAS", "the server has too few replicas and refuses writes; look at min-replicas-to-write"),
+    ("WRONGTYPE", "a key under riskgate: holds a value of another program; give that program another prefix or database"),
+];
+
+/// What has no reply code.
+const UNKNOWN_COMMAND: &str = "the server does not know a command; Redis 6.0 or later, or Valkey, is needed";
+const TLS: &str = "the TLS handshake failed; SERVICES_CA names authorities beside Mozilla's, and rediss:// needs the server's TLS port";
+const NO_REDIS: &str = "the answer is not Redis' protocol; a TLS port needs rediss:// in STORE";
+
+/// A line of each kind is logged at most once in so long.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// By the place in `KNOWN`, then the three others: the minute, from one on, in which a line was last written.
+static LOGGED: [AtomicU64; KNOWN.len() + 3] = [const { AtomicU64::new(0) }; KNOWN.len() + 3];
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The cause that a failed call is reported as.
+pub(super) fn cause(error: &RedisError) -> Cause {
+    if is_tls(error) {
+        return Cause::Tls;
+    }
+    if error.is_timeout() {
+        return Cause::Timeout;
+    }
+    if error.is_connection_refusal() {
+        return Cause::Connect;
+    }
+    match code(error) {
+        Some("NOAUTH" | "WRONGPASS" | "NOPERM") => return Cause::KeyRefused,
+        Some("LOADING" | "OOM") => return Cause::Shed,
+        // One key's fault: another program's value.
+        Some("WRONGTYPE") => return Cause::BadAnswer,
+        _ => {}
+    }
+    if error.is_connection_dropped() {
+        return Cause::Reset;
+    }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum that grows: whatever else it says, the store is not to be had")]
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => Cause::KeyRefused,
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Cause::BadAnswer,
+        ErrorKind::Io => Cause::Connect,
+        _ => Cause::NoStore,
+    }
+}
+
+/// Whether the server at the other end cannot serve, while the one that the address leads to now may.
+pub(super) fn needs_new_connection(error: &RedisError) -> bool {
+    is_tls(error)
+        || error.is_unrecoverable_error()
+        || matches!(
+            code(error),
+            Some("READONLY" | "MASTERDOWN" | "MOVED" | "ASK" | "CLUSTERDOWN" | "LOADING" | "NOAUTH" | "WRONGPASS" | "MISCONF" | "NOREPLICAS")
+        )
+}
+
+/// Logs what the operator can do, at most one line of a kind in a minute. The server's own text is left out: it may hold a key.
+pub(super) fn log(error: &RedisError) {
+    let code = code(error);
+    let known = code.and_then(|code| KNOWN.iter().position(|(known, _)| *known == code));
+    let (kind, reply, help) = match known {
+        Some(at) => (at, KNOWN[at].0, KNOWN[at].1),
+        None if is_tls(error) => (KNOWN.len(), "tls", TLS),
+        None if code == Some("ERR") && error.detail().is_some_and(|detail| detail.to_ascii_lowercase().contains("unknown")) => {
+            (KNOWN.len() + 1, "ERR", UNKNOWN_COMMAND)
+        }
+        None if error.kind() == ErrorKind::Parse => (KNOWN.len() + 2, "none", NO_REDIS),
+        None => return,
+    };
+    let minute = STARTED.elapsed().as_secs() / LOG_INTERVAL.as_secs() + 1;
+    if LOGGED[kind].swap(minute, Ordering::Relaxed) != minute {
+        tracing::warn!(reply, help, "the store refuses a command; further lines of this kind are held back for a minute");
+    }
+}
+
+/// The reply's code. Before Redis 7 an error inside a script has the code ERR, and its own code in the text.
+fn code(error: &RedisError) -> Option<&str> {
+    let code = error.code()?;
+    if code != "ERR" {
+        return Some(code);
+    }
+    let detail = error.detail().unwrap_or_default();
+    let words = || detail.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
+    if detail.contains("can't run this command or subcommand") || detail.contains("can't access") {
+        return Some("NOPERM");
+    }
+    KNOWN.iter().map(|(known, _)| *known).find(|known| words().any(|word| word == *known)).or(Some(code))
+}
+
+fn is_tls(error: &RedisError) -> bool {
+    // The client holds its inner errors behind a pointer, which is an error too.
+    let mut next: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    while let Some(inner) = next {
+        let shared = inner.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>().map(|shared| &**shared as &(dyn std::error::Error + 'static));
+        let inner = shared.unwrap_or(inner);
+        let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if inner.is::<rustls::Error>() || io.is_some_and(|io| io.is::<rustls::Error>()) {
+            return true;
+        }
+        next = inner.source();
+    }
+    false
+}
