@@ -8,7 +8,10 @@ use tokio::time::Instant;
 use crate::{
     config::decision::Mode,
     decision::{Decision, Level, Verdict},
-    event::{cognito::PostAuthentication, now::Now},
+    event::{
+        cognito::PostAuthentication,
+        now::{EventTime, Now},
+    },
     evidence::{
         Cause, Sources,
         history::{
@@ -67,10 +70,10 @@ pub fn deadline(sources: &Sources, received: Now, limit: Option<Duration>) -> De
 /// # Errors
 ///
 /// The store could not be reached in time; the report may be sent again.
-pub async fn outcome(sources: &Sources, id: &str, report: Report, received: Now) -> Result<Option<Learned>, Cause> {
+pub async fn outcome(sources: &Sources, id: &str, report: Report, at: EventTime, received: Now) -> Result<Option<Learned>, Cause> {
     match sources.ledger() {
         None => Ok(None),
-        Some(ledger) => within(sources, received, ledger.report(id, report, received.wall)).await,
+        Some(ledger) => within(sources, received, ledger.report(id, report, at, received.wall)).await,
     }
 }
 

@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
 use super::{
-    Existence, IgnoredInput, JsonFault, Person, SignIn, Trigger,
+    Existence, IgnoredInput, JsonFault, Now, Person, SignIn, Trigger,
     context::{self, Audience, BadContext, Claimed, Context, Trust},
-    now::Now,
+    now::EventTime,
     personal::{Personal, RawEvent},
     text::Text,
 };
@@ -292,7 +292,17 @@ pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event
         let nonce = context.nonce;
         return Ok(Event::PostAuthentication(Box::new(PostAuthentication { received, pool, client, person, new_device_used, nonce, tenant, raw })));
     }
-    Ok(Event::PreAuthentication(Arc::new(SignIn { trigger: Trigger::PreAuthentication, received, pool, client, tenant, person, context, raw })))
+    Ok(Event::PreAuthentication(Arc::new(SignIn {
+        trigger: Trigger::PreAuthentication,
+        received,
+        at: EventTime::new(received.wall),
+        pool,
+        client,
+        tenant,
+        person,
+        context,
+        raw,
+    })))
 }
 
 fn person(name: Option<&RawValue>, not_found: Option<&RawValue>, attributes: &Members<'_>) -> Person {

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::{
-    ClientIp, IgnoredInput, JsonFault, Person, SignIn, Trigger,
+    ClientIp, IgnoredInput, JsonFault, Now, Person, SignIn, Trigger,
     context::{Claimed, Context, Country, Stated, Trust},
-    now::Now,
+    now::EventTime,
     personal::{Personal, RawEvent},
     placeholder,
     text::Text,
@@ -107,14 +107,15 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, 
         ClientIp::Public(_) | ClientIp::NonPublic(_) => {}
     }
     context.stated = stated(&wire, &mut context)?;
-    let received = match wire.time.as_deref().map(str::trim).filter(|time| !time.is_empty()) {
-        Some(time) => Now { wall: time.parse::<Timestamp>().map_err(|_| BadRequest::Time)?, mono: received.mono },
-        None => received,
+    let at = match wire.time.as_deref().map(str::trim).filter(|time| !time.is_empty()) {
+        Some(time) => time.parse::<Timestamp>().map_err(|_| BadRequest::Time)?,
+        None => received.wall,
     };
     Ok(SignIn {
         raw: RawEvent::default(),
         trigger: Trigger::Http,
         received,
+        at: EventTime::new(at),
         pool: SmolStr::from(wire.pool.as_deref().unwrap_or_default()),
         client: SmolStr::from(wire.client.as_deref().unwrap_or_default()),
         tenant: wire.tenant.filter(|tenant| !tenant.is_empty()).map(|tenant| Personal::new(tenant.0.into())),

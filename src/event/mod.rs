@@ -37,7 +37,7 @@ pub use self::{
     forwarded::forwarded_for,
     ignored::{IgnoredInput, IgnoredInputs},
     json_fault::JsonFault,
-    now::Now,
+    now::{EventTime, Now},
     personal::{Personal, RawEvent},
     user_agent::UserAgent,
 };
@@ -49,8 +49,10 @@ pub struct SignIn {
     pub raw: RawEvent,
     /// Which door it came through.
     pub trigger: Trigger,
-    /// When the whole request had been read: every deadline counts from here.
+    /// When the whole request had been read: every deadline, quota and expiry counts from here.
     pub received: Now,
+    /// When the sign-in happened: the same moment, unless the caller stated another.
+    pub at: EventTime,
     /// The user pool's id, `eu-west-1_AbCdEf`; empty when the event names none.
     pub pool: SmolStr,
     /// The app client's id; empty when the event names none.

@@ -29,7 +29,7 @@ struct Named {
 
 /// Reads the local time of a sign-in. A part is `None` when neither zone nor country is known.
 pub fn read(sign_in: &SignIn, networks: &NetworkFacts) -> LocalTime {
-    let at = sign_in.received.wall;
+    let at = sign_in.at.timestamp();
     let claimed = claimed(sign_in);
     let offset = claimed.or_else(|| of_place(networks, at));
     LocalTime {
@@ -48,7 +48,8 @@ fn fits(claimed: Offset, networks: &NetworkFacts, at: Timestamp) -> Option<bool>
 /// How far the clock of the claimed zone is from UTC.
 fn claimed(sign_in: &SignIn) -> Option<Offset> {
     let name = sign_in.context.timezone.as_ref()?.expose();
-    let (at, minute) = (sign_in.received.wall, Minute::of(sign_in.received.wall));
+    let at = sign_in.at.timestamp();
+    let minute = Minute::of(at);
     let mut hasher = DefaultHasher::new();
     hasher.write(name.as_bytes());
     let place = usize::try_from(hasher.finish() % KNOWN.len() as u64).expect("a place's number fits");

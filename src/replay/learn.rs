@@ -105,7 +105,7 @@ impl Lessons {
     pub fn passed(&mut self, decision: &Decision, hour: Option<u8>) {
         let signals = &decision.score.signals;
         self.sign_ins += 1;
-        self.last = Some(signals.evidence.sign_in.received.wall);
+        self.last = Some(signals.evidence.sign_in.at.timestamp());
         self.place(&signals.evidence, 0);
         let device = &signals.device;
         if let (Some(kind), Some(os), Some(browser)) = (device.device_type, &device.os, &device.browser) {

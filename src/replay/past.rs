@@ -129,7 +129,7 @@ impl Past {
 
     /// Learns a success.
     pub fn succeed(&mut self, person: Key, mut profile: Profile, evidence: &Evidence, hour: Option<u8>) {
-        let at = evidence.sign_in.received.wall;
+        let at = evidence.sign_in.at.timestamp();
         let lesson = Lesson { features: &evidence.features, hour, sighting: Sighting::rounded(at, &evidence.networks), device: DeviceNews::Unsaid };
         profile.learn(&lesson, self.ttl_days);
         let known = self.people.entry(person.0).or_default();
@@ -150,12 +150,12 @@ impl Past {
 
     /// Remembers a failure, or a sign-in of which no success is known yet.
     pub fn fail(&mut self, person: Key, evidence: &Evidence) {
-        self.mark(person, Sighting::rounded(evidence.sign_in.received.wall, &evidence.networks));
+        self.mark(person, Sighting::rounded(evidence.sign_in.at.timestamp(), &evidence.networks));
     }
 
     /// Remembers a sign-in that was kept out: a failure, and nowhere that the person was.
     pub fn keep_out(&mut self, person: Key, evidence: &Evidence) {
-        self.mark(person, Sighting { place: None, ..Sighting::rounded(evidence.sign_in.received.wall, &evidence.networks) });
+        self.mark(person, Sighting { place: None, ..Sighting::rounded(evidence.sign_in.at.timestamp(), &evidence.networks) });
     }
 
     /// Takes back what was remembered of a sign-in of this moment.

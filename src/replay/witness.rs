@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{Config, services::Service},
     event::{
-        ClientIp, Context, IgnoredInputs, Now, Person, Personal, RawEvent, SignIn, Trigger, Trust, UserAgent,
+        ClientIp, Context, EventTime, IgnoredInputs, Now, Person, Personal, RawEvent, SignIn, Trigger, Trust, UserAgent,
         client_ip::{host_of, network_of},
         context::{Country, Stated},
         http, placeholder,
@@ -103,6 +103,7 @@ impl Witness {
             raw: self.raw.clone(),
             trigger: Trigger::Replay,
             received: Now { wall: row.at, mono: self.mono },
+            at: EventTime::new(row.at),
             pool: SmolStr::new(row.pool),
             client: SmolStr::new(row.client),
             tenant: None,

@@ -30,7 +30,7 @@ pub enum Zone {
 impl TimeSignals {
     /// Reads the facts.
     pub fn read(evidence: &Evidence) -> Self {
-        let at = evidence.sign_in.received.wall;
+        let at = evidence.sign_in.at.timestamp();
         let last = evidence.history.profile.last.map(|last| last.at);
         TimeSignals {
             hour: evidence.local_time.hour,

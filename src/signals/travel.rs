@@ -45,7 +45,7 @@ impl TravelSignals {
         if familiarities.at(Level::Asn).is_seen() {
             return TravelSignals::default();
         }
-        let at = evidence.sign_in.received.wall;
+        let at = evidence.sign_in.at.timestamp();
         let journey = |there: &Sighting| {
             let place = there.place.filter(|_| !there.anonymous)?;
             let km = (distance_km(place, here) - place.radius_km - here.radius_km).max(0.0);

@@ -71,7 +71,7 @@ impl AuditLine<'_> {
         let person = sign_in.person.key();
         let device = sign_in.context.device_id.as_ref();
         object.member("schema", &SCHEMA);
-        object.moment("time", sign_in.received.wall);
+        object.moment("time", sign_in.at.timestamp());
         AssessmentJson(assessment).members(object);
         object.plain("trigger", sign_in.trigger.as_label());
         object.member("pool", cut(&sign_in.pool));

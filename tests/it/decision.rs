@@ -41,6 +41,7 @@ impl Case {
             raw: Default::default(),
             trigger: Trigger::PreAuthentication,
             received: Now::read(),
+            at: Now::read().into(),
             pool: "pool".into(),
             client: "web".into(),
             tenant: None,

@@ -157,11 +157,14 @@ async fn an_outcome_is_heard_once_and_teaches() {
             };
             let first = assess("2026-11-21T07:00:00Z").await;
             let received = Now::at(at(20, "07:00:09"));
-            assert_eq!(learn::outcome(sources, &first.id, report, received).await, Ok(Some(expected)), "{}: {user}", kept.name);
-            assert_eq!(learn::outcome(sources, &first.id, report, received).await, Ok(None), "{}: {user}: a second time", kept.name);
+            assert_eq!(learn::outcome(sources, &first.id, report, received.into(), received).await, Ok(Some(expected)), "{}: {user}", kept.name);
+            assert_eq!(learn::outcome(sources, &first.id, report, received.into(), received).await, Ok(None), "{}: {user}: a second time", kept.name);
             assert_eq!(history(&assess("2026-11-22T07:00:00Z").await).profile.successes, successes, "{}: {user}", kept.name);
         }
-        assert_eq!(learn::outcome(sources, "01JD9W1Z5Y2N8Q4T7V6X3R0KMB", Report::Success, Now::at(at(20, "07:00:09"))).await, Ok(None));
+        assert_eq!(
+            learn::outcome(sources, "01JD9W1Z5Y2N8Q4T7V6X3R0KMB", Report::Success, Now::at(at(20, "07:00:09")).into(), Now::at(at(20, "07:00:09"))).await,
+            Ok(None)
+        );
     }
 }
 

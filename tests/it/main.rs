@@ -40,6 +40,7 @@ mod sidecar;
 mod signals;
 mod silence;
 mod soak;
+mod stated_time;
 mod stores;
 mod story;
 mod synth;

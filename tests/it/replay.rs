@@ -268,13 +268,13 @@ async fn the_live_gate_says_the_same() {
         lines.push_str(&format!("{line}\n"));
         let now = Now::read();
         let sign_in = http::parse(body.to_string().as_bytes(), ClientIp::Missing, now).unwrap();
-        let at = sign_in.received;
+        let (at, received) = (sign_in.at, sign_in.received);
         let assessment = gate.assess(sign_in, gate.deadline(now.mono, None)).await;
         if passed {
             live.push(format!("\"score\":{:?},", assessment.decision.score.value));
         }
         let report = if passed { Report::Success } else { Report::Failure };
-        learn::outcome(gate.sources(), &assessment.id, report, at).await.unwrap();
+        learn::outcome(gate.sources(), &assessment.id, report, at, received).await.unwrap();
     }
     let replayed = scores(&lines, false);
     assert_eq!(replayed.len(), live.len());

@@ -189,7 +189,12 @@ async fn an_assessment_under_the_old_key_hears_its_outcome() {
         // Her record is moved in between.
         rotation.both.assess(sign_in(&rotation.both, "07:01:00")).await;
         let ledger = rotation.both.gate.sources().ledger().unwrap();
-        assert_eq!(ledger.report(&before.id, Report::Success, at(0, "07:02:00")).await, Ok(Some(Learned::Promoted)), "{}", kept.name);
+        assert_eq!(
+            ledger.report(&before.id, Report::Success, riskgate::event::now::EventTime::new(at(0, "07:02:00")), at(0, "07:02:00")).await,
+            Ok(Some(Learned::Promoted)),
+            "{}",
+            kept.name
+        );
         let next = rotation.new.assess(sign_in(&rotation.new, "07:03:00")).await;
         assert_eq!(history(&next).profile.successes, 1, "{}", kept.name);
     }

@@ -175,7 +175,14 @@ async fn histories_go_on_under_a_rotated_pseudonym_key() {
     let export = async || instance.gate.sources().ledger().unwrap().export("", "user-8.8.8.8", start.wall).await.unwrap();
     let deadline = instance.gate.deadline(start.mono, None);
     let assessment = instance.gate.assess(asking::sign_in("8.8.8.8"), deadline).await;
-    let learned = riskgate::learn::outcome(instance.gate.sources(), &assessment.id, riskgate::evidence::history::ledger::Report::Success, Now::read()).await;
+    let learned = riskgate::learn::outcome(
+        instance.gate.sources(),
+        &assessment.id,
+        riskgate::evidence::history::ledger::Report::Success,
+        Now::read().into(),
+        Now::read(),
+    )
+    .await;
     assert!(learned.unwrap().is_some());
     assert_eq!(export().await["records"][0]["successes"], 1);
     moto.rotate("pseudonym", json!({ "key": "new:_____________________w,old:AAAAAAAAAAAAAAAAAAAAAA" })).await;

@@ -219,7 +219,7 @@ impl Question {
             device_id: context.device_id.clone().filter(|_| sends.device_id),
             accept_language: context.accept_language.clone().filter(|_| sends.accept_language),
             user: Some(sign_in.person.name.clone()).filter(|name| sends.user && !name.expose().is_empty()),
-            hour: sends.hour.then(|| u8::try_from(sign_in.received.wall.to_zoned(jiff::tz::TimeZone::UTC).hour()).unwrap_or_default()),
+            hour: sends.hour.then(|| u8::try_from(sign_in.at.timestamp().to_zoned(jiff::tz::TimeZone::UTC).hour()).unwrap_or_default()),
             received: sign_in.received,
             believed: if context.is_believed() { Believed::Yes } else { Believed::No },
             account: Personal::new(format_smolstr!("{}/{}", sign_in.pool, sign_in.person.name.expose())),

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{problem::problem, shell};
 use crate::{
-    event::{ClientIp, IgnoredInput, Now, forwarded_for, http as sign_in},
+    event::{ClientIp, EventTime, IgnoredInput, Now, forwarded_for, http as sign_in},
     evidence::history::ledger::{Learned, Report},
     learn,
     response::http::AssessmentJson,
@@ -73,11 +73,11 @@ pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, 
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an outcome", detail);
     };
     let now = Now::read();
-    let now = time.map_or(now, |wall| Now { wall, ..now });
-    match learn::outcome(instance.gate.sources(), &id, report, now).await {
+    let at = EventTime::new(time.unwrap_or(now.wall));
+    match learn::outcome(instance.gate.sources(), &id, report, at, now).await {
         Ok(Some(learned)) => {
             let told = matches!(report, Report::Success | Report::NotFraud).then_some(learned);
-            let outcome = SignInOutcome { time: now.wall, id: Some(&id), report, learned: told, event: None };
+            let outcome = SignInOutcome { time: at.timestamp(), id: Some(&id), report, learned: told, event: None };
             instance.telemetry.heard(&outcome, learn::deadline(instance.gate.sources(), now, None)).await;
             Json(json!({ "outcome": report.as_label(), "learned": learned == Learned::Promoted })).into_response()
         }

@@ -194,14 +194,14 @@ impl Dossier {
     }
 
     /// What a success of some origin finds.
-    pub(super) fn into_ground(self, origin: &Origin, now: Timestamp, ttl: Duration) -> Ground {
+    pub(super) fn into_ground(self, origin: &Origin, now: Timestamp, at: Timestamp, ttl: Duration) -> Ground {
         let (version, hold, kept) = (self.version, self.hold, self.kept(now, Duration::ZERO));
         let folded_in = self.lessons.keys().cloned().collect();
-        Ground { version, profile: self.into_profile(origin, now, ttl), folded_in, hold, kept }
+        Ground { version, profile: self.into_profile(origin, at, ttl), folded_in, hold, kept }
     }
 
     /// The profile with everything learned, in the hashes of the newest key as far as an origin tells them.
-    pub(super) fn into_profile(self, origin: &Origin, now: Timestamp, ttl: Duration) -> Profile {
+    pub(super) fn into_profile(self, origin: &Origin, at: Timestamp, ttl: Duration) -> Profile {
         let ttl_days = days(ttl);
         let mut profile = self.stored.unwrap_or_default();
         let mut lessons: Vec<Taught> = self.lessons.into_values().collect();
@@ -212,7 +212,7 @@ impl Dossier {
         if let Some((newest, older)) = origin.features.split_first() {
             older.iter().for_each(|older| profile.rename(older, newest));
         }
-        profile.forget(day_of(now), ttl_days);
+        profile.forget(day_of(at), ttl_days);
         profile
     }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::history::Learn,
-    event::{Person, Trigger, cognito::PostAuthentication},
+    event::{EventTime, Person, Trigger, cognito::PostAuthentication},
     evidence::{
         Cause,
         features::Level,
@@ -77,6 +77,9 @@ struct Promotion<'a> {
     verdict: Option<(u32, Verdict)>,
     hold: Hold,
     remove: Vec<SmolStr>,
+    /// When the success happened.
+    at: Timestamp,
+    /// System time.
     now: Timestamp,
 }
 
@@ -142,8 +145,8 @@ impl Ledger {
             (_, Learned::Promoted | Learned::Ambiguous | Learned::NothingPending | Learned::NotTeachable) => None,
         };
         let remove = chosen.as_ref().map(|(field, attempt)| resolved(field, attempt, &pending, now)).unwrap_or_default();
-        let ground = self.ground(dossier, taught.as_ref(), now);
-        let promotion = Promotion { keys: &keys, ground, taught, verdict: verdict.map(|verdict| (client, verdict)), hold, remove, now };
+        let ground = self.ground(dossier, taught.as_ref(), now, now);
+        let promotion = Promotion { keys: &keys, ground, taught, verdict: verdict.map(|verdict| (client, verdict)), hold, remove, at: now, now };
         let noted = async {
             match &row {
                 Some(row) => self.store.note(row, self.terms.history).await,
@@ -160,7 +163,8 @@ impl Ledger {
     /// # Errors
     ///
     /// The store could not be reached.
-    pub async fn report(&self, id: &str, report: Report, now: Timestamp) -> Result<Option<Learned>, Cause> {
+    pub async fn report(&self, id: &str, report: Report, at: EventTime, now: Timestamp) -> Result<Option<Learned>, Cause> {
+        let at = at.recorded(now);
         let key = format!("o#{id}");
         let (taken, ()) = tokio::join!(self.store.take(&key, now), self.refresh(now));
         let Some(Awaiting { keys, field, attempt, origin }) = taken?.as_deref().and_then(Awaiting::from_bytes) else { return Ok(None) };
@@ -171,8 +175,8 @@ impl Ledger {
             Report::Success | Report::NotFraud => {
                 let taught = teachable.then_some(Taught { attempt, origin, device: DeviceNews::Unsaid });
                 let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
-                let ground = self.ground(dossier, taught.as_ref(), now);
-                let promotion = Promotion { keys: &keys, ground, taught, verdict, hold: holds([&attempt]), remove: vec![field], now };
+                let ground = self.ground(dossier, taught.as_ref(), now, at);
+                let promotion = Promotion { keys: &keys, ground, taught, verdict, hold: holds([&attempt]), remove: vec![field], at, now };
                 tokio::join!(self.promote(promotion), self.witness(attempt.client, Deed::Reports, now)).0?;
             }
             // It stays among the attempts that no success followed.
@@ -192,7 +196,7 @@ impl Ledger {
         let taught = Taught { attempt, origin: ticket.origin.clone(), device: DeviceNews::Unsaid };
         let mut ground = match &ticket.ground {
             Some(ground) => ground.clone(),
-            None => self.ground(self.moved_dossier(&ticket.keys, &[], now).await?, Some(&taught), now),
+            None => self.ground(self.moved_dossier(&ticket.keys, &[], now).await?, Some(&taught), now, attempt.at),
         };
         if let (Some(_), Some(moving)) = (&ticket.ground, &ticket.moving)
             && self.carry_over(&ticket.keys, ticket.version, moving, now).await
@@ -201,21 +205,21 @@ impl Ledger {
         }
         let remove = ticket.stale.iter().cloned().chain([ticket.field.clone()]).collect();
         let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
-        self.promote(Promotion { keys: &ticket.keys, ground, taught: Some(taught), verdict, hold: holds([&attempt]), remove, now }).await
+        self.promote(Promotion { keys: &ticket.keys, ground, taught: Some(taught), verdict, hold: holds([&attempt]), remove, at: attempt.at, now }).await
     }
 
-    fn ground(&self, dossier: Dossier, taught: Option<&Taught>, now: Timestamp) -> Ground {
+    fn ground(&self, dossier: Dossier, taught: Option<&Taught>, now: Timestamp, at: Timestamp) -> Ground {
         let nowhere = Origin::default();
-        dossier.into_ground(taught.map_or(&nowhere, |taught| &taught.origin), now, self.terms.history)
+        dossier.into_ground(taught.map_or(&nowhere, |taught| &taught.origin), now, at, self.terms.history)
     }
 
     /// Writes a success. When somebody else was faster, the lesson is laid beside the profile for the next writer to add:
     /// two successes at once lose nothing, and nobody waits for a lock.
     async fn promote(&self, promotion: Promotion<'_>) -> Result<(), Cause> {
-        let Promotion { keys, ground, taught, verdict, hold, mut remove, now } = promotion;
+        let Promotion { keys, ground, taught, verdict, hold, mut remove, at, now } = promotion;
         let Ground { version, mut profile, folded_in, hold: held, kept } = ground;
         let mut set: Vec<(SmolStr, Vec<u8>)> = Vec::with_capacity(4);
-        set.push(("t".into(), seconds(now).to_be_bytes().to_vec()));
+        set.push(("t".into(), seconds(at).to_be_bytes().to_vec()));
         set.extend(verdict.map(|(client, verdict)| (marked('s', client), verdict.to_bytes())));
         if hold == Hold::Withhold {
             let until = now.checked_add(self.terms.hold).unwrap_or(now).max(held.unwrap_or(now));

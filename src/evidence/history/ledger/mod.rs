@@ -143,6 +143,7 @@ impl Ledger {
     /// The person's record could not be read. `History::unread` names what else could not.
     pub async fn begin(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> Result<(History, Ticket), Cause> {
         let now = sign_in.received.wall;
+        let at = sign_in.at.recorded(now);
         let (mut opened, marks) = self.open(sign_in, networks, features, hour);
         let change = Change {
             set: vec![(opened.field.clone(), opened.attempt.to_field()), (Origin::field(opened.attempt.origin), opened.origin.to_bytes())],
@@ -153,7 +154,7 @@ impl Ledger {
         let (record, older, (velocity, velocity_cause), (nonce, nonce_cause), ()) = tokio::join!(
             self.store.change(&opened.keys[0], change, now),
             self.read_older(&opened.keys, now),
-            self.velocity(&networks, now),
+            self.velocity(&networks, at),
             self.claim(sign_in, &opened, &marks, now),
             self.refresh(now),
         );
@@ -163,7 +164,7 @@ impl Ledger {
         history.unread.set(Part::Velocity, velocity_cause);
         history.unread.set(Part::Nonce, nonce_cause);
         let repeated = dossier.attempts.iter().find(|(field, earlier)| *field != opened.field && earlier.is_repeated_by(&opened.attempt));
-        opened.stale = dossier.stale(&opened.field, now, self.terms.pending);
+        opened.stale = dossier.stale(&opened.field, at, self.terms.pending);
         if let Some((field, _)) = repeated {
             opened.attempt.copy = Copied::Retry;
             opened.stale.push(field.clone());
@@ -174,11 +175,11 @@ impl Ledger {
         (opened.moving, opened.version) = (dossier.moving.take(), dossier.version);
         opened.moved_blocks = self.moved_blocks(&shared, sign_in);
         if shared.has_seen(marks.iter().map(|marks| marks.client), Deed::Reports) {
-            history.velocity.account_failures = dossier.failures(now, FAILURE_WINDOW);
+            history.velocity.account_failures = dossier.failures(at, FAILURE_WINDOW);
         }
-        history.concurrent = dossier.elsewhere(&opened.attempt, now, self.terms.pending);
+        history.concurrent = dossier.elsewhere(&opened.attempt, at, self.terms.pending);
         history.block = self.block_of(&dossier, &shared, sign_in, nonce, &marks);
-        let ground = dossier.into_ground(&opened.origin, now, self.terms.history);
+        let ground = dossier.into_ground(&opened.origin, now, at, self.terms.history);
         if sign_in.person.existence == Existence::NotFound {
             history.profile = self.decoy(sign_in, &opened.origin);
         } else {
@@ -196,14 +197,15 @@ impl Ledger {
     /// The person's record could not be had.
     pub async fn peek(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features) -> Result<History, Cause> {
         let now = sign_in.received.wall;
+        let at = sign_in.at.recorded(now);
         let (ticket, marks) = self.open(sign_in, networks, features, None);
         let (record, older, ()) = tokio::join!(self.store.read(&ticket.keys[0], now), self.read_older(&ticket.keys, now), self.refresh(now));
         let dossier = Self::dossier(&ticket.keys, &marks, record?, &older?);
         let shared = self.shared.list.load();
         let block = self.block_of(&dossier, &shared, sign_in, Nonce::New, &marks);
-        let concurrent = dossier.elsewhere(&ticket.attempt, now, self.terms.pending);
+        let concurrent = dossier.elsewhere(&ticket.attempt, at, self.terms.pending);
         let profile = match sign_in.person.existence {
-            Existence::Known => dossier.into_profile(&ticket.origin, now, self.terms.history),
+            Existence::Known => dossier.into_profile(&ticket.origin, at, self.terms.history),
             Existence::NotFound => self.decoy(sign_in, &ticket.origin),
         };
         Ok(History { profile, block, concurrent, unread: self.unread_lists(), ..History::default() })
@@ -231,9 +233,9 @@ impl Ledger {
     }
 
     fn open(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> (Ticket, rotation::Marks) {
-        let now = sign_in.received.wall;
+        let at = sign_in.at.recorded(sign_in.received.wall);
         let older = self.pseudonyms.feature_keys().skip(1).map(|key| Features::of(sign_in, networks, key));
-        let origin = Origin { features: std::iter::once(*features).chain(older).collect(), sighting: Some(Sighting::rounded(now, networks)) };
+        let origin = Origin { features: std::iter::once(*features).chain(older).collect(), sighting: Some(Sighting::rounded(at, networks)) };
         let number: [u8; 6] = rand::random();
         let event = match sign_in.trigger {
             Trigger::PreAuthentication => Some(sign_in.raw.text().as_bytes()),
@@ -243,7 +245,7 @@ impl Ledger {
         let marks = self.marks_of(&sign_in.pool, &sign_in.client, sign_in.context.nonce.as_deref(), event);
         let KeyMarks { client, nonce, event } = marks[0];
         let attempt = Attempt {
-            at: Timestamp::from_second(now.as_second()).unwrap_or(now),
+            at: Timestamp::from_second(at.as_second()).unwrap_or(at),
             event: event.unwrap_or_else(rand::random),
             origin: self.pseudonyms.mark("origin", &[&origin.to_bytes()]),
             client,
@@ -271,16 +273,16 @@ impl Ledger {
     }
 
     /// Accounts seen from the address and its network. A network is marked under every key, so that a rotation starts no count anew.
-    async fn velocity(&self, networks: &[(SmolStr, Mark)], now: Timestamp) -> (Velocity, Option<Cause>) {
+    async fn velocity(&self, networks: &[(SmolStr, Mark)], at: Timestamp) -> (Velocity, Option<Cause>) {
         let count = |own: Mark, marks: Result<super::store::Marks, Cause>| match marks {
             Ok(marks) => (velocity(own, &marks), None),
             Err(cause) => (Velocity::default(), Some(cause)),
         };
         match networks {
             [] => (Velocity::default(), None),
-            [(network, mark)] => count(*mark, self.store.mark(network, *mark, now).await),
+            [(network, mark)] => count(*mark, self.store.mark(network, *mark, at).await),
             networks => {
-                let marked = futures_util::future::join_all(networks.iter().map(|(network, mark)| self.store.mark(network, *mark, now))).await;
+                let marked = futures_util::future::join_all(networks.iter().map(|(network, mark)| self.store.mark(network, *mark, at))).await;
                 let counted = networks.iter().zip(marked).map(|((_, mark), marks)| count(*mark, marks));
                 counted.reduce(|(one, cause), (other, another)| (one.max(other), cause.or(another))).unwrap_or_default()
             }
