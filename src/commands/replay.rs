@@ -232,7 +232,20 @@ fn go(run: &Run, pass: &mut Pass, what: &'static str) -> Result<(), Failure> {
             Failure::Run(format!("{error}\n{}", shown.join("\n")))
         }
         RunError::File { .. } | RunError::Scores(_) => Failure::Run(error.to_string()),
-    })
+    })?;
+    if pass.census.used() == 0 { Err(nothing_read(run, pass)) } else { Ok(()) }
+}
+
+/// A run without a sign-in has no result: a report of zeros would read like one.
+fn nothing_read(run: &Run, pass: &Pass) -> Failure {
+    let census = &pass.census;
+    let log = &census.log;
+    let others = log.outcomes + log.nobody + log.foreign;
+    let mut said = format!("no sign-in could be read: {} rows, {} of them bad, and {others} other lines", census.rows, census.bad);
+    if let Some((file, line, why)) = pass.bad.first() {
+        let _ = write!(said, "; the first bad row is {}, line {line}: {why}", run.files[*file].display());
+    }
+    Failure::Run(said)
 }
 
 /// Ends the run early on Ctrl-C, with what is known; a second one ends it for good.

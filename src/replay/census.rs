@@ -32,6 +32,8 @@ pub struct Census {
     pub bad: u64,
     /// Failed attempts.
     pub failures: u64,
+    /// Sign-ins that were read, by file.
+    pub by_file: Vec<u64>,
     /// Rows whose time is before that of the row before.
     pub backward: u64,
     /// Rows whose user is a number that a spreadsheet has rounded.
@@ -98,6 +100,24 @@ pub struct Surprise {
 }
 
 impl Census {
+    /// Sign-ins that were used: scored, or counted as failed.
+    pub fn used(&self) -> u64 {
+        self.failures + [&self.known, &self.new].map(|group| group.legit.total() + group.pooled().0.total()).iter().sum::<u64>()
+    }
+
+    /// Notes that a sign-in of a file was read.
+    pub fn read_from(&mut self, file: usize) {
+        if self.by_file.len() <= file {
+            self.by_file.resize(file + 1, 0);
+        }
+        self.by_file[file] += 1;
+    }
+
+    /// Those of the files that have no sign-in that was read.
+    pub fn unread_files<'a>(&'a self, files: &'a [String]) -> impl Iterator<Item = &'a String> {
+        files.iter().enumerate().filter(|(file, _)| self.by_file.get(*file).is_none_or(|count| *count == 0)).map(|(_, name)| name)
+    }
+
     /// Counts a judged sign-in. `label` is empty for a legitimate one.
     pub fn count(&mut self, decision: &Decision, label: &str, place: (usize, u64)) {
         let score = &decision.score;

@@ -25,17 +25,19 @@ fn write(report: &Report, title: &str, out: &mut String) -> std::fmt::Result {
          <meta name=\"viewport\" content=\"width=device-width\"><title>riskgate replay: {0}</title><style>{STYLE}</style></head><body><h1>riskgate replay <small>{0}</small></h1>",
         escaped(title)
     )?;
-    let best = &report.recommendation[1];
-    let caught = best.catches.map(|(caught, low, high)| {
-        format!("; that would have caught {} of the labelled attacks ({} to {})", text::percent(caught), text::percent(low), text::percent(high))
-    });
-    writeln!(
-        out,
-        "<p class=\"lead\">To stop {} of legitimate sign-ins set <code>DENY_AT={}</code>{}.</p>",
-        text::percent(best.stops_at_most),
-        best.deny_at,
-        caught.unwrap_or_default()
-    )?;
+    // One in a hundred; a log that has too few sign-ins for it may have enough for a larger share.
+    if let Some(best) = report.recommendation.iter().find(|found| found.stops_at_most >= 0.01) {
+        let caught = best.catches.map(|(caught, low, high)| {
+            format!("; that would have caught {} of the labelled attacks ({} to {})", text::percent(caught), text::percent(low), text::percent(high))
+        });
+        writeln!(
+            out,
+            "<p class=\"lead\">To stop {} of legitimate sign-ins set <code>DENY_AT={}</code>{}.</p>",
+            text::percent(best.stops_at_most),
+            best.deny_at,
+            caught.unwrap_or_default()
+        )?;
+    }
     for warning in &report.warnings {
         writeln!(out, "<p class=\"warning\">{}</p>", escaped(warning))?;
     }

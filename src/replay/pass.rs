@@ -188,6 +188,7 @@ impl Pass {
         }
         let number = self.census.rows;
         self.census.rows += 1;
+        self.census.read_from(place.0);
         let slack = if row.decided.is_some() { OVERTAKING } else { SignedDuration::ZERO };
         self.census.backward += u64::from(self.last.is_some_and(|last| last > row.at && last.duration_since(row.at) > slack));
         self.last = Some(row.at);

@@ -18,6 +18,9 @@ const STOPPED: [f64; 3] = [0.001, 0.01, 0.05];
 /// Countries that are listed.
 const COUNTRIES: usize = 12;
 
+/// Legitimate sign-ins under which no threshold is recommended, for whatever share.
+const FEWEST: u64 = 200;
+
 /// Labelled sign-ins under which a recommendation carries a warning.
 const FEW_LABELS: u64 = 50;
 
@@ -51,7 +54,7 @@ pub struct Report {
     pub reasons: Vec<ReasonCount>,
     /// The riskiest legitimate sign-ins, explained.
     pub surprising: Vec<Explained>,
-    /// Thresholds that can be recommended.
+    /// Thresholds that can be recommended: one for each share that the log has enough legitimate sign-ins for.
     pub recommendation: Vec<Recommendation>,
     /// The same rows under other settings, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,7 +206,7 @@ impl Report {
         let caught = |threshold| (labelled > 0).then(|| pooled_scores.share_from(threshold));
         let trade_off =
             THRESHOLDS.iter().map(|threshold| TradeOff { threshold: *threshold, legitimate: all.scores.share_from(*threshold), labelled: caught(*threshold) });
-        let recommendation = STOPPED.iter().map(|stopped| recommend(&all.scores, &pooled_scores, *stopped)).collect();
+        let recommendation: Vec<_> = STOPPED.iter().filter_map(|stopped| recommend(&all.scores, &pooled_scores, *stopped)).collect();
         let mut warnings = Vec::new();
         if labelled == 0 {
             warnings.push("no labelled attacks: what a threshold catches cannot be told, only whom it stops".to_owned());
@@ -211,9 +214,15 @@ impl Report {
             warnings.push(format!("only {labelled} labelled attacks: the shares caught are guesses"));
         }
         #[expect(clippy::cast_precision_loss, reason = "counts under 2^53")]
-        if (all.scores.total() as f64) < 20.0 / STOPPED[0] {
+        if recommendation.is_empty() {
+            warnings.push(format!("no threshold is recommended: {} legitimate sign-ins, and at least {FEWEST} are needed", all.scores.total()));
+        } else if (all.scores.total() as f64) < 20.0 / STOPPED[0] {
             warnings.push(format!("{} legitimate sign-ins are too few for a threshold that stops one in a thousand", all.scores.total()));
         }
+        if census.bad * 2 > census.rows {
+            warnings.push(format!("{} of {} rows cannot be read: the report is of the others only", census.bad, census.rows));
+        }
+        warnings.extend(census.unread_files(files).map(|file| format!("{file}: it has no sign-in that can be read")));
         if census.backward > 0 {
             warnings.push(format!("{} rows are earlier than the row before them: a history has to be in order of time", census.backward));
         }
@@ -306,13 +315,18 @@ fn of_the_log(census: &Census) -> impl Iterator<Item = String> {
     .flatten()
 }
 
-fn recommend(legit: &Scores, attacks: &Scores, stopped: f64) -> Recommendation {
+/// A threshold for a share, where the log has at least one legitimate sign-in in that share, and [`FEWEST`] of them.
+fn recommend(legit: &Scores, attacks: &Scores, stopped: f64) -> Option<Recommendation> {
+    #[expect(clippy::cast_precision_loss, reason = "counts under 2^53")]
+    if legit.total() < FEWEST || (legit.total() as f64) * stopped < 1.0 {
+        return None;
+    }
     let deny_at = legit.threshold_for(stopped);
     let catches = (attacks.total() > 0).then(|| {
         let (low, high) = caught_interval(legit, attacks, stopped);
         (attacks.share_from(deny_at), low, high)
     });
-    Recommendation { stops_at_most: stopped, deny_at, stops: legit.share_from(deny_at), catches }
+    Some(Recommendation { stops_at_most: stopped, deny_at, stops: legit.share_from(deny_at), catches })
 }
 
 fn separations(group: &Group) -> Vec<Labelled> {

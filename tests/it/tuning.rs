@@ -35,6 +35,47 @@ fn refuses(arguments: &[&str], code: i32, words: &str) {
     assert!(said.contains(words), "{said}");
 }
 
+#[test]
+fn a_run_that_reads_no_sign_in_fails_and_recommends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let header = "time,user,ip,success\n";
+    let html = folder.path().join("report.html").display().to_string();
+    let model = folder.path().join("model").display().to_string();
+    for (name, text) in [
+        ("excel.csv", format!("{header}1/2/2026 8:00,ada,81.2.69.142,TRUE\n1/3/2026 8:00,ada,81.2.69.142,TRUE\n")),
+        ("header.csv", header.to_owned()),
+        ("platform.log", "START RequestId: 1 Version: 2\nEND RequestId: 1\n".to_owned()),
+        ("other.jsonl", "{\"level\":\"INFO\",\"message\":\"started\"}\n".to_owned()),
+    ] {
+        let log = path(name, &text);
+        for more in [&[][..], &["--json"], &["--html", &html], &["--learn", &model], &["--against", "DENY_AT=85"]] {
+            let arguments = [&["replay", &log], more].concat();
+            let output = riskgate(&arguments).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?}: {said}");
+            assert!(said.contains("no sign-in could be read"), "{arguments:?}: {said}");
+        }
+    }
+    assert!(!Path::new(&html).exists() && !Path::new(&model).exists());
+    // A log of failures is read, and still there is nobody to draw a threshold from.
+    let failed = path("failed.csv", &format!("{header}2026-01-02T08:00:00Z,ada,81.2.69.142,false\n"));
+    let few = path("few.csv", &format!("{header}{}", "2026-01-02T08:00:00Z,ada,81.2.69.142,true\n".repeat(199)));
+    for log in [&failed, &few] {
+        let said = says(&["replay", log]);
+        assert!(!said.contains("set DENY_AT") && said.contains("no threshold is recommended"), "{said}");
+    }
+    assert!(says(&["replay", &few, "--html", &html]).contains("no threshold") && !std::fs::read_to_string(&html).unwrap().contains("set <code>"));
+    let some = path("some.csv", &format!("{header}{}", "2026-01-02T08:00:00Z,ada,81.2.69.142,true\n".repeat(200)));
+    let said = says(&["replay", &some, &path("excel.csv", &format!("{header}soon,ada,81.2.69.142,true\n"))]);
+    assert!(said.contains("to stop 1.00 %") && !said.contains("to stop 0.10 %"), "{said}");
+    assert!(said.contains("excel.csv: it has no sign-in that can be read"), "{said}");
+}
+
 fn synth(folder: &Path, users: &str, attacks: &str) -> String {
     let path = folder.join("log.csv").display().to_string();
     says(&["synth", "--users", users, "--seed", "21", "--attacks", attacks, "--out", &path]);
