@@ -13,7 +13,7 @@ use tracing::{Instrument, debug_span};
 use ulid::{ULID_LEN, Ulid};
 
 use crate::{
-    config::{Config, history::HistoryConfig},
+    config::{Config, encoding, history::HistoryConfig},
     decision::{Decision, Policy},
     event::{Now, SignIn},
     evidence::{Enriched, Evidence, History, NetworkFacts, Sources, health::Health, resilience::deadline::Deadline},
@@ -137,7 +137,7 @@ impl Judge {
 pub fn open_model(config: &HistoryConfig) -> Result<Model, ModelError> {
     match &config.model {
         None => Ok(Model::bundled(config)),
-        Some(directory) => Ok(Model::new(&Tables::read(|name| std::fs::read_to_string(directory.join(name)))?, config)?),
+        Some(directory) => Ok(Model::new(&Tables::read(|name| std::fs::read(directory.join(name)).and_then(encoding::text))?, config)?),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     trial::{self, Trial},
 };
 use crate::{
-    config::{Config, services::Service},
+    config::{Config, encoding, services::Service},
     event::{
         ClientIp, Now, RawEvent, SignIn,
         cognito::{self, Event},
@@ -97,7 +97,7 @@ fn read(args: &Args) -> Result<Vec<u8>, String> {
     match bytes.len() as u64 {
         0 => Err("the input is empty; a Cognito event or the sidecar's JSON is expected".to_owned()),
         length if length > LARGEST => Err("the event is larger than 6 MiB, which is more than Lambda accepts".to_owned()),
-        _ => Ok(bytes),
+        _ => encoding::text(bytes).map(String::into_bytes).map_err(|error| error.to_string()),
     }
 }
 

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Failure;
 use crate::{
     assess::{Judge, open_model},
-    config::{Config, env::ProcessEnv},
+    config::{Config, encoding, env::ProcessEnv},
     event::Now,
     replay::{
         comparison::{Comparison, Judged},
@@ -45,7 +45,8 @@ Rows have to be in order of time. A row with a label (Attack, Is Account Takeove
 Of an audit log the lines that say how a sign-in ended are joined to it: only a right password is learned, `fraud` is a label, and what nothing
 follows within RISKGATE_PENDING_TTL failed. Sign-ins of an app client that never says how they end count as right passwords.")]
 pub struct Args {
-    /// Audit lines (JSON lines), the RBA data set or any CSV, Cognito's user auth events (JSON); gzip and zstd too; `-` is standard input.
+    /// Audit lines (JSON), the RBA data set or any CSV, Cognito's user auth events or exported user activity, also inside what CloudWatch Logs, Kinesis,
+    /// Firehose, Docker, containerd, journald, Fluent Bit or Loki put around them; UTF-8 and UTF-16, gzip and zstd; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Names a column of a CSV file: COLUMN=FIELD.
@@ -139,7 +140,7 @@ fn report(config: &Config, pass: Pass, files: &[PathBuf], is_cut: bool) -> Repor
 fn learn(run: &Run, config: &Config, model: Model, directory: &Path) -> Result<Model, Failure> {
     let present = match &config.history.model {
         None => Tables::bundled(),
-        Some(directory) => Tables::read(|name| fs::read_to_string(directory.join(name))).map_err(|error| Failure::Usage(error.to_string()))?,
+        Some(directory) => Tables::read(|name| fs::read(directory.join(name)).and_then(encoding::text)).map_err(|error| Failure::Usage(error.to_string()))?,
     };
     let lessons = Lessons::new(&model, LearnPass::First);
     let mut pass = Pass::new(config, Judge::new(config, model), Now::read().mono).learning(lessons);

@@ -9,6 +9,7 @@ use std::{
 use secrecy::SecretString;
 
 use super::{
+    encoding,
     platform::is_service_link,
     references::Reference,
     variables::{self, PREFIX},
@@ -97,6 +98,11 @@ impl<T> PerClient<T> {
     }
 }
 
+/// Why a file cannot be read. The text of a system's error is left out; what its encoding is says itself.
+fn reason(error: &std::io::Error) -> String {
+    if error.kind() == std::io::ErrorKind::InvalidData { error.to_string() } else { error.kind().to_string() }
+}
+
 // === impl Reader ===
 
 impl<'a> Reader<'a> {
@@ -128,10 +134,10 @@ impl<'a> Reader<'a> {
                 None
             }
             (Some(value), None) => Some(value),
-            (None, Some(path)) => match std::fs::read_to_string(&path) {
+            (None, Some(path)) => match std::fs::read(&path).and_then(encoding::text) {
                 Ok(value) => Some(value.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => {
-                    self.fault(&format!("{name}_FILE"), format!("cannot read the file: {}", error.kind()));
+                    self.fault(&format!("{name}_FILE"), format!("cannot read the file: {}", reason(&error)));
                     None
                 }
             },

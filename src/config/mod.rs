@@ -8,6 +8,8 @@ pub mod context_key;
 
 pub mod decision;
 
+pub mod encoding;
+
 pub mod env;
 
 pub mod history;

@@ -52,3 +52,4 @@ mod tls;
 mod tuning;
 mod warm;
 mod wire;
+mod wrappers;

@@ -51,7 +51,7 @@ fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// Rows, bad rows and legitimate sign-ins of a file, or the one line that says what is wrong with it.
-fn replayed(bytes: &[u8], mappings: &[Mapping]) -> Result<(u64, u64, u64), String> {
+pub fn replayed(bytes: &[u8], mappings: &[Mapping]) -> Result<(u64, u64, u64), String> {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "log", bytes);
     let mut pass = pass();

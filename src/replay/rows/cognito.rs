@@ -1,11 +1,11 @@
-//! Cognito's own user auth events, as `aws cognito-idp admin-list-user-auth-events` prints them.
+//! Cognito's own user auth events, as `aws cognito-idp admin-list-user-auth-events` prints them and as a pool exports them.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BadRow, Clock, Line, Row};
+use super::{BadRow, Clock, Line, Row, scalar::Scalar};
 
 /// One event. The export names no user: whoever exports adds `UserName`, or hands over one file a user.
 #[derive(Debug, Deserialize)]
@@ -43,34 +43,59 @@ struct Feedback<'a> {
     feedback_value: Option<Cow<'a, str>>,
 }
 
-/// The document around the events.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Export<'a> {
+/// One line of the user activity that a pool exports to CloudWatch Logs, S3 or Firehose.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Activity<'a> {
     #[serde(borrow)]
-    auth_events: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
-    user_name: Option<Cow<'a, str>>,
+    event_type: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    user_sub: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    user_name: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    user_pool_id: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    client_id: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    creation_date: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    event_response: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    device_name: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    ip_address: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    event_feedback_value: Option<Scalar<'a>>,
 }
 
-/// Events of an export, oldest first, each as a line of its own with the user in it; `None` when the text is no export.
-///
-/// A file that names no user is one user's: its name stands in.
-pub(super) fn lines(text: &str, file: &str) -> Option<Vec<String>> {
-    let export: Export<'_> = serde_json::from_str(text).ok()?;
-    let user = export.user_name.unwrap_or(Cow::Borrowed(file));
-    let mut events: Vec<(String, String)> = Vec::with_capacity(export.auth_events.len());
-    for raw in export.auth_events {
-        let mut event: serde_json::Map<String, serde_json::Value> = serde_json::from_str(raw.get()).ok()?;
-        event.entry("UserName").or_insert_with(|| user.as_ref().into());
-        let at = event.get("CreationDate").map(ToString::to_string).unwrap_or_default();
-        let at = Clock::default().read(at.trim_matches('"')).map(|at| at.to_string()).unwrap_or_default();
-        events.push((at, serde_json::Value::Object(event).to_string()));
+/// Reads a line of exported user activity.
+pub(super) fn activity<T>(line: &str, clock: &mut Clock, then: impl FnOnce(Line<'_>) -> T) -> Result<T, BadRow> {
+    let event: Activity<'_> = serde_json::from_str(line).map_err(|_| BadRow::Field)?;
+    if !matches!(Scalar::of(&event.event_type), "SIGN_IN" | "SignIn") {
+        return Ok(then(Line::Foreign));
     }
-    // The API answers newest first.
-    events.reverse();
-    events.sort_by(|a, b| a.0.cmp(&b.0));
-    Some(events.into_iter().map(|(_, line)| line).collect())
+    let user = [&event.user_name, &event.user_sub].map(Scalar::of).into_iter().find(|name| !name.is_empty()).ok_or(BadRow::User)?;
+    Ok(then(Line::SignIn(Row {
+        at: clock.time(Scalar::of(&event.creation_date))?,
+        user,
+        pool: Scalar::of(&event.user_pool_id),
+        client: Scalar::of(&event.client_id),
+        ip: Scalar::of(&event.ip_address),
+        country: "",
+        asn: "",
+        net: "",
+        user_agent: "",
+        browser: "",
+        os: "",
+        device_type: "",
+        device: Scalar::of(&event.device_name),
+        timezone: "",
+        passed: Scalar::of(&event.event_response) == "Pass",
+        label: if Scalar::of(&event.event_feedback_value).eq_ignore_ascii_case("invalid") { "feedback_invalid" } else { "" },
+        outside: None,
+        decided: None,
+    })))
 }
 
 /// Reads one event's line.
@@ -87,7 +112,7 @@ pub(super) fn line<T>(line: &str, clock: &mut Clock, then: impl FnOnce(Line<'_>)
         return Ok(then(Line::Foreign));
     }
     Ok(then(Line::SignIn(Row {
-        at: clock.read(event.creation_date.get().trim_matches('"')).ok_or(BadRow::Time)?,
+        at: clock.time(event.creation_date.get().trim_matches('"'))?,
         user,
         pool: "",
         client: "",

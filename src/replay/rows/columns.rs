@@ -2,7 +2,7 @@
 
 use csv::ByteRecord;
 
-use super::{BadRow, Clock, Row};
+use super::{BadRow, Clock, Row, scalar::flag};
 
 /// The fields that a column can be mapped to.
 pub const FIELDS: [&str; 19] = [
@@ -104,6 +104,15 @@ impl Columns {
         }
     }
 
+    /// The column that holds lines of a log, where services export them as CSV.
+    pub(super) fn message(header: &ByteRecord) -> Option<usize> {
+        let is_message = |name: &[u8]| {
+            let name = String::from_utf8_lossy(name).trim().trim_start_matches('@').to_ascii_lowercase();
+            matches!(name.as_str(), "message" | "log" | "line" | "_raw" | "textpayload" | "body" | "msg")
+        };
+        header.iter().position(is_message)
+    }
+
     /// The row of a record.
     pub(super) fn row<'a>(&self, record: &'a ByteRecord, clock: &mut Clock) -> Result<Row<'a>, BadRow> {
         if record.len() != self.width {
@@ -127,7 +136,7 @@ impl Columns {
             label => label,
         };
         Ok(Row {
-            at: clock.read(field(0)).ok_or(BadRow::Time)?,
+            at: clock.time(field(0))?,
             user,
             pool: field(2),
             client: field(3),
@@ -149,15 +158,7 @@ impl Columns {
     }
 }
 
-/// Whether a cell says yes. An empty one does not, and any other word is a fault: taken for a no, it would turn every sign-in into a failure.
+/// Whether a cell says yes; an empty one does not.
 fn is_yes(cell: &str) -> Result<bool, BadRow> {
-    const YES: [&str; 9] = ["true", "1", "yes", "y", "t", "success", "succeeded", "pass", "ok"];
-    const NO: [&str; 8] = ["false", "0", "no", "n", "f", "failure", "failed", "fail"];
-    match cell {
-        "True" => Ok(true),
-        "False" | "" => Ok(false),
-        other if YES.iter().any(|word| word.eq_ignore_ascii_case(other)) => Ok(true),
-        other if NO.iter().any(|word| word.eq_ignore_ascii_case(other)) => Ok(false),
-        _ => Err(BadRow::YesOrNo),
-    }
+    flag(cell).map(|said| said == Some(true))
 }

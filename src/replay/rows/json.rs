@@ -1,11 +1,12 @@
 //! JSON rows: audit lines of the gate, the sidecar's own requests, and what else stands in a function's log.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BadRow, Clock, Decided, Line, Row, Told, cognito};
+use super::{
+    BadRow, Clock, Decided, Line, Row, Told, cognito,
+    scalar::{Scalar, flag},
+};
 use crate::evidence::history::ledger::Report;
 
 /// What is read of a line; other members are let be. Those that other programs use for things of their own are not parsed before they are known for ours.
@@ -13,33 +14,35 @@ use crate::evidence::history::ledger::Report;
 #[serde(default, rename_all = "camelCase")]
 struct Object<'a> {
     #[serde(borrow)]
-    time: Option<Cow<'a, str>>,
+    time: Option<Scalar<'a>>,
     #[serde(borrow)]
-    user: Option<Cow<'a, str>>,
+    user: Option<Scalar<'a>>,
     #[serde(borrow)]
-    pool: Option<Cow<'a, str>>,
+    pool: Option<Scalar<'a>>,
     #[serde(borrow)]
-    client: Option<Cow<'a, str>>,
+    client: Option<Scalar<'a>>,
     #[serde(borrow)]
-    ip: Option<Cow<'a, str>>,
+    ip: Option<Scalar<'a>>,
     #[serde(borrow)]
-    country: Option<Cow<'a, str>>,
-    asn: Option<u32>,
+    country: Option<Scalar<'a>>,
     #[serde(borrow)]
-    net: Option<Cow<'a, str>>,
+    asn: Option<Scalar<'a>>,
     #[serde(borrow)]
-    user_agent: Option<Cow<'a, str>>,
+    net: Option<Scalar<'a>>,
     #[serde(borrow)]
-    device_id: Option<Cow<'a, str>>,
+    user_agent: Option<Scalar<'a>>,
     #[serde(borrow)]
-    device: Option<Cow<'a, str>>,
+    device_id: Option<Scalar<'a>>,
     #[serde(borrow)]
-    timezone: Option<Cow<'a, str>>,
-    success: Option<bool>,
+    device: Option<Scalar<'a>>,
     #[serde(borrow)]
-    outcome: Option<Cow<'a, str>>,
+    timezone: Option<Scalar<'a>>,
     #[serde(borrow)]
-    label: Option<Cow<'a, str>>,
+    success: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    outcome: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    label: Option<Scalar<'a>>,
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -71,8 +74,11 @@ pub(super) fn line<T>(text: &str, clock: &mut Clock, then: impl FnOnce(Line<'_>)
     if text.contains("\"EventId\"") {
         return cognito::line(text, clock, then);
     }
-    let object: Object<'_> = serde_json::from_str(text).map_err(|_| BadRow::Json)?;
-    let user = object.user.as_deref().unwrap_or_default();
+    if text.contains("\"eventResponse\"") {
+        return cognito::activity(text, clock, then);
+    }
+    let object: Object<'_> = serde_json::from_str(text).map_err(|_| not_ours(text))?;
+    let user = Scalar::of(&object.user);
     if object.outcome.is_some() && matches!(word(object.trigger), "post_authentication" | "outcome") {
         return told(&object, clock).map(|told| then(Line::Outcome(told)));
     }
@@ -83,8 +89,10 @@ pub(super) fn line<T>(text: &str, clock: &mut Clock, then: impl FnOnce(Line<'_>)
             () => Err(BadRow::User),
         };
     }
-    let asn = object.asn.map(|asn| asn.to_string()).unwrap_or_default();
-    let outcome = object.outcome.as_deref().unwrap_or_default();
+    let asn = Scalar::of(&object.asn);
+    let asn = asn.strip_prefix("AS").unwrap_or(asn);
+    let outcome = Scalar::of(&object.outcome);
+    let label = Scalar::of(&object.label);
     let is_open = object.success.is_none() && object.outcome.is_none() && object.label.is_none();
     let decided = object.decision.filter(|_| is_open).map(|decision| Decided {
         id: word(object.id),
@@ -93,38 +101,43 @@ pub(super) fn line<T>(text: &str, clock: &mut Clock, then: impl FnOnce(Line<'_>)
         is_degraded: object.degraded.is_some(),
     });
     Ok(then(Line::SignIn(Row {
-        at: object.time.as_deref().and_then(|time| clock.read(time)).ok_or(BadRow::Time)?,
+        at: clock.time(Scalar::of(&object.time))?,
         user,
-        pool: object.pool.as_deref().unwrap_or_default(),
-        client: object.client.as_deref().unwrap_or_default(),
-        ip: object.ip.as_deref().unwrap_or_default(),
-        country: object.country.as_deref().unwrap_or_default(),
-        asn: &asn,
-        net: object.net.as_deref().unwrap_or_default(),
-        user_agent: object.user_agent.as_deref().unwrap_or_default(),
+        pool: Scalar::of(&object.pool),
+        client: Scalar::of(&object.client),
+        ip: Scalar::of(&object.ip),
+        country: Scalar::of(&object.country),
+        asn,
+        net: Scalar::of(&object.net),
+        user_agent: Scalar::of(&object.user_agent),
         browser: "",
         os: "",
         device_type: "",
-        device: object.device_id.as_deref().or(object.device.as_deref()).unwrap_or_default(),
-        timezone: object.timezone.as_deref().unwrap_or_default(),
-        passed: object.success.unwrap_or(outcome != "failure"),
-        label: object.label.as_deref().unwrap_or(if outcome == "fraud" { "fraud" } else { "" }),
+        device: Scalar::of(if object.device_id.is_some() { &object.device_id } else { &object.device }),
+        timezone: Scalar::of(&object.timezone),
+        passed: flag(Scalar::of(&object.success))?.unwrap_or(outcome != "failure"),
+        label: if label.is_empty() && outcome == "fraud" { "fraud" } else { label },
         outside: None,
         decided,
     })))
 }
 
+/// Why a line is not read: it is no object, or one with values of another kind.
+fn not_ours(text: &str) -> BadRow {
+    if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok() { BadRow::Field } else { BadRow::Json }
+}
+
 /// What became of a sign-in.
 fn told<'a>(object: &'a Object<'a>, clock: &mut Clock) -> Result<Told<'a>, BadRow> {
-    let outcome = object.outcome.as_deref().unwrap_or_default();
+    let outcome = Scalar::of(&object.outcome);
     Ok(Told {
-        at: object.time.as_deref().and_then(|time| clock.read(time)).ok_or(BadRow::Time)?,
+        at: clock.time(Scalar::of(&object.time))?,
         id: word(object.id),
         report: Report::ALL.into_iter().find(|report| report.as_label() == outcome).ok_or(BadRow::Outcome)?,
         learned: word(object.learned),
-        pool: object.pool.as_deref().unwrap_or_default(),
-        client: object.client.as_deref().unwrap_or_default(),
-        user: object.user.as_deref().unwrap_or_default(),
+        pool: Scalar::of(&object.pool),
+        client: Scalar::of(&object.client),
+        user: Scalar::of(&object.user),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Records of bounded length: a longer one is skipped to the end of its line and counted as one bad row.
+//! CSV records of bounded length: a longer one is skipped to the end of its line and counted as one bad row.
 
 use std::{
     io::{self, BufRead, Read},
@@ -8,7 +8,7 @@ use std::{
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
 /// The longest line or record that is read, in bytes: a longer one is no sign-in.
-const LONGEST: u64 = 1 << 20;
+pub(super) const LONGEST: u64 = 1 << 20;
 
 /// The records of a CSV file. A record that is too long has no field.
 pub struct CsvRecords {
@@ -75,25 +75,22 @@ fn reader(text: Box<dyn BufRead + Send>, delimiter: u8) -> Reader<Budgeted> {
     ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).buffer_capacity(1 << 17).from_reader(text)
 }
 
-/// Reads a line into `bytes` and says whether it was too long, and skipped; `None` at the end.
+/// Adds the rest of a line to `bytes`, of which a byte over the limit tells that it is too long.
 ///
 /// # Errors
 ///
 /// A text that breaks off.
-pub fn read_line(text: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<Option<bool>> {
-    bytes.clear();
-    if text.by_ref().take(LONGEST).read_until(b'\n', bytes)? == 0 {
-        return Ok(None);
-    }
-    let is_too_long = bytes.len() as u64 == LONGEST && !bytes.ends_with(b"\n") && !text.fill_buf()?.is_empty();
-    if is_too_long {
+pub(super) fn read_line(text: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let room = (LONGEST + 1).saturating_sub(bytes.len() as u64);
+    text.by_ref().take(room).read_until(b'\n', bytes)?;
+    if bytes.len() as u64 > LONGEST && !bytes.ends_with(b"\n") {
         skip_line(text)?;
     }
-    Ok(Some(is_too_long))
+    Ok(())
 }
 
 /// Skips the rest of a line; says whether it ends before the text does.
-fn skip_line(text: &mut impl BufRead) -> io::Result<bool> {
+pub(super) fn skip_line(text: &mut impl BufRead) -> io::Result<bool> {
     loop {
         let held = text.fill_buf()?;
         if held.is_empty() {

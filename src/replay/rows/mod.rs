@@ -9,13 +9,19 @@ mod cognito;
 
 mod columns;
 
+mod documents;
+
 mod json;
 
 mod limit;
 
+mod scalar;
+
 mod source;
 
 mod time;
+
+mod wrapped;
 
 pub use self::columns::{Columns, FIELDS, Mapping};
 pub use self::source::{Batch, Format, Records, Source, SourceError};
@@ -117,14 +123,20 @@ pub enum BadRow {
     #[error("it has another number of fields than the header")]
     Fields,
     /// Not UTF-8, or with NULs in it.
-    #[error("it holds bytes that are no text")]
+    #[error("it holds bytes that are not text in UTF-8; convert the file, as with iconv -f WINDOWS-1252 -t UTF-8")]
     Text,
     /// No JSON object.
     #[error("it is not a JSON object")]
     Json,
+    /// A field whose value is an object or a list.
+    #[error("one of its fields holds an object or a list where a text, a number or a flag is expected")]
+    Field,
     /// No time that can be read.
-    #[error("its time cannot be read")]
+    #[error("its time cannot be read; write 2026-01-02T08:00:00Z, 2026-01-02 08:00:00 (UTC, or with an offset), or seconds since 1970")]
     Time,
+    /// Numbers of which either may be the month.
+    #[error("its time has day and month in an order that cannot be told; write 2026-01-02 08:00:00")]
+    DayOrMonthFirst,
     /// Nobody's.
     #[error("it names no user")]
     User,

@@ -13,11 +13,14 @@ use std::{
 use csv::ByteRecord;
 
 use super::{
-    Mapping, Reading, cognito,
+    Mapping, Reading,
     columns::Columns,
+    documents::{Documents, is_of_a_container},
     json::is_of_the_platform,
-    limit::{CsvRecords, read_line},
+    limit::CsvRecords,
+    wrapped::Wrapped,
 };
+use crate::config::encoding;
 
 /// Records that travel together between the threads.
 const BATCH: usize = 1024;
@@ -25,15 +28,16 @@ const BATCH: usize = 1024;
 /// The most text that travels together, in bytes; one more record may go over it.
 const BATCH_BYTES: usize = 4 << 20;
 
+/// Archives inside an archive that are opened.
+const NESTED: u8 = 2;
+
 /// What kind of file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated values with a header.
     Csv,
-    /// One JSON object a line.
-    JsonLines,
-    /// One document of Cognito's user auth events.
-    Cognito,
+    /// JSON objects, and lines of text between them.
+    Json,
 }
 
 /// Records with the lines that they begin on.
@@ -97,38 +101,19 @@ impl Source {
     ///
     /// As [`Source::open`].
     pub fn from_reader(raw: impl Read + Send + 'static, name: String, mappings: &[Mapping]) -> Result<Self, SourceError> {
-        let mut raw = BufReader::with_capacity(1 << 17, raw);
-        let start = raw.fill_buf()?;
-        let mut text: Box<dyn BufRead + Send> = if start.starts_with(&[0x1f, 0x8b]) {
-            Box::new(BufReader::with_capacity(1 << 17, flate2::bufread::MultiGzDecoder::new(raw)))
-        } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            let frames = ruzstd::decoding::StreamingDecoder::new(raw).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-            Box::new(BufReader::with_capacity(1 << 17, frames))
-        } else {
-            Box::new(raw)
-        };
-        let start = text.fill_buf()?;
-        if start.starts_with(b"\xef\xbb\xbf") {
-            text.consume(3);
-        }
+        let raw = BufReader::with_capacity(1 << 17, raw);
+        let mut text = encoding::utf8(decompressed(Box::new(raw), 0)?)?;
         let start = text.fill_buf()?;
         if start.is_empty() {
             return Err(SourceError::Empty);
         }
-        let window = &start[..start.len().min(4096)];
-        let first = window.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let holds = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|window| window == part);
-        let is_of_the_platform = std::str::from_utf8(first).is_ok_and(is_of_the_platform);
-        let format = if first.starts_with(b"{") && holds(window, b"\"AuthEvents\"") {
-            Format::Cognito
-        } else if first.starts_with(b"{") || holds(first, b"{\"") || is_of_the_platform {
-            Format::JsonLines
-        } else {
-            Format::Csv
-        };
+        let window = start[..start.len().min(4096)].trim_ascii_start();
+        let mut lines = window.split(|byte| *byte == b'\n');
+        let first = lines.next().unwrap_or_default();
+        let delimiter = [b',', b';', b'\t'].into_iter().find(|delimiter| first.contains(delimiter));
+        let format = if is_json(first) || (delimiter.is_none() && lines.any(is_json)) { Format::Json } else { Format::Csv };
         // A spreadsheet of many countries writes semicolons.
-        let delimiter = [b',', b';', b'\t'].into_iter().find(|delimiter| first.contains(delimiter)).unwrap_or(b',');
-        Ok(Source { text, name, format, delimiter, mappings: mappings.to_vec() })
+        Ok(Source { text, name, format, delimiter: delimiter.unwrap_or(b','), mappings: mappings.to_vec() })
     }
 
     /// Reads the header where there is one, and says how records are read. Then `pour` gives the records.
@@ -145,38 +130,70 @@ impl Source {
                 if header.is_empty() {
                     return Err(SourceError::Header("its first line is longer than 1 MiB: is it a CSV file with a header?".to_owned()));
                 }
-                let columns = Columns::find(&header, &self.mappings).map_err(SourceError::Header)?;
-                Ok((Reading::Csv(Box::new(columns)), Records::Csv(Box::new(records))))
+                match (Columns::find(&header, &self.mappings), Columns::message(&header)) {
+                    (Ok(columns), _) => Ok((Reading::Csv(Box::new(columns)), Records::Csv(Box::new(records)))),
+                    (Err(_), Some(column)) if self.mappings.is_empty() => {
+                        let events = Box::new(Wrapped::new(self.name));
+                        Ok((Reading::Json, Records::Messages { records: Box::new(records), column, events }))
+                    }
+                    (Err(why), _) => Err(SourceError::Header(why)),
+                }
             }
-            Format::JsonLines => Ok((Reading::Json, Records::Lines { text: self.text, line: 0 })),
-            Format::Cognito => {
-                let mut text = String::new();
-                self.text.take(1 << 30).read_to_string(&mut text)?;
-                let lines = cognito::lines(&text, &self.name)
-                    .ok_or_else(|| SourceError::Header("it looks like Cognito's user auth events, but cannot be read as such".to_owned()))?;
-                Ok((Reading::Json, Records::Known { lines: lines.into_iter(), line: 0 }))
+            Format::Json => {
+                let (documents, events) = (Box::new(Documents::new(self.text)), Box::new(Wrapped::new(self.name)));
+                Ok((Reading::Json, Records::Documents { documents, events, is_ended: false }))
             }
         }
     }
+}
+
+/// Whether a line holds JSON, after a time perhaps, or is one of those that stand around it in a log.
+fn is_json(line: &[u8]) -> bool {
+    let holds = |part: &[u8]| line.windows(part.len()).any(|window| window == part);
+    let list = line.strip_prefix(b"[").map(<[u8]>::trim_ascii);
+    line.starts_with(b"{")
+        || list.is_some_and(|rest| rest.is_empty() || matches!(rest[0], b'{' | b'[' | b']' | b'"'))
+        || holds(b"{\"")
+        || holds(b"\"{\\\"")
+        || line.trim_ascii_end().ends_with(b" {")
+        || std::str::from_utf8(line).is_ok_and(|line| is_of_the_platform(line) || is_of_a_container(line))
+}
+
+/// The text inside gzip and zstd, one inside the other too: Firehose compresses what CloudWatch Logs has compressed already.
+fn decompressed(mut raw: Box<dyn BufRead + Send>, depth: u8) -> io::Result<Box<dyn BufRead + Send>> {
+    let start = raw.fill_buf()?;
+    let inner: Box<dyn BufRead + Send> = if start.starts_with(&[0x1f, 0x8b]) {
+        Box::new(BufReader::with_capacity(1 << 17, flate2::bufread::MultiGzDecoder::new(raw)))
+    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let frames = ruzstd::decoding::StreamingDecoder::new(raw).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        Box::new(BufReader::with_capacity(1 << 17, frames))
+    } else {
+        return Ok(raw);
+    };
+    if depth == NESTED { Ok(inner) } else { decompressed(inner, depth + 1) }
 }
 
 /// The records of a file.
 pub enum Records {
     /// Of a CSV file.
     Csv(Box<CsvRecords>),
-    /// Lines, each one field.
-    Lines {
-        /// What they come from.
-        text: Box<dyn BufRead + Send>,
-        /// How many were read.
-        line: u64,
+    /// Objects of a text, each one field.
+    Documents {
+        /// The objects.
+        documents: Box<Documents>,
+        /// What was found in them.
+        events: Box<Wrapped>,
+        /// Whether all objects were read.
+        is_ended: bool,
     },
-    /// Lines that are in memory.
-    Known {
-        /// What is left of them.
-        lines: std::vec::IntoIter<String>,
-        /// How many were read.
-        line: u64,
+    /// Lines of a log in a column of a CSV file.
+    Messages {
+        /// The records.
+        records: Box<CsvRecords>,
+        /// The column.
+        column: usize,
+        /// What was found in them.
+        events: Box<Wrapped>,
     },
 }
 
@@ -206,33 +223,54 @@ impl Records {
     fn next(&mut self, number: &mut u64, record: &mut ByteRecord) -> io::Result<bool> {
         match self {
             Records::Csv(records) => records.next(number, record),
-            Records::Lines { text, line } => {
+            Records::Documents { documents, events, is_ended } => {
                 let mut bytes = Vec::new();
-                loop {
-                    let Some(is_too_long) = read_line(text, &mut bytes)? else { return Ok(false) };
-                    *line += 1;
-                    *number = *line;
+                while !put(events, number, record) {
+                    if *is_ended {
+                        return Ok(false);
+                    }
+                    let Some(document) = documents.next(&mut bytes)? else {
+                        *is_ended = true;
+                        events.finish();
+                        continue;
+                    };
+                    *number = document.line;
                     record.clear();
-                    if is_too_long {
+                    if document.is_too_long {
                         return Ok(true);
                     }
-                    // `aws logs tail` puts the time before the object.
-                    let start = bytes.iter().position(|byte| *byte == b'{').unwrap_or(0);
-                    let end = bytes.trim_ascii_end().len();
-                    if start < end {
-                        record.push_field(&bytes[start..end]);
-                        return Ok(true);
+                    match std::str::from_utf8(&bytes) {
+                        Ok(text) if !Wrapped::is_event(text) => events.take(text, document.line),
+                        Ok(_) | Err(_) => {
+                            record.push_field(&bytes);
+                            return Ok(true);
+                        }
                     }
                 }
+                Ok(true)
             }
-            Records::Known { lines, line } => {
-                let Some(text) = lines.next() else { return Ok(false) };
-                *line += 1;
-                *number = *line;
-                record.clear();
-                record.push_field(text.as_bytes());
+            Records::Messages { records, column, events } => {
+                while !put(events, number, record) {
+                    if !records.next(number, record)? {
+                        events.finish();
+                        return Ok(put(events, number, record));
+                    }
+                    if record.is_empty() {
+                        return Ok(true);
+                    }
+                    events.take_message(&String::from_utf8_lossy(record.get(*column).unwrap_or_default()), *number);
+                }
                 Ok(true)
             }
         }
     }
+}
+
+/// Puts the next event into a record; `false` when there is none.
+fn put(events: &mut Wrapped, number: &mut u64, record: &mut ByteRecord) -> bool {
+    let Some((line, event)) = events.pop() else { return false };
+    *number = line;
+    record.clear();
+    record.push_field(event.as_bytes());
+    true
 }

@@ -1,6 +1,16 @@
-//! Times of logs: the RBA data set's, RFC 3339, seconds or milliseconds since 1970, and what spreadsheets leave of them.
+//! Times of logs: the RBA data set's, RFC 3339 and 2822, what data warehouses, databases and web servers write, seconds to nanoseconds
+//! since 1970, and what spreadsheets leave of them. A time with more than one meaning is refused.
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    civil::DateTime,
+    tz::{Offset, TimeZone},
+};
+
+use super::BadRow;
+
+/// The longest text that is tried as a time, in bytes.
+const LONGEST: usize = 64;
 
 /// Reads times, and carries on the hours where a spreadsheet has kept only minutes and seconds.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +36,15 @@ impl Clock {
         Some(at)
     }
 
+    /// Reads a time.
+    ///
+    /// # Errors
+    ///
+    /// Whether it has several meanings or none.
+    pub(super) fn time(&mut self, text: &str) -> Result<Timestamp, BadRow> {
+        self.read(text).ok_or_else(|| if is_day_or_month_first(text) { BadRow::DayOrMonthFirst } else { BadRow::Time })
+    }
+
     /// `43:30.8`: minutes and seconds, in the hour of the row before or, since rows run in order of time, in the next.
     fn dateless(&mut self, text: &str) -> Option<Timestamp> {
         let (minutes, seconds) = text.split_once(':')?;
@@ -38,6 +57,13 @@ impl Clock {
         self.dateless += 1;
         if at >= self.last { Some(at) } else { Timestamp::from_second(hour + 3_600).ok()?.checked_add(jiff::SignedDuration::from_millis(within)).ok() }
     }
+}
+
+/// Whether a date has its year last and is made of numbers: which of the other two is the month cannot be told.
+fn is_day_or_month_first(text: &str) -> bool {
+    let date = text.trim().split([' ', 'T', ',']).next().unwrap_or_default();
+    let parts: Vec<&str> = date.split(['/', '.', '-']).collect();
+    parts.len() == 3 && parts[0].len() <= 2 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// `2020-02-03 12:43:30.772`, UTC, without going through a general parser: the common case by millions.
@@ -71,19 +97,91 @@ fn fixed(text: &[u8]) -> Option<Timestamp> {
     Timestamp::from_millisecond(((i64::from(days) * 86_400) + hour * 3_600 + minute * 60 + second) * 1_000 + millis).ok()
 }
 
-/// Seconds or, from the year 33658 in seconds on, milliseconds; Cognito's exports have `1.6e9` with a fraction.
+/// Seconds, milliseconds, microseconds or nanoseconds, by their size: each reads as a year from 2001 on. Cognito's exports have `1.6e9` with a fraction.
 fn since_1970(text: &str) -> Option<Timestamp> {
     if !text.bytes().next()?.is_ascii_digit() {
         return None;
     }
     let number = text.parse::<f64>().ok().filter(|number| *number >= 1e8)?;
-    let millis = if number >= 1e12 { number } else { number * 1_000.0 };
+    let millis = match number {
+        1e18.. => number / 1e6,
+        1e15.. => number / 1e3,
+        1e12.. => number,
+        _ => number * 1e3,
+    };
     #[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and the library refuses what is out of range")]
     Timestamp::from_millisecond(millis.round() as i64).ok()
 }
 
+/// `2026-01-02 08:00:00` with what exporting programs put after it: UTC, an offset, a time zone's name; and the day of a week or a month's name, which leave no doubt.
 fn free(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>().ok().or_else(|| text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp()))
+    if text.len() > LONGEST {
+        return None;
+    }
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(at);
+    }
+    year_first(text).or_else(|| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())).or_else(|| named_month(text))
+}
+
+/// The year first, with dashes or slashes.
+fn year_first(text: &str) -> Option<Timestamp> {
+    let head = text.as_bytes().get(..10)?;
+    if !(head[..4].iter().all(u8::is_ascii_digit) && matches!((head[4], head[7]), (b'-', b'-') | (b'/', b'/'))) {
+        return text.parse::<DateTime>().ok().and_then(utc);
+    }
+    let (date, rest) = text.split_at_checked(10)?;
+    let rest = rest.trim_start_matches(['T', 't', ' ']);
+    let end = rest.find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, ':' | '.' | ','))).unwrap_or(rest.len());
+    let (mut clock, mut zone) = (rest[..end].replace(',', "."), rest[end..].trim());
+    // From a half past midnight to noon an hour says AM; both it and PM come without a zone after them, or with one.
+    let half = ["am", "pm"].into_iter().find(|half| zone.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(half)));
+    if let Some(half) = half {
+        let (hour, minutes) = clock.split_once(':')?;
+        let hour = hour.parse::<u8>().ok().filter(|hour| (1..=12).contains(hour))? % 12 + if half == "pm" { 12 } else { 0 };
+        clock = format!("{hour:02}:{minutes}");
+        zone = zone[2..].trim();
+    }
+    let at = format!("{} {clock}", date.replace('/', "-")).parse::<DateTime>().ok()?;
+    match zone {
+        "" => utc(at),
+        _ if ["utc", "gmt", "z"].iter().any(|name| zone.eq_ignore_ascii_case(name)) => utc(at),
+        _ => match offset(zone.trim_start_matches("UTC").trim_start_matches("GMT")) {
+            Some(seconds) => Offset::from_seconds(seconds).ok()?.to_timestamp(at).ok(),
+            // An hour that a zone has twice, or not at all, has no single meaning.
+            None => TimeZone::get(zone.trim_matches(['[', ']'])).ok()?.to_ambiguous_zoned(at).unambiguous().ok().map(|zoned| zoned.timestamp()),
+        },
+    }
+}
+
+/// `+00`, `+0000`, `+00:00`, in seconds.
+fn offset(zone: &str) -> Option<i32> {
+    let sign = match zone.as_bytes().first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let digits: String = zone[1..].replace(':', "");
+    if !matches!(digits.len(), 2 | 4) || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let number = |range: std::ops::Range<usize>| digits.get(range).map_or(Some(0), |text| text.parse::<i32>().ok());
+    let (hours, minutes) = (number(0..2)?, number(2..4)?);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
+}
+
+/// `Fri Jan 02 08:00:00 UTC 2026`, as Java and `date` write it, and the forms of web servers and of C.
+fn named_month(text: &str) -> Option<Timestamp> {
+    const FORMS: [&str; 4] = ["%a %b %e %H:%M:%S %Y", "%d-%b-%Y %H:%M:%S", "%d %b %Y %H:%M:%S", "%b %e, %Y %H:%M:%S"];
+    if let Ok(at) = Timestamp::strptime("%d/%b/%Y:%H:%M:%S %z", text.trim_matches(['[', ']'])) {
+        return Some(at);
+    }
+    let plain = [" UTC", " GMT", " Z", " +0000", " +00:00"].iter().fold(text.to_owned(), |text, zone| text.replacen(zone, "", 1));
+    FORMS.iter().find_map(|form| DateTime::strptime(form, &plain).ok()).and_then(utc)
+}
+
+fn utc(at: DateTime) -> Option<Timestamp> {
+    Offset::UTC.to_timestamp(at).ok()
 }
 
 #[cfg(test)]
@@ -107,9 +205,69 @@ mod tests {
         check("1580733810", Some("2020-02-03T12:43:30Z"));
         check("1580733810.772", Some("2020-02-03T12:43:30.772Z"));
         check("1580733810772", Some("2020-02-03T12:43:30.772Z"));
+        let same = "2020-02-03T12:43:30Z";
+        for text in [
+            "2020-02-03 12:43:30 UTC",
+            "2020-02-03 12:43:30Z",
+            "2020-02-03 12:43:30+00",
+            "2020-02-03 12:43:30 +00",
+            "2020-02-03 12:43:30+00:00",
+            "2020-02-03 12:43:30 +0000",
+            "2020-02-03T12:43:30+0000",
+            "2020-02-03t12:43:30z",
+            "2020-02-03 12:43:30 GMT",
+            "2020-02-03 13:43:30 +01",
+            "2020-02-03 13:43:30.000 Europe/Oslo",
+            "2020-02-03T13:43:30+01:00[Europe/Oslo]",
+            "2020-02-03 07:13:30 -0530",
+            "2020/02/03 12:43:30",
+            "2020-02-03 12:43:30,000",
+            "2020-02-03 12:43:30 PM",
+            "20200203T124330Z",
+            "1580733810",
+            "1.58073381E9",
+            "1580733810000",
+            "1580733810000000",
+            "1580733810000000000",
+            "1.58073381E12",
+            "Mon, 03 Feb 2020 12:43:30 GMT",
+            "Mon, 3 Feb 2020 13:43:30 +0100",
+            "Mon Feb 03 12:43:30 UTC 2020",
+            "Mon Feb  3 12:43:30 2020",
+            "03/Feb/2020:12:43:30 +0000",
+            "[03/Feb/2020:13:43:30 +0100]",
+            "03-Feb-2020 12:43:30",
+            "3 Feb 2020 12:43:30",
+            "Feb 3, 2020 12:43:30",
+        ] {
+            check(text, Some(same));
+        }
+        check("2020-02-03 12:43:30.123456 UTC", Some("2020-02-03T12:43:30.123456Z"));
+        check("2020-02-03T12:43:30.123000+00:00", Some("2020-02-03T12:43:30.123Z"));
+        check("2020-02-03 12:43:30.123456789+00", Some("2020-02-03T12:43:30.123456789Z"));
+        check("2020-02-03 00:30:00", Some("2020-02-03T00:30:00Z"));
+        check("2020-02-03 12:30:00 AM", Some("2020-02-03T00:30:00Z"));
+        // Not UTC, and no zone that is known; an hour that a zone has twice; an offset that is none.
+        for text in [
+            "2020-02-03 12:43:30 Nowhere/Else",
+            "2025-10-26 02:30:00 Europe/Oslo",
+            "2020-02-03 12:43:30 +1",
+            "2020-02-03 12:43:30 UTC UTC",
+            "2020-02-03 13:43:30 PM",
+        ] {
+            check(text, None);
+        }
         for text in ["", "yesterday", "2020-13-03 12:43:30", "2020-02-30 12:43:30", "61:00.0", "12", "-5"] {
             check(text, None);
         }
+    }
+
+    #[test]
+    fn a_time_with_several_meanings_is_refused_as_such() {
+        for text in ["1/2/2026 8:00", "01/02/2026", "2.1.2026 08:00:00", "02-01-26 08:00", "13/2/2026 08:00:00 UTC"] {
+            assert_eq!(Clock::default().time(text), Err(BadRow::DayOrMonthFirst), "{text}");
+        }
+        assert_eq!(Clock::default().time("soon"), Err(BadRow::Time));
     }
 
     #[test]
