@@ -14,6 +14,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.cognitoidp.exceptions import InvalidParameterException
+from moto.cognitoidp.models import CognitoIdpUserPool
 
 HERE = pathlib.Path(__file__).parent
 REGION = "us-east-1"
@@ -37,7 +39,36 @@ def aws(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.chdir(tmp_path)
     with mock_aws(config={"lambda": {"use_docker": False}}):
+        answers_as_in_november_2026(monkeypatch)
         yield
+
+
+SESSIONS = {"UserPoolId": "", "UserSessionTracking": "ENABLED", "TokenSession": {"MaxPerUser": 7}}
+
+
+def answers_as_in_november_2026(monkeypatch):
+    """What the service does and moto does not: default ACR names in every answer, a DCR configuration that stays when it is left out."""
+    update, describe = CognitoIdpUserPool.update_extended_config, CognitoIdpUserPool.to_json
+
+    def updated(self, config):
+        if "DcrConfiguration" in config:
+            config["DcrConfiguration"].setdefault("EnableStatus", "Enabled")
+        elif "DcrConfiguration" in getattr(self, "extended_config", {}):
+            config["DcrConfiguration"] = self.extended_config["DcrConfiguration"]
+        levels = config.get("AcrConfiguration")
+        if levels is not None and config.get("UserPoolTier", "ESSENTIALS") == "LITE":
+            raise InvalidParameterException("AcrConfiguration needs the Essentials tier")
+        update(self, config)
+
+    def described(self, extended=False):
+        answer = describe(self, extended)
+        if extended:
+            answer["AcrConfiguration"] = attach.ACR_DEFAULTS | answer.get("AcrConfiguration", {})
+        return answer
+
+    monkeypatch.setattr(CognitoIdpUserPool, "update_extended_config", updated)
+    monkeypatch.setattr(CognitoIdpUserPool, "to_json", described)
+    monkeypatch.setattr(attach.Pool, "read_sessions", lambda self: {**SESSIONS, "UserPoolId": self.id})
 
 
 def arn(name):
@@ -276,6 +307,54 @@ def test_a_trusted_client_needs_a_secret(capsys):
     assert run("apply", pool_id, "--trusted-clients", with_secret) == 0
 
 
+@pytest.mark.parametrize("client,words", [
+    ({"ClientSecret": "s"}, None),
+    ({"ClientSecret": "s", "ClientType": "REGULAR"}, None),
+    ({"ClientSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s"}, None),
+    ({"ClientType": "REGULAR"}, "has no secret"),
+    ({"ClientSecret": "s", "ClientType": "DCR"}, "registered by the app"),
+    ({"ClientSecretArn": "arn:s", "ClientType": "DCR"}, "registered by the app"),
+])
+def test_a_trusted_client_is_judged_by_every_answer_that_the_service_gives(client, words, monkeypatch, capsys):
+    pool_id = pool()
+    gate(pool_id, {"RISKGATE_TRUSTED_CLIENTS": "c-1"})
+    monkeypatch.setattr(attach.Pool, "client", lambda self, _: client)
+    assert run("apply", pool_id) == (1 if words else 0)
+    assert (words or "") in capsys.readouterr().err
+
+
+def test_default_names_of_levels_are_not_sent_and_others_are(monkeypatch):
+    defaults = attach.ACR_DEFAULTS
+    assert "AcrConfiguration" not in attach.sendable({"AcrConfiguration": defaults})
+    own = {**defaults, "Level2": {"AcrValue": "urn:example:gold"}}
+    assert attach.sendable({"AcrConfiguration": own})["AcrConfiguration"] == own
+    # A Lite pool answers the names too, and refuses them.
+    pool_id = pool({"Policies": SETTINGS["Policies"], "UserPoolTier": "LITE"})
+    gate(pool_id)
+    assert state(pool_id)[0]["AcrConfiguration"] == defaults
+    assert run("apply", pool_id) == 0
+    assert state(pool_id)[0]["AcrConfiguration"] == defaults
+
+
+def test_registration_stays_as_it_is():
+    for dcr in [{"EnableStatus": "Disabled"}, {"OpenDcrEnabled": True, "EnableStatus": "Enabled"}, None]:
+        settings = {k: v for k, v in {**SETTINGS, "DcrConfiguration": dcr}.items() if v is not None}
+        assert "DcrConfiguration" not in attach.sendable(settings)
+    pool_id = pool({**SETTINGS, "DcrConfiguration": {"EnableStatus": "Disabled"}})
+    gate(pool_id)
+    assert run("apply", pool_id) == 0
+    assert state(pool_id)[0]["DcrConfiguration"] == {"EnableStatus": "Disabled"}
+
+
+def test_session_settings_that_move_are_reported(monkeypatch, capsys):
+    pool_id = pool()
+    gate(pool_id)
+    answers = iter([SESSIONS, {**SESSIONS, "UserSessionTracking": "DISABLED"}])
+    monkeypatch.setattr(attach.Pool, "read_sessions", lambda self: next(answers))
+    assert run("apply", pool_id) == 1
+    assert "UserSessionTracking" in capsys.readouterr().err
+
+
 def test_a_pool_that_may_not_call_is_refused(capsys):
     pool_id = pool()
     gate("us-east-1_another")
@@ -306,7 +385,7 @@ def test_a_setting_that_this_sdk_does_not_know_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(boto3.Session, "client", older)
     assert run("apply", pool_id) == 1
     assert "Policies.PasswordPolicy.PasswordHistorySize" in capsys.readouterr().err
-    monkeypatch.undo()
+    monkeypatch.setattr(boto3.Session, "client", original)
     assert state(pool_id) == before
 
 
@@ -353,7 +432,7 @@ def test_the_backup_is_whole_and_for_the_owner_only(tmp_path):
     [file] = tmp_path.glob("*.json")
     assert file.stat().st_mode & 0o777 == 0o600
     kept = json.loads(file.read_text())["settings"]
-    assert {k: kept[k] for k in SETTINGS} == SETTINGS
+    assert {k: kept[k] for k in SETTINGS} == {**SETTINGS, "AcrConfiguration": attach.ACR_DEFAULTS | SETTINGS["AcrConfiguration"]}
     assert kept["LambdaConfig"] == OTHER_TRIGGERS
 
 
