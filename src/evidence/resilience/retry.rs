@@ -1,6 +1,6 @@
 //! The one retry rule: a second attempt only where the first never reached the service, and only from a budget.
 //!
-//! Cognito itself tries three times, so riskgate tries at most twice, and paid calls are never hedged.
+//! Cognito may repeat a call that timed out, so riskgate tries at most twice, and paid calls are never hedged.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -6,7 +6,7 @@ cognito_local() {
   local port
   port=$(free_port) ADAPTER_PORT=${ADAPTER_PORT:-$(free_port)}
   mkdir -p "$WORK/cognito/.cognito"
-  # Cognito waits five seconds and calls three times in all.
+  # Cognito waits five seconds and may repeat a call that timed out; here it does so twice.
   cat >"$WORK/cognito/.cognito/config.json" <<JSON
 { "LambdaClient": { "endpoint": "http://127.0.0.1:$ADAPTER_PORT", "region": "us-east-1", "maxRetries": 2, "httpOptions": { "timeout": 5000 },
                     "credentials": { "accessKeyId": "local", "secretAccessKey": "local" } },

@@ -216,7 +216,7 @@ pub const CASES: &[Case] = &[
     ),
     case(
         "F61",
-        "the same event three times",
+        "the same event again, as often as Cognito repeats it",
         "the same verdict, counted once while unanswered",
         "X19",
         "history::an_equal_event_is_a_retry_only_while_the_first_is_unanswered",

@@ -93,7 +93,7 @@ pub fn stories() -> Vec<Story> {
         ),
         story("X17", "a service that hangs, and 300 ms left", "timeout deny in time", |face| short_deadline(face).boxed()),
         story("X18", "frozen for two seconds in the middle of a question, then woken", "answered, fresh allow", |face| frozen(face).boxed()),
-        story("X19", "the same event three times, as Cognito retries", "fresh allow, hit allow, hit allow", |face| thrice(face).boxed()),
+        story("X19", "the same event three times, as Cognito may repeat it", "fresh allow, hit allow, hit allow", |face| thrice(face).boxed()),
         story("X20", "SIGTERM in the middle of a question", "fresh allow, exit 0, audited", |face| terminated(face).boxed()),
         story("X21", "the disk for the audit log is full", "3 allow", |face| full_disk(face).boxed()),
         story("X22", "FALLBACK=deny and a service that fails", "deny, degraded by http_5xx under fallback deny", |face| counted_fallback(face).boxed()),
