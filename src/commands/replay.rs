@@ -31,6 +31,9 @@ use crate::{
     score::{Model, Tables},
 };
 
+/// Sign-ins under which learned tables carry a warning.
+const FEW_LESSONS: u64 = 1_000;
+
 /// Judges a log of sign-ins as the gate would have, with the present configuration, and says whom each threshold would have stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -169,6 +172,13 @@ fn learn(run: &Run, config: &Config, model: Model, directory: &Path) -> Result<M
     let mut summary = format!("learned from {} sign-ins, written to {}: {said}\nnew at a sign-in:", lessons.sign_ins(), directory.display());
     for (level, rate) in lessons.novelty_rates() {
         let _ = write!(summary, " {level} {:.1} %", rate * 100.0);
+    }
+    if lessons.sign_ins() < FEW_LESSONS {
+        let _ = write!(
+            summary,
+            "\nwarning: {} sign-ins are too few for tables of one's own; the bundled ones are the better guess below {FEW_LESSONS}",
+            lessons.sign_ins()
+        );
     }
     eprintln!("{summary}");
     fit(&tables)

@@ -92,6 +92,7 @@ fn damage_is_told_in_one_line() {
     };
     says(b"", "the file is empty");
     says(b"when,login\n1,2\n", "no column holds the time");
+    says(b"- EventId: a\n  CreationDate: x\n", "neither JSON nor CSV");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(PLAIN.repeat(50).as_bytes()).unwrap();
     let gzip = gzip.finish().unwrap();

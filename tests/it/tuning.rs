@@ -70,6 +70,8 @@ fn a_run_that_reads_no_sign_in_fails_and_recommends_nothing() {
         assert!(!said.contains("set DENY_AT") && said.contains("no threshold is recommended"), "{said}");
     }
     assert!(says(&["replay", &few, "--html", &html]).contains("no threshold") && !std::fs::read_to_string(&html).unwrap().contains("set <code>"));
+    let output = riskgate(&["replay", &few, "--learn", &model]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("199 sign-ins are too few for tables"), "{output:?}");
     let some = path("some.csv", &format!("{header}{}", "2026-01-02T08:00:00Z,ada,81.2.69.142,true\n".repeat(200)));
     let said = says(&["replay", &some, &path("excel.csv", &format!("{header}soon,ada,81.2.69.142,true\n"))]);
     assert!(said.contains("to stop 1.00 %") && !said.contains("to stop 0.10 %"), "{said}");

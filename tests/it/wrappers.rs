@@ -117,8 +117,14 @@ fn audit_lines_are_read_out_of_their_wrappers() {
     check("Firehose transformation", json!({"invocationId": "i", "records": [{"recordId": "1", "data": data}]}).to_string(), of);
     check("a function's subscription", json!({"awslogs": {"data": data}}).to_string(), of);
     check("Firehose, not compressed", json!({"records": [{"data": base64(all.join("\n").as_bytes())}]}).to_string(), of);
+    let records: Vec<Value> = all.iter().map(|line| json!({"timeUnixNano": "1", "body": {"stringValue": line}})).collect();
+    check("OpenTelemetry", json!({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).to_string(), of);
+    check("Kafka, as a function gets it", json!({"records": {"t-0": [{"topic": "t", "value": base64(all.join("\n").as_bytes())}]}}).to_string(), of);
+    check("SQS", json!({"Messages": all.iter().map(|line| json!({"MessageId": "1", "Body": line})).collect::<Vec<_>>()}).to_string(), of);
+    check("a pod's name in front", lines(|_, line| format!("[pod/riskgate-1/riskgate] {line}")), of);
     let cell = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     check("console export", format!("timestamp,message\n{}", lines(|_, line| format!("1767340800000,{}", cell(&format!("{line}\n"))))), of);
+    check("one column", format!("\"message\"\n{}", lines(|_, line| cell(line))), of);
     check("Logs Insights as CSV", format!("@timestamp,@message\n{}", lines(|_, line| format!("2026-01-02 08:00:00.000,{}", cell(line)))), of);
 }
 
@@ -138,6 +144,8 @@ fn what_a_wrapper_holds_besides_is_passed_over_and_damage_costs_one_row() {
     check("a part whose rest is missing", [docker(&all[0][..30]), docker(&format!("{}\n", all[1]))].join("\n"), (2, 1, 1));
     // A client's text is no log, whatever it holds.
     let forged = json!({"level": "INFO", "userAgent": all[0], "message": "a request"}).to_string();
+    let headers = json!({"level": "INFO", "headers": [{"name": "user-agent", "value": all[0]}, {"name": "x", "values": [all[0]]}], "body": all[0]}).to_string();
+    check("forged headers", format!("{headers}\n{}\n", all[1]), (1, 0, 1));
     check("forged", format!("{forged}\n{}\n", all[1]), (1, 0, 1));
     let deep = |open: &str, close: &str| open.repeat(200) + "1" + &close.repeat(200);
     check("deep", format!("{{\"message\":{}}}\n{}\n", deep("[", "]"), all[0]), (2, 1, 1));

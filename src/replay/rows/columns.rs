@@ -98,6 +98,9 @@ impl Columns {
             }
         }
         match (at[0], at[1]) {
+            (None, None) if names.len() == 1 => {
+                Err("it is neither JSON nor CSV with a column for the time and one for the user; unwrap its lines first, as with jq -r .message".to_owned())
+            }
             (Some(_), Some(_)) => Ok(Columns { at, width: names.len() }),
             (None, _) => Err("no column holds the time; name it with --map COLUMN=time".to_owned()),
             (_, None) => Err("no column holds the user; name it with --map COLUMN=user".to_owned()),
@@ -106,11 +109,13 @@ impl Columns {
 
     /// The column that holds lines of a log, where services export them as CSV.
     pub(super) fn message(header: &ByteRecord) -> Option<usize> {
-        let is_message = |name: &[u8]| {
-            let name = String::from_utf8_lossy(name).trim().trim_start_matches('@').to_ascii_lowercase();
-            matches!(name.as_str(), "message" | "log" | "line" | "_raw" | "textpayload" | "body" | "msg")
-        };
-        header.iter().position(is_message)
+        header.iter().position(Self::is_message)
+    }
+
+    /// Whether a column of this name holds lines of a log.
+    pub(super) fn is_message(name: &[u8]) -> bool {
+        let name = String::from_utf8_lossy(name).trim().trim_matches('"').trim_start_matches('@').to_ascii_lowercase();
+        matches!(name.as_str(), "message" | "log" | "line" | "_raw" | "textpayload" | "body" | "msg")
     }
 
     /// The row of a record.

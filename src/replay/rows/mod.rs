@@ -138,7 +138,7 @@ pub enum BadRow {
     #[error("its time has day and month in an order that cannot be told; write 2026-01-02 08:00:00")]
     DayOrMonthFirst,
     /// Nobody's.
-    #[error("it names no user")]
+    #[error("it names no user; a sign-in inside another member has to be unwrapped first, as with jq -c .MEMBER")]
     User,
     /// A word that is neither yes nor no.
     #[error("its success, or one of its labels, is neither true nor false")]

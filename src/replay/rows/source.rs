@@ -111,7 +111,7 @@ impl Source {
         let mut lines = window.split(|byte| *byte == b'\n');
         let first = lines.next().unwrap_or_default();
         let delimiter = [b',', b';', b'\t'].into_iter().find(|delimiter| first.contains(delimiter));
-        let format = if is_json(first) || (delimiter.is_none() && lines.any(is_json)) { Format::Json } else { Format::Csv };
+        let format = if is_json(first) || (delimiter.is_none() && !Columns::is_message(first) && lines.any(is_json)) { Format::Json } else { Format::Csv };
         // A spreadsheet of many countries writes semicolons.
         Ok(Source { text, name, format, delimiter: delimiter.unwrap_or(b','), mappings: mappings.to_vec() })
     }

@@ -18,7 +18,7 @@ const LARGEST: u64 = 64 << 20;
 const FOREIGN: &str = "{\"type\":\"other\"}";
 
 /// Members whose text is a line of a log, or data that holds lines. A text under any other name is never opened: it may be a client's.
-const TEXTS: [&str; 20] = [
+const TEXTS: [&str; 16] = [
     "log",
     "message",
     "Message",
@@ -29,16 +29,12 @@ const TEXTS: [&str; 20] = [
     "full_message",
     "event",
     "line",
-    "body",
     "Body",
     "data",
     "Data",
-    "values",
-    "value",
     "textPayload",
     "VarCharValue",
     "_raw",
-    "record",
 ];
 
 /// Those of them, the first ones, that only a line of a log has.
@@ -223,8 +219,19 @@ impl Found {
         let user = object.get("UserName").or_else(|| object.get("Username")).and_then(Value::as_str).map(str::to_owned);
         let time = object.get("eventTimestamp").cloned();
         let around = Around { user: user.as_deref().unwrap_or(around.user), time: time.as_ref().or(around.time), depth: around.depth + 1 };
+        let has = |names: &[&str]| names.iter().any(|name| object.contains_key(*name));
+        let (is_kafka, is_loki, is_otel) = (has(&["topic"]), has(&["stream"]), has(&["timeUnixNano", "observedTimeUnixNano", "severityText"]));
         for (name, value) in object {
-            self.value(value, TEXTS.contains(&name.as_str()), around);
+            let is_text = match name.as_str() {
+                // Other programs write a request's headers and bodies under these names.
+                "value" => is_kafka,
+                "values" => is_loki,
+                "body" => is_otel,
+                name => TEXTS.contains(&name),
+            };
+            // OpenTelemetry names the type of a body.
+            let typed = value.get("stringValue").filter(|text| is_text && text.is_string()).cloned();
+            self.value(typed.unwrap_or(value), is_text, around);
         }
     }
 
