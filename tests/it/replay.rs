@@ -179,7 +179,7 @@ fn audit_lines_and_cognito_events_are_read() {
 }
 
 /// The lines of `--scores` of a log.
-fn scores(text: &str, skip_labelled: bool) -> Vec<String> {
+pub fn scores(text: &str, skip_labelled: bool) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "log.csv", text.as_bytes());
     let out = folder.path().join("scores");

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::replay::replayed;
+use super::replay::{replayed, scores};
 
 /// Audit lines of two people, the second one's last.
 fn audit() -> Vec<String> {
@@ -124,6 +124,9 @@ fn audit_lines_are_read_out_of_their_wrappers() {
     check("a pod's name in front", lines(|_, line| format!("[pod/riskgate-1/riskgate] {line}")), of);
     let cell = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     check("console export", format!("timestamp,message\n{}", lines(|_, line| format!("1767340800000,{}", cell(&format!("{line}\n"))))), of);
+    let newest_first: String = all.iter().rev().map(|line| format!("2026-01-02 08:00:00.000,{}\n", cell(line))).collect();
+    let [oldest, newest] = ["@timestamp,@message\n".to_owned() + &newest_first, lines(|_, line| line.to_owned())].map(|text| scores(&text, false));
+    assert_eq!(oldest, newest, "newest first");
     check("one column", format!("\"message\"\n{}", lines(|_, line| cell(line))), of);
     check("Logs Insights as CSV", format!("@timestamp,@message\n{}", lines(|_, line| format!("2026-01-02 08:00:00.000,{}", cell(line)))), of);
 }

@@ -11,7 +11,7 @@ use super::{Clock, documents::is_of_a_container, json::is_of_the_platform, limit
 /// How deep objects and texts inside one another are opened.
 const DEEPEST: u8 = 16;
 
-/// The most that compressed data of one object may become, in bytes.
+/// The most that compressed data of one object may become, and that waits to be sorted, in bytes.
 const LARGEST: u64 = 64 << 20;
 
 /// Stands for a line of another program.
@@ -73,8 +73,10 @@ pub struct Wrapped {
     /// The user of Cognito's events that name none.
     user: String,
     ready: VecDeque<(u64, String)>,
-    /// Cognito's user auth events, which are sorted when all of them are here: the API answers newest first, page after page.
-    auth_events: Vec<(jiff::Timestamp, u64, String)>,
+    /// Events that are sorted when all of them are here: Cognito's API answers newest first, page after page.
+    waiting: Vec<(jiff::Timestamp, u64, String)>,
+    /// Bytes of events from columns that have waited.
+    held: u64,
     /// The beginning of a line that a container runtime has cut into parts.
     part: String,
 }
@@ -101,7 +103,7 @@ struct Around<'a> {
 impl Wrapped {
     /// Of a file that is named after a user, perhaps.
     pub(super) fn new(user: String) -> Self {
-        Wrapped { user, ready: VecDeque::new(), auth_events: Vec::new(), part: String::new() }
+        Wrapped { user, ready: VecDeque::new(), waiting: Vec::new(), held: 0, part: String::new() }
     }
 
     /// The next event and its line.
@@ -134,6 +136,18 @@ impl Wrapped {
         let mut found = Found { is_wrapper: true, opened: LARGEST, ..Found::default() };
         found.text(text, Around { user: &self.user, time: None, depth: 0 });
         self.give(found, text, line);
+        // An export may be newest first, which only its end tells. Those that are too large to be held go on as they are.
+        if self.held < LARGEST {
+            let last = self.waiting.last().map(|(at, ..)| *at).unwrap_or_default();
+            for (line, event) in self.ready.drain(..) {
+                self.held += event.len() as u64;
+                self.waiting.push((time(&event).unwrap_or(last), line, event));
+            }
+        } else if !self.waiting.is_empty() {
+            let ready = std::mem::take(&mut self.ready);
+            self.sort();
+            self.ready.extend(ready);
+        }
     }
 
     /// Ends the text: what waited is given out.
@@ -141,10 +155,17 @@ impl Wrapped {
         if !self.part.is_empty() {
             self.ready.push_back((0, std::mem::take(&mut self.part)));
         }
-        // A page of the API is newest first; among events of one time that order is turned too.
-        self.auth_events.reverse();
-        self.auth_events.sort_by_key(|(at, ..)| *at);
-        self.ready.extend(self.auth_events.drain(..).map(|(_, line, event)| (line, event)));
+        self.sort();
+    }
+
+    /// Gives out what waited, oldest first.
+    fn sort(&mut self) {
+        // Where the newest comes first, the order among events of one time is turned too.
+        if self.waiting.first().map(|(at, ..)| *at) > self.waiting.last().map(|(at, ..)| *at) {
+            self.waiting.reverse();
+        }
+        self.waiting.sort_by_key(|(at, ..)| *at);
+        self.ready.extend(self.waiting.drain(..).map(|(_, line, event)| (line, event)));
     }
 
     fn give(&mut self, mut found: Found, text: &str, line: u64) {
@@ -161,7 +182,7 @@ impl Wrapped {
             found.events.sort_by_cached_key(|event| time(event).unwrap_or(last));
         }
         self.ready.extend(found.events.into_iter().map(|event| (line, event)));
-        self.auth_events.extend(found.auth_events.into_iter().map(|event| (time(&event).unwrap_or_default(), line, event)));
+        self.waiting.extend(found.auth_events.into_iter().map(|event| (time(&event).unwrap_or_default(), line, event)));
     }
 
     /// Joins the parts of a line that a container runtime has cut, 16 KiB each; says whether the rest is still to come.
