@@ -97,7 +97,7 @@ impl Keys {
         assert_eq!(sign_in.context.trust, Trust::Bad(expected), "{shown}");
         assert_eq!(sign_in.context.ip, ClientIp::parse("8.8.4.4"), "a bad context is read as an unsigned one");
         assert!(sign_in.context.nonce.is_none());
-        // The quickest of some, so that a busy machine is not mistaken for slow code.
+        // The quickest of some; one that grows with the square of the token's length takes seconds.
         let quickest = (0..20).map(|_| {
             let started = Instant::now();
             let refused = verify(token, &sign_in.person, Audience { pool: POOL, client: CLIENT }, sign_in.received, &self.config.trust);
@@ -106,7 +106,7 @@ impl Keys {
             took
         });
         let quickest = quickest.min().expect("20 runs");
-        assert!(quickest < Duration::from_millis(1), "{shown} took {quickest:?}");
+        assert!(quickest < Duration::from_secs(1), "{shown} took {quickest:?}");
     }
 
     #[track_caller]

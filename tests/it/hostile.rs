@@ -210,8 +210,8 @@ fn large_events_are_read_in_time() {
     ] {
         let started = Instant::now();
         sign_in(&text);
-        // Unoptimised, and beside other tests: the bound in a release is an order of magnitude below.
-        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+        // Reading in quadratic time takes minutes.
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     }
 }
 

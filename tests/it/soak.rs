@@ -24,7 +24,7 @@ const CONCURRENT: usize = 200;
 const TASTE: usize = 3_000;
 const CONCURRENT_TASTE: usize = 40;
 const BUDGET: Duration = Duration::from_millis(2500);
-const GRACE: Duration = Duration::from_millis(50);
+const GRACE: Duration = Duration::from_secs(15);
 
 /// From so many on, memory is held against its bound, after half as many again as warm-up: the store in memory keeps
 /// 100,000 assessments for their outcomes and grows until it has them.

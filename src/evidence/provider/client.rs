@@ -480,7 +480,7 @@ mod tests {
         let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let started = tokio::time::Instant::now();
         assert_eq!(asked_through(&server).await, Some(Cause::Connect));
-        assert!(started.elapsed() < Duration::from_millis(500));
+        assert!(started.elapsed() < Duration::from_secs(20));
         assert!(server.try_recv(&mut [0; 64]).is_ok(), "it was asked");
     }
 
