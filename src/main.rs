@@ -55,6 +55,7 @@ fn serve_lambda() -> anyhow::Result<()> {
     subscriber::install(&config.telemetry);
     let instance = Instance::lenient(config, faults)?;
     instance.keep(secrets);
+    instance.report_notices(&ProcessEnv);
     let served = runtime.block_on(lambda::run(instance, shutdown::requested()));
     // A name server that hangs holds a thread of the system's resolver: not the end of the process.
     runtime.shutdown_background();

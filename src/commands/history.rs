@@ -111,7 +111,10 @@ pub fn with_ledger<T>(work: impl AsyncFnOnce(&Ledger) -> Result<T, Failure>) -> 
         return Err(Failure::Usage("RISKGATE_STORE: memory lives in the process that serves; name a shared store".to_owned()));
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
-    runtime.block_on(work(&ledger))
+    runtime.block_on(work(&ledger)).map_err(|failure| match (failure, ledger.store().problem()) {
+        (Failure::Run(what), Some(problem)) => Failure::Run(format!("{what}: {problem}")),
+        (failure, _) => failure,
+    })
 }
 
 /// Whether a person cannot be found without their pool.

@@ -15,6 +15,7 @@ use crate::{
         variables::PREFIX,
     },
     event::Now,
+    evidence::Cause,
     serve::secrets::Secrets,
     telemetry::subscriber,
 };
@@ -99,7 +100,10 @@ fn configured() -> Result<(Config, Vec<Fault>), Failure> {
     let missing = secrets.causes().into_iter().filter_map(|(variable, cause)| Some((variable, cause?)));
     faults.extend(missing.map(|(variable, cause)| Fault {
         variable: format!("{PREFIX}{variable}"),
-        problem: format!("could not be had where it is kept: {}", cause.as_label()),
+        problem: match secrets.problem() {
+            Some(problem) if cause == Cause::NoCredentials => format!("could not be fetched: {}: {problem}", cause.as_label()),
+            _ => format!("could not be had where it is kept: {}", cause.as_label()),
+        },
     }));
     Ok((config, faults))
 }

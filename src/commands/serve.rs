@@ -45,6 +45,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     subscriber::install(&config.telemetry);
     let instance = Instance::strict(config, faults, Face::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
     instance.keep(secrets);
+    instance.report_notices(&ProcessEnv);
     sidecar::check(&instance).map_err(|fault| Failure::Usage(fault.to_string()))?;
     let listen = instance.config.sidecar.listen;
     let hung_up = Arc::clone(&instance);

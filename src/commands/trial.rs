@@ -127,7 +127,15 @@ fn hint(outcome: Outcome) -> Option<&'static str> {
             Cause::Timeout => Some("no answer in its time; see TIMEOUT and PROVIDER_TIMEOUT"),
             Cause::BadAnswer => Some("the answer is not what the format promises; for `http` check the pointer and the scale"),
             Cause::Redirect => Some("it redirects, which is not followed: set the final URL"),
-            Cause::Reset | Cause::Http4xx | Cause::Http5xx | Cause::TooLarge | Cause::BreakerOpen | Cause::Shed | Cause::NoStore | Cause::Panic => None,
+            Cause::Reset
+            | Cause::Http4xx
+            | Cause::Http5xx
+            | Cause::TooLarge
+            | Cause::BreakerOpen
+            | Cause::Shed
+            | Cause::NoStore
+            | Cause::NoCredentials
+            | Cause::Panic => None,
         },
     }
 }

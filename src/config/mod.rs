@@ -24,6 +24,8 @@ pub mod services;
 
 pub mod sidecar;
 
+pub mod surroundings;
+
 pub mod telemetry;
 
 pub mod token;

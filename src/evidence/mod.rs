@@ -195,6 +195,8 @@ pub enum Cause {
     OverQuota,
     /// The store could not be reached.
     NoStore,
+    /// There are no credentials to sign a call with, or no region: a configuration fault.
+    NoCredentials,
     /// The code that asked panicked.
     Panic,
 }
@@ -274,7 +276,7 @@ impl Tier {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 17] = [
+    pub const ALL: [Cause; 18] = [
         Cause::Timeout,
         Cause::Connect,
         Cause::Tls,
@@ -291,6 +293,7 @@ impl Cause {
         Cause::Shed,
         Cause::OverQuota,
         Cause::NoStore,
+        Cause::NoCredentials,
         Cause::Panic,
     ];
 
@@ -313,6 +316,7 @@ impl Cause {
             Cause::Shed => "shed",
             Cause::OverQuota => "over_quota",
             Cause::NoStore => "no_store",
+            Cause::NoCredentials => "no_credentials",
             Cause::Panic => "panic",
         }
     }

@@ -2,11 +2,15 @@
 //!
 //! The caller keeps the time. No error tells more than its cause: what was asked for and what came back are secrets.
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 use aws_config::SdkConfig;
-use aws_credential_types::{Credentials, provider::ProvideCredentials};
+use aws_credential_types::Credentials;
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4::SigningParams,
@@ -14,9 +18,12 @@ use aws_sigv4::{
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
-use super::{Cause, aws, provider::Client};
+use super::{
+    Cause,
+    aws::{self, AwsFault, Identity},
+    provider::Client,
+};
 use crate::{
     config::references::{Reference, Vault},
     event::Now,
@@ -29,7 +36,8 @@ const MOST_PARAMETERS: usize = 10;
 #[derive(Debug)]
 pub struct Vaults {
     client: Client,
-    surroundings: OnceCell<SdkConfig>,
+    identity: Identity,
+    fault: Mutex<Option<AwsFault>>,
 }
 
 /// What a reference led to.
@@ -79,12 +87,12 @@ const PARAMETER_STORE: Dialect = Dialect { service: ("SSM", "ssm"), operation: "
 impl Vaults {
     /// Vaults of the surrounding AWS configuration; read by the first call.
     pub fn new(client: Client) -> Self {
-        Vaults { client, surroundings: OnceCell::new() }
+        Vaults { client, identity: Identity::surrounding(), fault: Mutex::default() }
     }
 
     /// Vaults of an AWS configuration of the caller's own.
     pub fn over(surroundings: SdkConfig, client: Client) -> Self {
-        Vaults { client, surroundings: OnceCell::new_with(Some(surroundings)) }
+        Vaults { client, identity: Identity::of(surroundings), fault: Mutex::default() }
     }
 
     /// Asks for what references name. A secret of several fields is asked for once, and parameters ten at a time.
@@ -122,17 +130,31 @@ impl Vaults {
         names.iter().map(|name| ((*name).to_owned(), value(name))).collect()
     }
 
+    /// What the operator has to correct before secrets can be fetched, if that is known.
+    pub fn problem(&self) -> Option<AwsFault> {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, fault: AwsFault) -> Cause {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        Cause::NoCredentials
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Cause {
+        if kind(body).ends_with("ExpiredTokenException") { self.note(AwsFault::Expired) } else { refused(status, body) }
+    }
+
     async fn call<T: serde::de::DeserializeOwned>(&self, dialect: &Dialect, asked: &Value, region: Option<&str>, now: Now) -> Result<T, Cause> {
-        let surroundings = self.surroundings.get_or_init(|| async { aws::surroundings().load().await }).await;
-        let region = region.or(surroundings.region().map(AsRef::as_ref)).ok_or(Cause::KeyRefused)?;
-        let credentials = surroundings.credentials_provider().ok_or(Cause::KeyRefused)?.provide_credentials().await.map_err(|_| Cause::KeyRefused)?;
+        let surroundings = self.identity.ready().await.map_err(|fault| self.note(fault))?;
+        let credentials = self.identity.credentials().await.map_err(|fault| self.note(fault))?;
+        let region = region.or(surroundings.region().map(AsRef::as_ref)).ok_or_else(|| self.note(AwsFault::NoRegion))?;
         let endpoint = aws::endpoint(surroundings, dialect.service, region);
         let body = asked.to_string();
         let headers = signed(dialect, &endpoint, &body, region, credentials, now.wall.into()).ok_or(Cause::KeyRefused)?;
         let exchange = self.client.send(now, |client| client.post(&endpoint).headers(headers).body(body)).await.map_err(|failure| failure.cause)?;
         let status = exchange.status();
         let body = exchange.bytes().await.map_err(|failure| failure.cause)?;
-        if status == StatusCode::OK { serde_json::from_slice(&body).map_err(|_| Cause::BadAnswer) } else { Err(refused(status, &body)) }
+        if status == StatusCode::OK { serde_json::from_slice(&body).map_err(|_| Cause::BadAnswer) } else { Err(self.refused(status, &body)) }
     }
 }
 
@@ -153,15 +175,15 @@ fn signed(dialect: &Dialect, endpoint: &str, body: &str, region: &str, credentia
     Some(headers)
 }
 
+fn kind(body: &[u8]) -> String {
+    serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.kind).unwrap_or_default()
+}
+
 fn refused(status: StatusCode, body: &[u8]) -> Cause {
-    let kind = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.kind).unwrap_or_default();
-    match kind.rsplit('#').next().unwrap_or_default() {
-        "AccessDeniedException"
-        | "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "ExpiredTokenException"
-        | "IncompleteSignature"
-        | "InvalidClientTokenId" => Cause::KeyRefused,
+    match kind(body).rsplit('#').next().unwrap_or_default() {
+        "AccessDeniedException" | "UnrecognizedClientException" | "InvalidSignatureException" | "IncompleteSignature" | "InvalidClientTokenId" => {
+            Cause::KeyRefused
+        }
         "ThrottlingException" => Cause::RateLimited,
         _ => match status.as_u16() {
             401 | 403 => Cause::KeyRefused,

@@ -281,6 +281,7 @@ async fn check(instance: &Instance, received: Now, limit: Option<Duration>) -> R
         "faults": faults,
         "probes": probes,
         "secrets": secrets,
+        "notices": instance.notices(&env::ProcessEnv).iter().map(ToString::to_string).collect::<Vec<_>>(),
         // Who may invoke the function may see them; who reaches a socket may not.
         "variables": (instance.face == Face::Lambda).then(|| config::settings(&env::ProcessEnv)),
     });

@@ -16,7 +16,8 @@ use crate::{
     config::{
         Config, OnBadConfig,
         decision::Mode,
-        env::{Fault, PerClient},
+        env::{Fault, PerClient, Strings},
+        surroundings::Notice,
         token::TokenConfig,
         trust::TrustConfig,
     },
@@ -119,6 +120,17 @@ impl Instance {
     pub fn report_ready(&self) {
         let services: Vec<&str> = self.config.services.services.iter().map(|service| service.service.as_label()).collect();
         self.telemetry.emit(GateStarted { face: self.face, model: self.gate.model().date(), services: &services });
+    }
+
+    /// Settings of the platform that the operator should know of.
+    pub fn notices(&self, source: &dyn Strings) -> Vec<Notice> {
+        Notice::all(source, &self.config)
+    }
+
+    /// Logs the platform's settings that the operator should know of.
+    pub fn report_notices(&self, source: &dyn Strings) {
+        // At the highest level, since a lower one may be what is dropped.
+        self.notices(source).iter().for_each(|notice| tracing::error!(problem = %notice, "a setting of the platform needs attention"));
     }
 
     /// What tokens of a client are given: in monitor mode nothing is withheld or denied, whatever was decided before.

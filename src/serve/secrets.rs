@@ -6,6 +6,10 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "secrets")]
+use std::sync::Arc;
+#[cfg(feature = "secrets")]
+use tokio::task::JoinHandle;
 use tokio::{sync::Semaphore, time::Instant};
 
 #[cfg(feature = "secrets")]
@@ -31,6 +35,14 @@ use crate::{
 /// Longest wait for secrets at start and before a sign-in, in all.
 pub const WAIT: Duration = Duration::from_millis(500);
 
+/// Longest time to connect to a vault.
+#[cfg(feature = "secrets")]
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Longest time to fetch secrets, behind whoever waits for them; then the next call begins anew.
+#[cfg(feature = "secrets")]
+const FETCH: Duration = Duration::from_secs(10);
+
 /// How old secrets may be: a rotated one is in force after that at the latest.
 const AGE: Duration = Duration::from_secs(300);
 
@@ -45,7 +57,10 @@ pub struct Secrets {
     source: Box<dyn Strings + Send + Sync>,
     references: Vec<(&'static str, Reference)>,
     #[cfg(feature = "secrets")]
-    vaults: crate::evidence::vault::Vaults,
+    vaults: Arc<Vaults>,
+    /// A fetch that took longer than its caller may wait; its answers are taken up by the next one.
+    #[cfg(feature = "secrets")]
+    fetch: Mutex<Option<JoinHandle<Vec<Had>>>>,
     /// One asks at a time.
     turn: Semaphore,
     kept: Mutex<Kept>,
@@ -87,7 +102,9 @@ impl Secrets {
             references: Reference::all(&source),
             source: Box::new(source),
             #[cfg(feature = "secrets")]
-            vaults: Vaults::new(Client::new(WAIT, Face::Lambda, Tls::default())),
+            vaults: Arc::new(Vaults::new(Client::new(CONNECT, Face::Lambda, Tls::default()))),
+            #[cfg(feature = "secrets")]
+            fetch: Mutex::default(),
             turn: Semaphore::new(1),
             kept: Mutex::default(),
         }
@@ -96,7 +113,7 @@ impl Secrets {
     /// The same, asked for in vaults of the caller's own.
     #[cfg(feature = "secrets")]
     pub fn from_vaults(self, vaults: Vaults) -> Self {
-        Secrets { vaults, ..self }
+        Secrets { vaults: Arc::new(vaults), ..self }
     }
 
     /// The configuration with the secrets that were had; those that were not are awaited.
@@ -117,6 +134,9 @@ impl Secrets {
         }
         let kept = self.kept();
         let Some(asked) = kept.asked else { return Some(Need::Missing) };
+        if self.has_answers() {
+            return Some(Need::Missing);
+        }
         let age = age(asked, now);
         let is_missing = self.references.iter().any(|(_, reference)| !kept.values.contains_key(reference));
         let is_refused = || Service::ALL.iter().any(|service| self.refers(service.secret_variable()) && is_refused(health, *service));
@@ -129,7 +149,7 @@ impl Secrets {
         if self.references.is_empty() {
             return News::None;
         }
-        let found = tokio::time::timeout(wait, self.answers(now)).await.unwrap_or_default();
+        let found = self.answers(wait, now).await;
         let mut kept = self.kept();
         kept.asked = Some(now);
         kept.causes = self.references.iter().map(|(_, reference)| (reference.clone(), Cause::Timeout)).collect();
@@ -153,15 +173,50 @@ impl Secrets {
         news
     }
 
+    /// What the vaults answer within `wait`. A slower answer is not given up: it serves the next call.
     #[cfg(feature = "secrets")]
-    async fn answers(&self, now: Now) -> Vec<Had> {
-        let references: Vec<Reference> = self.references.iter().map(|(_, reference)| reference.clone()).collect();
-        self.vaults.ask(&references, now).await
+    async fn answers(&self, wait: Duration, now: Now) -> Vec<Had> {
+        let under_way = self.fetch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut fetch = under_way.unwrap_or_else(|| {
+            let references: Vec<Reference> = self.references.iter().map(|(_, reference)| reference.clone()).collect();
+            let vaults = Arc::clone(&self.vaults);
+            tokio::spawn(async move { tokio::time::timeout(FETCH, vaults.ask(&references, now)).await.unwrap_or_default() })
+        });
+        match tokio::time::timeout(wait, &mut fetch).await {
+            Ok(answers) => answers.unwrap_or_default(),
+            Err(_) => {
+                *self.fetch.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetch);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Whether a slow fetch has ended.
+    #[cfg(feature = "secrets")]
+    fn has_answers(&self) -> bool {
+        self.fetch.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// What the operator has to correct before secrets can be fetched, if that is known.
+    #[cfg(feature = "secrets")]
+    pub fn problem(&self) -> Option<String> {
+        self.vaults.problem().map(|fault| fault.to_string())
+    }
+
+    #[cfg(not(feature = "secrets"))]
+    fn has_answers(&self) -> bool {
+        false
+    }
+
+    /// What the operator has to correct before secrets can be fetched, if that is known.
+    #[cfg(not(feature = "secrets"))]
+    pub fn problem(&self) -> Option<String> {
+        None
     }
 
     /// A build that cannot ask refuses references as faults of the configuration.
     #[cfg(not(feature = "secrets"))]
-    async fn answers(&self, _now: Now) -> Vec<(Reference, Result<secrecy::SecretString, Cause>)> {
+    async fn answers(&self, _wait: Duration, _now: Now) -> Vec<(Reference, Result<secrecy::SecretString, Cause>)> {
         Vec::new()
     }
 

@@ -73,3 +73,17 @@ async fn sigterm_ends_it_in_order() {
     lambda.process.signal("-TERM");
     assert_eq!(lambda.process.ended().await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_log_level_that_drops_audit_lines_is_reported_at_start_and_by_the_check() {
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let variables = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "WARN")];
+    let lambda = Environment::start_with_output(&variables, Stdio::null(), log.reopen().expect("a handle").into()).await;
+    let Answer::Event(body) = lambda.invoke(r#"{"riskgate":"check"}"#).await else { panic!("a check") };
+    lambda.settled().await;
+    let log = std::fs::read_to_string(log.path()).expect("the log");
+    for text in [&body, &log] {
+        assert!(text.contains("audit lines and metrics are dropped"), "{text}");
+    }
+    assert!(log.lines().any(|line| line.contains("are dropped") && line.contains(r#""level":"ERROR""#)), "it passes the level: {log}");
+}

@@ -12,6 +12,8 @@ mod asking;
 mod blocks;
 mod claims;
 mod context;
+#[cfg(all(feature = "dynamodb", feature = "secrets"))]
+mod credentials;
 mod decision;
 mod enumeration;
 mod faults;

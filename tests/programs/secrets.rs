@@ -233,7 +233,29 @@ async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
     instance.refresh(Need::Missing, WAIT, later(start, 1)).await;
     assert!(clock.elapsed() >= WAIT);
     instance.refresh(Need::Missing, WAIT, later(start, 3)).await;
-    assert_eq!(vault.requests().len(), 2);
+    assert_eq!(vault.requests().len(), 1, "all of them wait for the same call");
+}
+
+/// A vault that takes longer than a sign-in may wait serves the sign-ins after it.
+#[tokio::test]
+async fn a_slow_vault_is_called_once_and_its_answer_is_taken_up_later() {
+    let vault = wire::Server::start(|_| {
+        Act::After(Duration::from_millis(700), Box::new(wire::json(200, r#"{"SecretString":"kid1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#)))
+    })
+    .await;
+    let secrets = secrets(&vault.origin(), &[("CONTEXT_KEYS", "secretsmanager://keys")]);
+    let start = Now::read();
+    assert_eq!(secrets.ask(Duration::from_millis(50), start).await, News::None);
+    assert_eq!(secrets.causes(), [("CONTEXT_KEYS", Some(Cause::Timeout))]);
+    let mut news = News::None;
+    for _ in 0..100 {
+        news = secrets.ask(Duration::from_millis(50), later(start, 1)).await;
+        if news == News::Changed {
+            break;
+        }
+    }
+    assert_eq!((news, secrets.causes()), (News::Changed, vec![("CONTEXT_KEYS", None)]));
+    assert_eq!(vault.requests().len(), 1);
 }
 
 /// moto checks who asks, and knows nobody.
@@ -241,7 +263,7 @@ async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
 async fn a_vault_that_refuses_is_told_by_its_cause() {
     let server = stores::moto(&[("INITIAL_NO_AUTH_ACTION_COUNT", "0")]);
     let secrets = secrets(&format!("http://127.0.0.1:{}", server.port), &[("CONTEXT_KEYS", "secretsmanager://keys"), ("TOKEN", "ssm://token")]);
-    assert_eq!(secrets.ask(Duration::from_secs(5), Now::read()).await, News::None);
+    assert_eq!(secrets.ask(HANG, Now::read()).await, News::None);
     assert_eq!(secrets.causes(), [("CONTEXT_KEYS", Some(Cause::KeyRefused)), ("TOKEN", Some(Cause::KeyRefused))]);
     let instance = instance(secrets);
     assert!(kids(&instance).is_empty());
@@ -264,9 +286,9 @@ async fn in_lambda_nobody_waits_longer_for_a_vault_than_half_a_second() {
     let environment = Environment::start(&variables).await;
     let event = stores::pre("ada", "web", stores::claims(stores::HOME)).to_string();
     assert_eq!(environment.invoke(event.clone()).await, Answer::Event(event.clone()));
-    assert_eq!(vault.requests().len(), 2, "once in init, once at the first use");
+    assert_eq!(vault.requests().len(), 1, "the first use waits for the call of init");
     assert_eq!(environment.invoke(event.clone()).await, Answer::Event(event));
-    assert_eq!(vault.requests().len(), 2, "not once more: nobody waits again");
+    assert_eq!(vault.requests().len(), 1, "nobody waits again");
 }
 
 /// The sidecar whose token is not there yet lets nobody in, and everybody who has it as soon as it is.

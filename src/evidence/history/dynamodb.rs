@@ -5,10 +5,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -18,10 +22,12 @@ use aws_sdk_dynamodb::{
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use jiff::Timestamp;
-use tokio::sync::OnceCell;
 
 use super::store::{Change, Changed, Keep, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Row, Store};
-use crate::evidence::{Cause, aws};
+use crate::evidence::{
+    Cause,
+    aws::{AwsFault, Identity},
+};
 
 mod expression;
 
@@ -33,66 +39,109 @@ const SLOT: i64 = MARK_WINDOW / 2;
 /// Activity rows of a day are spread over so many partitions.
 const SHARDS: u32 = 16;
 
+/// Longest time to connect: a connection serves the sign-ins after it.
+const CONNECT: Duration = Duration::from_secs(5);
+
 /// A store in DynamoDB.
 pub struct DynamoDb {
     table: String,
     timeout: Duration,
-    client: OnceCell<Client>,
+    /// None over a client of the caller's.
+    identity: Option<Identity>,
+    client: OnceLock<Client>,
+    /// What keeps calls from being signed.
+    fault: Mutex<Option<AwsFault>>,
+    is_connecting: Arc<AtomicBool>,
+}
+
+/// Connects in the background if its call ends without an answer: a connection that takes longer than one call may wait is there for the next.
+struct Connecting<'a> {
+    store: &'a DynamoDb,
+    client: &'a Client,
+    is_answered: bool,
 }
 
 impl DynamoDb {
     /// A store in a table of the surrounding AWS configuration (region, credentials, `AWS_ENDPOINT_URL_DYNAMODB`); read by the first call.
     pub fn open(table: &str, timeout: Duration) -> Self {
-        DynamoDb { table: table.to_owned(), timeout, client: OnceCell::new() }
+        Self::new(table, timeout, Some(Identity::surrounding()), OnceLock::new())
     }
 
     /// A store over a client of the caller's.
     pub fn over(client: Client, table: &str) -> Self {
-        DynamoDb { table: table.to_owned(), timeout: Duration::from_secs(1), client: OnceCell::new_with(Some(client)) }
+        Self::new(table, Duration::from_secs(1), None, OnceLock::from(client))
     }
 
-    async fn client(&self) -> &Client {
-        self.client
-            .get_or_init(|| async {
-                let timeouts = TimeoutConfig::builder().connect_timeout(self.timeout).operation_timeout(self.timeout).build();
-                let shared = aws::surroundings().retry_config(RetryConfig::disabled()).timeout_config(timeouts).load().await;
-                Client::new(&shared)
-            })
-            .await
+    fn new(table: &str, timeout: Duration, identity: Option<Identity>, client: OnceLock<Client>) -> Self {
+        DynamoDb { table: table.to_owned(), timeout, identity, client, fault: Mutex::default(), is_connecting: Arc::default() }
+    }
+
+    /// The client, once there are credentials to sign its calls.
+    async fn client(&self) -> Result<&Client, Cause> {
+        let config = match &self.identity {
+            Some(identity) => Some((identity, identity.ready().await.map_err(|fault| self.note(fault))?)),
+            None => None,
+        };
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let (identity, config) = config.ok_or(Cause::NoStore)?;
+        if config.region().is_none() {
+            return Err(self.note(AwsFault::NoRegion));
+        }
+        let config = config
+            .to_builder()
+            .credentials_provider(SharedCredentialsProvider::new(identity.clone()))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts(self.timeout))
+            .build();
+        Ok(self.client.get_or_init(|| Client::new(&config)))
+    }
+
+    fn note(&self, fault: AwsFault) -> Cause {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        Cause::NoCredentials
+    }
+
+    fn cause<E: ProvideErrorMetadata>(&self, error: &SdkError<E>) -> Cause {
+        if error.code() == Some("ExpiredTokenException") { self.note(AwsFault::Expired) } else { cause(error) }
     }
 
     /// Sends a call; a throttled one a second time.
-    async fn send<T, E, F>(&self, call: impl Fn() -> F) -> Result<T, SdkError<E>>
+    async fn send<T, E, F>(&self, client: &Client, call: impl Fn() -> F) -> Result<T, SdkError<E>>
     where
         E: ProvideErrorMetadata,
         F: Future<Output = Result<T, SdkError<E>>>,
     {
-        match call().await {
+        let mut connecting = Connecting { store: self, client, is_answered: false };
+        let answer = match call().await {
             Err(error) if is_throttled(&error) => {
                 tokio::time::sleep(Duration::from_millis(rand::random_range(5..25))).await;
                 call().await
             }
             answer => answer,
-        }
+        };
+        connecting.is_answered = !matches!(&answer, Err(SdkError::TimeoutError(_) | SdkError::DispatchFailure(_)));
+        answer
     }
 
     async fn update(&self, pk: &str, sk: &str, update: &Update) -> Result<Result<Item, Option<Item>>, Cause> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let call = || {
             let call: UpdateItemFluentBuilder = client.update_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk));
             update.fill(call).return_values(ReturnValue::AllNew).return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).send()
         };
-        match self.send(call).await {
+        match self.send(client, call).await {
             Ok(output) => Ok(Ok(output.attributes.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Ok(Err(failed.item().cloned())),
-                Some(_) | None => Err(cause(&error)),
+                Some(_) | None => Err(self.cause(&error)),
             },
         }
     }
 
     async fn put(&self, pk: &str, sk: &str, value: AttributeValue, until: Option<Timestamp>) -> Result<(), Cause> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let call = || {
             let put = client.put_item().table_name(&self.table).item("pk", string(pk)).item("sk", string(sk)).item("val", value.clone());
             match until {
@@ -101,25 +150,25 @@ impl DynamoDb {
             }
             .send()
         };
-        self.send(call).await.map(|_| ()).map_err(|error| cause(&error))
+        self.send(client, call).await.map(|_| ()).map_err(|error| self.cause(&error))
     }
 
     async fn get(&self, pk: &str, sk: &str, now: Timestamp) -> Result<Option<Item>, Cause> {
-        let client = self.client().await;
+        let client = self.client().await?;
         // A post-authentication comes 150 ms after the attempt that it completes: it has to see it.
         let call = || client.get_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk)).consistent_read(true).send();
-        let output = self.send(call).await.map_err(|error| cause(&error))?;
+        let output = self.send(client, call).await.map_err(|error| self.cause(&error))?;
         Ok(output.item.filter(|item| !has_expired(item, now)))
     }
 
     async fn delete(&self, pk: &str, sk: &str) -> Result<Option<Item>, Cause> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let call = || client.delete_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk)).return_values(ReturnValue::AllOld).send();
-        Ok(self.send(call).await.map_err(|error| cause(&error))?.attributes)
+        Ok(self.send(client, call).await.map_err(|error| self.cause(&error))?.attributes)
     }
 
     async fn query(&self, pk: &str, starts_with: Option<&str>) -> Result<Vec<Item>, Cause> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let mut items = Vec::new();
         let mut from = None;
         loop {
@@ -131,7 +180,7 @@ impl DynamoDb {
                 }
                 .send()
             };
-            let page = self.send(call).await.map_err(|error| cause(&error))?;
+            let page = self.send(client, call).await.map_err(|error| self.cause(&error))?;
             items.extend(page.items.unwrap_or_default());
             from = page.last_evaluated_key;
             if from.is_none() {
@@ -141,9 +190,31 @@ impl DynamoDb {
     }
 }
 
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.is_answered || self.store.is_connecting.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let is_connecting = Arc::clone(&self.store.is_connecting);
+        // A key that no record has.
+        let call = self.client.get_item().table_name(&self.store.table).key("pk", string("connect")).key("sk", string("connect"));
+        let call = call.customize().config_override(aws_sdk_dynamodb::config::Builder::new().timeout_config(timeouts(CONNECT)));
+        runtime.spawn(async move {
+            // Whatever it answers, the connection is there.
+            let _ = call.send().await;
+            is_connecting.store(false, Ordering::Relaxed);
+        });
+    }
+}
+
 impl Store for DynamoDb {
     fn name(&self) -> &'static str {
         "dynamodb"
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).map(|fault| fault.to_string())
     }
 
     fn only_lengthens(&self) -> bool {
@@ -270,6 +341,10 @@ impl std::fmt::Debug for DynamoDb {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "DynamoDb({})", self.table)
     }
+}
+
+fn timeouts(operation: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(operation).build()
 }
 
 fn string(text: &str) -> AttributeValue {

@@ -25,6 +25,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// What it is, for `riskgate config` and probes.
     fn name(&self) -> &'static str;
 
+    /// What the operator has to correct before the store can be reached, if that is known.
+    fn problem(&self) -> Option<String> {
+        None
+    }
+
     /// Whether a record's time is only ever made longer, whatever `Keep::Renew` says: then a record that was read a while ago may be written.
     fn only_lengthens(&self) -> bool {
         true
