@@ -210,14 +210,20 @@ impl AwsFault {
         }
         let says = |part: &str| text.contains(part);
         let is_feature = says("cargo feature");
-        match error {
-            _ if is_feature && says("sso") => AwsFault::Sso,
-            _ if is_feature && says("process") => AwsFault::Process,
-            _ if is_feature && says("login") => AwsFault::Login,
-            _ if says("was not defined") || says("not found in configuration") => AwsFault::UnknownProfile,
-            CredentialsError::InvalidConfiguration(_) => AwsFault::BadProfile,
-            CredentialsError::CredentialsNotLoaded(_) => AwsFault::Missing,
-            _ => AwsFault::NotIssued,
+        if is_feature && says("sso") {
+            AwsFault::Sso
+        } else if is_feature && says("process") {
+            AwsFault::Process
+        } else if is_feature && says("login") {
+            AwsFault::Login
+        } else if says("was not defined") || says("not found in configuration") {
+            AwsFault::UnknownProfile
+        } else if matches!(error, CredentialsError::InvalidConfiguration(_)) {
+            AwsFault::BadProfile
+        } else if matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
+            AwsFault::Missing
+        } else {
+            AwsFault::NotIssued
         }
     }
 }
