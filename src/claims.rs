@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 
 use crate::{
     config::token::TokenConfig,
-    event::{RawEvent, cognito::PreTokenGeneration},
+    event::{RawEvent, cognito::PreTokenGeneration, read_json},
     evidence::{
         Cause, Sources,
         history::{
@@ -121,7 +121,7 @@ fn edit(text: &str, version: &str, config: &TokenConfig, facts: &TokenFacts) -> 
     }
     if form == Form::ClaimsAndScopes && !config.withhold_scopes.is_empty() {
         let path = ["response", details, "accessTokenGeneration", "scopesToSuppress"];
-        let kept = member(&text, &path).and_then(|list| serde_json::from_str::<Vec<String>>(list).ok()).unwrap_or_default();
+        let kept = member(&text, &path).and_then(|list| read_json::<Vec<String>>(list)).unwrap_or_default();
         let withheld = config.withhold_scopes.iter().filter(|scope| !kept.contains(scope)).cloned();
         let all: Vec<String> = kept.iter().cloned().chain(withheld).collect();
         text = set(&text, &path, &json!(all).to_string())?;
@@ -145,7 +145,7 @@ fn form(text: &str, version: &str) -> Form {
 fn without_groups(text: &str, details: &str, withheld: &[String]) -> Option<Value> {
     let overridden = member(text, &["response", details, "groupOverrideDetails"]).filter(|groups| *groups != "null");
     let groups = overridden.or_else(|| member(text, &["request", "groupConfiguration"]))?;
-    let groups: Groups = serde_json::from_str(groups).ok()?;
+    let groups: Groups = read_json(groups)?;
     let groups = groups.groups_to_override.unwrap_or_default();
     let kept: Vec<&String> = groups.iter().filter(|group| !withheld.contains(group)).collect();
     (kept.len() < groups.len()).then(|| json!({ "groupsToOverride": kept, "iamRolesToOverride": [], "preferredRole": null }))

@@ -1,6 +1,6 @@
 //! Setting one member deep inside a JSON text, every other byte staying as it is: numbers keep their spelling, objects their order.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use serde::{
     Deserialize, Deserializer,
@@ -8,15 +8,35 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::event::replace_lone_surrogates;
+
 /// An object's members in their order; the values lie within the text that was read.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// The text of a member at a path; `None` where there is none.
 pub(super) fn member<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
     let Some((name, rest)) = path.split_first() else { return Some(text) };
-    let Members(members) = serde_json::from_str(text).ok()?;
-    let (_, value) = members.into_iter().rev().find(|(known, _)| known == name)?;
-    member(value.get(), rest)
+    member(&text[find(text, name)?.0?], rest)
+}
+
+/// Where the last member of a name has its value in an object's text, and whether the object is empty. A name with a lone surrogate is read
+/// from a copy of the same length.
+fn find(text: &str, name: &str) -> Option<(Option<Range<usize>>, bool)> {
+    let replaced;
+    let (read, Members(members)) = match serde_json::from_str(text) {
+        Ok(members) => (text, members),
+        Err(_) => {
+            replaced = replace_lone_surrogates(text)?;
+            (replaced.as_str(), serde_json::from_str(&replaced).ok()?)
+        }
+    };
+    let value = members.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.get());
+    let range = value.map(|value| {
+        // It is a slice of the text that was read.
+        let start = value.as_ptr() as usize - read.as_ptr() as usize;
+        start..start + value.len()
+    });
+    Some((range, members.is_empty()))
 }
 
 /// The text with a member set at a path; objects that are missing or null on the way are made. `None` when something else stands in the way.
@@ -25,14 +45,13 @@ pub(super) fn set(text: &str, path: &[&str], value: &str) -> Option<String> {
     if text.trim() == "null" {
         return set("{}", path, value);
     }
-    let Members(members) = serde_json::from_str(text).ok()?;
-    if let Some((_, old)) = members.iter().rev().find(|(known, _)| known == name) {
-        // Readers take the last of several equal names, so that is the one to change. It is a slice of `text`.
-        let start = old.get().as_ptr() as usize - text.as_ptr() as usize;
-        return Some([&text[..start], &set(old.get(), rest, value)?, &text[start + old.get().len()..]].concat());
+    let (found, is_empty) = find(text, name)?;
+    if let Some(old) = found {
+        // Readers take the last of several equal names, so that is the one to change.
+        return Some([&text[..old.start], &set(&text[old.clone()], rest, value)?, &text[old.end..]].concat());
     }
     let end = text.rfind('}')?;
-    let comma = if members.is_empty() { "" } else { "," };
+    let comma = if is_empty { "" } else { "," };
     let name = serde_json::to_string(name).ok()?;
     Some([&text[..end], comma, &name, ":", &set("{}", rest, value)?, &text[end..]].concat())
 }
@@ -80,6 +99,7 @@ mod tests {
         check(r#"{"r":{"z":[1, 2]}}"#, &["r", "x"], r#"{"r":{"z":[1, 2],"x":1}}"#);
         check(r#"{"r": null}"#, &["r", "x"], r#"{"r": {"x":1}}"#);
         check(r#"{"r":1,"r":{"b":2}}"#, &["r", "b"], r#"{"r":1,"r":{"b":1}}"#);
+        check(r#"{"\udc00":"\ud800","r":{"\uD83D":2}}"#, &["r", "x"], r#"{"\udc00":"\ud800","r":{"\uD83D":2,"x":1}}"#);
         check("{ }", &["q\"uote"], r#"{ "q\"uote":1}"#);
         check(r#"{"\u0072":{"b":2}}"#, &["r", "b"], r#"{"\u0072":{"b":1}}"#);
     }

@@ -17,7 +17,7 @@ use super::{
     context::{self, Audience, BadContext, Claimed, Context, Trust},
     now::EventTime,
     personal::{Personal, RawEvent},
-    text::Text,
+    text::{Text, read_json, replace_lone_surrogates},
 };
 use crate::config::trust::{TrustConfig, UntrustedContext};
 
@@ -248,7 +248,7 @@ pub fn client_of(text: &str) -> Option<SmolStr> {
     struct Caller {
         client_id: SmolStr,
     }
-    serde_json::from_str::<Event>(text).ok().map(|event| event.caller_context.client_id)
+    read_json::<Event>(text).map(|event| event.caller_context.client_id)
 }
 
 /// Reads one event.
@@ -261,7 +261,14 @@ pub fn parse(raw: RawEvent, received: Now, config: &TrustConfig) -> Result<Event
     if !raw.text().trim_start().starts_with('{') {
         return Err(BadEvent::NotAnObject("the event"));
     }
-    let wire: Wire<'_> = serde_json::from_str(raw.text()).map_err(|error| BadEvent::Json(error.into()))?;
+    let replaced;
+    let wire: Wire<'_> = match serde_json::from_str(raw.text()) {
+        Ok(wire) => wire,
+        Err(error) => {
+            replaced = replace_lone_surrogates(raw.text()).ok_or_else(|| BadEvent::Json(error.into()))?;
+            serde_json::from_str(&replaced).map_err(|error| BadEvent::Json(error.into()))?
+        }
+    };
     if wire.riskgate.and_then(text).as_deref() == Some("check") {
         return Ok(Event::Check);
     }
@@ -376,7 +383,10 @@ fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     if !quoted.as_bytes().contains(&b'\\') {
         return Some(Cow::Borrowed(quoted));
     }
-    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
+    match serde_json::from_str::<Text<'_>>(raw.get()) {
+        Ok(text) => Some(text.0),
+        Err(_) => serde_json::from_str(&replace_lone_surrogates(raw.get())?).ok().map(Cow::Owned),
+    }
 }
 
 #[cfg(test)]
@@ -388,6 +398,23 @@ mod tests {
     fn check_unreadable(event: &str) {
         let raw = RawEvent::new(RawValue::from_string(event.to_owned()).expect("a test's event is JSON"));
         assert!(matches!(parse(raw, Now::read(), &Config::defaults().trust), Err(BadEvent::NotAnObject(_))), "{event}");
+    }
+
+    #[test]
+    fn a_lone_surrogate_fails_no_event() {
+        for source in ["PreAuthentication_Authentication", "PostAuthentication_Authentication", "TokenGeneration_Authentication"] {
+            for event in [
+                r#"{"triggerSource":"T","\ud800":1,"userName":"ada"}"#,
+                r#"{"triggerSource":"T","userName":"\udfff"}"#,
+                r#"{"triggerSource":"T","request":{"clientMetadata":{"\ud800":"\udc00\ud800","userAgent":"\ud83d"}}}"#,
+                r#"{"triggerSource":"T","request":{"\ud800":{},"userAttributes":{"\udfff":"x","sub":"\ud800"}}}"#,
+                r#"{"triggerSource":"T","callerContext":{"\ud800":{},"clientId":"\ud83d"}}"#,
+            ] {
+                let event = event.replace("\"T\"", &format!("\"{source}\""));
+                let raw = RawEvent::new(RawValue::from_string(event.clone()).expect("a test's event is JSON"));
+                assert!(!matches!(parse(raw, Now::read(), &Config::defaults().trust), Err(_) | Ok(Event::NotOurs(_))), "{event}");
+            }
+        }
     }
 
     #[test]

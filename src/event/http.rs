@@ -10,7 +10,7 @@ use super::{
     now::EventTime,
     personal::{Personal, RawEvent},
     placeholder,
-    text::Text,
+    text::{Text, replace_lone_surrogates},
 };
 
 /// The body of `POST /v1/assess`.
@@ -89,7 +89,14 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, 
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(BadRequest::NotAnObject);
     }
-    let wire: Wire<'_> = serde_json::from_slice(body).map_err(|error| BadRequest::Json(error.into()))?;
+    let replaced;
+    let wire: Wire<'_> = match serde_json::from_slice(body) {
+        Ok(wire) => wire,
+        Err(error) => {
+            replaced = std::str::from_utf8(body).ok().and_then(replace_lone_surrogates).ok_or_else(|| BadRequest::Json(error.into()))?;
+            serde_json::from_str(&replaced).map_err(|error| BadRequest::Json(error.into()))?
+        }
+    };
     if !(1..=512).contains(&wire.user.chars().count()) {
         return Err(BadRequest::User);
     }

@@ -39,6 +39,7 @@ pub use self::{
     json_fault::JsonFault,
     now::{EventTime, Now},
     personal::{Personal, RawEvent},
+    text::{read_json, replace_lone_surrogates},
     user_agent::UserAgent,
 };
 
