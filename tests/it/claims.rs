@@ -98,13 +98,28 @@ async fn an_operator_ends_a_hold() {
 }
 
 #[tokio::test]
-async fn managed_login_without_post_authentication_is_held_too() {
+async fn a_token_without_a_known_success_starts_no_restriction() {
     for kept in stores::all().await {
         let house = House::over(&kept.store, &REVIEW);
         house.attempt("ada", AFAR, at(0, "07:00:00")).await;
-        answer(&house, &event("2", "HostedAuth"), at(0, "07:00:02")).await;
-        let held = answer(&house, &event("2", "RefreshTokens"), at(0, "12:00:00")).await;
-        assert_eq!(held["response"]["claimsAndScopeOverrideDetails"]["groupOverrideDetails"]["groupsToOverride"], json!(["staff"]), "{}", kept.name);
+        for source in ["Authentication", "HostedAuth", "NewPasswordChallenge", "AuthenticateDevice", "RefreshTokens"] {
+            let event = event("2", source);
+            assert_eq!(answer(&house, &event, at(0, "07:00:02")).await, event, "{}: {source}", kept.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_attempt_does_not_restrict_the_owner() {
+    const CALM: [(&str, &str); 3] = [("REVIEW_AT", "99"), ("DENY_AT", "100"), ("WITHHOLD_GROUPS", "admins")];
+    for kept in stores::all().await {
+        let (calm, strict) = (House::over(&kept.store, &CALM), House::over(&kept.store, &REVIEW));
+        strict.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        calm.sign_in("ada", HOME, at(0, "07:00:30")).await;
+        let token = answer(&calm, &event("2", "Authentication"), at(0, "07:00:31")).await;
+        let details = &token["response"]["claimsAndScopeOverrideDetails"];
+        assert_eq!(details.get("groupOverrideDetails"), None, "{}", kept.name);
+        assert_eq!(details["idTokenGeneration"]["claimsToAddOrOverride"]["riskgate:level"], "low", "{}", kept.name);
     }
 }
 

@@ -169,6 +169,20 @@ async fn an_outcome_is_heard_once_and_teaches() {
 }
 
 #[tokio::test]
+async fn an_outcome_is_accepted_once_where_the_decision_taught() {
+    let kept = stores::memory();
+    let house = House::over(&kept.store, &[("LEARN", "allow")]);
+    let sources = house.gate.sources();
+    let body = json!({ "user": "ada", "ip": HOME.ip, "userAgent": HOME.agent, "time": "2026-11-21T07:00:00Z" }).to_string();
+    let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, Now::read()).unwrap();
+    let deadline = house.gate.deadline(sign_in.received.mono, None);
+    let first = house.gate.assess(sign_in, deadline).await;
+    let received = Now::at(at(20, "07:00:09"));
+    assert_eq!(learn::outcome(sources, &first.id, Report::Success, received).await, Ok(Some(Learned::NotTeachable)));
+    assert_eq!(learn::outcome(sources, &first.id, Report::Success, received).await, Ok(None));
+}
+
+#[tokio::test]
 async fn twenty_at_once_leave_what_a_serial_run_leaves() {
     for kept in stores::atomic().await {
         // Two gates with caches and lists of their own over one store, as two processes are.

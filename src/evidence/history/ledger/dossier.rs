@@ -315,9 +315,9 @@ impl Verdict {
     }
 }
 
-/// Whether tokens are to be held back after any of some attempts.
-pub(super) fn holds<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Hold {
-    attempts.into_iter().filter_map(|attempt| attempt.answer).map(|answer| answer.hold).max().unwrap_or(Hold::None)
+/// Whether tokens are restricted after a success that may complete any of some attempts: only if every one of them was answered so.
+pub(super) fn restriction_of_all<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Hold {
+    attempts.into_iter().map(|attempt| attempt.answer.map_or(Hold::None, |answer| answer.hold)).min().unwrap_or(Hold::None)
 }
 
 /// Whole days, at least one.

@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::{
     Dossier, Ledger, SLACK, Ticket,
-    dossier::{self, Ground, Taught, Verdict, days, holds},
+    dossier::{self, Ground, Taught, Verdict, days, restriction_of_all},
     rotation::KeyMarks,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         Cause,
         features::Level,
         history::{
-            attempt::{Answered, Attempt, Hold, Origin, RETRY_WINDOW},
+            attempt::{Admission, Answered, Attempt, Hold, Origin, RETRY_WINDOW},
             blocks::Deed,
             encoding::marked,
             profile::{DeviceNews, seconds},
@@ -92,21 +92,17 @@ impl Ledger {
     pub async fn conclude(&self, ticket: &Ticket, id: &str, answered: Answered, now: Timestamp) -> Result<(), Cause> {
         let attempt = Attempt { answer: Some(answered), id: Ulid::from_string(id).ok(), ..ticket.attempt };
         if self.terms.learn == Learn::Allow && attempt.may_teach() {
-            let (learned, ()) = tokio::join!(self.learn_at_once(ticket, attempt, now), async {
+            // Its outcome may still be reported, but a success must not teach a second time.
+            let taught = Attempt { answer: Some(Answered { admission: Admission::Untaught, ..answered }), ..attempt };
+            let (learned, indexed, ()) = tokio::join!(self.learn_at_once(ticket, attempt, now), self.await_outcome(ticket, id, taught, now), async {
                 self.carry_over_blocks(&ticket.moved_blocks, now).await;
                 self.record_key_use(ticket.has_pool, now).await;
-            });
-            return learned;
+            },);
+            return learned.and(indexed);
         }
         let change =
             Change { set: vec![(ticket.field.clone(), attempt.to_field())], remove: ticket.stale.clone(), keep: Keep::Least(self.terms.pending + SLACK) };
-        let index = async {
-            if ticket.door != Trigger::Http {
-                return Ok(());
-            }
-            let value = Awaiting { keys: ticket.keys.clone(), field: ticket.field.clone(), attempt, origin: ticket.origin.clone() }.to_bytes();
-            self.store.keep(&format!("o#{id}"), &value, OUTCOME_TTL, now).await
-        };
+        let index = self.await_outcome(ticket, id, attempt, now);
         let moved = async {
             if let Some(moving) = &ticket.moving {
                 self.carry_over(&ticket.keys, ticket.version, moving, now).await;
@@ -116,6 +112,15 @@ impl Ledger {
         };
         let (recorded, indexed, (), ()) = tokio::join!(self.store.change(&ticket.keys[0], change, now), index, self.lend(ticket.shape.as_ref(), now), moved);
         recorded.and(indexed)
+    }
+
+    /// Stores an assessment of the sidecar under its id, for the outcome that its caller may report.
+    async fn await_outcome(&self, ticket: &Ticket, id: &str, attempt: Attempt, now: Timestamp) -> Result<(), Cause> {
+        if ticket.door != Trigger::Http {
+            return Ok(());
+        }
+        let value = Awaiting { keys: ticket.keys.clone(), field: ticket.field.clone(), attempt, origin: ticket.origin.clone() }.to_bytes();
+        self.store.keep(&format!("o#{id}"), &value, OUTCOME_TTL, now).await
     }
 
     /// A post-authentication: promotes the attempt that it completes, if that can be told. One read and two writes.
@@ -137,8 +142,12 @@ impl Ledger {
         };
         let pending = pending(&dossier, client, nonce, now, self.terms.pending);
         let (learned, chosen) = choose(&pending);
-        let verdict = pending.iter().filter_map(|(_, attempt)| Verdict::of(attempt)).max_by_key(|verdict| (verdict.standing, verdict.completeness, verdict.at));
-        let hold = holds(pending.iter().map(|(_, attempt)| attempt));
+        // Of several pending attempts some may be a stranger's: the owner's tokens carry no more than all of them would bring.
+        let verdict = pending.iter().filter_map(|(_, attempt)| Verdict::of(attempt)).min_by_key(|verdict| {
+            let newest = std::cmp::Reverse(verdict.at);
+            (verdict.standing, verdict.completeness, newest)
+        });
+        let hold = restriction_of_all(pending.iter().map(|(_, attempt)| attempt));
         let row = chosen.as_ref().or(pending.first()).map(|(_, attempt)| self.row(event, attempt, &dossier, learned));
         let taught = match (&chosen, learned) {
             (Some((_, attempt)), Learned::Promoted) => dossier.origin(attempt.origin).cloned().map(|origin| Taught { attempt: *attempt, origin, device }),
@@ -176,7 +185,7 @@ impl Ledger {
                 let taught = teachable.then_some(Taught { attempt, origin, device: DeviceNews::Unsaid });
                 let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
                 let ground = self.ground(dossier, taught.as_ref(), now, at);
-                let promotion = Promotion { keys: &keys, ground, taught, verdict, hold: holds([&attempt]), remove: vec![field], at, now };
+                let promotion = Promotion { keys: &keys, ground, taught, verdict, hold: restriction_of_all([&attempt]), remove: vec![field], at, now };
                 tokio::join!(self.promote(promotion), self.witness(attempt.client, Deed::Reports, now)).0?;
             }
             // It stays among the attempts that no success followed.
@@ -205,7 +214,8 @@ impl Ledger {
         }
         let remove = ticket.stale.iter().cloned().chain([ticket.field.clone()]).collect();
         let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
-        self.promote(Promotion { keys: &ticket.keys, ground, taught: Some(taught), verdict, hold: holds([&attempt]), remove, at: attempt.at, now }).await
+        self.promote(Promotion { keys: &ticket.keys, ground, taught: Some(taught), verdict, hold: restriction_of_all([&attempt]), remove, at: attempt.at, now })
+            .await
     }
 
     fn ground(&self, dossier: Dossier, taught: Option<&Taught>, now: Timestamp, at: Timestamp) -> Ground {

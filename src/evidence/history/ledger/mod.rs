@@ -58,7 +58,7 @@ use self::{
 };
 pub use self::{
     learning::{Learned, Report, Success},
-    token::{TokenFacts, TokenSource},
+    token::TokenFacts,
 };
 
 /// The shared list is read again after so many seconds.

@@ -2,20 +2,15 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Ledger, SLACK,
-    dossier::{Verdict, holds},
-};
+use super::Ledger;
 use crate::{
     event::cognito::PreTokenGeneration,
     evidence::{
         Cause,
         history::{
             Block,
-            attempt::{Attempt, Completeness, Hold, Standing},
+            attempt::{Completeness, Hold, Standing},
             blocks::{Deed, strongest},
-            profile::seconds,
-            store::{Change, Keep},
         },
     },
 };
@@ -44,27 +39,6 @@ pub struct SignedIn {
     pub score: f64,
 }
 
-/// What a token is made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenSource {
-    /// A sign-in: the password was right just now.
-    SignIn,
-    /// Anything later.
-    Renewal,
-}
-
-// === impl TokenSource ===
-
-impl TokenSource {
-    /// Reads the part of `triggerSource` after `TokenGeneration_`.
-    pub fn of(source: &str) -> Self {
-        match source {
-            "Authentication" | "HostedAuth" | "NewPasswordChallenge" | "AuthenticateDevice" => TokenSource::SignIn,
-            _ => TokenSource::Renewal,
-        }
-    }
-}
-
 // === impl Ledger ===
 
 impl Ledger {
@@ -84,7 +58,7 @@ impl Ledger {
         Ok(TokenFacts { block, ..TokenFacts::default() })
     }
 
-    /// What is known of a token's person: one read; one write when a hold begins here because no post-authentication came.
+    /// What is known of a token's person: one read. It starts no restriction.
     ///
     /// # Errors
     ///
@@ -101,32 +75,9 @@ impl Ledger {
         self.carry_over_blocks(&self.moved_tenant(&shared, tenant), now).await;
         let of_account = shared.of_account(&event.client, tenant, &self.pseudonyms, now);
         let block = strongest(of_account.into_iter().chain(dossier.block.as_ref().and_then(|entry| entry.at(now))));
-        let mut hold = if dossier.hold.is_some_and(|until| until > now) { Hold::Withhold } else { Hold::None };
-        let mut verdict = dossier.sign_in(client);
-        if TokenSource::of(&event.source) == TokenSource::SignIn && !shared.has_seen(marks.iter().map(|marks| marks.client), Deed::Reports) {
-            // Managed login may send no post-authentication: that a token is made at all says that a pending attempt succeeded.
-            let window = i64::try_from(self.terms.pending.as_secs()).unwrap_or(i64::MAX);
-            let recent = |attempt: &&Attempt| (0..window).contains(&(now.as_second() - attempt.at.as_second()));
-            let pending: Vec<&Attempt> = dossier
-                .attempts
-                .iter()
-                .map(|(_, attempt)| attempt)
-                .filter(|attempt| attempt.client == client && !attempt.was_denied())
-                .filter(recent)
-                .collect();
-            let worst = pending.iter().filter_map(|attempt| Verdict::of(attempt)).max_by_key(|verdict| (verdict.standing, verdict.completeness, verdict.at));
-            verdict = worst.filter(|worst| verdict.is_none_or(|kept| kept.at < worst.at)).or(verdict);
-            if hold == Hold::None && holds(pending) == Hold::Withhold {
-                hold = Hold::Withhold;
-                let until = now.checked_add(self.terms.hold).unwrap_or(now);
-                let change = Change {
-                    set: vec![("h".into(), seconds(until).to_be_bytes().to_vec())],
-                    remove: Vec::new(),
-                    keep: Keep::Renew(dossier.kept(now, self.terms.history.max(self.terms.hold) + SLACK)),
-                };
-                self.store.change(&keys[0], change, now).await?;
-            }
-        }
+        // A refresh may arrive as a sign-in: only a success that was reported, which recorded its level and its restriction, counts here.
+        let hold = if dossier.hold.is_some_and(|until| until > now) { Hold::Withhold } else { Hold::None };
+        let verdict = dossier.sign_in(client);
         self.witness(client, Deed::Mints, now).await;
         self.record_key_use(!event.pool.is_empty(), now).await;
         let sign_in = verdict.map(|verdict| SignedIn {
