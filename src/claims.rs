@@ -121,7 +121,7 @@ fn edit(text: &str, version: &str, config: &TokenConfig, facts: &TokenFacts) -> 
     }
     if form == Form::ClaimsAndScopes && !config.withhold_scopes.is_empty() {
         let path = ["response", details, "accessTokenGeneration", "scopesToSuppress"];
-        let kept = member(&text, &path).and_then(|list| read_json::<Vec<String>>(list)).unwrap_or_default();
+        let kept = member(&text, &path).and_then(read_json::<Vec<String>>).unwrap_or_default();
         let withheld = config.withhold_scopes.iter().filter(|scope| !kept.contains(scope)).cloned();
         let all: Vec<String> = kept.iter().cloned().chain(withheld).collect();
         text = set(&text, &path, &json!(all).to_string())?;
