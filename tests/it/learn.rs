@@ -177,9 +177,9 @@ async fn an_outcome_is_accepted_once_where_the_decision_taught() {
     let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, Now::read()).unwrap();
     let deadline = house.gate.deadline(sign_in.received.mono, None);
     let first = house.gate.assess(sign_in, deadline).await;
-    let received = Now::at(at(20, "07:00:09"));
-    assert_eq!(learn::outcome(sources, &first.id, Report::Success, received).await, Ok(Some(Learned::NotTeachable)));
-    assert_eq!(learn::outcome(sources, &first.id, Report::Success, received).await, Ok(None));
+    let received = Now::read();
+    assert_eq!(learn::outcome(sources, &first.id, Report::Success, received.into(), received).await, Ok(Some(Learned::NotTeachable)));
+    assert_eq!(learn::outcome(sources, &first.id, Report::Success, received.into(), received).await, Ok(None));
 }
 
 #[tokio::test]
