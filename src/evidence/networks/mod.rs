@@ -16,16 +16,15 @@ use std::{
 use tokio::time::Instant;
 
 use self::{bundled::Bundled, own::OwnFiles, source::Source};
-use super::{
-    health::Health,
-    network_facts::{NetworkFacts, NetworkKind},
-};
+use super::{health::Health, network_facts::NetworkFacts};
 use crate::{
     config::{env::Fault, networks::NetworksConfig},
     event::context::Context,
 };
 
 mod bundled;
+
+mod coverage;
 
 mod own;
 
@@ -126,10 +125,10 @@ impl Networks {
         if let Some(asn) = self.own.look_up(Source::Asn, ip, &self.health).and_then(|record| record.asn) {
             facts.asn = Some(asn);
         }
-        if self.own.has(Source::Anonymous) {
-            // Absence from this file says that the address is none of these, relays apart: it does not know them.
+        if let Some(coverage) = self.own.coverage(Source::Anonymous, ip) {
+            // Absence from this file says that the address is none of the kinds that the file knows.
             let own = self.own.look_up(Source::Anonymous, ip, &self.health).map(|record| record.kind).unwrap_or_default();
-            facts.kind = NetworkKind { relay: facts.kind.relay || own.relay, ..own };
+            facts.kind = coverage.merge(facts.kind, own);
         }
         facts
     }

@@ -13,7 +13,11 @@ use std::{
 use arc_swap::ArcSwapOption;
 use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 
-use super::{record::Record, source::Source};
+use super::{
+    coverage::{Coverage, FieldNames},
+    record::Record,
+    source::Source,
+};
 use crate::{
     config::{env::Fault, networks::NetworksConfig, variables::PREFIX},
     evidence::health::Health,
@@ -35,9 +39,16 @@ struct OwnFile {
     source: Source,
     path: PathBuf,
     /// `None` until the file could be read for the first time.
-    current: ArcSwapOption<Reader<Vec<u8>>>,
+    current: ArcSwapOption<Database>,
     /// What the file looked like when it was last read.
     seen: Mutex<Seen>,
+}
+
+/// A file in memory, and what it can say.
+#[derive(Debug)]
+struct Database {
+    reader: Reader<Vec<u8>>,
+    coverage: Coverage,
 }
 
 /// By what a file is known to have changed.
@@ -70,7 +81,7 @@ enum OpenError {
     #[error("{path} is no MaxMind database, or a damaged one: {error}")]
     Format { path: String, error: MaxMindDbError },
     /// A database of something else.
-    #[error("{path} holds no {wanted}: is it the right file?")]
+    #[error("{path} holds no {wanted} in a field that is read: is it the right file?")]
     Unfit { path: String, wanted: &'static str },
 }
 
@@ -99,9 +110,10 @@ impl OwnFiles {
         self.city.is_none() && self.asn.is_none() && self.anonymous.is_none()
     }
 
-    /// Whether a file of that source is configured and could be read.
-    pub(super) fn has(&self, source: Source) -> bool {
-        self.file(source).is_some_and(|file| file.current.load().is_some())
+    /// What a source's file can say of an address; `None` where there is no file, or none with addresses of that family.
+    pub(super) fn coverage(&self, source: Source, ip: IpAddr) -> Option<Coverage> {
+        let current = self.file(source)?.current.load();
+        current.as_ref().map(|database| database.coverage).filter(|coverage| coverage.holds_family_of(ip))
     }
 
     /// Reads the files that changed; one that cannot be read leaves the old one in force and is counted.
@@ -123,8 +135,8 @@ impl OwnFiles {
     /// What a source's file has on an address. A damaged record counts as none.
     pub(super) fn look_up(&self, source: Source, ip: IpAddr, health: &Health) -> Option<Record> {
         let current = self.file(source)?.current.load();
-        let reader = current.as_ref()?;
-        if ip.is_ipv6() && reader.metadata().ip_version == 4 {
+        let Database { reader, coverage } = &**current.as_ref()?;
+        if !coverage.holds_family_of(ip) {
             return None;
         }
         match reader.lookup(ip).and_then(|result| result.decode::<Record>()) {
@@ -160,10 +172,10 @@ impl OwnFile {
             return Ok(());
         }
         match before.and_then(|stamp| Ok((stamp, self.read(stamp)?))) {
-            Ok((stamp, reader)) => {
+            Ok((stamp, database)) => {
                 *seen = Seen { stamp: Some(stamp), is_in_force: true, is_outdated: false };
-                health.networks_built[self.source as usize].store(reader.metadata().build_epoch, Ordering::Relaxed);
-                self.current.store(Some(Arc::new(reader)));
+                health.networks_built[self.source as usize].store(database.reader.metadata().build_epoch, Ordering::Relaxed);
+                self.current.store(Some(Arc::new(database)));
                 Ok(())
             }
             Err(error) => {
@@ -181,22 +193,25 @@ impl OwnFile {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).is_outdated
     }
 
-    fn read(&self, stamp: Stamp) -> Result<Reader<Vec<u8>>, OpenError> {
+    fn read(&self, stamp: Stamp) -> Result<Database, OpenError> {
         let bytes = fs::read(&self.path).map_err(|error| OpenError::Read { path: self.shown(), error })?;
         if self.stamp()? != stamp {
             return Err(OpenError::Unfinished { path: self.shown() });
         }
         let reader = Reader::from_source(bytes).map_err(|error| OpenError::Format { path: self.shown(), error })?;
-        self.probe(&reader)?;
-        Ok(reader)
+        let coverage = self.probe(&reader)?;
+        Ok(Database { reader, coverage })
     }
 
     /// Decodes the first records: a file that is damaged, or of something else, is told before a sign-in meets it.
-    fn probe(&self, reader: &Reader<Vec<u8>>) -> Result<(), OpenError> {
+    fn probe(&self, reader: &Reader<Vec<u8>>) -> Result<Coverage, OpenError> {
         let damaged = |error| OpenError::Format { path: self.shown(), error };
         let (mut fit, mut unfit) = (false, false);
+        let mut names = FieldNames::default();
         for found in reader.networks(WithinOptions::default()).map_err(damaged)?.take(PROBED) {
-            let Some(record) = found.and_then(|found| found.decode::<Record>()).map_err(damaged)? else { continue };
+            let found = found.map_err(damaged)?;
+            let Some(record) = found.decode::<Record>().map_err(damaged)? else { continue };
+            names.extend(found.decode().map_err(damaged)?.unwrap_or_default());
             let has = |source| match source {
                 Source::Bundled => false,
                 Source::City => record.country.is_some() || record.place().is_some(),
@@ -206,8 +221,12 @@ impl OwnFile {
             fit |= has(self.source);
             unfit |= Source::ALL.into_iter().any(|source| source != self.source && has(source));
         }
-        // Records that say nothing are no sign of a wrong file: most of an Anonymous-IP database are.
-        if unfit && !fit { Err(OpenError::Unfit { path: self.shown(), wanted: wanted(self.source) }) } else { Ok(()) }
+        // Records without a field are no sign of a wrong file; records of which no field is read are.
+        let is_foreign = !names.is_empty() && !names.are_read_for(self.source);
+        if !fit && (unfit || is_foreign) {
+            return Err(OpenError::Unfit { path: self.shown(), wanted: wanted(self.source) });
+        }
+        Coverage::of(reader, &names).map_err(damaged)
     }
 
     fn stamp(&self) -> Result<Stamp, OpenError> {

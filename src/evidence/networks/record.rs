@@ -34,9 +34,13 @@ struct Fields {
     country_code: CountryField,
     location: Coordinates,
     latitude: Scalar<f64>,
+    lat: Scalar<f64>,
     longitude: Scalar<f64>,
+    lng: Scalar<f64>,
+    lon: Scalar<f64>,
     autonomous_system_number: Scalar<u32>,
     asn: Scalar<u32>,
+    as_number: Scalar<u32>,
     is_anonymous: Scalar<bool>,
     is_anonymous_vpn: Scalar<bool>,
     is_tor_exit_node: Scalar<bool>,
@@ -44,7 +48,26 @@ struct Fields {
     is_residential_proxy: Scalar<bool>,
     is_hosting_provider: Scalar<bool>,
     kind: Scalar<NetworkKind>,
+    proxy_type: Scalar<ProxyType>,
+    anonymous: Scalar<bool>,
+    vpn: Scalar<bool>,
+    is_vpn: Scalar<bool>,
+    tor: Scalar<bool>,
+    is_tor: Scalar<bool>,
+    proxy: Scalar<bool>,
+    is_proxy: Scalar<bool>,
+    public_proxy: Scalar<bool>,
+    residential_proxy: Scalar<bool>,
+    hosting: Scalar<bool>,
+    is_hosting: Scalar<bool>,
+    datacenter: Scalar<bool>,
+    is_datacenter: Scalar<bool>,
+    relay: Scalar<bool>,
+    is_relay: Scalar<bool>,
 }
+
+/// IP2Proxy's `proxy_type`: VPN, TOR, DCH, PUB, WEB, RES and others.
+struct ProxyType(NetworkKind);
 
 /// Degrees, and the radius in kilometres.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -110,11 +133,11 @@ impl From<Fields> for Record {
     fn from(fields: Fields) -> Self {
         Record {
             country: fields.country.0.or(fields.country_code.0),
-            asn: fields.autonomous_system_number.0.or(fields.asn.0).filter(|asn| *asn != 0),
+            asn: fields.autonomous_system_number.0.or(fields.asn.0).or(fields.as_number.0).filter(|asn| *asn != 0),
             kind: fields.kind(),
             coordinates: Coordinates {
-                latitude: fields.location.latitude.or(fields.latitude.0),
-                longitude: fields.location.longitude.or(fields.longitude.0),
+                latitude: fields.location.latitude.or(fields.latitude.0).or(fields.lat.0),
+                longitude: fields.location.longitude.or(fields.longitude.0).or(fields.lng.0).or(fields.lon.0),
                 accuracy_radius: fields.location.accuracy_radius,
             },
         }
@@ -125,19 +148,22 @@ impl From<Fields> for Record {
 
 impl Fields {
     fn kind(&self) -> NetworkKind {
-        let is = |flag: &Scalar<bool>| flag.0 == Some(true);
+        let any = |flags: &[&Scalar<bool>]| flags.iter().any(|flag| flag.0 == Some(true));
         let named = self.kind.0.unwrap_or_default();
+        let typed = self.proxy_type.0.as_ref().map(|found| found.0).unwrap_or_default();
         let mut kind = NetworkKind {
             anonymous: named.anonymous,
-            vpn: named.vpn || is(&self.is_anonymous_vpn),
-            tor: named.tor || is(&self.is_tor_exit_node),
-            public_proxy: is(&self.is_public_proxy),
-            residential_proxy: is(&self.is_residential_proxy),
-            hosting: named.hosting || is(&self.is_hosting_provider),
-            relay: named.relay,
+            vpn: named.vpn || typed.vpn || any(&[&self.is_anonymous_vpn, &self.vpn, &self.is_vpn]),
+            tor: named.tor || typed.tor || any(&[&self.is_tor_exit_node, &self.tor, &self.is_tor]),
+            public_proxy: typed.public_proxy || any(&[&self.is_public_proxy, &self.proxy, &self.is_proxy, &self.public_proxy]),
+            residential_proxy: typed.residential_proxy || any(&[&self.is_residential_proxy, &self.residential_proxy]),
+            hosting: named.hosting
+                || typed.hosting
+                || any(&[&self.is_hosting_provider, &self.hosting, &self.is_hosting, &self.datacenter, &self.is_datacenter]),
+            relay: named.relay || any(&[&self.relay, &self.is_relay]),
         };
         // MaxMind says "anonymous" of every host too; here a host that is nothing else is a host.
-        kind.anonymous |= kind.vpn || kind.tor || kind.public_proxy || kind.residential_proxy || (is(&self.is_anonymous) && !kind.hosting);
+        kind.anonymous |= kind.vpn || kind.tor || kind.public_proxy || kind.residential_proxy || (any(&[&self.is_anonymous, &self.anonymous]) && !kind.hosting);
         kind
     }
 }
@@ -240,7 +266,31 @@ impl FromScalar for bool {
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        text.parse().ok()
+        match text.trim() {
+            "1" => Some(true),
+            "" | "0" => Some(false),
+            word if ["true", "yes", "t", "y"].iter().any(|yes| word.eq_ignore_ascii_case(yes)) => Some(true),
+            word if ["false", "no", "f", "n"].iter().any(|no| word.eq_ignore_ascii_case(no)) => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl FromScalar for ProxyType {
+    fn from_number(_number: f64) -> Option<Self> {
+        None
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let none = NetworkKind::default();
+        Some(ProxyType(match text.trim().to_ascii_uppercase().as_str() {
+            "VPN" => NetworkKind { vpn: true, ..none },
+            "TOR" => NetworkKind { tor: true, ..none },
+            "DCH" => NetworkKind { hosting: true, ..none },
+            "PUB" | "WEB" => NetworkKind { public_proxy: true, ..none },
+            "RES" => NetworkKind { residential_proxy: true, ..none },
+            _ => none,
+        }))
     }
 }
 
