@@ -108,12 +108,17 @@ impl Policy {
     }
 }
 
+/// A service of weight 0 is observed: its bans and reviews decide nothing, as its scores do not.
 fn is_ban(asked: &Consultation) -> bool {
-    asked.answer.as_ref().is_some_and(|answer| answer.risk == Risk::Ban)
+    asked.weight > 0.0 && asked.answer.as_ref().is_some_and(|answer| answer.risk == Risk::Ban)
+}
+
+fn is_review(asked: &Consultation) -> bool {
+    asked.weight > 0.0 && asked.answer.as_ref().is_some_and(|answer| answer.risk == Risk::Review)
 }
 
 fn by_threshold(score: &Score, review_at: f64, deny_at: f64) -> Verdict {
-    let asks_for_review = score.signals.evidence.services.iter().any(|asked| asked.answer.as_ref().is_some_and(|answer| answer.risk == Risk::Review));
+    let asks_for_review = score.signals.evidence.services.iter().any(is_review);
     if score.value >= deny_at {
         Verdict::Deny
     } else if score.value >= review_at || asks_for_review {

@@ -37,7 +37,9 @@ pub(super) fn remark(tally: &mut Tally, w: &Weights, signals: &Signals) {
         tally.remark(ReasonCode::DenyList, None);
     }
     for asked in &evidence.services {
-        if let Some(Risk::Ban) = asked.answer.as_ref().map(|answer| answer.risk) {
+        if let Some(Risk::Ban) = asked.answer.as_ref().map(|answer| answer.risk)
+            && asked.weight > 0.0
+        {
             tally.remark(ReasonCode::DenyList, Some(SmolStr::new_static(asked.service.as_label())));
         }
         if let Some(cause) = asked.outcome.cause() {

@@ -190,6 +190,14 @@ fn a_ban_is_a_deny_list_hit_and_a_captcha_a_review() {
 }
 
 #[test]
+fn a_service_of_weight_0_decides_nothing() {
+    for risk in [Risk::Ban, Risk::Review] {
+        let services = vec![Consultation { weight: 0.0, ..asked(Outcome::Fresh, Some(risk)) }];
+        check(Case { services, ..Case::default() }, Rule::Thresholds, Verdict::Allow);
+    }
+}
+
+#[test]
 fn without_an_address_the_choice_is_the_operators() {
     for ip in ["", "10.0.0.1", "127.0.0.1"] {
         check(Case { ip, ..Case::default() }, Rule::Thresholds, Verdict::Allow);

@@ -103,7 +103,10 @@ async fn minfraud_answers_in_its_format() {
             (answer(200, &[("content-type", vendor)], r#"{"id":"x","risk_score":0.01}"#), "fresh"),
             (json(200, r#"{"id":"x","risk_score":5,"warnings":[{"code":"IP_ADDRESS_RESERVED"}]}"#), "negative"),
             (json(200, r#"{"id":"x"}"#), "bad_answer"),
-            (json(200, r#"{"risk_score":"42"}"#), "bad_answer"),
+            (json(200, r#"{"risk_score":"42"}"#), "fresh"),
+            (json(200, r#"{"risk_score":"NaN"}"#), "bad_answer"),
+            (json(200, r#"{"risk_score":null}"#), "bad_answer"),
+            (json(200, r#"{"risk_score":5,"warnings":[{"code":"IP_ADDRESS_NOT_FOUND"}]}"#), "negative"),
             (json(200, r#"{"risk_score":100.1}"#), "bad_answer"),
             (json(200, r#"{"risk_score":-1}"#), "bad_answer"),
             (json(200, r#"{"risk_score":1e400}"#), "bad_answer"),
@@ -277,7 +280,10 @@ async fn an_own_service_answers_in_range_or_not_at_all() {
             "[]",
             "{}",
             r#"{"score":null}"#,
-            r#"{"score":"33"}"#,
+            r#"{"score":""}"#,
+            r#"{"score":"inf"}"#,
+            r#"{"score":"1e400"}"#,
+            r#"{"score":"-1"}"#,
             r#"{"score":"NaN"}"#,
             r#"{"score":-1}"#,
             r#"{"score":101}"#,
@@ -290,6 +296,41 @@ async fn an_own_service_answers_in_range_or_not_at_all() {
     )
     .await;
     check_outcomes("http", vec![(json(404, "{}"), "http_4xx"), (answer(200, &[], r#"{"score":0}"#), "fresh"), (json(200, r#"{"score":100}"#), "fresh")]).await;
+}
+
+#[tokio::test]
+async fn null_states_nothing_in_every_field_that_an_answer_can_do_without() {
+    let ipqs = r#"{"success":true,"message":null,"fraud_score":92,"proxy":true,"vpn":null,"tor":null,"active_vpn":null,"active_tor":null,"recent_abuse":null,
+        "frequent_abuser":null,"high_risk_attacks":null,"bot_status":null,"abuse_events":null}"#;
+    check_answer("ipqs", ipqs, Risk::Score(85.0), &["proxy"]).await;
+    check_answer("ipqs", r#"{"success":true,"fraud_score":92,"abuse_events":[null,"a"]}"#, Risk::Score(85.0), &["a"]).await;
+    check_answer("minfraud", r#"{"id":null,"risk_score":42.5,"ip_address":null,"warnings":null,"disposition":null}"#, Risk::Score(42.5), &[]).await;
+    let inner = r#"{"risk_score":42.5,"ip_address":{"risk":null,"risk_reasons":null},"warnings":[null,{"code":null}],"disposition":{"action":null}}"#;
+    check_answer("minfraud", inner, Risk::Score(42.5), &[]).await;
+    check_answer("abuseipdb", r#"{"data":{"abuseConfidenceScore":100,"isTor":null,"usageType":null}}"#, Risk::Score(85.0), &[]).await;
+    check_answer("crowdsec_cti", r#"{"reputation":"suspicious","confidence":null,"behaviors":null,"classifications":null}"#, Risk::Score(40.0), &[]).await;
+    let inner = r#"{"reputation":"malicious","confidence":"high","behaviors":[null,{"name":null}],"classifications":{"classifications":null}}"#;
+    check_answer("crowdsec_cti", inner, Risk::Score(85.0), &[]).await;
+    let crowdsec = r#"[{"id":null,"origin":null,"type":"ban","scope":null,"value":"8.8.8.8","duration":null,"scenario":null,"uuid":null}]"#;
+    check_answer("crowdsec", crowdsec, Risk::Ban, &[]).await;
+}
+
+#[tokio::test]
+async fn numbers_and_flags_are_read_from_text() {
+    check_answer("http", r#"{"score":"33.5"}"#, Risk::Score(33.5), &[]).await;
+    check_answer("minfraud", r#"{"risk_score":"42.50"}"#, Risk::Score(42.5), &[]).await;
+    check_answer("abuseipdb", r#"{"data":{"abuseConfidenceScore":"100","isTor":"1"}}"#, Risk::Score(85.0), &["tor"]).await;
+    let ipqs = r#"{"success":"true","fraud_score":"92","proxy":"true","vpn":"0","tor":1,"active_vpn":0,"frequent_abuser":"Enterprise plus required."}"#;
+    check_answer("ipqs", ipqs, Risk::Score(85.0), &["proxy", "tor"]).await;
+    check_outcomes("ipqs", vec![(json(200, r#"{"success":true,"fraud_score":92,"vpn":"perhaps"}"#), "bad_answer")]).await;
+    check_answer("crowdsec", r#"[{"id":"7","type":"ban","scope":"Ip","value":"8.8.8.8","duration":"1h"}]"#, Risk::Ban, &[]).await;
+}
+
+#[tokio::test]
+async fn the_disposition_of_minfraud_is_a_reason() {
+    let reject = r#"{"risk_score":1,"disposition":{"action":"reject","reason":"custom_rule"},"ip_address":{"risk_reasons":[{"code":"A"}]}}"#;
+    check_answer("minfraud", reject, Risk::Score(1.0), &["reject", "A"]).await;
+    check_answer("minfraud", r#"{"risk_score":1,"disposition":{"action":"accept"}}"#, Risk::Score(1.0), &[]).await;
 }
 
 #[tokio::test]

@@ -254,6 +254,19 @@ async fn a_connection_that_died_idle_is_replaced_within_the_same_question() {
 }
 
 #[tokio::test]
+async fn a_request_that_reached_the_service_is_not_repeated() {
+    for (method, face) in [("GET", Face::Lambda), ("POST", Face::Lambda), ("POST", Face::Sidecar)] {
+        let (server, act) = switchable(fine()).await;
+        let asking = Asking::new(face, &http(&server.origin(), &[("HTTP_METHOD", method)]));
+        assert_eq!(asking.outcome("8.8.8.1").await, "fresh");
+        // The service reads the request from the connection that just answered, and closes it without a word.
+        set(&act, Act::Reset);
+        assert_eq!(asking.outcome("8.8.8.2").await, "reset");
+        assert_eq!((server.count(), asking.calls(Service::Http)), (2, 2), "{method} {face:?}: the request may have been billed");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_connection_is_tried_twice_and_never_more() {
     let server = Server::json("{}").await;
     let address = server.address();

@@ -9,12 +9,15 @@ use std::sync::Arc;
 use http::HeaderValue;
 use percent_encoding::utf8_percent_encode;
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Adapter, Asking, Client, Keeping, Provider, Question, Sends, client::codes, in_bands, secret_header, template::RESERVED};
+use super::{Adapter, Asking, Client, Keeping, Provider, Question, Sends, client::codes, fields::Fields, in_bands, secret_header, template::RESERVED};
 use crate::{
-    config::{env::Fault, services::ServiceConfig},
-    evidence::{Answer, Cause},
+    config::{
+        env::Fault,
+        services::{Service, ServiceConfig},
+    },
+    evidence::Answer,
 };
 
 /// Reports older than this are not counted; the service's own default.
@@ -27,19 +30,6 @@ struct AbuseIpdb {
     client: Client,
     origin: String,
     key: HeaderValue,
-}
-
-#[derive(Deserialize)]
-struct Wire {
-    data: Check,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Check {
-    abuse_confidence_score: f64,
-    is_tor: Option<bool>,
-    usage_type: Option<String>,
 }
 
 /// The adapter of a key.
@@ -59,12 +49,12 @@ impl Provider for AbuseIpdb {
             let ip = question.ip.expose().to_string();
             let url = format!("{}/api/v2/check?ipAddress={}&maxAgeInDays={MAX_AGE_DAYS}", self.origin, utf8_percent_encode(&ip, RESERVED));
             let request = |client: &reqwest::Client| client.get(&url).header("Key", self.key.clone()).header(http::header::ACCEPT, "application/json");
-            let Wire { data } = self.client.send(question.received, request).await?.accepted().await?.json().await?;
-            if !(0.0..=100.0).contains(&data.abuse_confidence_score) {
-                return Err(Cause::BadAnswer.into());
-            }
-            let stated = data.is_tor.filter(|tor| *tor).map(|_| "tor").into_iter().chain(data.usage_type.as_deref());
-            Ok(Some(Answer { risk: in_bands(data.abuse_confidence_score, &BANDS), codes: codes(stated) }))
+            let document: Value = self.client.send(question.received, request).await?.accepted().await?.json().await?;
+            let fields = Fields::of(Service::Abuseipdb, &document);
+            let confidence = fields.number("/data/abuseConfidenceScore", 100.0)?;
+            let tor = fields.flag("/data/isTor")?.unwrap_or_default();
+            let stated = tor.then_some("tor").into_iter().chain(fields.text("/data/usageType"));
+            Ok(Some(Answer { risk: in_bands(confidence, &BANDS), codes: codes(stated) }))
         })
     }
 }

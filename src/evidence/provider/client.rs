@@ -88,13 +88,6 @@ struct Connections {
     used: Option<Now>,
 }
 
-/// Whether a request may have gone over a connection that was idle before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Idle {
-    Perhaps,
-    None,
-}
-
 /// Looks names up with the system's resolver and drops what no service may be: link-local addresses, where clouds keep credentials.
 struct Resolver;
 
@@ -148,7 +141,7 @@ impl Client {
     ///
     /// Whatever comes back is as good: what has no connection now is seen by the first question.
     pub async fn warm(&self, origin: &str, received: Now) {
-        let Ok((client, _)) = self.connections(moment(received)) else { return };
+        let Ok(client) = self.connections(moment(received)) else { return };
         if client.head(origin).send().await.is_ok() {
             self.mark_used(moment(received));
         }
@@ -166,30 +159,25 @@ impl Client {
     /// Every way in which no answer comes.
     pub async fn send(&self, received: Now, request: impl FnOnce(&reqwest::Client) -> RequestBuilder) -> Result<Exchange<'_>, Failure> {
         let now = moment(received);
-        let (client, idle) = self.connections(now)?;
+        let client = self.connections(now)?;
         match request(&client).send().await {
             Ok(response) => Ok(Exchange { client: self, received, response }),
-            Err(error) => Err(failure(&error, idle)),
+            Err(error) => Err(failure(&error)),
         }
     }
 
-    /// The client to use, and whether it may have an idle connection.
-    fn connections(&self, now: Now) -> Result<(reqwest::Client, Idle), Failure> {
+    /// The client to use.
+    fn connections(&self, now: Now) -> Result<reqwest::Client, Failure> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = match connections.used {
-            Some(used) if age(used, now) < self.idle_time() => Idle::Perhaps,
-            Some(_) => {
-                // Frozen or idle for so long that a live-looking connection may lead nowhere: start anew.
-                *connections = Connections::default();
-                Idle::None
-            }
-            None => Idle::None,
-        };
+        if connections.used.is_some_and(|used| age(used, now) >= self.idle_time()) {
+            // Frozen or idle for so long that a live-looking connection may lead nowhere: start anew.
+            *connections = Connections::default();
+        }
         let client = match &connections.client {
             Some(client) => client.clone(),
             None => connections.client.insert(self.build()?).clone(),
         };
-        Ok((client, idle))
+        Ok(client)
     }
 
     fn build(&self) -> Result<reqwest::Client, Failure> {
@@ -297,7 +285,7 @@ impl Exchange<'_> {
             return Err(Cause::TooLarge.into());
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, Idle::None))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
             if body.len() + chunk.len() > limit {
                 return Err(Cause::TooLarge.into());
             }
@@ -374,7 +362,7 @@ pub fn codes<'a>(stated: impl Iterator<Item = &'a str>) -> SmallVec<[SmolStr; 4]
 }
 
 /// Tells why a request failed. The error itself, which names the URL, ends here.
-fn failure(error: &reqwest::Error, idle: Idle) -> Failure {
+fn failure(error: &reqwest::Error) -> Failure {
     let chain = || std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| inner(*error));
     if chain().any(|error| error.is::<rustls::Error>()) {
         return Cause::Tls.into();
@@ -399,8 +387,9 @@ fn failure(error: &reqwest::Error, idle: Idle) -> Failure {
         // A URL that the template made and no URL is.
         return Cause::Connect.into();
     }
-    // A connection that had been idle and dies before the first byte of an answer was dead before the question.
-    Failure { reach: if idle == Idle::Perhaps { Reach::Never } else { Reach::Perhaps }, ..Cause::Reset.into() }
+    // Only a request that was still queued when its connection closed is certain not to have been written.
+    let canceled = chain().filter_map(|error| error.downcast_ref::<hyper::Error>()).any(hyper::Error::is_canceled);
+    Failure { reach: if canceled { Reach::Never } else { Reach::Perhaps }, ..Cause::Reset.into() }
 }
 
 /// An error's source; what an `io::Error` wraps is not its source but its inside.

@@ -8,11 +8,18 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode};
 use percent_encoding::utf8_percent_encode;
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{self, IntoDeserializer as _, value::StrDeserializer},
+};
+use serde_json::Value;
 
-use super::{Adapter, Asking, Client, Keeping, Provider, Question, Sends, client::codes, secret_header, template::RESERVED};
+use super::{Adapter, Asking, Client, Failure, Keeping, Provider, Question, Sends, client::codes, fields::Fields, secret_header, template::RESERVED};
 use crate::{
-    config::{env::Fault, services::ServiceConfig},
+    config::{
+        env::Fault,
+        services::{Service, ServiceConfig},
+    },
     evidence::{Answer, Risk},
 };
 
@@ -20,17 +27,6 @@ struct CrowdsecCti {
     client: Client,
     origin: String,
     key: HeaderValue,
-}
-
-#[derive(Deserialize)]
-struct Wire {
-    reputation: Reputation,
-    #[serde(default)]
-    confidence: Confidence,
-    #[serde(default)]
-    behaviors: Vec<Named>,
-    #[serde(default)]
-    classifications: Classifications,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -56,18 +52,6 @@ enum Confidence {
     None,
 }
 
-#[derive(Deserialize, Default)]
-struct Classifications {
-    #[serde(default)]
-    classifications: Vec<Named>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    #[serde(default)]
-    name: String,
-}
-
 /// The adapter of a key.
 ///
 /// # Errors
@@ -88,12 +72,24 @@ impl Provider for CrowdsecCti {
             if exchange.status() == StatusCode::NOT_FOUND {
                 return Ok(None);
             }
-            let wire: Wire = exchange.accepted().await?.json().await?;
-            let Some(risk) = risk(wire.reputation, wire.confidence) else { return Ok(None) };
-            let named = wire.behaviors.iter().chain(&wire.classifications.classifications);
-            Ok(Some(Answer { risk, codes: codes(named.map(|named| named.name.as_str())) }))
+            let document: Value = exchange.accepted().await?.json().await?;
+            let fields = Fields::of(Service::CrowdsecCti, &document);
+            let Some(risk) = read(fields)? else { return Ok(None) };
+            let named = fields.list("/behaviors").chain(fields.list("/classifications/classifications"));
+            Ok(Some(Answer { risk, codes: codes(named.filter_map(|named| named.get("name")?.as_str())) }))
         })
     }
+}
+
+fn read(fields: Fields<'_>) -> Result<Option<Risk>, Failure> {
+    let reputation = fields.text("/reputation").ok_or_else(|| fields.unreadable("/reputation"))?;
+    let reputation = word(reputation).unwrap_or(Reputation::Unknown);
+    let confidence = fields.text("/confidence").and_then(word).unwrap_or_default();
+    Ok(risk(reputation, confidence))
+}
+
+fn word<T: for<'de> Deserialize<'de>>(text: &str) -> Option<T> {
+    T::deserialize(text.into_deserializer() as StrDeserializer<'_, de::value::Error>).ok()
 }
 
 /// The documented bands; `None` when it knows nothing.
@@ -123,9 +119,9 @@ mod tests {
             (r#"{"reputation":"unknown","confidence":"none"}"#, None),
             (r#"{"reputation":"something new","confidence":"absolute"}"#, None),
         ] {
-            let wire: Wire = serde_json::from_str(text).expect("an answer");
-            assert_eq!(risk(wire.reputation, wire.confidence), expected, "{text}");
+            let document = serde_json::from_str(text).expect("JSON");
+            assert_eq!(read(Fields::of(Service::CrowdsecCti, &document)), Ok(expected), "{text}");
         }
-        assert!(serde_json::from_str::<Wire>("{}").is_err(), "no reputation is no answer");
+        assert!(read(Fields::of(Service::CrowdsecCti, &Value::Null)).is_err(), "no reputation is no answer");
     }
 }

@@ -6,13 +6,13 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use super::{Adapter, Asking, Client, Failure, Keeping, Provider, Question, client::codes, template::Template};
+use super::{Adapter, Asking, Client, Failure, Keeping, Provider, Question, client::codes, fields::Fields, template::Template};
 use crate::{
     config::{
         env::Fault,
-        services::{HttpMethod, HttpOwn, ServiceConfig},
+        services::{HttpMethod, HttpOwn, Service, ServiceConfig},
     },
-    evidence::{Answer, Cause, Risk},
+    evidence::{Answer, Risk},
 };
 
 struct Http {
@@ -82,12 +82,10 @@ impl Provider for Http {
 
 impl Http {
     fn read(&self, document: &Value) -> Result<Answer, Failure> {
-        let score = document.pointer(&self.score_pointer).and_then(Value::as_f64).ok_or(Cause::BadAnswer)?;
-        if !(0.0..=self.score_scale).contains(&score) {
-            return Err(Cause::BadAnswer.into());
-        }
-        let reasons = self.reasons_pointer.as_ref().and_then(|pointer| document.pointer(pointer)?.as_array());
-        let codes = codes(reasons.into_iter().flatten().filter_map(Value::as_str));
+        let fields = Fields::of(Service::Http, document);
+        let score = fields.number(&self.score_pointer, self.score_scale)?;
+        let reasons = self.reasons_pointer.iter().flat_map(|pointer| fields.list(pointer));
+        let codes = codes(reasons.filter_map(Value::as_str));
         Ok(Answer { risk: Risk::Score(score / self.score_scale * 100.0), codes })
     }
 }

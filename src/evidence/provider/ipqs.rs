@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use percent_encoding::utf8_percent_encode;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Adapter, Asking, Client, Failure, Keeping, Provider, Question, Sends, client::codes, in_bands, template::RESERVED};
+use super::{Adapter, Asking, Client, Failure, Keeping, Provider, Question, Sends, client::codes, fields::Fields, in_bands, template::RESERVED};
 use crate::{
-    config::services::ServiceConfig,
+    config::services::{Service, ServiceConfig},
     evidence::{Answer, Cause},
 };
 
@@ -25,31 +25,8 @@ struct Ipqs {
     key: SecretString,
 }
 
-#[derive(Deserialize)]
-struct Wire {
-    success: bool,
-    #[serde(default)]
-    message: String,
-    fraud_score: Option<f64>,
-    #[serde(flatten)]
-    flags: Flags,
-    #[serde(default)]
-    abuse_events: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Flags {
-    proxy: bool,
-    vpn: bool,
-    tor: bool,
-    active_vpn: bool,
-    active_tor: bool,
-    recent_abuse: bool,
-    frequent_abuser: bool,
-    high_risk_attacks: bool,
-    bot_status: bool,
-}
+/// The flags that become reason codes.
+const FLAGS: [&str; 9] = ["proxy", "vpn", "tor", "active_vpn", "active_tor", "recent_abuse", "frequent_abuser", "high_risk_attacks", "bot_status"];
 
 /// The adapter of a key.
 pub(super) fn adapter(config: &ServiceConfig, client: Client) -> Adapter {
@@ -62,8 +39,8 @@ impl Provider for Ipqs {
     fn ask<'a>(&'a self, question: &'a Question) -> Asking<'a> {
         Box::pin(async move {
             let url = self.url(question);
-            let wire: Wire = self.client.send(question.received, |client| client.get(&url)).await?.accepted().await?.json().await?;
-            read(&wire).map(Some)
+            let document: Value = self.client.send(question.received, |client| client.get(&url)).await?.accepted().await?.json().await?;
+            read(&document).map(Some)
         })
     }
 }
@@ -82,25 +59,20 @@ impl Ipqs {
     }
 }
 
-fn read(wire: &Wire) -> Result<Answer, Failure> {
-    if !wire.success {
-        return Err(refusal(&wire.message).into());
+fn read(document: &Value) -> Result<Answer, Failure> {
+    let fields = Fields::of(Service::Ipqs, document);
+    if !fields.flag("/success")?.ok_or_else(|| fields.unreadable("/success"))? {
+        return Err(refusal(fields.text("/message").unwrap_or_default()).into());
     }
-    let score = wire.fraud_score.filter(|score| (0.0..=100.0).contains(score)).ok_or(Cause::BadAnswer)?;
-    let Flags { proxy, vpn, tor, active_vpn, active_tor, recent_abuse, frequent_abuser, high_risk_attacks, bot_status } = wire.flags;
-    let flags = [
-        ("proxy", proxy),
-        ("vpn", vpn),
-        ("tor", tor),
-        ("active_vpn", active_vpn),
-        ("active_tor", active_tor),
-        ("recent_abuse", recent_abuse),
-        ("frequent_abuser", frequent_abuser),
-        ("high_risk_attacks", high_risk_attacks),
-        ("bot_status", bot_status),
-    ];
-    let set = flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
-    Ok(Answer { risk: in_bands(score, &BANDS), codes: codes(set.chain(wire.abuse_events.iter().map(String::as_str))) })
+    let score = fields.number("/fraud_score", 100.0)?;
+    let mut set = Vec::new();
+    for flag in FLAGS {
+        if fields.flag(&format!("/{flag}"))? == Some(true) {
+            set.push(flag);
+        }
+    }
+    let events = fields.list("/abuse_events").filter_map(Value::as_str);
+    Ok(Answer { risk: in_bands(score, &BANDS), codes: codes(set.into_iter().chain(events)) })
 }
 
 /// What a refusal's sentence means. There is no code to read, so unknown sentences are bad answers.
@@ -137,10 +109,10 @@ mod tests {
 
     #[test]
     fn a_missing_score_is_no_zero() {
-        let read = |text: &str| serde_json::from_str::<Wire>(text).ok().map(|wire| read(&wire));
-        assert_eq!(read(r#"{"success":true,"message":"Success"}"#), Some(Err(Cause::BadAnswer.into())));
-        assert_eq!(read(r#"{"fraud_score":0}"#), None, "success has to be said");
-        let clean = read(r#"{"success":true,"fraud_score":74.9,"ISP":"N/A"}"#).expect("JSON").expect("an answer");
+        let read = |text: &str| read(&serde_json::from_str(text).expect("JSON"));
+        assert_eq!(read(r#"{"success":true,"message":"Success"}"#), Err(Cause::BadAnswer.into()));
+        assert_eq!(read(r#"{"fraud_score":0}"#), Err(Cause::BadAnswer.into()), "success has to be stated");
+        let clean = read(r#"{"success":true,"fraud_score":74.9,"ISP":"N/A"}"#).expect("an answer");
         assert_eq!(clean.risk, Risk::Neutral);
     }
 }

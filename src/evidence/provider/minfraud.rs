@@ -9,46 +9,27 @@ use std::sync::Arc;
 use base64::Engine as _;
 use md5::{Digest as _, Md5};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Adapter, Asking, Client, Keeping, Provider, Question, Sends, client::codes, secret_header};
+use super::{Adapter, Asking, Client, Failure, Keeping, Provider, Question, Sends, client::codes, fields::Fields, secret_header};
 use crate::{
     config::{
         env::Fault,
-        services::{MinfraudProduct, ServiceConfig},
+        services::{MinfraudProduct, Service, ServiceConfig},
     },
-    evidence::{Answer, Cause, Risk},
+    evidence::{Answer, Risk},
 };
 
-/// A reserved address is answered like any other, with this warning: the score says nothing.
-const RESERVED: &str = "IP_ADDRESS_RESERVED";
+/// An address that is reserved or not in MaxMind's databases gets a score like any other, with one of these warnings: the score says nothing about it.
+const UNSCORED: [&str; 2] = ["IP_ADDRESS_RESERVED", "IP_ADDRESS_NOT_FOUND"];
+
+/// What the operator's custom rules at MaxMind ask for. It becomes a reason code and decides nothing: the rules also see what riskgate does not.
+const DISPOSITIONS: [&str; 3] = ["reject", "manual_review", "test"];
 
 struct Minfraud {
     client: Client,
     url: String,
     authorization: http::HeaderValue,
-}
-
-#[derive(Deserialize)]
-struct Wire {
-    risk_score: f64,
-    #[serde(default)]
-    ip_address: IpAddress,
-    #[serde(default)]
-    warnings: Vec<Coded>,
-}
-
-#[derive(Deserialize, Default)]
-struct IpAddress {
-    #[serde(default)]
-    risk_reasons: Vec<Coded>,
-}
-
-#[derive(Deserialize)]
-struct Coded {
-    #[serde(default)]
-    code: String,
 }
 
 /// The adapter of an account.
@@ -80,16 +61,26 @@ impl Provider for Minfraud {
                 let request = client.post(&self.url).header(http::header::AUTHORIZATION, self.authorization.clone());
                 request.header(http::header::CONTENT_TYPE, "application/json").header(http::header::ACCEPT, "application/json").body(body)
             };
-            let wire: Wire = self.client.send(question.received, request).await?.accepted().await?.json().await?;
-            if wire.warnings.iter().any(|warning| warning.code == RESERVED) {
-                return Ok(None);
-            }
-            if !(0.0..=100.0).contains(&wire.risk_score) {
-                return Err(Cause::BadAnswer.into());
-            }
-            Ok(Some(Answer { risk: Risk::Score(wire.risk_score), codes: codes(wire.ip_address.risk_reasons.iter().map(|reason| reason.code.as_str())) }))
+            let document: Value = self.client.send(question.received, request).await?.accepted().await?.json().await?;
+            read(&document)
         })
     }
+}
+
+fn read(document: &Value) -> Result<Option<Answer>, Failure> {
+    let fields = Fields::of(Service::Minfraud, document);
+    if coded(fields.list("/warnings")).any(|code| UNSCORED.contains(&code)) {
+        return Ok(None);
+    }
+    let score = fields.number("/risk_score", 100.0)?;
+    let disposition = fields.text("/disposition/action").filter(|action| DISPOSITIONS.contains(action));
+    let reasons = coded(fields.list("/ip_address/risk_reasons"));
+    Ok(Some(Answer { risk: Risk::Score(score), codes: codes(disposition.into_iter().chain(reasons)) }))
+}
+
+/// The codes of a list of warnings or reasons.
+fn coded<'a>(list: impl Iterator<Item = &'a Value>) -> impl Iterator<Item = &'a str> {
+    list.filter_map(|coded| coded.get("code")?.as_str())
 }
 
 fn body(question: &Question) -> Value {

@@ -23,6 +23,8 @@ mod crowdsec;
 
 mod crowdsec_cti;
 
+mod fields;
+
 mod http;
 
 mod ipqs;

@@ -72,6 +72,7 @@ pub enum Admission {
 pub struct Permit {
     breaker: Option<Arc<Breaker>>,
     started: Instant,
+    generation: u64,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +82,8 @@ struct State {
     last_failure: Option<Instant>,
     window: Window,
     open: Option<Open>,
+    /// Grows each time the breaker opens, closes or lets a probe through. A call of an earlier generation decides nothing.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -117,14 +120,16 @@ impl Breaker {
 
     /// Asks whether a question may be put.
     pub fn admit(self: &Arc<Self>, now: Instant) -> Admission {
-        let permit = || Permit { breaker: Some(Arc::clone(self)), started: now };
+        let permit = |generation| Permit { breaker: Some(Arc::clone(self)), started: now, generation };
         let mut state = self.locked();
-        match &mut state.open {
-            None => Admission::Pass(permit()),
+        let State { open, generation, .. } = &mut *state;
+        match open {
+            None => Admission::Pass(permit(*generation)),
             Some(open) if now >= open.until && !open.probing => {
                 open.probing = true;
+                *generation += 1;
                 self.health.service(self.service).set_breaker(BreakerState::HalfOpen);
-                Admission::Probe(permit())
+                Admission::Probe(permit(*generation))
             }
             Some(open) => Admission::Refused(open.cause),
         }
@@ -135,11 +140,14 @@ impl Breaker {
         self.locked().open.is_some()
     }
 
-    fn succeeded(&self, started: Instant, now: Instant) {
+    fn succeeded(&self, generation: u64, started: Instant, now: Instant) {
         let slow = now.saturating_duration_since(started) >= self.slow;
         let mut state = self.locked();
+        if state.generation != generation {
+            return;
+        }
         if state.open.take().is_some() {
-            *state = State::default();
+            *state = State { generation: generation + 1, ..State::default() };
             self.health.service(self.service).set_breaker(BreakerState::Closed);
             return;
         }
@@ -148,19 +156,21 @@ impl Breaker {
         self.trip_if_due(&mut state, now);
     }
 
-    fn failed(&self, failure: &Failure, started: Instant, now: Instant) {
+    fn failed(&self, generation: u64, failure: &Failure, started: Instant, now: Instant) {
         let slow = now.saturating_duration_since(started) >= self.slow;
         let mut state = self.locked();
+        if state.generation != generation {
+            return;
+        }
         let asked = failure.retry_after.map(|wait| wait.min(LONGEST_ASKED_WAIT));
         if let Some(open) = &mut state.open {
-            // A probe, or a call from before it opened: only the former decides anything.
-            if open.probing {
-                open.probing = false;
-                open.until = now + asked.unwrap_or(open.next_wait);
-                open.next_wait = (open.next_wait * 2).min(LAST_WAIT);
-                open.cause = refusal(failure.cause);
-                self.health.service(self.service).set_breaker(BreakerState::Open);
-            }
+            // Only the probe has the generation of an open breaker.
+            open.probing = false;
+            open.until = now + asked.unwrap_or(open.next_wait);
+            open.next_wait = (open.next_wait * 2).min(LAST_WAIT);
+            open.cause = refusal(failure.cause);
+            state.generation += 1;
+            self.health.service(self.service).set_breaker(BreakerState::Open);
             return;
         }
         if state.last_failure.is_none_or(|last| now.saturating_duration_since(last) > RUN_DECAY) {
@@ -185,21 +195,23 @@ impl Breaker {
     }
 
     /// A question that was not put after all: nothing is learned, and the next one may be the probe.
-    fn released(&self) {
-        if let Some(open) = &mut self.locked().open
-            && open.probing
+    fn released(&self, generation: u64) {
+        let mut state = self.locked();
+        if state.generation == generation
+            && let Some(open) = &mut state.open
         {
             open.probing = false;
+            state.generation += 1;
             self.health.service(self.service).set_breaker(BreakerState::Open);
         }
     }
 
     /// A call whose callers all left: a failure if the service had most of its time.
-    fn abandoned(&self, started: Instant, now: Instant) {
+    fn abandoned(&self, generation: u64, started: Instant, now: Instant) {
         if now.saturating_duration_since(started) >= self.slow / 2 {
-            self.failed(&Failure::from(Cause::Timeout), started, now);
+            self.failed(generation, &Failure::from(Cause::Timeout), started, now);
         } else {
-            self.released();
+            self.released(generation);
         }
     }
 
@@ -213,6 +225,7 @@ impl Breaker {
 
     fn open(&self, state: &mut State, until: Instant, cause: Cause) {
         state.open = Some(Open { until, next_wait: FIRST_WAIT * 2, cause: refusal(cause), probing: false });
+        state.generation += 1;
         let health = self.health.service(self.service);
         health.set_breaker(BreakerState::Open);
         Health::count(&health.trips);
@@ -230,14 +243,14 @@ impl Permit {
     /// The service answered.
     pub fn succeed(mut self, now: Instant) {
         if let Some(breaker) = self.breaker.take() {
-            breaker.succeeded(self.started, now);
+            breaker.succeeded(self.generation, self.started, now);
         }
     }
 
     /// The service failed.
     pub fn fail(mut self, failure: &Failure, now: Instant) {
         if let Some(breaker) = self.breaker.take() {
-            breaker.failed(failure, self.started, now);
+            breaker.failed(self.generation, failure, self.started, now);
         }
     }
 
@@ -249,7 +262,7 @@ impl Permit {
     /// The question was not put after all.
     pub fn release(mut self) {
         if let Some(breaker) = self.breaker.take() {
-            breaker.released();
+            breaker.released(self.generation);
         }
     }
 }
@@ -257,7 +270,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(breaker) = self.breaker.take() {
-            breaker.abandoned(self.started, Instant::now());
+            breaker.abandoned(self.generation, self.started, Instant::now());
         }
     }
 }

@@ -231,7 +231,7 @@ fn service_rows() -> Vec<Row> {
         ("V1", "null", "null"),
         ("V2", "an empty list", "[]"),
         ("V3", "no score", "{}"),
-        ("V4", "a score in quotes", r#"{"score":"1"}"#),
+        ("V4", "a score of 101 in quotes", r#"{"score":"101"}"#),
         ("V5", "NaN in quotes", r#"{"score":"NaN"}"#),
         ("V6", "-1", r#"{"score":-1}"#),
         ("V7", "101", r#"{"score":101}"#),

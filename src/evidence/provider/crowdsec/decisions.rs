@@ -1,9 +1,11 @@
 //! The decisions in force, looked up by longest prefix.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
+use smol_str::SmolStr;
+use tokio::time::Instant;
 
 use super::{Wire, strongest};
 use crate::evidence::Answer;
@@ -11,37 +13,103 @@ use crate::evidence::Answer;
 /// The set that a stream keeps: a hundred thousand decisions in a few megabytes.
 #[derive(Default)]
 pub(super) struct Decisions {
-    v4: PrefixMap<Ipv4Net, Vec<Wire>>,
-    v6: PrefixMap<Ipv6Net, Vec<Wire>>,
+    v4: PrefixMap<Ipv4Net, Vec<Decision>>,
+    v6: PrefixMap<Ipv6Net, Vec<Decision>>,
     count: usize,
+    /// Decisions on something else than addresses, such as countries and AS numbers.
+    other_scopes: usize,
+}
+
+/// A decision on a network, until it ends by this process's clock.
+struct Decision {
+    id: i64,
+    kind: SmolStr,
+    scenario: SmolStr,
+    /// `None` where the API states no duration: only the API ends it.
+    ends: Option<Instant>,
+}
+
+/// What a decision is about.
+enum Target {
+    Network(IpNet),
+    /// A country, an AS, a user: not an address.
+    Other,
 }
 
 impl Decisions {
-    /// Adds a decision on an address or range; others (countries, AS numbers, users) are not an address's.
-    pub(super) fn add(&mut self, decision: Wire) {
-        let Some(net) = network(&decision) else { return };
+    /// Adds a decision on an address or range that is in force at `now`. A decision that comes again gets its newest end.
+    pub(super) fn add(&mut self, decision: &Wire, now: Instant) {
+        let net = match target(decision) {
+            Target::Network(net) => net,
+            Target::Other => {
+                self.other_scopes += 1;
+                return;
+            }
+        };
+        let ends = match decision.lasts() {
+            Some(Duration::ZERO) => Some(now),
+            Some(lasts) => now.checked_add(lasts),
+            None => None,
+        };
         let on_net = match net {
             IpNet::V4(net) => self.v4.entry(net).or_default(),
             IpNet::V6(net) => self.v6.entry(net).or_default(),
         };
-        // A decision that is told of twice is one.
-        if on_net.iter().all(|known| known.id != decision.id || known.kind != decision.kind) {
-            on_net.push(decision);
-            self.count += 1;
+        let before = on_net.len();
+        on_net.retain(|known| known.is_in_force(now) && (known.id != decision.id || !known.kind.eq_ignore_ascii_case(&decision.kind)));
+        on_net.push(Decision { id: decision.id, kind: decision.kind.clone(), scenario: decision.scenario.clone(), ends });
+        self.count = self.count - before + on_net.len();
+    }
+
+    /// Removes what was decided on a value by one kind of decision, under whatever id.
+    ///
+    /// The Local API names a decision as deleted only if no other decision of its kind on the same value outlasts it, and of several it names one.
+    pub(super) fn remove(&mut self, decision: &Wire) {
+        let Target::Network(net) = target(decision) else {
+            self.other_scopes = self.other_scopes.saturating_sub(1);
+            return;
+        };
+        self.retain_on(net, |known| !known.kind.eq_ignore_ascii_case(&decision.kind));
+    }
+
+    /// Removes all decisions that have ended by `now`.
+    pub(super) fn remove_ended(&mut self, now: Instant) {
+        let ended = |on_net: &Vec<Decision>| on_net.iter().any(|known| !known.is_in_force(now));
+        let v4 = self.v4.iter().filter(|(_, on_net)| ended(on_net)).map(|(net, _)| IpNet::V4(net));
+        let v6 = self.v6.iter().filter(|(_, on_net)| ended(on_net)).map(|(net, _)| IpNet::V6(net));
+        let nets: Vec<IpNet> = v4.chain(v6).collect();
+        for net in nets {
+            self.retain_on(net, |known| known.is_in_force(now));
         }
     }
 
-    /// Removes a decision: the API names it by its kind and value, under an id that may be another's.
-    pub(super) fn remove(&mut self, decision: &Wire) {
-        let Some(net) = network(decision) else { return };
+    /// What is decided at `now` on an address or a range around it.
+    pub(super) fn on(&self, ip: IpAddr, now: Instant) -> Option<Answer> {
+        let covering: Vec<&Decision> = match ip.to_canonical() {
+            IpAddr::V4(v4) => self.v4.cover_values(&Ipv4Net::from(v4)).flatten().collect(),
+            IpAddr::V6(v6) => self.v6.cover_values(&Ipv6Net::from(v6)).flatten().collect(),
+        };
+        strongest(covering.into_iter().filter(|decision| decision.is_in_force(now)).map(|decision| (decision.kind.as_str(), decision.scenario.as_str())))
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// How many are about something else than addresses.
+    pub(super) fn other_scopes(&self) -> usize {
+        self.other_scopes
+    }
+
+    fn retain_on(&mut self, net: IpNet, keep: impl FnMut(&Decision) -> bool) {
         let on_net = match net {
             IpNet::V4(net) => self.v4.get_mut(&net),
             IpNet::V6(net) => self.v6.get_mut(&net),
         };
         let Some(on_net) = on_net else { return };
         let before = on_net.len();
-        let by_id = on_net.iter().any(|known| known.id == decision.id);
-        on_net.retain(|known| if by_id { known.id != decision.id } else { known.kind != decision.kind });
+        on_net.retain(keep);
         self.count -= before - on_net.len();
         if on_net.is_empty() {
             match net {
@@ -50,30 +118,41 @@ impl Decisions {
             }
         }
     }
+}
 
-    /// What is decided on an address or a range around it.
-    pub(super) fn on(&self, ip: IpAddr) -> Option<Answer> {
-        let covering: Vec<&Wire> = match ip {
-            IpAddr::V4(v4) => self.v4.cover_values(&Ipv4Net::from(v4)).flatten().collect(),
-            IpAddr::V6(v6) => self.v6.cover_values(&Ipv6Net::from(v6)).flatten().collect(),
-        };
-        strongest(covering.into_iter())
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.count
+impl Decision {
+    fn is_in_force(&self, now: Instant) -> bool {
+        self.ends.is_none_or(|ends| now < ends)
     }
 }
 
-fn network(decision: &Wire) -> Option<IpNet> {
-    if decision.scope.eq_ignore_ascii_case("ip") {
-        decision.value.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical()))
-    } else if decision.scope.eq_ignore_ascii_case("range") {
-        decision.value.parse::<IpNet>().ok().map(|net| net.trunc())
-    } else {
-        None
+/// Whether a decision is on an address or range.
+pub(super) fn is_on_address(decision: &Wire) -> bool {
+    matches!(target(decision), Target::Network(_))
+}
+
+/// What a decision is about. An address may carry a prefix length and a range may be one address: the value says which.
+fn target(decision: &Wire) -> Target {
+    if !["", "ip", "range"].iter().any(|scope| decision.scope.eq_ignore_ascii_case(scope)) {
+        return Target::Other;
     }
+    let value = decision.value.trim();
+    let net = match value.parse::<IpAddr>() {
+        Ok(ip) => Some(IpNet::from(ip.to_canonical())),
+        Err(_) => value.parse::<IpNet>().ok().map(|net| canonical(net.trunc())),
+    };
+    net.map_or(Target::Other, Target::Network)
+}
+
+/// A range of IPv4 addresses that is written as IPv6.
+fn canonical(net: IpNet) -> IpNet {
+    if let IpNet::V6(v6) = net
+        && let (Some(v4), Some(prefix)) = (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96))
+        && let Ok(v4) = Ipv4Net::new(v4, prefix)
+    {
+        return IpNet::V4(v4);
+    }
+    net
 }
 
 #[cfg(test)]
@@ -86,39 +165,90 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(decisions: &Decisions, ip: &str, expected: Option<Risk>) {
-        assert_eq!(decisions.on(ip.parse().expect("an address")).map(|answer| answer.risk), expected, "{ip}");
+    fn check(decisions: &Decisions, ip: &str, now: Instant, expected: Option<Risk>) {
+        assert_eq!(decisions.on(ip.parse().expect("an address"), now).map(|answer| answer.risk), expected, "{ip}");
+    }
+
+    fn lasting(duration: &str, decision: Wire) -> Wire {
+        Wire { duration: duration.into(), ..decision }
     }
 
     #[test]
     fn addresses_and_the_ranges_around_them_are_found() {
-        let mut decisions = Decisions::default();
-        decisions.add(decision(1, "ban", "Ip", "8.8.8.8"));
-        decisions.add(decision(2, "captcha", "range", "8.8.0.0/16"));
-        decisions.add(decision(3, "ban", "Range", "2001:4860::/32"));
-        decisions.add(decision(4, "ban", "Country", "XX"));
-        decisions.add(decision(1, "ban", "Ip", "8.8.8.8"));
-        assert_eq!(decisions.len(), 3);
-        check(&decisions, "8.8.8.8", Some(Risk::Ban));
-        check(&decisions, "8.8.4.4", Some(Risk::Review));
-        check(&decisions, "8.9.4.4", None);
-        check(&decisions, "2001:4860::1", Some(Risk::Ban));
+        let (mut decisions, now) = (Decisions::default(), Instant::now());
+        for decision in [
+            decision(1, "ban", "Ip", "8.8.8.8"),
+            decision(2, "captcha", "range", "8.8.0.0/16"),
+            decision(3, "ban", "Range", "2001:4860::/32"),
+            decision(4, "ban", "Country", "XX"),
+            decision(5, "ban", "AS", "64500"),
+            decision(1, "ban", "Ip", "8.8.8.8"),
+        ] {
+            decisions.add(&decision, now);
+        }
+        assert_eq!((decisions.len(), decisions.other_scopes()), (3, 2));
+        check(&decisions, "8.8.8.8", now, Some(Risk::Ban));
+        check(&decisions, "8.8.4.4", now, Some(Risk::Review));
+        check(&decisions, "8.9.4.4", now, None);
+        check(&decisions, "2001:4860::1", now, Some(Risk::Ban));
         decisions.remove(&decision(1, "ban", "Ip", "8.8.8.8"));
-        check(&decisions, "8.8.8.8", Some(Risk::Review));
+        check(&decisions, "8.8.8.8", now, Some(Risk::Review));
         decisions.remove(&decision(99, "captcha", "Range", "8.8.0.0/16"));
-        check(&decisions, "8.8.8.8", None);
-        assert_eq!(decisions.len(), 1);
+        decisions.remove(&decision(4, "ban", "Country", "XX"));
+        check(&decisions, "8.8.8.8", now, None);
+        assert_eq!((decisions.len(), decisions.other_scopes()), (1, 1));
+    }
+
+    #[test]
+    fn every_decision_ends_by_its_own_clock_in_whatever_order_they_came() {
+        for value in ["8.8.8.8", "8.8.8.0/24", "::ffff:8.8.8.8", "8.8.8.8/32", "::ffff:8.8.8.0/120"] {
+            let scope = if value.contains('/') { "Range" } else { "Ip" };
+            let (short, long) = (lasting("15s", decision(1, "ban", scope, value)), lasting("50s", decision(2, "ban", scope, value)));
+            for order in [[&short, &long], [&long, &short]] {
+                let (mut decisions, now) = (Decisions::default(), Instant::now());
+                order.iter().for_each(|decision| decisions.add(decision, now));
+                check(&decisions, "8.8.8.8", now + Duration::from_secs(49), Some(Risk::Ban));
+                check(&decisions, "8.8.8.8", now + Duration::from_secs(50), None);
+                decisions.remove_ended(now + Duration::from_secs(20));
+                assert_eq!(decisions.len(), 1);
+                decisions.remove_ended(now + Duration::from_secs(60));
+                assert_eq!(decisions.len(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_decision_that_is_lifted_takes_those_of_its_kind_on_the_value_along() {
+        let (mut decisions, now) = (Decisions::default(), Instant::now());
+        for id in 1..4 {
+            decisions.add(&lasting("4h", decision(id, "ban", "Ip", "8.8.8.8")), now);
+        }
+        decisions.add(&decision(4, "captcha", "Ip", "8.8.8.8"), now);
+        decisions.remove(&lasting("-1s", decision(2, "ban", "Ip", "8.8.8.8")));
+        check(&decisions, "8.8.8.8", now, Some(Risk::Review));
+    }
+
+    #[test]
+    fn a_decision_that_comes_again_gets_its_newest_end() {
+        let (mut decisions, now) = (Decisions::default(), Instant::now());
+        decisions.add(&lasting("10s", decision(1, "ban", "Ip", "8.8.8.8")), now);
+        decisions.add(&lasting("1m", decision(1, "ban", "Ip", "8.8.8.8")), now);
+        check(&decisions, "8.8.8.8", now + Duration::from_secs(30), Some(Risk::Ban));
+        decisions.add(&lasting("5s", decision(1, "ban", "Ip", "8.8.8.8")), now + Duration::from_secs(30));
+        check(&decisions, "8.8.8.8", now + Duration::from_secs(36), None);
+        decisions.add(&lasting("-3s", decision(2, "ban", "Ip", "8.8.8.8")), now);
+        check(&decisions, "8.8.8.8", now + Duration::from_secs(36), None);
     }
 
     #[test]
     fn a_hundred_thousand_are_held() {
-        let mut decisions = Decisions::default();
+        let (mut decisions, now) = (Decisions::default(), Instant::now());
         for n in 0..100_000_u32 {
             let ip = std::net::Ipv4Addr::from(0x0b00_0000 + n * 7);
-            decisions.add(decision(i64::from(n), "ban", "Ip", &ip.to_string()));
+            decisions.add(&decision(i64::from(n), "ban", "Ip", &ip.to_string()), now);
         }
         assert_eq!(decisions.len(), 100_000);
-        check(&decisions, "11.0.0.7", Some(Risk::Ban));
-        check(&decisions, "11.0.0.8", None);
+        check(&decisions, "11.0.0.7", now, Some(Risk::Ban));
+        check(&decisions, "11.0.0.8", now, None);
     }
 }

@@ -4,21 +4,32 @@
 //! keeps it fresh by deltas (`stream`): a bouncer's stream cursor belongs to its key and address, so
 //! instances behind one address would take each other's deltas, and only a sidecar is alone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use percent_encoding::utf8_percent_encode;
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
+use serde_json::Value;
 use smol_str::SmolStr;
 
-use super::{Adapter, Asking, Client, Failure, Keeping, Provider, Question, Sends, client::codes, secret_header, template::RESERVED};
+use super::{
+    Adapter, Asking, Client, Failure, Keeping, Provider, Question, Sends,
+    client::codes,
+    fields::{Fields, log_unreadable},
+    secret_header,
+    template::RESERVED,
+};
 use crate::{
-    config::{env::Fault, services::ServiceConfig},
+    config::{
+        env::Fault,
+        services::{Service, ServiceConfig},
+    },
     event::Now,
     evidence::{Answer, Risk, resilience::Face},
 };
 
 mod decisions;
+
+mod duration;
 
 mod stream;
 
@@ -32,19 +43,14 @@ struct Lapi {
 }
 
 /// One decision as the API writes it.
-#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Wire {
-    #[serde(default)]
     id: i64,
-    #[serde(rename = "type")]
     kind: SmolStr,
-    #[serde(default)]
     scope: SmolStr,
     value: SmolStr,
     /// A Go duration such as `3h51m57.36s`; negative when it is over.
-    #[serde(default)]
     duration: SmolStr,
-    #[serde(default)]
     scenario: SmolStr,
 }
 
@@ -60,7 +66,7 @@ pub(super) fn adapter(config: &ServiceConfig, client: Client, face: Face) -> Res
     Ok(match face {
         Face::Sidecar => Adapter { provider: Arc::new(Stream::new(lapi, config.timeout)), sends, keeping: Keeping::Itself },
         // Decisions come and go by the minute, and the server is the operator's own.
-        Face::Lambda | Face::Command => Adapter { provider: lapi, sends, keeping: Keeping::AtMost(std::time::Duration::from_secs(60)) },
+        Face::Lambda | Face::Command => Adapter { provider: lapi, sends, keeping: Keeping::AtMost(Duration::from_secs(60)) },
     })
 }
 
@@ -70,8 +76,8 @@ impl Provider for Lapi {
             let ip = question.ip.expose().to_string();
             let path = format!("/v1/decisions?ip={}", utf8_percent_encode(&ip, RESERVED));
             // No decision is the literal `null`, not an empty list.
-            let decisions: Option<Vec<Wire>> = self.exchange(question.received, &path).await?.json().await?;
-            Ok(strongest(decisions.iter().flatten()))
+            let decisions: Value = self.exchange(question.received, &path).await?.json().await?;
+            read_live(&decisions)
         })
     }
 }
@@ -83,10 +89,51 @@ impl Lapi {
     }
 }
 
-/// The gravest of the decisions on an address, those of ranges around it included.
-fn strongest<'a>(decisions: impl Iterator<Item = &'a Wire> + Clone) -> Option<Answer> {
-    let in_force = decisions.filter(|decision| !decision.duration.starts_with('-'));
-    let risk = if in_force.clone().any(|decision| decision.kind.eq_ignore_ascii_case("ban")) {
+impl Wire {
+    /// Reads one decision. `None` without a type and a value: then nobody can say what is decided on whom.
+    fn read(decision: &Value) -> Option<Self> {
+        let text = |name: &str| decision.get(name).and_then(Value::as_str);
+        let id = match decision.get("id") {
+            Some(Value::Number(id)) => id.as_i64(),
+            Some(Value::String(id)) => id.parse().ok(),
+            Some(_) | None => None,
+        };
+        Some(Wire {
+            id: id.unwrap_or_default(),
+            kind: text("type").filter(|kind| !kind.is_empty())?.into(),
+            scope: text("scope").unwrap_or_default().into(),
+            value: text("value")?.into(),
+            duration: text("duration").unwrap_or_default().into(),
+            scenario: text("scenario").unwrap_or_default().into(),
+        })
+    }
+
+    /// How long it lasts; `None` where the API does not say.
+    fn lasts(&self) -> Option<Duration> {
+        let lasts = duration::parse(&self.duration);
+        if lasts.is_none() && !self.duration.is_empty() {
+            log_unreadable(Service::Crowdsec, "duration", 1);
+        }
+        lasts
+    }
+}
+
+/// Reads the decisions on one address. `null` is none. One that cannot be read may be a ban, so the answer is refused.
+fn read_live(decisions: &Value) -> Result<Option<Answer>, Failure> {
+    let decisions = match decisions {
+        Value::Null => &[],
+        Value::Array(decisions) => decisions.as_slice(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => return Err(Fields::of(Service::Crowdsec, decisions).unreadable("")),
+    };
+    let decisions: Option<Vec<Wire>> = decisions.iter().map(Wire::read).collect();
+    let decisions = decisions.ok_or_else(|| Fields::of(Service::Crowdsec, &Value::Null).unreadable("type or value"))?;
+    let in_force = decisions.iter().filter(|decision| decision.lasts() != Some(Duration::ZERO));
+    Ok(strongest(in_force.map(|decision| (decision.kind.as_str(), decision.scenario.as_str()))))
+}
+
+/// The strongest of the decisions in force on an address, given as kinds and scenarios, those of ranges around it included.
+fn strongest<'a>(in_force: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<Answer> {
+    let risk = if in_force.clone().any(|(kind, _)| kind.eq_ignore_ascii_case("ban")) {
         Risk::Ban
     } else if in_force.clone().next().is_some() {
         // `captcha`, and kinds of the operator's own making: not trusted, not banned.
@@ -94,7 +141,7 @@ fn strongest<'a>(decisions: impl Iterator<Item = &'a Wire> + Clone) -> Option<An
     } else {
         return None;
     };
-    Some(Answer { risk, codes: codes(in_force.map(|decision| decision.scenario.as_str())) })
+    Some(Answer { risk, codes: codes(in_force.map(|(_, scenario)| scenario)) })
 }
 
 #[cfg(test)]
@@ -103,8 +150,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<Risk>) {
-        let decisions: Option<Vec<Wire>> = serde_json::from_str(text).expect("an answer");
-        assert_eq!(strongest(decisions.iter().flatten()).map(|answer| answer.risk), expected, "{text}");
+        let answer = read_live(&serde_json::from_str(text).expect("JSON")).expect("an answer");
+        assert_eq!(answer.map(|answer| answer.risk), expected, "{text}");
     }
 
     #[test]
@@ -117,5 +164,8 @@ mod tests {
         check(&format!("[{},{}]", one("captcha", "1h"), one("ban", "1h")), Some(Risk::Ban));
         check(&format!("[{},{}]", one("captcha", "1h"), one("ban", "-1s")), Some(Risk::Review));
         check(&format!("[{}]", one("ban", "-3m2s")), None);
+        check(&format!("[{}]", one("ban", "0s")), None);
+        check(&format!("[{}]", one("throttle", "1h")), Some(Risk::Review));
+        check(&format!("[{},{},{}]", one("throttle", "1h"), one("ban", "-1s"), one("ban", "2s")), Some(Risk::Ban));
     }
 }

@@ -6,14 +6,19 @@ use std::{
 };
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Lapi, Wire, decisions::Decisions};
+use super::{
+    Lapi, Wire,
+    decisions::{Decisions, is_on_address},
+};
 use crate::{
+    config::services::Service,
     event::Now,
     evidence::{
         Cause,
-        provider::{Asking, Failure, Provider, Question},
+        provider::{Asking, Failure, Provider, Question, fields::log_unreadable},
         resilience::{cache::moment, deadline::Deadline},
     },
 };
@@ -62,8 +67,8 @@ enum Fetch {
 
 #[derive(Deserialize)]
 struct Deltas {
-    new: Option<Vec<Wire>>,
-    deleted: Option<Vec<Wire>>,
+    new: Option<Vec<Value>>,
+    deleted: Option<Vec<Value>>,
 }
 
 impl Stream {
@@ -90,7 +95,7 @@ impl Provider for Stream {
             };
             match (synced, failed) {
                 (Some(synced), _) if synced.elapsed() < BELIEVED => {
-                    Ok(self.held.decisions.read().unwrap_or_else(PoisonError::into_inner).on(*question.ip.expose()))
+                    Ok(self.held.decisions.read().unwrap_or_else(PoisonError::into_inner).on(*question.ip.expose(), Instant::now()))
                 }
                 // No set yet: one address is quickly asked about.
                 (None, None) => self.held.lapi.ask(question).await,
@@ -123,6 +128,16 @@ async fn keep_fresh(held: Weak<Held>, timeout: Duration, since: Now) {
     }
 }
 
+/// Reads the decisions that can be read; the others are logged, since one of them must not cost the set.
+fn read(decisions: Option<Vec<Value>>) -> Vec<Wire> {
+    let decisions = decisions.unwrap_or_default();
+    let read: Vec<Wire> = decisions.iter().filter_map(Wire::read).collect();
+    if read.len() < decisions.len() {
+        log_unreadable(Service::Crowdsec, "type or value", decisions.len() - read.len());
+    }
+    read
+}
+
 impl Held {
     async fn sync(self: &Arc<Self>, fetch: Fetch, now: Now) -> Result<(), Failure> {
         let path = match fetch {
@@ -137,23 +152,29 @@ impl Held {
     }
 
     fn apply(&self, body: &[u8], fetch: Fetch) -> Result<(), Cause> {
+        let now = Instant::now();
         let Deltas { new, deleted } = serde_json::from_slice(body).map_err(|_| Cause::BadAnswer)?;
-        let count = match fetch {
+        let (new, deleted) = (read(new), read(deleted));
+        let (count, other_scopes) = match fetch {
             Fetch::Everything => {
                 let mut everything = Decisions::default();
-                new.into_iter().flatten().for_each(|decision| everything.add(decision));
+                new.iter().for_each(|decision| everything.add(decision, now));
                 let mut decisions = self.decisions.write().unwrap_or_else(PoisonError::into_inner);
                 std::mem::swap(&mut *decisions, &mut everything);
-                decisions.len()
+                (decisions.len(), decisions.other_scopes())
             }
             Fetch::Deltas => {
                 let mut decisions = self.decisions.write().unwrap_or_else(PoisonError::into_inner);
-                deleted.iter().flatten().for_each(|decision| decisions.remove(decision));
-                new.into_iter().flatten().for_each(|decision| decisions.add(decision));
-                decisions.len()
+                decisions.remove_ended(now);
+                deleted.iter().for_each(|decision| decisions.remove(decision));
+                new.iter().for_each(|decision| decisions.add(decision, now));
+                (decisions.len(), decisions.other_scopes())
             }
         };
         tracing::debug!(decisions = count, "CrowdSec decisions in force");
+        if other_scopes > 0 && matches!(fetch, Fetch::Everything) || new.iter().any(|decision| !is_on_address(decision)) {
+            tracing::warn!(other_scopes, "CrowdSec decisions on countries, AS numbers or other scopes are ignored: set DENY_COUNTRIES or DENY_ASNS instead");
+        }
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { synced: Some(Instant::now()), failed: None };
         Ok(())
     }

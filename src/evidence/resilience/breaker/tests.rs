@@ -140,3 +140,63 @@ fn an_abandoned_probe_leaves_the_next_question_its_turn() {
     bench.succeed();
     assert_eq!(bench.state(), BreakerState::Closed);
 }
+
+/// A breaker that opened for an hour, and the permits of calls that began before it did.
+fn opened_with_earlier_calls<const N: usize>(bench: &Bench) -> [Permit; N] {
+    let earlier = std::array::from_fn(|_| bench.admit().expect("admitted"));
+    bench.fail(Failure { retry_after: Some(Duration::from_secs(3600)), ..Cause::RateLimited.into() });
+    earlier
+}
+
+#[test]
+fn a_late_success_does_not_end_a_wait_that_the_service_asked_for() {
+    let mut bench = Bench::new(Face::Sidecar);
+    let [success, excused, dropped, released] = opened_with_earlier_calls(&bench);
+    bench.wait(1);
+    success.succeed(bench.now);
+    excused.excuse(bench.now);
+    released.release();
+    drop(dropped);
+    assert_eq!((bench.state(), bench.admit().err()), (BreakerState::Open, Some(Cause::RateLimited)));
+    bench.wait(3599);
+    assert!(bench.admit().is_ok(), "the wait is over");
+}
+
+#[test]
+fn an_earlier_call_decides_nothing_about_a_probe() {
+    let mut bench = Bench::new(Face::Sidecar);
+    let [failure, success, released] = opened_with_earlier_calls(&bench);
+    bench.wait(3600);
+    let probe = bench.admit().expect("a probe");
+    failure.fail(&Cause::Timeout.into(), bench.now);
+    success.succeed(bench.now);
+    released.release();
+    assert_eq!((bench.state(), bench.admit().err()), (BreakerState::HalfOpen, Some(Cause::RateLimited)));
+    probe.succeed(bench.now);
+    assert_eq!(bench.state(), BreakerState::Closed);
+}
+
+#[test]
+fn an_earlier_failure_does_not_reopen_a_closed_breaker() {
+    let mut bench = Bench::new(Face::Lambda);
+    let [first, second, third, limited] = opened_with_earlier_calls(&bench);
+    bench.wait(3600);
+    bench.succeed();
+    for permit in [first, second, third] {
+        permit.fail(&Cause::Timeout.into(), bench.now);
+    }
+    limited.fail(&Cause::RateLimited.into(), bench.now);
+    assert_eq!(bench.state(), BreakerState::Closed);
+}
+
+#[test]
+fn a_probe_that_is_released_late_leaves_the_next_probe_alone() {
+    let mut bench = Bench::new(Face::Sidecar);
+    let [] = opened_with_earlier_calls(&bench);
+    bench.wait(3600);
+    bench.admit().expect("a probe").release();
+    let probe = bench.admit().expect("the next probe");
+    assert_eq!(bench.admit().err(), Some(Cause::RateLimited), "one probe at a time");
+    probe.fail(&Cause::Http5xx.into(), bench.now);
+    assert_eq!(bench.state(), BreakerState::Open);
+}
