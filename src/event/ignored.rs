@@ -18,8 +18,6 @@ pub enum IgnoredInput {
     UnknownUserAgent,
     /// A device id that means "not known".
     UnknownDeviceId,
-    /// A device id that many users of this process share.
-    SharedDeviceId,
     /// A word in place of a language list.
     UnknownLanguage,
     /// A word in place of a time zone.
@@ -40,13 +38,12 @@ pub struct IgnoredInputs(u16);
 
 impl IgnoredInput {
     /// Every one.
-    pub const ALL: [IgnoredInput; 11] = [
+    pub const ALL: [IgnoredInput; 10] = [
         IgnoredInput::MalformedIp,
         IgnoredInput::UnknownIp,
         IgnoredInput::MissingForwardedIp,
         IgnoredInput::UnknownUserAgent,
         IgnoredInput::UnknownDeviceId,
-        IgnoredInput::SharedDeviceId,
         IgnoredInput::UnknownLanguage,
         IgnoredInput::UnknownTimezone,
         IgnoredInput::UnknownCountry,
@@ -60,7 +57,7 @@ impl IgnoredInput {
             IgnoredInput::MalformedIp | IgnoredInput::UnknownIp => "ip",
             IgnoredInput::MissingForwardedIp => "forwarded_ip",
             IgnoredInput::UnknownUserAgent => "user_agent",
-            IgnoredInput::UnknownDeviceId | IgnoredInput::SharedDeviceId => "device_id",
+            IgnoredInput::UnknownDeviceId => "device_id",
             IgnoredInput::UnknownLanguage => "accept_language",
             IgnoredInput::UnknownTimezone => "timezone",
             IgnoredInput::UnknownCountry => "country",
@@ -74,7 +71,6 @@ impl IgnoredInput {
         match self {
             IgnoredInput::MalformedIp | IgnoredInput::MalformedMetadata => "malformed",
             IgnoredInput::MissingForwardedIp => "too_few_proxies",
-            IgnoredInput::SharedDeviceId => "shared",
             IgnoredInput::UnknownIp
             | IgnoredInput::UnknownUserAgent
             | IgnoredInput::UnknownDeviceId
