@@ -124,6 +124,21 @@ async fn a_strangers_attempt_does_not_restrict_the_owner() {
 }
 
 #[tokio::test]
+async fn an_attempt_in_flight_lifts_no_restriction() {
+    for kept in stores::all().await {
+        let house = House::over(&kept.store, &REVIEW);
+        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        let second = house.sign_in_of(stores::pre("ada", "web", stores::claims(AFAR)), at(0, "07:00:01"));
+        let deadline = house.gate.deadline(second.received.mono, None);
+        // It is recorded, and its decision is not.
+        drop(house.gate.sources().gather(second, deadline).await);
+        house.success("ada", "web", at(0, "07:00:01")).await.expect("the store answers");
+        let token = answer(&house, &event("2", "Authentication"), at(0, "07:00:02")).await;
+        assert!(token["response"]["claimsAndScopeOverrideDetails"]["groupOverrideDetails"].is_object(), "{}: {token}", kept.name);
+    }
+}
+
+#[tokio::test]
 async fn what_others_have_overridden_stays() {
     let kept = stores::memory();
     let house = House::over(&kept.store, &REVIEW);

@@ -315,9 +315,10 @@ impl Verdict {
     }
 }
 
-/// Whether tokens are restricted after a success that may complete any of some attempts: only if every one of them was answered so.
+/// Whether tokens are restricted after a success that may complete any of some attempts: only if every answer says so. An attempt
+/// without an answer cannot have come to its password, so a second one in flight lifts nothing.
 pub(super) fn restriction_of_all<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Hold {
-    attempts.into_iter().map(|attempt| attempt.answer.map_or(Hold::None, |answer| answer.hold)).min().unwrap_or(Hold::None)
+    attempts.into_iter().filter_map(|attempt| attempt.answer).map(|answer| answer.hold).min().unwrap_or(Hold::None)
 }
 
 /// Whole days, at least one.
