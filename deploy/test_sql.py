@@ -27,7 +27,7 @@ def log() -> list[dict]:
     rows = []
     for person in range(80):
         at = 1_767_225_600 + chance.random() * 86_400
-        country, asn, net, device = "IS", 6677, f"{person:08x}", f"{person:08x}"
+        country, asn, net, device = "IS", 6677, f"{person + 1:08x}", f"{person + 1:08x}"
         for _ in range(chance.randint(1, 30)):
             at += chance.choice([30, 300, 2_000, 40_000, 250_000, 400_000]) * (0.5 + chance.random())
             if chance.random() < 0.08:
