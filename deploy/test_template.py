@@ -42,6 +42,8 @@ def aws(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.chdir(tmp_path)
+    # moto has no session settings; test_attach.py tries them.
+    monkeypatch.setattr(attach.Pool, "read_sessions", lambda self: None)
     with mock_aws(config={"lambda": {"use_docker": False}}):
         yield
 
