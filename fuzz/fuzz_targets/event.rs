@@ -11,7 +11,7 @@ use riskgate::{
         Now, RawEvent,
         cognito::{self, Event},
     },
-    evidence::{Evidence, History},
+    evidence::{Evidence, History, NetworkFacts},
     score::Model,
 };
 use riskgate_fuzz::timed;
@@ -36,7 +36,7 @@ fn run(bytes: &[u8]) {
         Ok(Event::PreAuthentication(sign_in)) => {
             assert!(text.starts_with('{'), "only an object is decided");
             assert_eq!(sign_in.raw.text(), text, "kept byte for byte");
-            let decision = JUDGE.judge(Box::new(Evidence::after_panic(sign_in, History::default())));
+            let decision = JUDGE.judge(Box::new(Evidence::after_panic(sign_in, NetworkFacts::default(), History::default())));
             assert!((0.0..=100.0).contains(&decision.score.value), "a score is 0 to 100");
         }
         Ok(Event::NotOurs(raw)) => assert_eq!(raw.text(), text),
