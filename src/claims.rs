@@ -17,6 +17,7 @@ use crate::{
             BlockKind,
             attempt::{Completeness, Hold},
             ledger::TokenFacts,
+            unread::Part,
         },
     },
     learn::within,
@@ -95,7 +96,8 @@ fn edit(text: &str, version: &str, config: &TokenConfig, facts: &TokenFacts) -> 
     };
     let mut text = text.to_owned();
     if let Some(sign_in) = &facts.sign_in {
-        let is_degraded = sign_in.completeness == Completeness::Degraded;
+        // Without the list of blocks, whether the client or the tenant is kept out is not known.
+        let is_degraded = sign_in.completeness == Completeness::Degraded || facts.unread.cause(Part::BlockList).is_some();
         let degraded = match form {
             Form::Claims => json!(is_degraded.to_string()),
             Form::ClaimsAndScopes => json!(is_degraded),

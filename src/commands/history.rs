@@ -106,7 +106,7 @@ pub fn with_ledger<T>(work: impl AsyncFnOnce(&Ledger) -> Result<T, Failure>) -> 
     }
     config.budget.store = config.budget.store.max(PATIENCE);
     let pseudonyms = Arc::new(Pseudonyms::new(&config.history.pseudonym_keys));
-    let ledger = history::open(&config, pseudonyms, Face::Command).map_err(|fault| Failure::Usage(fault.to_string()))?;
+    let ledger = history::open(&config, pseudonyms, Face::Command, &Arc::default()).map_err(|fault| Failure::Usage(fault.to_string()))?;
     let Some(ledger) = ledger else {
         return Err(Failure::Usage("RISKGATE_STORE: memory lives in the process that serves; name a shared store".to_owned()));
     };

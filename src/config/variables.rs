@@ -55,7 +55,12 @@ pub const VARIABLES: &[Variable] = &[
     client("decision", "MODE", "enforce", "enforce, or monitor: decide and record, deny nobody"),
     client("decision", "DENY_AT", "80", "deny from this score, 0 to 100 (80: about 6 legitimate sign-ins in 10,000)"),
     client("decision", "REVIEW_AT", "50", "flag from this score, 0 to 100 (50: one legitimate sign-in in 100)"),
-    client("decision", "FALLBACK", "local", "when no outside service answers: local (own score, stricter), allow (lists and own score still deny) or deny"),
+    client(
+        "decision",
+        "FALLBACK",
+        "local",
+        "when no outside service answers, or the block list is over a day old: local (own score, stricter), allow (lists and own score still deny) or deny",
+    ),
     open("decision", "DEGRADED_DENY_AT", "", "under fallback local, deny from this score; midway between REVIEW_AT and DENY_AT when unset"),
     client("decision", "NO_IP", "score", "a sign-in without a public address: score it on what is known, allow it or deny it"),
     open(

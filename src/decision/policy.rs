@@ -100,11 +100,11 @@ impl Policy {
         None
     }
 
-    /// The fallback, when a service was due and none gave a usable answer.
+    /// The fallback, when a service was due and none gave a usable answer, or the list of blocks is too old.
     fn fallback(&self, score: &Score, client: &str) -> Option<Fallback> {
         let due = || score.signals.evidence.services.iter().filter(|asked| asked.outcome != Outcome::NotAsked);
         let none_usable = due().next().is_some() && due().all(|asked| !asked.outcome.is_usable());
-        none_usable.then(|| *self.config.fallback.of(client))
+        (none_usable || score.signals.evidence.history.block_list_expired).then(|| *self.config.fallback.of(client))
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Health {
 #[derive(Debug, Default)]
 pub struct StoreHealth {
     parts: [StorePart; Part::ALL.len()],
+    /// When the list of blocks was last read, seconds since 1970; 0 before the first time.
+    block_list_read: AtomicU64,
     opened: OnceLock<Instant>,
 }
 
@@ -151,9 +153,23 @@ impl StoreHealth {
         }
     }
 
+    /// When the list of blocks was last read, seconds since 1970; 0 before the first time.
+    pub fn block_list_read(&self) -> u64 {
+        self.block_list_read.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_block_list_read(&self, at: i64) {
+        self.block_list_read.store(u64::try_from(at).unwrap_or_default(), Ordering::Relaxed);
+    }
+
     /// How often a part could not be read or written.
     pub fn failures(&self, part: Part) -> u64 {
         self.parts[part as usize].failures.load(Ordering::Relaxed)
+    }
+
+    /// How often any part could not be read or written.
+    pub fn all_failures(&self) -> u64 {
+        self.parts.iter().map(|part| part.failures.load(Ordering::Relaxed)).sum()
     }
 
     /// The parts that could not be read or written at the last try.

@@ -103,7 +103,7 @@ impl Sources {
 
     /// The same sources over a store of the caller's own.
     pub fn with_store(self, config: &Config, store: Arc<dyn history::Store>) -> Self {
-        self.standing.rcu(|standing| standing.with_store(config, Arc::clone(&store)));
+        self.standing.rcu(|standing| standing.with_store(config, Arc::clone(&store), &self.health));
         self
     }
 

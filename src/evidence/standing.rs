@@ -67,8 +67,8 @@ impl Standing {
                 let pseudonyms = Arc::new(Pseudonyms::new(&keys));
                 let ledger = match other.and_then(|old| old.ledger.as_ref()) {
                     // The store itself rests on no secret: what it holds, and its connections, go on.
-                    Some(ledger) => Some(Ledger::new(Arc::clone(ledger.store()), Arc::clone(&pseudonyms), config)),
-                    None => history::open(config, Arc::clone(&pseudonyms), ground.face).unwrap_or_else(|fault| {
+                    Some(ledger) => Some(ledger.with_pseudonyms(Arc::clone(&pseudonyms), config)),
+                    None => history::open(config, Arc::clone(&pseudonyms), ground.face, ground.health).unwrap_or_else(|fault| {
                         faults.push(fault);
                         None
                     }),
@@ -89,8 +89,9 @@ impl Standing {
     }
 
     /// The same over a store of the caller's own.
-    pub(super) fn with_store(&self, config: &Config, store: Arc<dyn history::Store>) -> Self {
-        Standing { ledger: Some(Arc::new(Ledger::new(store, Arc::clone(&self.pseudonyms), config))), ..self.clone() }
+    pub(super) fn with_store(&self, config: &Config, store: Arc<dyn history::Store>, health: &Arc<Health>) -> Self {
+        let ledger = Ledger::new(store, Arc::clone(&self.pseudonyms), config, Arc::clone(health));
+        Standing { ledger: Some(Arc::new(ledger)), ..self.clone() }
     }
 
     /// The services, in the order of `PROVIDERS`.
@@ -112,7 +113,7 @@ impl Standing {
         // A command writes nothing, not even an answer.
         let is_shared = !matches!(config.history.store, StoreConfig::Memory) && ground.face != Face::Command;
         let ledger = self.ledger.as_ref().filter(|_| is_shared);
-        let shared = ledger.map(|ledger| Shared::new(Arc::clone(ledger.store()), Arc::clone(ground.patience), config.budget.store));
+        let shared = ledger.map(|ledger| Shared::new(Arc::clone(ledger.store()), Arc::clone(ground.patience), Arc::clone(ground.health), config.budget.store));
         Surroundings { cache: config.services.cache, secret: self.pseudonyms.cache_key(), face: ground.face, health: Arc::clone(ground.health), shared }
     }
 }

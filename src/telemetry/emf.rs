@@ -28,6 +28,8 @@ pub struct Emf {
     warm: AtomicBool,
     /// Panics that were written.
     panics: AtomicU64,
+    /// Failures of the store that were written.
+    store_failures: AtomicU64,
 }
 
 /// One invocation's metrics.
@@ -43,6 +45,7 @@ pub struct EmfBlock {
     config_faults: u64,
     secrets_missing: u64,
     panics: u64,
+    store_failures: u64,
     inputs_ignored: u32,
     /// A service that was asked, and its seconds.
     provider: Option<(&'static str, f64)>,
@@ -80,6 +83,7 @@ const DIRECTIVES: &[Directive] = &[
             metric(names::SECRETS_MISSING, "Count"),
             metric(names::PANICS, "Count"),
             metric(names::INPUTS_IGNORED, "Count"),
+            metric(names::STORE_FAILURES, "Count"),
         ],
     },
     // Only where a service was asked: a directive that names a missing member is dropped whole.
@@ -125,18 +129,13 @@ impl Emf {
             score: decision.score.value,
             degraded: u8::from(is_degraded(decision)),
             cold_starts: u8::from(!self.warm.swap(true, Ordering::Relaxed)),
-            panics: self.new_panics(health),
+            panics: new(&self.panics, health.panics.load(Ordering::Relaxed)),
+            store_failures: new(&self.store_failures, health.store.all_failures()),
             inputs_ignored: decision.score.signals.evidence.sign_in.context.ignored.len(),
             config_faults: health.config_faults.load(Ordering::Relaxed),
             secrets_missing: health.secrets_missing.load(Ordering::Relaxed),
             provider: sampled_provider(assessment),
         }
-    }
-
-    /// Panics since the line before.
-    fn new_panics(&self, health: &Health) -> u64 {
-        let all = health.panics.load(Ordering::Relaxed);
-        all.saturating_sub(self.panics.swap(all, Ordering::Relaxed))
     }
 }
 
@@ -155,6 +154,7 @@ impl EmfBlock {
         object.member(names::SECRETS_MISSING, &self.secrets_missing);
         object.member(names::PANICS, &self.panics);
         object.member(names::INPUTS_IGNORED, &self.inputs_ignored);
+        object.member(names::STORE_FAILURES, &self.store_failures);
         if let Some((provider, seconds)) = self.provider {
             object.plain("provider", provider);
             object.member(names::PROVIDER_DURATION, &finite(seconds));
@@ -171,6 +171,11 @@ fn sampled_provider(assessment: &Assessment) -> Option<(&'static str, f64)> {
     let asked = || services.iter().filter(|asked| asked.outcome != Outcome::NotAsked);
     let pick = usize::from(*assessment.id.as_bytes().last()?) % asked().count().max(1);
     asked().nth(pick).map(|asked| (asked.service.as_label(), asked.took.as_secs_f64()))
+}
+
+/// How many of all events no line has yet.
+fn new(written: &AtomicU64, all: u64) -> u64 {
+    all.saturating_sub(written.swap(all, Ordering::Relaxed))
 }
 
 fn finite(value: f64) -> f64 {

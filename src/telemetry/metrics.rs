@@ -67,6 +67,7 @@ pub struct Metrics {
     networks_built: [Gauge; Source::ALL.len()],
     networks_refused: Counter,
     store_failures: Family<Part, Counter>,
+    block_list_read: Gauge,
     networks_undecodable: Counter,
     panics: Counter,
     lines_lost: Counter,
@@ -151,6 +152,7 @@ impl Metrics {
             networks_built: Source::ALL.map(|source| r.gauge(names::NETWORKS_BUILT, &[("source", source.as_label())])),
             networks_refused: r.counter(names::NETWORKS_REFUSED, &[]),
             store_failures: Family::new(Part::ALL, |part| r.counter(names::STORE_FAILURES, &[("part", part.as_label())])),
+            block_list_read: r.gauge(names::BLOCK_LIST_READ, &[]),
             networks_undecodable: r.counter(names::NETWORKS_UNDECODABLE, &[]),
             panics: r.counter(names::PANICS, &[]),
             lines_lost: r.counter(names::LINES_LOST, &[]),
@@ -220,6 +222,7 @@ impl Metrics {
         #[expect(clippy::cast_precision_loss, reason = "numbers of faults and seconds since 1970 are far below 2^53")]
         let set = |gauge: &Gauge, value: u64| gauge.set(value as f64);
         set(&self.config_faults, health.config_faults.load(Relaxed));
+        set(&self.block_list_read, health.store.block_list_read());
         set(&self.secrets_missing, health.secrets_missing.load(Relaxed));
         for (gauge, built) in self.networks_built.iter().zip(&health.networks_built) {
             set(gauge, built.load(Relaxed));

@@ -32,6 +32,7 @@ names! {
     NETWORKS_REFUSED "riskgate_networks_refused_total" "Changed network databases that could not be read; the old one stayed.";
     NETWORKS_UNDECODABLE "riskgate_networks_undecodable_total" "Damaged records met in network databases of the operator's own.";
     STORE_FAILURES "riskgate_store_failures_total" "Reads and writes of the store that failed, by what could not be read or written.";
+    BLOCK_LIST_READ "riskgate_block_list_read_timestamp_seconds" "When the list of blocked ranges, devices, clients and tenants was last read from the store, seconds since 1970; 0 before the first time.";
     PANICS "riskgate_panics_total" "Panics inside a stage that became an answer.";
     HANDED_BACK "riskgate_handed_back_total" "Events handed back undecided, by why.";
     TOKENS_REFUSED "riskgate_tokens_refused_total" "Tokens that were not made because an operator keeps the person, the client or the tenant out.";

@@ -43,6 +43,7 @@ mod signals;
 mod silence;
 mod soak;
 mod stated_time;
+mod store_failures;
 mod stores;
 mod story;
 mod synth;

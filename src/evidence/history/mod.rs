@@ -57,6 +57,8 @@ pub struct History {
     pub nonce: Nonce,
     /// What else could not be read. The sign-in counts as degraded.
     pub unread: unread::Unread,
+    /// Whether the list of blocks could not be read again for so long that it is not in force any more: the fallback decides.
+    pub block_list_expired: bool,
     /// Distant places from which this account is signing in at the same time: pending attempts and the last success.
     pub concurrent: Vec<profile::Sighting>,
 }

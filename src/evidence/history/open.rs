@@ -12,7 +12,7 @@ use crate::{
         history::{HistoryConfig, StoreConfig},
         variables::PREFIX,
     },
-    evidence::Face,
+    evidence::{Face, health::Health},
 };
 
 /// The ledger over the configured store. None where history could not outlive the sign-in: in a Lambda function, or for a
@@ -21,14 +21,14 @@ use crate::{
 /// # Errors
 ///
 /// A store that can never be reached as it is named.
-pub fn open(config: &Config, pseudonyms: Arc<Pseudonyms>, face: Face) -> Result<Option<Ledger>, Fault> {
+pub fn open(config: &Config, pseudonyms: Arc<Pseudonyms>, face: Face, health: &Arc<Health>) -> Result<Option<Ledger>, Fault> {
     let is_shared = !matches!(config.history.store, StoreConfig::Memory);
     if is_shared && config.history.pseudonym_keys.is_empty() || !is_shared && face != Face::Sidecar {
         return Ok(None);
     }
     let store =
         store(&config.history, &config.services.authorities, config.budget.store).map_err(|problem| Fault { variable: format!("{PREFIX}STORE"), problem })?;
-    Ok(Some(Ledger::new(store, pseudonyms, config)))
+    Ok(Some(Ledger::new(store, pseudonyms, config, Arc::clone(health))))
 }
 
 fn store(config: &HistoryConfig, authorities: &[CertificateDer<'static>], timeout: std::time::Duration) -> Result<Arc<dyn Store>, String> {

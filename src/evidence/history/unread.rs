@@ -17,6 +17,18 @@ pub enum Part {
     Templates,
     /// The decision, recorded for the triggers that follow.
     Decision,
+    /// What a right password, or a reported outcome, changes in the person's record.
+    Success,
+    /// That a client reports successes or makes tokens.
+    ClientUse,
+    /// That this process writes under its pseudonym key.
+    KeyUse,
+    /// What is moved from an older pseudonym key to the newest.
+    KeyRotation,
+    /// Answers of services and counts of calls that all processes share.
+    SharedCache,
+    /// A history that becomes a template of unknown users' histories.
+    TemplateWrite,
 }
 
 /// The parts beside the person's record that could not be read for one sign-in.
@@ -27,7 +39,20 @@ pub struct Unread([Option<Cause>; Part::ALL.len()]);
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 6] = [Part::Record, Part::BlockList, Part::Nonce, Part::Velocity, Part::Templates, Part::Decision];
+    pub const ALL: [Part; 12] = [
+        Part::Record,
+        Part::BlockList,
+        Part::Nonce,
+        Part::Velocity,
+        Part::Templates,
+        Part::Decision,
+        Part::Success,
+        Part::ClientUse,
+        Part::KeyUse,
+        Part::KeyRotation,
+        Part::SharedCache,
+        Part::TemplateWrite,
+    ];
 
     /// The label in `degraded`, metrics, log lines and `/readyz`.
     pub fn as_label(self) -> &'static str {
@@ -38,6 +63,12 @@ impl Part {
             Part::Velocity => "velocity",
             Part::Templates => "templates",
             Part::Decision => "decision",
+            Part::Success => "success",
+            Part::ClientUse => "client_use",
+            Part::KeyUse => "key_use",
+            Part::KeyRotation => "key_rotation",
+            Part::SharedCache => "shared_cache",
+            Part::TemplateWrite => "template_write",
         }
     }
 }

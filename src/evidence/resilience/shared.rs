@@ -12,7 +12,8 @@ use crate::{
     event::Now,
     evidence::{
         Answer, Cause, Risk,
-        history::{Patience, Store, store::Mark},
+        health::Health,
+        history::{Patience, Store, store::Mark, unread::Part},
     },
 };
 
@@ -21,6 +22,7 @@ use crate::{
 pub struct Shared {
     store: Arc<dyn Store>,
     patience: Arc<Patience>,
+    health: Arc<Health>,
     timeout: Duration,
 }
 
@@ -55,8 +57,8 @@ enum Word {
 
 impl Shared {
     /// A shared store under its own limits.
-    pub fn new(store: Arc<dyn Store>, patience: Arc<Patience>, timeout: Duration) -> Self {
-        Shared { store, patience, timeout }
+    pub fn new(store: Arc<dyn Store>, patience: Arc<Patience>, health: Arc<Health>, timeout: Duration) -> Self {
+        Shared { store, patience, health, timeout }
     }
 
     /// An answer that some process has kept.
@@ -68,7 +70,8 @@ impl Shared {
     /// Keeps an answer for every process.
     pub(super) async fn keep(&self, key: u128, answer: Option<&Answer>, now: Now, keep: Duration) {
         let bytes = Stored::of(answer, now.wall).to_bytes();
-        let _ = self.within(self.store.keep(&name(key), &bytes, keep, now.wall)).await;
+        // Another process asks the service itself then; the failure is reported.
+        self.within(self.store.keep(&name(key), &bytes, keep, now.wall)).await.unwrap_or_default();
     }
 
     /// Whether this process is the first to ask a question, so that the others may wait for its answer. `None` when the store does not say.
@@ -95,16 +98,14 @@ impl Shared {
         if !self.patience.is_left(now) {
             return None;
         }
-        match Deadline::after(now, self.timeout).run(call).await {
-            Ok(Ok(answer)) => {
-                self.patience.answered();
-                Some(answer)
-            }
-            Ok(Err(_)) | Err(_) => {
-                self.patience.failed(Instant::now());
-                None
-            }
+        let answer = Deadline::after(now, self.timeout).run(call).await.unwrap_or(Err(Cause::Timeout));
+        match &answer {
+            // One value that cannot be read says nothing of the others.
+            Ok(_) | Err(Cause::BadAnswer | Cause::TooLarge) => self.patience.answered(),
+            Err(_) => self.patience.failed(Instant::now()),
         }
+        self.health.store.report(Part::SharedCache, answer.as_ref().err().copied(), now);
+        answer.ok()
     }
 }
 

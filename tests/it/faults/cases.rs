@@ -301,6 +301,20 @@ pub const CASES: &[Case] = &[
         "D1-D10",
         "history::a_store_that_is_away_is_no_history_and_no_error fleet::redis_killed_under_load_delays_nobody_and_counts_again_when_it_is_back table::a_table_that_misbehaves_is_named_and_waited_for_no_longer_than_it_may_take",
     ),
+    case(
+        "L3",
+        "a store that refuses some calls and answers the rest",
+        "the block list read last is in force for a day, then the fallback decides; a nonce that cannot be claimed is not believed; all of it is reported",
+        "",
+        "store_failures::after_a_day_without_the_block_list_the_fallback_decides store_failures::a_context_whose_nonce_cannot_be_claimed_is_not_believed store_failures::velocity_that_cannot_be_counted_is_reported store_failures::lists_that_later_triggers_cannot_read_are_reported store_failures::writes_that_a_sign_in_can_do_without_are_reported",
+    ),
+    case(
+        "L4",
+        "Redis fails over, is older than 6.2, holds another program's value",
+        "it recovers by itself, works, and one person's fault is that person's",
+        "",
+        "redis_replies::a_replica_is_left_for_a_new_connection redis_replies::redis_before_6_2_returns_a_value_once redis_replies::a_persons_unreadable_record_is_that_persons_alone",
+    ),
 ];
 
 impl Case {

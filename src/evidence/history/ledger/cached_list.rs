@@ -8,22 +8,22 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
 
 use super::super::store::{List, Store};
 use crate::evidence::Cause;
 
-/// A list that cannot be read again stays in force for so many seconds; then it counts as never read.
+/// A list that cannot be read again stays in force for so many seconds.
 const LONGEST_IN_FORCE: i64 = 86_400;
 
 /// A list as it was last read.
 #[derive(Debug)]
 pub(super) struct CachedList<T> {
-    pub(super) list: ArcSwap<T>,
+    list: ArcSwap<T>,
     /// When it was last queried, seconds since 1970; `i64::MIN` before the first answer.
     pub(super) at: AtomicI64,
-    /// When it was last read.
+    /// When it was last read; `i64::MIN` before the first time.
     read_at: AtomicI64,
     /// Why the last read failed: its place in `Cause::ALL`, from one on.
     failed: AtomicU8,
@@ -32,7 +32,6 @@ pub(super) struct CachedList<T> {
 /// A read under way. One that a deadline cuts off has failed too.
 struct PendingRead<'a, T: Default> {
     cached: &'a CachedList<T>,
-    now: Timestamp,
     is_answered: bool,
 }
 
@@ -49,7 +48,7 @@ impl<T: Default> CachedList<T> {
         if last != i64::MIN && self.at.compare_exchange(last, now_s, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return false;
         }
-        let mut pending = PendingRead { cached: self, now, is_answered: false };
+        let mut pending = PendingRead { cached: self, is_answered: false };
         let answer = store.list(list, now).await;
         pending.is_answered = true;
         match answer {
@@ -59,20 +58,30 @@ impl<T: Default> CachedList<T> {
                 self.at.store(now_s, Ordering::Release);
                 self.failed.store(0, Ordering::Release);
             }
-            Err(cause) => self.fail(cause, now),
+            Err(cause) => self.fail(cause),
         }
         true
     }
 
-    fn fail(&self, cause: Cause, now: Timestamp) {
+    fn fail(&self, cause: Cause) {
         let place = Cause::ALL.iter().position(|known| *known == cause).and_then(|place| u8::try_from(place + 1).ok());
         self.failed.store(place.unwrap_or(1), Ordering::Release);
-        let read_at = self.read_at.load(Ordering::Acquire);
-        if read_at != i64::MIN && now.as_second().saturating_sub(read_at) > LONGEST_IN_FORCE {
-            self.list.store(Arc::default());
-            self.read_at.store(i64::MIN, Ordering::Release);
-            self.at.store(i64::MIN, Ordering::Release);
-        }
+    }
+
+    /// The list in force at a moment: the one that was read last, or an empty one if that is too old.
+    pub(super) fn load(&self, now: Timestamp) -> Guard<Arc<T>> {
+        if self.is_expired(now) { Guard::from_inner(Arc::default()) } else { self.list.load() }
+    }
+
+    /// Whether the list could not be read again for so long that it is not in force any more.
+    pub(super) fn is_expired(&self, now: Timestamp) -> bool {
+        let last = self.read_at.load(Ordering::Acquire);
+        last != i64::MIN && self.failed.load(Ordering::Acquire) != 0 && now.as_second().saturating_sub(last) > LONGEST_IN_FORCE
+    }
+
+    /// When the list was last read, seconds since 1970.
+    pub(super) fn read_at(&self) -> Option<i64> {
+        Some(self.read_at.load(Ordering::Acquire)).filter(|last| *last != i64::MIN)
     }
 
     /// Why the list is not as the store has it now.
@@ -86,7 +95,7 @@ impl<T: Default> CachedList<T> {
 impl<T: Default> Drop for PendingRead<'_, T> {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.cached.fail(Cause::Timeout, self.now);
+            self.cached.fail(Cause::Timeout);
         }
     }
 }

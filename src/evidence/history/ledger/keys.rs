@@ -13,6 +13,7 @@ use crate::evidence::{
     history::{
         blocks::{Entry, KEY_USE, KeyUse, Shared},
         store::List,
+        unread::Part,
     },
 };
 
@@ -50,7 +51,7 @@ impl Ledger {
     /// Records once an hour that this process writes under its newest key. Best effort: without it, a command with another key is not refused.
     pub(super) async fn record_key_use(&self, has_pool: bool, now: Timestamp) {
         let Some((kid, id)) = self.pseudonyms.key_names().next().filter(|(kid, _)| !kid.is_empty()) else { return };
-        let known = self.shared.list.load().keys.get(id).cloned();
+        let known = self.shared.load(now).keys.get(id).cloned();
         let is_current = |known: &KeyUse| known.seen.as_second().abs_diff(now.as_second()) < RECORD_AFTER && (has_pool || known.without_pool);
         if known.as_ref().is_some_and(is_current) {
             return;
@@ -64,7 +65,7 @@ impl Ledger {
         let since = known.map_or(now, |known| known.since);
         let key = KeyUse { kid: kid.clone(), since, seen: now, without_pool };
         if let Ok(bytes) = serde_json::to_vec(&key) {
-            let _ = self.store.enlist(List::Shared, &format!("{KEY_USE}{id}"), &bytes, None).await;
+            self.report_write(Part::KeyUse, self.store.enlist(List::Shared, &format!("{KEY_USE}{id}"), &bytes, None)).await;
         }
     }
 

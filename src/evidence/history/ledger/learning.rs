@@ -24,6 +24,7 @@ use crate::{
             profile::{DeviceNews, seconds},
             pseudonym::PersonKeys,
             store::{Change, Changed, Keep, List, Row},
+            unread::Part,
         },
     },
 };
@@ -133,7 +134,7 @@ impl Ledger {
         let keys = self.pseudonyms.person(&event.pool, event.person.key());
         let marks = self.marks_of(&event.pool, &event.client, event.nonce.as_deref(), None);
         let KeyMarks { client, nonce, .. } = marks[0];
-        let (dossier, ()) = tokio::join!(self.moved_dossier(&keys, &marks, now), self.refresh(now));
+        let (dossier, ()) = tokio::join!(self.reported(Part::Record, self.moved_dossier(&keys, &marks, now)), self.refresh_and_report(now));
         let dossier = dossier?;
         let device = match event.new_device_used {
             None => DeviceNews::Unsaid,
@@ -162,9 +163,13 @@ impl Ledger {
                 None => Ok(()),
             }
         };
-        let (promoted, noted, ()) = tokio::join!(self.promote(promotion), noted, self.witness(client, Deed::Reports, now));
+        let written = async {
+            let (promoted, noted) = tokio::join!(self.promote(promotion), noted);
+            promoted.and(noted)
+        };
+        let (written, ()) = tokio::join!(self.reported(Part::Success, written), self.witness(client, Deed::Reports, now));
         let id = chosen.and_then(|(_, attempt)| attempt.id).map(|id| id.to_smolstr());
-        promoted.and(noted).map(|()| Success { learned, id })
+        written.map(|()| Success { learned, id })
     }
 
     /// What the sidecar's caller reports of one of its assessments; `None` for an id that is not known, or was reported before.
@@ -175,10 +180,15 @@ impl Ledger {
     pub async fn report(&self, id: &str, report: Report, at: EventTime, now: Timestamp) -> Result<Option<Learned>, Cause> {
         let at = at.recorded(now);
         let key = format!("o#{id}");
-        let (taken, ()) = tokio::join!(self.store.take(&key, now), self.refresh(now));
+        let (taken, ()) = tokio::join!(self.reported(Part::Success, self.store.take(&key, now)), self.refresh_and_report(now));
         let Some(Awaiting { keys, field, attempt, origin }) = taken?.as_deref().and_then(Awaiting::from_bytes) else { return Ok(None) };
-        let keys = self.moved_keys(keys, now).await?;
-        let dossier = self.moved_dossier(&keys, &[], now).await?;
+        let (keys, dossier) = self
+            .reported(Part::Record, async {
+                let keys = self.moved_keys(keys, now).await?;
+                let dossier = self.moved_dossier(&keys, &[], now).await?;
+                Ok((keys, dossier))
+            })
+            .await?;
         let teachable = attempt.may_teach() && matches!(report, Report::Success | Report::NotFraud);
         match report {
             Report::Success | Report::NotFraud => {
@@ -186,7 +196,7 @@ impl Ledger {
                 let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
                 let ground = self.ground(dossier, taught.as_ref(), now, at);
                 let promotion = Promotion { keys: &keys, ground, taught, verdict, hold: restriction_of_all([&attempt]), remove: vec![field], at, now };
-                tokio::join!(self.promote(promotion), self.witness(attempt.client, Deed::Reports, now)).0?;
+                tokio::join!(self.reported(Part::Success, self.promote(promotion)), self.witness(attempt.client, Deed::Reports, now)).0?;
             }
             // It stays among the attempts that no success followed.
             Report::Failure => self.witness(attempt.client, Deed::Reports, now).await,
@@ -194,7 +204,7 @@ impl Ledger {
                 let until = now.checked_add(self.terms.hold).unwrap_or(now);
                 let set = vec![("h".into(), seconds(until).to_be_bytes().to_vec())];
                 let keep = Keep::Renew(dossier.kept(now, self.terms.history.max(self.terms.hold) + SLACK));
-                self.store.change(&keys[0], Change { set, remove: vec![field], keep }, now).await?;
+                self.reported(Part::Success, self.store.change(&keys[0], Change { set, remove: vec![field], keep }, now)).await?;
             }
         }
         Ok(Some(if teachable { Learned::Promoted } else { Learned::NotTeachable }))
@@ -259,8 +269,9 @@ impl Ledger {
 
     /// Records that a client reports successes, or makes tokens, if that is not in the list or is there under an old moment.
     pub(super) async fn witness(&self, client: u32, deed: Deed, now: Timestamp) {
-        if self.shared.list.load().is_due(client, deed, now) {
-            let _ = self.store.enlist(List::Shared, &deed.entry_name(client), &Deed::entry_value(now), now.checked_add(DEED_TTL).ok()).await;
+        if self.shared.load(now).is_due(client, deed, now) {
+            let (name, value) = (deed.entry_name(client), Deed::entry_value(now));
+            self.report_write(Part::ClientUse, self.store.enlist(List::Shared, &name, &value, now.checked_add(DEED_TTL).ok())).await;
         }
     }
 

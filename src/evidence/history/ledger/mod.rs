@@ -34,12 +34,14 @@ use crate::{
         client_ip::{host_of, network_of},
         context,
     },
-    evidence::{Cause, Features, NetworkFacts},
+    evidence::{Cause, Features, NetworkFacts, health::Health},
 };
 
 mod cached_list;
 
 mod dossier;
+
+mod reported;
 
 mod rotation;
 
@@ -78,8 +80,9 @@ const SLACK: Duration = Duration::from_secs(86_400);
 pub struct Ledger {
     store: Arc<dyn Store>,
     pseudonyms: Arc<Pseudonyms>,
+    health: Arc<Health>,
     terms: Terms,
-    shared: CachedList<Shared>,
+    shared: Arc<CachedList<Shared>>,
     /// When, and with what, this process last recorded its key.
     key_recorded: AtomicI64,
     shapes: CachedList<Shapes>,
@@ -119,7 +122,7 @@ pub struct Ticket {
 
 impl Ledger {
     /// A ledger over a store.
-    pub fn new(store: Arc<dyn Store>, pseudonyms: Arc<Pseudonyms>, config: &Config) -> Self {
+    pub fn new(store: Arc<dyn Store>, pseudonyms: Arc<Pseudonyms>, config: &Config, health: Arc<Health>) -> Self {
         let terms = Terms {
             history: config.history.ttl,
             pending: config.history.pending_ttl,
@@ -127,7 +130,13 @@ impl Ledger {
             hold: config.token.review_hold,
             learn: config.history.learn,
         };
-        Ledger { store, pseudonyms, terms, shared: CachedList::default(), key_recorded: AtomicI64::new(i64::MIN), shapes: CachedList::default() }
+        Ledger { store, pseudonyms, health, terms, shared: Arc::default(), key_recorded: AtomicI64::new(i64::MIN), shapes: CachedList::default() }
+    }
+
+    /// The same ledger under other pseudonym keys. The list of blocks stays in force: the store may be unreachable now.
+    pub fn with_pseudonyms(&self, pseudonyms: Arc<Pseudonyms>, config: &Config) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Ledger { shared, ..Ledger::new(Arc::clone(&self.store), pseudonyms, config, Arc::clone(&self.health)) }
     }
 
     /// The store underneath: its `keep` and `fetch` are the second cache tier.
@@ -159,8 +168,9 @@ impl Ledger {
             self.refresh(now),
         );
         let mut dossier = Self::dossier(&opened.keys, &marks, record?, &older?);
-        let shared = self.shared.list.load();
-        let mut history = History { velocity, nonce, unread: self.unread_lists(), ..History::default() };
+        let shared = self.shared.load(now);
+        let block_list_expired = self.shared.is_expired(now);
+        let mut history = History { velocity, nonce, unread: self.unread_lists(), block_list_expired, ..History::default() };
         history.unread.set(Part::Velocity, velocity_cause);
         history.unread.set(Part::Nonce, nonce_cause);
         let repeated = dossier.attempts.iter().find(|(field, earlier)| *field != opened.field && earlier.is_repeated_by(&opened.attempt));
@@ -181,7 +191,7 @@ impl Ledger {
         history.block = self.block_of(&dossier, &shared, sign_in, nonce, &marks);
         let ground = dossier.into_ground(&opened.origin, now, at, self.terms.history);
         if sign_in.person.existence == Existence::NotFound {
-            history.profile = self.decoy(sign_in, &opened.origin);
+            history.profile = self.decoy(sign_in, &opened.origin, now);
         } else {
             opened.shape = self.shape(&opened.keys, &ground.profile, now);
             history.profile.clone_from(&ground.profile);
@@ -201,28 +211,30 @@ impl Ledger {
         let (ticket, marks) = self.open(sign_in, networks, features, None);
         let (record, older, ()) = tokio::join!(self.store.read(&ticket.keys[0], now), self.read_older(&ticket.keys, now), self.refresh(now));
         let dossier = Self::dossier(&ticket.keys, &marks, record?, &older?);
-        let shared = self.shared.list.load();
+        let shared = self.shared.load(now);
         let block = self.block_of(&dossier, &shared, sign_in, Nonce::New, &marks);
         let concurrent = dossier.elsewhere(&ticket.attempt, at, self.terms.pending);
         let profile = match sign_in.person.existence {
             Existence::Known => dossier.into_profile(&ticket.origin, at, self.terms.history),
-            Existence::NotFound => self.decoy(sign_in, &ticket.origin),
+            Existence::NotFound => self.decoy(sign_in, &ticket.origin, now),
         };
-        Ok(History { profile, block, concurrent, unread: self.unread_lists(), ..History::default() })
+        let block_list_expired = self.shared.is_expired(now);
+        Ok(History { profile, block, concurrent, unread: self.unread_lists(), block_list_expired, ..History::default() })
     }
 
     /// What is known without the store: the blocks of the lists that were read last.
     pub fn without_record(&self, sign_in: &SignIn, cause: Cause) -> History {
+        let now = sign_in.received.wall;
         let nonce = if sign_in.context.nonce.is_some() { Nonce::Unchecked } else { Nonce::New };
         let marks = self.marks_of(&sign_in.pool, &sign_in.client, None, None);
         let dossier = Dossier::read(&super::store::Record::default());
-        let block = self.block_of(&dossier, &self.shared.list.load(), sign_in, nonce, &marks);
+        let block = self.block_of(&dossier, &self.shared.load(now), sign_in, nonce, &marks);
         let mut unread = self.unread_lists();
-        if !self.has_read_blocks() {
+        if !self.has_blocks(now) {
             unread.set(Part::BlockList, Some(cause));
         }
         unread.set(Part::Nonce, Some(cause).filter(|_| nonce == Nonce::Unchecked));
-        History { block, nonce, unread, ..History::default() }
+        History { block, nonce, unread, block_list_expired: self.shared.is_expired(now), ..History::default() }
     }
 
     fn unread_lists(&self) -> Unread {
@@ -361,14 +373,17 @@ impl Ledger {
     async fn refresh(&self, now: Timestamp) {
         let is_first = self.shared.at.load(Ordering::Acquire) == i64::MIN;
         let is_read = self.shared.refresh(&*self.store, List::Shared, LIST_AGE, Shared::read, now).await;
+        if is_read && let Some(at) = self.shared.read_at() {
+            self.health.store.set_block_list_read(at);
+        }
         if is_first || !is_read {
             self.shapes.refresh(&*self.store, List::Shapes, SHAPES_AGE, Shapes::read, now).await;
         }
     }
 
     /// An unknown name's history, in the hashes of the newest key as a known one's would be.
-    fn decoy(&self, sign_in: &SignIn, origin: &Origin) -> super::Profile {
-        let mut profile = self.shapes.list.load().decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
+    fn decoy(&self, sign_in: &SignIn, origin: &Origin, now: Timestamp) -> super::Profile {
+        let mut profile = self.shapes.load(now).decoy(self.pseudonyms.draw(&sign_in.pool, sign_in.person.key()));
         if let Some((newest, older)) = origin.features.split_first() {
             older.iter().for_each(|older| profile.rename(older, newest));
         }
@@ -376,25 +391,25 @@ impl Ledger {
     }
 
     fn shape(&self, keys: &PersonKeys, profile: &super::Profile, now: Timestamp) -> Option<Loan> {
-        self.shapes.list.load().lend(self.shape_mark(&keys[0]), profile, now)
+        self.shapes.load(now).lend(self.shape_mark(&keys[0]), profile, now)
     }
 
     fn shape_mark(&self, key: &str) -> u32 {
         self.pseudonyms.mark("shape", &[key.as_bytes()])
     }
 
-    /// Lends a shape; one that cannot be lent is not missed.
+    /// Lends a shape; without it unknown names are drawn from the others.
     async fn lend(&self, shape: Option<&Loan>, now: Timestamp) {
         if let Some(loan) = shape {
-            self.shapes.list.load().note(loan);
+            self.shapes.load(now).note(loan);
             let (name, bytes) = loan.entry();
-            let _ = self.store.enlist(List::Shapes, &name, bytes, now.checked_add(self.terms.history).ok()).await;
+            self.report_write(Part::TemplateWrite, self.store.enlist(List::Shapes, &name, bytes, now.checked_add(self.terms.history).ok())).await;
         }
     }
 
-    /// Whether the list of blocks was read at least once.
-    fn has_read_blocks(&self) -> bool {
-        self.shared.at.load(Ordering::Acquire) != i64::MIN
+    /// Whether a list of blocks is in force.
+    fn has_blocks(&self, now: Timestamp) -> bool {
+        self.shared.read_at().is_some() && !self.shared.is_expired(now)
     }
 }
 

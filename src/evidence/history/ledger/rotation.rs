@@ -16,6 +16,7 @@ use crate::evidence::{
         blocks::{Entry, Subject},
         pseudonym::PersonKeys,
         store::{Change, Changed, Keep, List, Record},
+        unread::Part,
     },
 };
 
@@ -115,18 +116,18 @@ impl Ledger {
         let lasts = moving.block.as_ref().map_or(least, |entry| entry.lasts(now).max(least)) + SLACK;
         let keep = if moving.has_history || moving.block.is_some() { Keep::Renew(lasts) } else { Keep::Least(lasts) };
         if let Some(entry) = moving.block.as_ref().filter(|_| moving.moves_block)
-            && self.store.enlist(List::Persons, &keys[0], &self.listed(entry, 0), entry.until).await.is_err()
+            && self.reported(Part::KeyRotation, self.store.enlist(List::Persons, &keys[0], &self.listed(entry, 0), entry.until)).await.is_err()
         {
             return false;
         }
         let change = Change { set: moving.set.clone(), remove: Vec::new(), keep };
-        if !matches!(self.store.change_if(&keys[0], version, change, now).await, Ok(Changed::Done)) {
+        if !matches!(self.reported(Part::KeyRotation, self.store.change_if(&keys[0], version, change, now)).await, Ok(Changed::Done)) {
             return false;
         }
         for MovedRecord { key, version, fields, is_listed } in &moving.from {
             let change = Change { set: vec![(MOVED.into(), keys[0].as_bytes().to_vec())], remove: fields.clone(), keep: Keep::Renew(MOVED_TTL) };
             // Where it was written to since it was read, what is there is moved the next time.
-            if matches!(self.store.change_if(key, *version, change, now).await, Ok(Changed::Done)) && *is_listed {
+            if matches!(self.reported(Part::KeyRotation, self.store.change_if(key, *version, change, now)).await, Ok(Changed::Done)) && *is_listed {
                 self.end_listed(List::Persons, key).await;
             }
         }
@@ -136,7 +137,7 @@ impl Ledger {
     /// Ends an entry of a list. A function's role may not delete: then the entry is left, expired.
     async fn end_listed(&self, list: List, name: &str) {
         if self.store.delist(list, name).await.is_err() {
-            let _ = self.store.enlist(list, name, &[], Some(Timestamp::UNIX_EPOCH)).await;
+            self.report_write(Part::KeyRotation, self.store.enlist(list, name, &[], Some(Timestamp::UNIX_EPOCH))).await;
         }
     }
 
@@ -157,11 +158,12 @@ impl Ledger {
         if blocks.is_empty() {
             return;
         }
-        let Ok(list) = self.store.list(List::Shared, now).await else { return };
+        let Ok(list) = self.reported(Part::KeyRotation, self.store.list(List::Shared, now)).await else { return };
         for MovedBlock { from, to } in blocks {
             let (from, to) = (from.entry_name(), to.entry_name());
             let Some(entry) = list.get(&from).and_then(|bytes| Entry::from_bytes(bytes)) else { continue };
-            if list.contains_key(&to) || self.store.enlist(List::Shared, &to, &self.listed(&entry, 0), entry.until).await.is_ok() {
+            let listed = self.listed(&entry, 0);
+            if list.contains_key(&to) || self.reported(Part::KeyRotation, self.store.enlist(List::Shared, &to, &listed, entry.until)).await.is_ok() {
                 self.end_listed(List::Shared, &from).await;
             }
         }

@@ -120,7 +120,7 @@ fn event(kind: &str, config: &Config, second: i64) -> Event {
 async fn each_trigger_stays_within_its_round_trips() {
     let (config, _) = Config::read(&BTreeMap::from([("RISKGATE_TRUSTED_CLIENTS".to_owned(), "web".to_owned())]));
     let store = Arc::new(Counted::default());
-    let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Pseudonyms::random()), &config);
+    let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Pseudonyms::random()), &config, Arc::default());
     let answered =
         Answered { admission: Admission::LetIn, standing: Standing::Low, completeness: Completeness::Complete, hold: Hold::None, score: 1, reasons: [0; 4] };
     // The first round also learns that this client reports and mints; from then on each takes what it always takes.
@@ -161,7 +161,7 @@ fn addresses_are_written_as_the_formatter_does() {
 async fn a_verdict_that_teaches_does_not_read_again() {
     let (config, _) = Config::read(&BTreeMap::from([("RISKGATE_LEARN".to_owned(), "allow".to_owned())]));
     let store = Arc::new(Counted::default());
-    let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Pseudonyms::random()), &config);
+    let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Pseudonyms::random()), &config, Arc::default());
     let answered =
         Answered { admission: Admission::LetIn, standing: Standing::Low, completeness: Completeness::Complete, hold: Hold::None, score: 1, reasons: [0; 4] };
     let Event::PreAuthentication(sign_in) = event("PreAuthentication_Authentication", &config, 0) else { unreachable!() };

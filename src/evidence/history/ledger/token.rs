@@ -11,6 +11,7 @@ use crate::{
             Block,
             attempt::{Completeness, Hold, Standing},
             blocks::{Deed, strongest},
+            unread::{Part, Unread},
         },
     },
 };
@@ -24,6 +25,8 @@ pub struct TokenFacts {
     pub hold: Hold,
     /// A suspension or exemption of the person, the client or the tenant.
     pub block: Option<Block>,
+    /// What could not be read beside the person's record.
+    pub unread: Unread,
 }
 
 /// A sign-in's assessment, as it was kept.
@@ -49,13 +52,13 @@ impl Ledger {
     /// The list of blocks was never read, because the store could not be reached.
     pub async fn machine_token(&self, event: &PreTokenGeneration) -> Result<TokenFacts, Cause> {
         let now = event.received.wall;
-        self.refresh(now).await;
-        if !self.has_read_blocks() {
-            return Err(Cause::NoStore);
+        self.refresh_and_report(now).await;
+        if !self.has_blocks(now) {
+            return Err(self.shared.cause().unwrap_or(Cause::NoStore));
         }
         let tenant = event.tenant.as_ref().map(|tenant| tenant.expose().as_str());
-        let block = strongest(self.shared.list.load().of_account(&event.client, tenant, &self.pseudonyms, now));
-        Ok(TokenFacts { block, ..TokenFacts::default() })
+        let block = strongest(self.shared.load(now).of_account(&event.client, tenant, &self.pseudonyms, now));
+        Ok(TokenFacts { block, unread: self.unread_lists(), ..TokenFacts::default() })
     }
 
     /// What is known of a token's person: one read. It starts no restriction.
@@ -68,9 +71,9 @@ impl Ledger {
         let keys = self.pseudonyms.person(&event.pool, event.person.key());
         let marks = self.marks_of(&event.pool, &event.client, None, None);
         let client = marks[0].client;
-        let (dossier, ()) = tokio::join!(self.moved_dossier(&keys, &marks, now), self.refresh(now));
+        let (dossier, ()) = tokio::join!(self.reported(Part::Record, self.moved_dossier(&keys, &marks, now)), self.refresh_and_report(now));
         let dossier = dossier?;
-        let shared = self.shared.list.load_full();
+        let shared = self.shared.load(now);
         let tenant = event.tenant.as_ref().map(|tenant| tenant.expose().as_str());
         self.carry_over_blocks(&self.moved_tenant(&shared, tenant), now).await;
         let of_account = shared.of_account(&event.client, tenant, &self.pseudonyms, now);
@@ -86,6 +89,6 @@ impl Ledger {
             completeness: verdict.completeness,
             score: f64::from(verdict.score) / 10.0,
         });
-        Ok(TokenFacts { sign_in, hold, block })
+        Ok(TokenFacts { sign_in, hold, block, unread: self.unread_lists() })
     }
 }
