@@ -35,6 +35,10 @@ mod process;
 #[path = "../it/runtime_api.rs"]
 mod runtime_api;
 #[cfg(any(feature = "redis", feature = "secrets"))]
+#[allow(dead_code, clippy::wildcard_enum_match_arm, reason = "shared with the other integration tests, which use the rest")]
+#[path = "../it/tls.rs"]
+mod tls;
+#[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../it/wire.rs"]
 mod wire;

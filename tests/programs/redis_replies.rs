@@ -1,12 +1,20 @@
 //! Redis as it is operated: failovers, old versions, entries that expired, values of other programs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::{Timestamp, ToSpan as _};
 use riskgate::{
+    config::Config,
     event::{ClientIp, Now, http},
     evidence::{
-        Cause, Evidence,
+        Cause, Evidence, Face, Outcome, Sources,
         history::{
             Store,
             redis::Redis,
@@ -17,7 +25,16 @@ use riskgate::{
     },
 };
 
-use crate::stores::{House, Server, redis_server, redis_server_with};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+};
+
+use crate::{
+    asking::sign_in as a_sign_in,
+    stores::{House, KEY, Server, free_port, redis_server, redis_server_with},
+    tls::{Authority, Validity},
+};
 
 fn store(server: &Server) -> Redis {
     let url = secrecy::SecretString::from(format!("redis://127.0.0.1:{}/0", server.port));
@@ -143,4 +160,156 @@ async fn a_persons_unreadable_record_is_that_persons_alone() {
         assert!(!sign_in(&house, "ada", 0).await.history_outcome.is_usable());
     }
     assert!(sign_in(&house, "bob", 0).await.history_outcome.is_usable());
+}
+
+/// A server that answers every command with one reply.
+struct Replying {
+    port: u16,
+    reply: Arc<Mutex<&'static str>>,
+    connections: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Replying {
+    async fn start(reply: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (reply, connections) = (Arc::new(Mutex::new(reply)), Arc::<AtomicUsize>::default());
+        let (next, counted) = (Arc::clone(&reply), Arc::clone(&connections));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let next = Arc::clone(&next);
+                tokio::spawn(async move {
+                    let mut stream = BufReader::new(stream);
+                    while let Some(name) = command_name(&mut stream).await {
+                        let reply = if name == "CLIENT" { "+OK" } else { *next.lock().unwrap() };
+                        let _ = stream.write_all(format!("{reply}\r\n").as_bytes()).await;
+                    }
+                });
+            }
+        });
+        Replying { port, reply, connections, task }
+    }
+
+    fn store(&self) -> Redis {
+        Redis::open(&format!("redis://127.0.0.1:{}/0", self.port).into(), &[], Duration::from_secs(5)).unwrap()
+    }
+}
+
+impl Drop for Replying {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reads a command and returns its first word; `None` at the end of the connection.
+async fn command_name(stream: &mut BufReader<tokio::net::TcpStream>) -> Option<String> {
+    let length = async |stream: &mut BufReader<_>| {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok()?;
+        line.trim().get(1..)?.parse::<usize>().ok()
+    };
+    let mut words = Vec::new();
+    for _ in 0..length(stream).await? {
+        let mut word = vec![0; length(stream).await? + 2];
+        stream.read_exact(&mut word).await.ok()?;
+        words.push(word);
+    }
+    Some(String::from_utf8_lossy(words.first()?).trim().to_uppercase())
+}
+
+#[tokio::test]
+async fn each_refusal_has_its_cause_and_is_recovered_from() {
+    for (reply, cause, is_left) in [
+        ("-LOADING Redis is loading the dataset in memory", Cause::Shed, true),
+        ("-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Cause::NoStore, true),
+        ("-READONLY You can't write against a read only replica.", Cause::NoStore, true),
+        ("-MOVED 3999 192.0.2.1:6381", Cause::NoStore, true),
+        ("-ASK 3999 192.0.2.1:6381", Cause::NoStore, true),
+        ("-CLUSTERDOWN Hash slot not served", Cause::NoStore, true),
+        ("-NOAUTH Authentication required.", Cause::KeyRefused, true),
+        ("-WRONGPASS invalid username-password pair or user is disabled.", Cause::KeyRefused, true),
+        ("-MISCONF Redis is configured to save RDB snapshots", Cause::NoStore, true),
+        ("-NOREPLICAS Not enough good replicas to write.", Cause::NoStore, true),
+        ("-NOPERM this user has no permissions to run the 'hgetall' command", Cause::KeyRefused, false),
+        ("-OOM command not allowed when used memory > 'maxmemory'.", Cause::Shed, false),
+        ("-WRONGTYPE Operation against a key holding the wrong kind of value", Cause::BadAnswer, false),
+        ("-ERR unknown command 'HGETALL', with args beginning with: ", Cause::NoStore, false),
+        // As Redis 6 words the errors of a script's commands.
+        (
+            "-ERR Error running script (call to f_4f): @user_script:7: @user_script: 7: -READONLY You can't write against a read only replica.",
+            Cause::NoStore,
+            true,
+        ),
+        (
+            "-ERR Error running script (call to f_4f): @user_script:7: @user_script: 7: -OOM command not allowed when used memory > 'maxmemory'.",
+            Cause::Shed,
+            false,
+        ),
+    ] {
+        let server = Replying::start(reply).await;
+        let (store, now) = (server.store(), Timestamp::now());
+        for _ in 0..2 {
+            assert_eq!(store.read("ada", now).await, Err(cause), "{reply}");
+        }
+        assert_eq!(server.connections.load(Ordering::Relaxed), if is_left { 2 } else { 1 }, "{reply}");
+        *server.reply.lock().unwrap() = "*0";
+        assert!(store.read("ada", now).await.is_ok(), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_server_and_a_replica_without_its_primary_are_named_by_the_server_itself() {
+    let (server, now) = (redis_server(), Timestamp::now());
+    let store = store(&server);
+    store.change("ada", change(), now).await.unwrap();
+    command(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert_eq!(store.change("ada", change(), now).await, Err(Cause::Shed));
+    assert!(store.read("ada", now).await.is_ok(), "reads go on");
+    command(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    store.change("ada", change(), now).await.unwrap();
+    command(&server, &["CONFIG", "SET", "replica-serve-stale-data", "no"]).await;
+    command(&server, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    assert_eq!(store.read("ada", now).await, Err(Cause::NoStore));
+    command(&server, &["REPLICAOF", "NO", "ONE"]).await;
+    assert!(store.read("ada", now).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_store_trusts_the_authorities_of_services_ca() {
+    let (known, other, port) = (Authority::new(), Authority::new(), free_port());
+    let home = tempfile::tempdir().unwrap();
+    let (certificate, key) = known.certificate("localhost", Validity::Now);
+    let file = |name: &str, kind: &str, bytes: &[u8]| {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+        let path = home.path().join(name);
+        std::fs::write(&path, format!("-----BEGIN {kind}-----\n{text}\n-----END {kind}-----\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (certificate, key) = (file("certificate", "CERTIFICATE", &certificate), file("key", "PRIVATE KEY", key.secret_der()));
+    let tls_port = port.to_string();
+    let options =
+        ["--tls-port", &tls_port, "--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no"];
+    let _server = redis_server_with(&options);
+    let outcome = async |authority: &Authority| {
+        let variables = [
+            ("STORE", format!("rediss://localhost:{port}/0")),
+            ("PSEUDONYM_KEY", KEY.to_owned()),
+            ("STORE_TIMEOUT", "2400ms".to_owned()),
+            ("BUDGET", "2900ms".to_owned()),
+        ];
+        let variables: BTreeMap<String, String> =
+            variables.into_iter().chain([("SERVICES_CA", authority.pem())]).map(|(name, value)| (format!("RISKGATE_{name}"), value)).collect();
+        let (config, faults) = Config::read(&variables);
+        assert!(faults.is_empty(), "{faults:?}");
+        let (sources, faults) = Sources::open(&config, Face::Sidecar);
+        assert!(faults.is_empty(), "{faults:?}");
+        let sign_in = a_sign_in("8.8.8.8");
+        let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(10));
+        sources.gather(sign_in, deadline).await.evidence.history_outcome
+    };
+    assert_eq!(outcome(&known).await, Outcome::Fresh);
+    assert_eq!(outcome(&other).await, Outcome::Failed(Cause::Tls));
 }
