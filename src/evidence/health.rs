@@ -132,25 +132,28 @@ impl Health {
 
 impl StoreHealth {
     /// Counts and logs a part that could not be read or written, each part at most once a minute; `None` for one that could.
-    pub fn report(&self, part: Part, cause: Option<Cause>, now: Instant) {
+    /// Returns whether a line was logged.
+    pub fn report(&self, part: Part, cause: Option<Cause>, now: Instant) -> bool {
         let state = &self.parts[part as usize];
         let Some(cause) = cause else {
             if state.cause.load(Ordering::Relaxed) != 0 {
                 state.cause.store(0, Ordering::Relaxed);
             }
-            return;
+            return false;
         };
         Health::count(&state.failures);
         let place = Cause::ALL.iter().position(|known| *known == cause).and_then(|place| u8::try_from(place + 1).ok());
         state.cause.store(place.unwrap_or(1), Ordering::Relaxed);
         let minute = now.saturating_duration_since(*self.opened.get_or_init(|| now)).as_secs() / 60 + 1;
-        if state.logged.swap(minute, Ordering::Relaxed) != minute {
+        let is_due = state.logged.swap(minute, Ordering::Relaxed) != minute;
+        if is_due {
             tracing::warn!(
                 part = part.as_label(),
                 cause = cause.as_label(),
                 "the store could not be read or written in part; further lines of this part are held back for a minute"
             );
         }
+        is_due
     }
 
     /// When the list of blocks was last read, seconds since 1970; 0 before the first time.
@@ -165,6 +168,11 @@ impl StoreHealth {
     /// How often a part could not be read or written.
     pub fn failures(&self, part: Part) -> u64 {
         self.parts[part as usize].failures.load(Ordering::Relaxed)
+    }
+
+    /// Whether a part could not be read or written at the last try.
+    pub fn is_failing(&self, part: Part) -> bool {
+        self.parts[part as usize].cause.load(Ordering::Relaxed) != 0
     }
 
     /// How often any part could not be read or written.

@@ -88,12 +88,33 @@ impl Sources {
         let services = futures_util::future::join_all(standing.doors().map(|door| door.client.warm(&door.origin, now)));
         let store = async {
             if let Some(ledger) = &standing.ledger {
-                // A key that nobody writes: what is wanted is the way there.
-                let _ = ledger.store().fetch("warm", now.wall).await;
+                self.report_probe(ledger, now).await;
             }
         };
         let opened = Deadline::after(now.mono, self.connect_timeout).run(futures_util::future::join(services, store));
         let _ = rescue(&self.health, opened).await;
+    }
+
+    /// Tries the store; what it refuses is logged and in `/readyz`.
+    pub async fn probe_store(&self, now: Now, deadline: Deadline) {
+        let Some(ledger) = self.ledger() else { return };
+        if deadline.run(self.report_probe(&ledger, now)).await.is_err() {
+            self.health.store.report(Part::Store, Some(Cause::Timeout), Instant::now());
+        }
+    }
+
+    async fn report_probe(&self, ledger: &Ledger, now: Now) {
+        let cause = ledger.store().probe(now.wall).await.err();
+        let is_logged = self.health.store.report(Part::Store, cause, Instant::now());
+        if let Some(problem) = ledger.store().problem().filter(|_| is_logged) {
+            tracing::warn!(problem, "the store cannot be used as it is");
+        }
+    }
+
+    /// What the operator has to correct at the store while a part of it fails, if that is known.
+    pub fn store_problem(&self) -> Option<String> {
+        self.health.store.failing().next()?;
+        self.ledger()?.store().problem()
     }
 
     /// What a service last answered, word for word; only a command keeps it.

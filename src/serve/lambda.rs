@@ -1,6 +1,7 @@
 //! The Lambda face: one function for three triggers, told apart by their `triggerSource`.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
@@ -263,7 +264,9 @@ async fn check(instance: &Instance, received: Now, limit: Option<Duration>) -> R
     let faults: Vec<String> = instance.faults.iter().map(ToString::to_string).collect();
     let mut probes = Vec::new();
     if let Ok(probe) = http::parse(PROBE, ClientIp::Missing, received) {
-        let evidence = instance.gate.sources().gather(probe, instance.gate.deadline(received.mono, limit)).await.evidence;
+        let (sources, deadline) = (instance.gate.sources(), instance.gate.deadline(received.mono, limit));
+        let (gathered, ()) = tokio::join!(sources.gather(probe, deadline), sources.probe_store(received, deadline));
+        let evidence = gathered.evidence;
         let history = ("history", evidence.history_outcome, evidence.took.history);
         let asked = evidence.services.iter().map(|asked| (asked.service.as_label(), asked.outcome, asked.took));
         probes.extend(
@@ -275,12 +278,15 @@ async fn check(instance: &Instance, received: Now, limit: Option<Duration>) -> R
         .into_iter()
         .map(|(variable, cause)| json!({ "variable": format!("{PREFIX}{variable}"), "outcome": cause.map_or(Outcome::Fresh.as_label(), Cause::as_label) }))
         .collect();
+    let failing: BTreeMap<&str, &str> = instance.gate.health().store.failing().map(|(part, cause)| (part.as_label(), cause.as_label())).collect();
     let answer = json!({
         "riskgate": "check",
         "version": env!("CARGO_PKG_VERSION"),
         "faults": faults,
         "probes": probes,
         "secrets": secrets,
+        // By part, what could not be read or written at the last try, and what the operator can do.
+        "store": { "failing": failing, "problem": instance.gate.sources().store_problem() },
         "notices": instance.notices(&env::ProcessEnv).iter().map(ToString::to_string).collect::<Vec<_>>(),
         // Who may invoke the function may see them; who reaches a socket may not.
         "variables": (instance.face == Face::Lambda).then(|| config::settings(&env::ProcessEnv)),

@@ -19,6 +19,8 @@ mod processes;
 mod redis_replies;
 #[cfg(feature = "secrets")]
 mod secrets;
+#[cfg(feature = "redis")]
+mod store_start;
 #[cfg(all(feature = "redis", feature = "dynamodb"))]
 mod table;
 

@@ -24,9 +24,14 @@ use secrecy::{ExposeSecret, SecretString};
 use super::store::{Change, Changed, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Store};
 use crate::evidence::Cause;
 
+mod probe;
+
 mod reply;
 
-use self::reply::{cause, needs_new_connection};
+use self::{
+    probe::PROBE,
+    reply::{cause, needs_new_connection},
+};
 
 /// What every key starts with, so that a server may be shared.
 const PREFIX: &str = "riskgate:";
@@ -126,6 +131,10 @@ pub struct Redis {
     client: AtomicUsize,
     timeout: Duration,
     connection: ArcSwapOption<ConnectionManager>,
+    /// What the server refused when it was last tried.
+    refused: ArcSwapOption<String>,
+    /// What can be done about the last error.
+    help: ArcSwapOption<&'static str>,
 }
 
 /// Whether a command may be sent again after a connection broke: what it does twice it does once.
@@ -154,7 +163,14 @@ impl Redis {
             let own = TlsCertificates { client_tls: None, root_cert: Some(pem(authorities)) };
             clients.insert(0, Client::build_with_tls(url, own).map_err(|_| problem())?);
         }
-        Ok(Redis { clients, client: AtomicUsize::new(0), timeout, connection: ArcSwapOption::empty() })
+        Ok(Redis {
+            clients,
+            client: AtomicUsize::new(0),
+            timeout,
+            connection: ArcSwapOption::empty(),
+            refused: ArcSwapOption::empty(),
+            help: ArcSwapOption::empty(),
+        })
     }
 
     fn connection(&self) -> Result<Arc<ConnectionManager>, Cause> {
@@ -179,7 +195,7 @@ impl Redis {
             if needs_new_connection(&error) {
                 self.connection.compare_and_swap(used, None);
             }
-            reply::log(&error);
+            self.help.store(reply::log(&error).map(Arc::new));
             cause(&error)
         })
     }
@@ -241,6 +257,20 @@ impl Redis {
 impl Store for Redis {
     fn name(&self) -> &'static str {
         "redis"
+    }
+
+    fn problem(&self) -> Option<String> {
+        let refused = self.refused.load_full().map(|refused| refused.to_string());
+        refused.or_else(|| self.help.load_full().map(|help| (*help).to_owned()))
+    }
+
+    fn probe(&self, _now: Timestamp) -> Reply<'_, ()> {
+        Box::pin(async move {
+            let refused: Vec<String> = self.invoke(&PROBE, probe::KEY, &[], Repeat::Twice).await?;
+            let (cause, problem) = probe::problem(&refused).unzip();
+            self.refused.store(problem.map(Arc::new));
+            cause.map_or(Ok(()), Err)
+        })
     }
 
     fn change<'a>(&'a self, key: &'a str, change: Change, _now: Timestamp) -> Reply<'a, Arc<Record>> {

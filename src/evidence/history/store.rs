@@ -25,9 +25,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// What it is, for `riskgate config` and probes.
     fn name(&self) -> &'static str;
 
-    /// What the operator has to correct before the store can be reached, if that is known.
+    /// What the operator has to correct at the store, by the last call that failed, if that is known.
     fn problem(&self) -> Option<String> {
         None
+    }
+
+    /// Tries what the store is needed for, at start. Nobody's data is read or written.
+    fn probe(&self, now: Timestamp) -> Reply<'_, ()> {
+        Box::pin(async move {
+            self.fetch("probe", now).await?;
+            self.list(List::Shared, now).await.map(|_| ())
+        })
     }
 
     /// Whether a record's time is only ever made longer, whatever `Keep::Renew` says: then a record that was read a while ago may be written.

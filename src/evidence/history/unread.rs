@@ -5,6 +5,8 @@ use crate::evidence::Cause;
 /// One part of what the store is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
+    /// The calls that are tried at start.
+    Store,
     /// The person's record.
     Record,
     /// The list of blocked ranges, devices, clients and tenants.
@@ -39,7 +41,8 @@ pub struct Unread([Option<Cause>; Part::ALL.len()]);
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 12] = [
+    pub const ALL: [Part; 13] = [
+        Part::Store,
         Part::Record,
         Part::BlockList,
         Part::Nonce,
@@ -57,6 +60,7 @@ impl Part {
     /// The label in `degraded`, metrics, log lines and `/readyz`.
     pub fn as_label(self) -> &'static str {
         match self {
+            Part::Store => "store",
             Part::Record => "history",
             Part::BlockList => "block_list",
             Part::Nonce => "nonce",

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::{env::Fault, sidecar::SidecarConfig},
     event::Now,
-    evidence::resilience::deadline::Deadline,
+    evidence::{history::unread::Part, resilience::deadline::Deadline},
 };
 
 mod door;
@@ -53,6 +53,9 @@ const LAST_LINES: Duration = Duration::from_millis(300);
 
 /// How often the metrics' samples are folded, and it is looked whether secrets are to be asked for.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long the store may take to answer when it is tried.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Which routes a listener has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +90,9 @@ pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std
 }
 
 async fn listen(instance: &Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    let started = Arc::clone(instance);
+    // Sign-ins do not wait for it.
+    tokio::spawn(async move { probe_store(&started).await });
     let config = &instance.config.sidecar;
     let main = TcpListener::bind(config.listen).await?;
     let listening = main.local_addr()?;
@@ -217,10 +223,19 @@ async fn keep_up(instance: Arc<Instance>) {
     loop {
         every.tick().await;
         instance.telemetry.upkeep();
+        if instance.gate.health().store.is_failing(Part::Store) {
+            probe_store(&instance).await;
+        }
         for need in [Need::Missing, Need::Old] {
             instance.refresh(need, secrets::WAIT, Now::read()).await;
         }
     }
+}
+
+/// Tries the store, while sign-ins go on.
+async fn probe_store(instance: &Instance) {
+    let now = Now::read();
+    instance.gate.sources().probe_store(now, Deadline::after(now.mono, PROBE_TIMEOUT)).await;
 }
 
 /// The page, fed by this instance's sign-ins.

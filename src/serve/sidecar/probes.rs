@@ -38,6 +38,9 @@ struct Degraded {
     /// How old the list of blocks in force is, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_s: Option<u64>,
+    /// What the operator can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
 }
 
 /// The process answers.
@@ -50,17 +53,18 @@ pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
     let health = instance.gate.health();
     let mut degraded: Vec<Degraded> = instance.config.services.services.iter().filter_map(|asked| service(health, asked.service)).collect();
     if health.networks_outdated.load(Ordering::Relaxed) > 0 {
-        degraded.push(Degraded { what: "networks", why: "a changed file could not be read; the one before it is in force", age_s: None });
+        degraded.push(Degraded { what: "networks", why: "a changed file could not be read; the one before it is in force", age_s: None, help: None });
     }
     let now = u64::try_from(Now::read().wall.as_second()).unwrap_or_default();
     let read = Some(health.store.block_list_read()).filter(|read| *read > 0);
+    let help = instance.gate.sources().store_problem();
     degraded.extend(health.store.failing().map(|(part, cause)| {
         let age_s = read.filter(|_| part == Part::BlockList).map(|read| now.saturating_sub(read));
-        Degraded { what: part.as_label(), why: cause.as_label(), age_s }
+        Degraded { what: part.as_label(), why: cause.as_label(), age_s, help: help.clone() }
     }));
     for (what, is_failing) in [("audit", instance.telemetry.is_failing()), ("logs", subscriber::is_failing())] {
         if is_failing {
-            degraded.push(Degraded { what, why: "lines_lost", age_s: None });
+            degraded.push(Degraded { what, why: "lines_lost", age_s: None, help: None });
         }
     }
     Json(Readiness { ready: true, degraded })
@@ -74,7 +78,7 @@ fn service(health: &Health, service: crate::config::services::Service) -> Option
         (None, BreakerState::HalfOpen) => "half_open",
         (None, BreakerState::Closed) => return None,
     };
-    Some(Degraded { what: service.as_label(), why, age_s: None })
+    Some(Degraded { what: service.as_label(), why, age_s: None, help: None })
 }
 
 /// Prometheus' text format.

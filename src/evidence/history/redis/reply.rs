@@ -34,6 +34,7 @@ const KNOWN: [(&str, &str); 14] = [
 /// What has no reply code.
 const UNKNOWN_COMMAND: &str = "the server does not know a command; Redis 6.0 or later, or Valkey, is needed";
 const TLS: &str = "the TLS handshake failed; SERVICES_CA names authorities beside Mozilla's, and rediss:// needs the server's TLS port";
+const OTHER: &str = "look at the server's log";
 const NO_REDIS: &str = "the answer is not Redis' protocol; a TLS port needs rediss:// in STORE";
 
 /// A line of each kind is logged at most once in so long.
@@ -54,12 +55,8 @@ pub(super) fn cause(error: &RedisError) -> Cause {
     if error.is_connection_refusal() {
         return Cause::Connect;
     }
-    match code(error) {
-        Some("NOAUTH" | "WRONGPASS" | "NOPERM") => return Cause::KeyRefused,
-        Some("LOADING" | "OOM") => return Cause::Shed,
-        // One key's fault: another program's value.
-        Some("WRONGTYPE") => return Cause::BadAnswer,
-        _ => {}
+    if let Some(cause) = code(error).and_then(cause_of) {
+        return cause;
     }
     if error.is_connection_dropped() {
         return Cause::Reset;
@@ -73,6 +70,16 @@ pub(super) fn cause(error: &RedisError) -> Cause {
     }
 }
 
+fn cause_of(code: &str) -> Option<Cause> {
+    match code {
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => Some(Cause::KeyRefused),
+        "LOADING" | "OOM" => Some(Cause::Shed),
+        // One key's fault: another program's value.
+        "WRONGTYPE" => Some(Cause::BadAnswer),
+        _ => None,
+    }
+}
+
 /// Whether the server at the other end cannot serve, while the one that the address leads to now may.
 pub(super) fn needs_new_connection(error: &RedisError) -> bool {
     is_tls(error)
@@ -83,8 +90,8 @@ pub(super) fn needs_new_connection(error: &RedisError) -> bool {
         )
 }
 
-/// Logs what the operator can do, at most one line of a kind in a minute. The server's own text is left out: it may hold a key.
-pub(super) fn log(error: &RedisError) {
+/// Logs what the operator can do, at most one line of a kind in a minute, and returns it. The server's own text is left out: it may hold a key.
+pub(super) fn log(error: &RedisError) -> Option<&'static str> {
     let code = code(error);
     let known = code.and_then(|code| KNOWN.iter().position(|(known, _)| *known == code));
     let (kind, reply, help) = match known {
@@ -94,12 +101,21 @@ pub(super) fn log(error: &RedisError) {
             (KNOWN.len() + 1, "ERR", UNKNOWN_COMMAND)
         }
         None if error.kind() == ErrorKind::Parse => (KNOWN.len() + 2, "none", NO_REDIS),
-        None => return,
+        None => return None,
     };
     let minute = STARTED.elapsed().as_secs() / LOG_INTERVAL.as_secs() + 1;
     if LOGGED[kind].swap(minute, Ordering::Relaxed) != minute {
         tracing::warn!(reply, help, "the store refuses a command; further lines of this kind are held back for a minute");
     }
+    Some(help)
+}
+
+/// The cause that an error of a command in a script is reported as, and what the operator can do.
+pub(super) fn of_script(error: &str) -> (Cause, &'static str) {
+    let code = script_code(error);
+    let known = KNOWN.iter().find(|(known, _)| Some(*known) == code).map(|(_, help)| *help);
+    let help = known.unwrap_or(if error.contains("nknown") { UNKNOWN_COMMAND } else { OTHER });
+    (code.and_then(cause_of).unwrap_or(Cause::NoStore), help)
 }
 
 /// The reply's code. Before Redis 7 an error inside a script has the code ERR, and its own code in the text.
@@ -108,12 +124,15 @@ fn code(error: &RedisError) -> Option<&str> {
     if code != "ERR" {
         return Some(code);
     }
-    let detail = error.detail().unwrap_or_default();
+    script_code(error.detail().unwrap_or_default()).or(Some(code))
+}
+
+fn script_code(detail: &str) -> Option<&'static str> {
     let words = || detail.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
     if detail.contains("can't run this command or subcommand") || detail.contains("can't access") {
         return Some("NOPERM");
     }
-    KNOWN.iter().map(|(known, _)| *known).find(|known| words().any(|word| word == *known)).or(Some(code))
+    KNOWN.iter().map(|(known, _)| *known).find(|known| words().any(|word| word == *known))
 }
 
 fn is_tls(error: &RedisError) -> bool {
