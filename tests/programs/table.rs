@@ -8,18 +8,23 @@ use aws_sdk_dynamodb::{
 };
 use riskgate::{
     claims,
-    evidence::history::{Store, dynamodb::DynamoDb},
+    event::Now,
+    evidence::{
+        Cause,
+        history::{Store, dynamodb::DynamoDb, unread::Part},
+        resilience::deadline::Deadline,
+    },
 };
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
     asking::HANG,
-    stores::{HOME, House, at},
+    stores::{HOME, House, at, history},
     wire::{Act, Server, answer},
 };
 
-async fn check(what: &str, url: &str, expected: &str) {
+fn store(url: &str) -> Arc<dyn Store> {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -28,7 +33,11 @@ async fn check(what: &str, url: &str, expected: &str) {
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .retry_config(RetryConfig::disabled())
         .build();
-    let store: Arc<dyn Store> = Arc::new(DynamoDb::over(Client::from_conf(config), "riskgate"));
+    Arc::new(DynamoDb::over(Client::from_conf(config), "riskgate"))
+}
+
+async fn check(what: &str, url: &str, expected: &str) {
+    let store = store(url);
     let house = House::over(&store, &[("STORE_TIMEOUT", "300ms")]);
     let time = at(0, "12:00:00");
     let started = Instant::now();
@@ -71,4 +80,25 @@ async fn a_table_that_misbehaves_is_named_and_waited_for_no_longer_than_it_may_t
     }
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check("is closed", &format!("http://{closed}"), "connect").await;
+}
+
+/// A role that may do everything but one action: the lists, the counters or the nonces are missing, and the action is named.
+#[tokio::test]
+async fn the_action_that_a_role_lacks_is_named() {
+    let json = [("content-type", "application/x-amz-json-1.0")];
+    let server = Server::start(move |request| match request.header("x-amz-target") {
+        Some("DynamoDB_20120810.Query") => answer(400, &json, r#"{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"User: x"}"#),
+        _ => answer(200, &json, "{}"),
+    })
+    .await;
+    let house = House::over(&store(&server.origin()), &[]);
+    let sources = house.gate.sources();
+    let now = Now::read();
+    sources.probe_store(now, Deadline::after(now.mono, HANG)).await;
+    assert!(house.gate.health().store.failing().eq([(Part::Store, Cause::KeyRefused)]), "before the first sign-in");
+    let assessment = house.attempt("ada", HOME, at(0, "12:00:00")).await;
+    assert!(assessment.decision.score.signals.evidence.history_outcome.is_usable());
+    assert_eq!(history(&assessment).unread.cause(Part::BlockList), Some(Cause::KeyRefused));
+    let problem = sources.store_problem().unwrap();
+    assert_eq!(problem, "AWS refuses dynamodb:Query: allow the role this action on the table that STORE names");
 }

@@ -51,6 +51,8 @@ pub struct DynamoDb {
     client: OnceLock<Client>,
     /// What keeps calls from being signed.
     fault: Mutex<Option<AwsFault>>,
+    /// The action that the role lacks, if the last call that failed was refused for that.
+    refused: Mutex<Option<&'static str>>,
     is_connecting: Arc<AtomicBool>,
 }
 
@@ -73,7 +75,7 @@ impl DynamoDb {
     }
 
     fn new(table: &str, timeout: Duration, identity: Option<Identity>, client: OnceLock<Client>) -> Self {
-        DynamoDb { table: table.to_owned(), timeout, identity, client, fault: Mutex::default(), is_connecting: Arc::default() }
+        DynamoDb { table: table.to_owned(), timeout, identity, client, fault: Mutex::default(), refused: Mutex::default(), is_connecting: Arc::default() }
     }
 
     /// The client, once there are credentials to sign its calls.
@@ -103,8 +105,18 @@ impl DynamoDb {
         Cause::NoCredentials
     }
 
-    fn cause<E: ProvideErrorMetadata>(&self, error: &SdkError<E>) -> Cause {
-        if error.code() == Some("ExpiredTokenException") { self.note(AwsFault::Expired) } else { cause(error) }
+    /// Why a call of an action failed; what the operator has to correct is remembered.
+    fn cause<E: ProvideErrorMetadata>(&self, action: &'static str, error: &SdkError<E>) -> Cause {
+        let refused = error.code() == Some("AccessDeniedException");
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused.then_some(action);
+        if error.code() == Some("ExpiredTokenException") {
+            return self.note(AwsFault::Expired);
+        }
+        if error.as_service_error().is_some() {
+            // The call was signed.
+            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        cause(error)
     }
 
     /// Sends a call; a throttled one a second time.
@@ -135,7 +147,7 @@ impl DynamoDb {
             Ok(output) => Ok(Ok(output.attributes.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Ok(Err(failed.item().cloned())),
-                Some(_) | None => Err(self.cause(&error)),
+                Some(_) | None => Err(self.cause("UpdateItem", &error)),
             },
         }
     }
@@ -150,21 +162,21 @@ impl DynamoDb {
             }
             .send()
         };
-        self.send(client, call).await.map(|_| ()).map_err(|error| self.cause(&error))
+        self.send(client, call).await.map(|_| ()).map_err(|error| self.cause("PutItem", &error))
     }
 
     async fn get(&self, pk: &str, sk: &str, now: Timestamp) -> Result<Option<Item>, Cause> {
         let client = self.client().await?;
         // A post-authentication comes 150 ms after the attempt that it completes: it has to see it.
         let call = || client.get_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk)).consistent_read(true).send();
-        let output = self.send(client, call).await.map_err(|error| self.cause(&error))?;
+        let output = self.send(client, call).await.map_err(|error| self.cause("GetItem", &error))?;
         Ok(output.item.filter(|item| !has_expired(item, now)))
     }
 
     async fn delete(&self, pk: &str, sk: &str) -> Result<Option<Item>, Cause> {
         let client = self.client().await?;
         let call = || client.delete_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk)).return_values(ReturnValue::AllOld).send();
-        Ok(self.send(client, call).await.map_err(|error| self.cause(&error))?.attributes)
+        Ok(self.send(client, call).await.map_err(|error| self.cause("DeleteItem", &error))?.attributes)
     }
 
     async fn query(&self, pk: &str, starts_with: Option<&str>) -> Result<Vec<Item>, Cause> {
@@ -180,7 +192,7 @@ impl DynamoDb {
                 }
                 .send()
             };
-            let page = self.send(client, call).await.map_err(|error| self.cause(&error))?;
+            let page = self.send(client, call).await.map_err(|error| self.cause("Query", &error))?;
             items.extend(page.items.unwrap_or_default());
             from = page.last_evaluated_key;
             if from.is_none() {
@@ -214,7 +226,9 @@ impl Store for DynamoDb {
     }
 
     fn problem(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).map(|fault| fault.to_string())
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).map(|fault| fault.to_string());
+        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.or_else(|| Some(format!("AWS refuses dynamodb:{}: allow the role this action on the table that STORE names", refused?)))
     }
 
     fn only_lengthens(&self) -> bool {
