@@ -11,6 +11,7 @@
 mod asking;
 mod blocks;
 mod claims;
+mod comparison;
 mod context;
 #[cfg(all(feature = "dynamodb", feature = "secrets"))]
 mod credentials;

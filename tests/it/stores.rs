@@ -226,11 +226,16 @@ impl Drop for Server {
 impl House {
     /// A gate over a store; app client `web` is trusted, `app` is not.
     pub fn over(store: &Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
+        House::with_face(store, variables, Face::Sidecar)
+    }
+
+    /// A gate of some face over a store; that of a command reads it and writes nothing.
+    pub fn with_face(store: &Arc<dyn Store>, variables: &[(&str, &str)], face: Face) -> Self {
         let defaults = [("PSEUDONYM_KEY", KEY), ("TRUSTED_CLIENTS", "web"), ("STORE_TIMEOUT", "2400ms"), ("BUDGET", "2900ms")];
         let map: BTreeMap<String, String> = defaults.iter().chain(variables).map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
         let (config, faults) = Config::read(&map);
         assert!(faults.is_empty(), "{faults:?}");
-        let (sources, faults) = Sources::open(&config, Face::Sidecar);
+        let (sources, faults) = Sources::open(&config, face);
         assert!(faults.is_empty(), "{faults:?}");
         let sources = sources.with_store(&config, Arc::clone(store));
         let gate = Gate::new(&config, sources, Judge::new(&config, Model::bundled(&config.history)));

@@ -65,7 +65,9 @@ impl Ledger {
             self.store.delist(List::Persons, key).await?;
             // Which instance wrote the shape, and so under which key its place was drawn, is not known.
             for mark in self.pseudonyms.marks("shape", &[key.as_bytes()]) {
-                self.store.delist(List::Shapes, &decoy::place(mark).to_string()).await?;
+                for place in decoy::places(mark) {
+                    self.store.delist(List::Shapes, &place.to_string()).await?;
+                }
             }
         }
         let rows = self.activity(pool, person, now).await?;

@@ -193,7 +193,8 @@ impl Ledger {
         if sign_in.person.existence == Existence::NotFound {
             history.profile = self.decoy(sign_in, &opened.origin, now);
         } else {
-            opened.shape = self.shape(&opened.keys, &ground.profile, now);
+            // A history is lent with a success: before it, what is lent would always lack the latest one.
+            opened.shape = if ground.profile.is_new() { self.shape(&opened.keys, &ground.profile, now) } else { None };
             history.profile.clone_from(&ground.profile);
         }
         opened.ground = Some(ground).filter(|_| self.terms.learn == Learn::Allow && self.store.only_lengthens());

@@ -138,7 +138,7 @@ async fn each_trigger_stays_within_its_round_trips() {
         let extra = u32::from(round == 0);
         // The other list is due when the first was read a second ago.
         let list = u32::from(round > 0);
-        assert_eq!(store.taken(), (1 + list, 2 + 2 * extra), "post-authentication; the first one lends its shape for the day");
+        assert_eq!(store.taken(), (1 + list, 3 + extra), "post-authentication; it renews its shape, an hour after the last time");
         let Event::PreTokenGeneration(token) = event("TokenGeneration_Authentication", &config, round * 3600 + 2) else { unreachable!() };
         ledger.token(&token).await.expect("memory answers");
         assert_eq!(store.taken(), (1, 1), "token, and that tokens are made here, once in a quarter of an hour");
