@@ -34,7 +34,7 @@ test:
 soak SIGN_INS="100000":
     RISKGATE_SOAK={{SIGN_INS}} cargo test --release --test it soak:: -- --nocapture
 
-# Scores of so many names that exist and as many that do not, near and far: 10,000 take ten minutes.
+# Scores of so many names that exist and as many that do not, near and far: 10,000 take a quarter of an hour.
 enumeration NAMES="10000":
     RISKGATE_NAMES={{NAMES}} cargo test --all-features --test it comparison:: -- --nocapture
 
