@@ -77,7 +77,7 @@ SIEGES = {
 }
 
 
-ROUNDS, COUNT = 4, 400
+ROUNDS, COUNT, ATTEMPTS = 4, 400, 4
 
 
 async def times():
@@ -114,21 +114,31 @@ async def besiege(name):
     return besieged
 
 
+async def compare(name):
+    """The 99th percentiles in calm and besieged, in seconds."""
+    calm, besieged = [], []
+    # Turn by turn, so that what else the machine does falls on both alike.
+    for _ in range(ROUNDS):
+        calm += await times()
+        besieged += await besiege(name)
+    calm, besieged = p99(calm), p99(besieged)
+    print(f"  {name}: p99 {calm * 1e3:.2f} ms in calm, {besieged * 1e3:.2f} ms besieged", flush=True)
+    return calm, besieged
+
+
 async def main():
     await times()
     failed = []
     for name in SIEGES:
-        calm, besieged = [], []
-        # Turn by turn, so that what else the machine does falls on both alike.
-        for _ in range(ROUNDS):
-            calm += await times()
-            besieged += await besiege(name)
-        calm, besieged = p99(calm), p99(besieged)
-        print(f"  {name}: p99 {calm * 1e3:.2f} ms in calm, {besieged * 1e3:.2f} ms besieged", flush=True)
-        # Under a millisecond a time is the scheduler's, not the sidecar's.
-        if besieged > 2 * max(calm, 0.001):
+        # A neighbour on a shared machine can spoil one comparison; a sidecar that gives way fails every one.
+        for _ in range(ATTEMPTS):
+            calm, besieged = await compare(name)
+            # Under a millisecond a time is the scheduler's, not the sidecar's.
+            if besieged <= 2 * max(calm, 0.001):
+                break
+        else:
             failed.append(name)
-    assert not failed, f"more than twice: {failed}"
+    assert not failed, f"more than twice in {ATTEMPTS} comparisons: {failed}"
 
 
 asyncio.run(attack(ATTACK[0]) if ATTACK else main())
