@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::services::{Own, Service, ServiceConfig},
-    evidence::{Cause, Consultation, Outcome, Risk, provider::client::Heard},
+    evidence::{Cause, Consultation, Outcome, Risk, health::AccountFault, provider::client::Heard},
 };
 
 /// The longest part of an answer that is shown to eyes, in characters.
@@ -118,15 +118,12 @@ fn hint(outcome: Outcome) -> Option<&'static str> {
         Outcome::Negative => Some("it knows nothing of the address"),
         Outcome::NotAsked => Some("there is no public address to ask about"),
         Outcome::Failed(cause) => match cause {
-            Cause::KeyRefused => Some("the key is wrong, revoked or lacks the permission"),
-            Cause::NoCredit => Some("the account has no credit left"),
+            Cause::KeyRefused | Cause::NoCredit | Cause::Tls | Cause::Redirect | Cause::AddressRefused => AccountFault::of(cause).map(AccountFault::help),
             Cause::RateLimited => Some("it is asked too often; the plan's limit may be used up"),
             Cause::OverQuota => Some("the day's calls under DAILY_LIMIT are used up"),
             Cause::Connect => Some("no connection: check the URL, the name server and the firewall"),
-            Cause::Tls => Some("the certificate is not believed, or TLS 1.2 is not spoken"),
             Cause::Timeout => Some("no answer in its time; see TIMEOUT and PROVIDER_TIMEOUT"),
             Cause::BadAnswer => Some("the answer is not what the format promises; for `http` check the pointer and the scale"),
-            Cause::Redirect => Some("it redirects, which is not followed: set the final URL"),
             Cause::Reset
             | Cause::Http4xx
             | Cause::Http5xx

@@ -18,6 +18,8 @@ pub mod networks;
 
 mod platform;
 
+pub mod refused_ip;
+
 pub mod references;
 
 pub mod services;

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::{
     budget::BudgetConfig,
     env::{Reader, count_within, duration, number_within, one_of},
+    refused_ip::is_refused,
 };
 
 /// The services that are asked, and the cache before them.
@@ -295,7 +296,7 @@ fn headers(r: &mut Reader<'_>, text: &SecretString) -> Vec<(String, SecretString
     found
 }
 
-/// Checks a service's URL: https, or http to loopback or to an origin that `ALLOW_PLAIN_HTTP` names; no user, no link-local address.
+/// Checks a service's URL: https, or http to loopback or to an origin that `ALLOW_PLAIN_HTTP` names; no user, no address that `refused_ip` names.
 fn endpoint(value: &str, service: Service, plain: &[String]) -> Result<String, String> {
     let (origin, uri) = origin(value)?;
     if uri.scheme_str() == Some("http") && !is_loopback(uri.host().unwrap_or_default()) && !plain.contains(&origin) {
@@ -327,22 +328,16 @@ fn origin(value: &str) -> Result<(String, http::Uri), String> {
     if value.split('?').next().unwrap_or_default().split('/').nth(2).is_some_and(|host| host.contains(['{', '}'])) {
         return Err("must not have a placeholder in its host".to_owned());
     }
-    if is_link_local(authority.host()) {
-        return Err("must not be a link-local address".to_owned());
+    // The client's own parser reads hosts such as `2852039166` and `0xa9fea9fe` as addresses.
+    let url = reqwest::Url::parse(&plain).map_err(|_| "must be a URL such as https://host/path".to_owned())?;
+    if url.host_str().and_then(address).is_some_and(is_refused) {
+        return Err("must not be a link-local address or one of a cloud's metadata service: riskgate never calls these".to_owned());
     }
     Ok((format!("{scheme}://{authority}"), uri))
 }
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || address(host).is_some_and(|ip| ip.is_loopback())
-}
-
-fn is_link_local(host: &str) -> bool {
-    match address(host) {
-        Some(std::net::IpAddr::V4(v4)) => v4.is_link_local(),
-        Some(std::net::IpAddr::V6(v6)) => v6.is_unicast_link_local(),
-        None => false,
-    }
 }
 
 fn address(host: &str) -> Option<std::net::IpAddr> {

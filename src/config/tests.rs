@@ -61,9 +61,22 @@ fn services_name_what_they_miss() {
 
 #[test]
 fn urls_that_could_reach_inside_are_refused() {
-    for url in
-        ["http://169.254.169.254/", "https://169.254.169.254/", "http://example.net/", "https://user:pass@host/", "ftp://host/", "host/path", "https://{ip}/"]
-    {
+    for url in [
+        "http://169.254.169.254/",
+        "https://169.254.169.254/",
+        "http://example.net/",
+        "https://user:pass@host/",
+        "ftp://host/",
+        "host/path",
+        "https://{ip}/",
+        "https://[fd00:ec2::254]/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://[fe80::1]/",
+        "https://100.100.100.200/",
+        "https://2852039166/",
+        "https://0xa9fea9fe/",
+        "https://0251.254.0xa9fe/",
+    ] {
         check_faulty(&[("PROVIDERS", "http"), ("HTTP_URL", url)], &["HTTP_URL", "HTTP_URL"]);
     }
     check_faulty(&[("PROVIDERS", "http"), ("HTTP_URL", "http://risk.internal:80/s"), ("ALLOW_PLAIN_HTTP", "http://risk.internal:80")], &[]);

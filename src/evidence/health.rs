@@ -99,7 +99,7 @@ pub enum BreakerState {
     Open = 2,
 }
 
-/// What only the operator can mend at a service.
+/// What only the operator can correct about a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum AccountFault {
@@ -107,6 +107,12 @@ pub enum AccountFault {
     KeyRefused = 1,
     /// The account has no credit left.
     NoCredit = 2,
+    /// The certificate is not believed, or no common version of TLS is spoken.
+    Tls = 3,
+    /// It redirects.
+    Redirect = 4,
+    /// Its name has only addresses that riskgate never calls.
+    AddressRefused = 5,
 }
 
 // === impl Health ===
@@ -206,6 +212,9 @@ impl ServiceHealth {
         match self.fault.load(Ordering::Relaxed) {
             1 => Some(AccountFault::KeyRefused),
             2 => Some(AccountFault::NoCredit),
+            3 => Some(AccountFault::Tls),
+            4 => Some(AccountFault::Redirect),
+            5 => Some(AccountFault::AddressRefused),
             _ => None,
         }
     }
@@ -255,20 +264,41 @@ impl BreakerState {
 impl AccountFault {
     /// The fault that a cause stands for, if it is one.
     pub fn of(cause: Cause) -> Option<Self> {
-        if cause == Cause::KeyRefused {
-            Some(AccountFault::KeyRefused)
-        } else if cause == Cause::NoCredit {
-            Some(AccountFault::NoCredit)
-        } else {
-            None
+        let faults = [AccountFault::KeyRefused, AccountFault::NoCredit, AccountFault::Tls, AccountFault::Redirect, AccountFault::AddressRefused];
+        faults.into_iter().find(|fault| fault.cause() == cause)
+    }
+
+    /// How a call fails by it.
+    pub fn cause(self) -> Cause {
+        match self {
+            AccountFault::KeyRefused => Cause::KeyRefused,
+            AccountFault::NoCredit => Cause::NoCredit,
+            AccountFault::Tls => Cause::Tls,
+            AccountFault::Redirect => Cause::Redirect,
+            AccountFault::AddressRefused => Cause::AddressRefused,
         }
+    }
+
+    /// What the operator has to know.
+    pub fn help(self) -> &'static str {
+        match self {
+            AccountFault::KeyRefused => "the service refuses the key: it is wrong, revoked or lacks the permission",
+            AccountFault::NoCredit => "the account has no credit left",
+            AccountFault::Tls => "the certificate is not trusted, or TLS 1.2 or later is not spoken: for a private authority set RISKGATE_SERVICES_CA",
+            AccountFault::Redirect => "the service redirects, which riskgate does not follow: set the final URL",
+            AccountFault::AddressRefused => {
+                "the name of the service leads only to link-local or metadata addresses (VPC Lattice's are such), which riskgate never calls: use a name with another address"
+            }
+        }
+    }
+
+    /// Whether a client's text in the request can bring it about.
+    pub fn may_be_the_requests(self) -> bool {
+        matches!(self, AccountFault::KeyRefused | AccountFault::NoCredit)
     }
 
     /// The word in `/readyz`'s body.
     pub fn as_label(self) -> &'static str {
-        match self {
-            AccountFault::KeyRefused => Cause::KeyRefused.as_label(),
-            AccountFault::NoCredit => Cause::NoCredit.as_label(),
-        }
+        self.cause().as_label()
     }
 }

@@ -187,6 +187,8 @@ pub enum Cause {
     TooLarge,
     /// A redirect, which is not followed.
     Redirect,
+    /// The name has only addresses that riskgate never calls: link-local ones and metadata services.
+    AddressRefused,
     /// Not asked, because it failed too often of late.
     BreakerOpen,
     /// Not asked, because too many calls wait already.
@@ -276,7 +278,7 @@ impl Tier {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 18] = [
+    pub const ALL: [Cause; 19] = [
         Cause::Timeout,
         Cause::Connect,
         Cause::Tls,
@@ -289,6 +291,7 @@ impl Cause {
         Cause::BadAnswer,
         Cause::TooLarge,
         Cause::Redirect,
+        Cause::AddressRefused,
         Cause::BreakerOpen,
         Cause::Shed,
         Cause::OverQuota,
@@ -312,6 +315,7 @@ impl Cause {
             Cause::BadAnswer => "bad_answer",
             Cause::TooLarge => "too_large",
             Cause::Redirect => "redirect",
+            Cause::AddressRefused => "address_refused",
             Cause::BreakerOpen => "breaker_open",
             Cause::Shed => "shed",
             Cause::OverQuota => "over_quota",

@@ -6,7 +6,7 @@
 use std::{
     error::Error as StdError,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -25,6 +25,7 @@ use smol_str::SmolStr;
 
 use super::{Failure, Reach};
 use crate::{
+    config::refused_ip::is_refused,
     event::Now,
     evidence::{
         Cause,
@@ -88,8 +89,13 @@ struct Connections {
     used: Option<Now>,
 }
 
-/// Looks names up with the system's resolver and drops what no service may be: link-local addresses, where clouds keep credentials.
+/// Looks names up with the system's resolver and drops what no service may be: link-local addresses and others where clouds serve credentials.
 struct Resolver;
+
+/// A name has addresses, and each is one that riskgate never calls.
+#[derive(Debug, thiserror::Error)]
+#[error("every address of the name is refused")]
+struct AddressRefused;
 
 // === impl Tls ===
 
@@ -303,17 +309,15 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| !is_link_local(address.ip())).collect();
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            Ok(allowed(found)?)
         })
     }
 }
 
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
+/// The addresses of a name that may be called.
+fn allowed(found: impl Iterator<Item = SocketAddr>) -> Result<Addrs, AddressRefused> {
+    let (refused, allowed): (Vec<SocketAddr>, Vec<SocketAddr>) = found.partition(|address| is_refused(address.ip()));
+    if allowed.is_empty() && !refused.is_empty() { Err(AddressRefused) } else { Ok(Box::new(allowed.into_iter())) }
 }
 
 /// The greater of the times that passed by the two clocks.
@@ -366,6 +370,9 @@ fn failure(error: &reqwest::Error) -> Failure {
     let chain = || std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| inner(*error));
     if chain().any(|error| error.is::<rustls::Error>()) {
         return Cause::Tls.into();
+    }
+    if chain().any(|error| error.is::<AddressRefused>()) {
+        return Failure { reach: Reach::Never, ..Cause::AddressRefused.into() };
     }
     let kind = chain().find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
     if error.is_connect() {
@@ -452,8 +459,7 @@ mod tests {
                 let mut answer = [0; 64];
                 let read = socket.recv(&mut answer).await?;
                 let named = std::str::from_utf8(&answer[..read])?.split_whitespace().filter_map(|text| text.parse().ok());
-                let found: Vec<SocketAddr> = named.filter(|address: &SocketAddr| !is_link_local(address.ip())).collect();
-                Ok(Box::new(found.into_iter()) as Addrs)
+                Ok(allowed(named)?)
             })
         }
     }
@@ -474,15 +480,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_without_a_usable_address_is_no_connection() {
-        for addresses in ["", "169.254.169.254:443 [fe80::1]:443"] {
+    async fn a_name_with_refused_addresses_only_is_reported_as_such() {
+        for (addresses, expected) in [
+            ("", Cause::Connect),
+            ("169.254.169.254:443 [fe80::1]:443", Cause::AddressRefused),
+            ("[fd00:ec2::254]:443", Cause::AddressRefused),
+            ("169.254.171.32:443 127.0.0.1:1", Cause::Connect),
+        ] {
             let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
             let answering = async {
                 let (_, asker) = server.recv_from(&mut [0; 64]).await.expect("a question");
                 server.send_to(addresses.as_bytes(), asker).await.expect("sent");
             };
             let (cause, ()) = tokio::join!(asked_through(&server), answering);
-            assert_eq!(cause, Some(Cause::Connect), "{addresses:?}");
+            assert_eq!(cause, Some(expected), "{addresses:?}");
         }
     }
 
@@ -495,11 +506,12 @@ mod tests {
 
     #[tokio::test]
     async fn link_local_addresses_are_no_service() {
-        for (ip, expected) in [("169.254.169.254", true), ("::ffff:169.254.1.1", true), ("fe80::1", true), ("127.0.0.1", false), ("10.0.0.1", false)] {
-            assert_eq!(is_link_local(ip.parse().expect("an address")), expected, "{ip}");
+        for (ip, is_allowed) in
+            [("169.254.169.254", false), ("::ffff:169.254.1.1", false), ("fe80::1", false), ("fd00:ec2::254", false), ("127.0.0.1", true), ("10.0.0.1", true)]
+        {
             // Written as numbers a name needs no name server.
-            let found = Resolver.resolve(ip.parse().expect("a name")).await.expect("an answer");
-            assert_eq!(found.count(), usize::from(!expected), "{ip}");
+            let found = Resolver.resolve(ip.parse().expect("a name")).await;
+            assert_eq!(found.is_ok_and(|found| found.count() == 1), is_allowed, "{ip}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     config::services::Service,
     evidence::{
         Cause,
-        health::{BreakerState, Health},
+        health::{AccountFault, BreakerState, Health},
         provider::Failure,
     },
 };
@@ -304,7 +304,7 @@ impl Window {
 
 /// What an open breaker answers: the causes that name what is to be done stay visible.
 fn refusal(cause: Cause) -> Cause {
-    if matches!(cause, Cause::KeyRefused | Cause::NoCredit | Cause::RateLimited) { cause } else { Cause::BreakerOpen }
+    if cause == Cause::RateLimited || AccountFault::of(cause).is_some() { cause } else { Cause::BreakerOpen }
 }
 
 #[cfg(test)]

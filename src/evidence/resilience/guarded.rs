@@ -374,7 +374,12 @@ impl Line {
                 permit.succeed(now);
             }
             // What a stranger writes into a user agent must not be able to turn a service off for everybody.
-            Err(failure) if failure.cause == Cause::Http4xx || (AccountFault::of(failure.cause).is_some() && question.has_client_text()) => permit.excuse(now),
+            Err(failure)
+                if failure.cause == Cause::Http4xx
+                    || (AccountFault::of(failure.cause).is_some_and(AccountFault::may_be_the_requests) && question.has_client_text()) =>
+            {
+                permit.excuse(now)
+            }
             Err(failure) => permit.fail(failure, now),
         }
     }
@@ -396,10 +401,7 @@ impl Line {
         if reminded.is_none_or(|last| now.saturating_duration_since(last) >= REMINDER) {
             *reminded = Some(now);
             let service = self.service.as_label();
-            match fault {
-                AccountFault::KeyRefused => tracing::error!(service, "the service refuses the key: it is wrong, revoked or lacks the permission"),
-                AccountFault::NoCredit => tracing::error!(service, "the account has no credit left"),
-            }
+            tracing::error!(service, cause = fault.as_label(), "{}", fault.help());
         }
     }
 

@@ -72,13 +72,14 @@ pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
 
 fn service(health: &Health, service: crate::config::services::Service) -> Option<Degraded> {
     let state = health.service(service);
-    let why = match (state.fault(), state.breaker()) {
+    let fault = state.fault();
+    let why = match (fault, state.breaker()) {
         (Some(fault), _) => fault.as_label(),
         (None, BreakerState::Open) => "breaker_open",
         (None, BreakerState::HalfOpen) => "half_open",
         (None, BreakerState::Closed) => return None,
     };
-    Some(Degraded { what: service.as_label(), why, age_s: None, help: None })
+    Some(Degraded { what: service.as_label(), why, age_s: None, help: fault.map(|fault| fault.help().to_owned()) })
 }
 
 /// Prometheus' text format.
