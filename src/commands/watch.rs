@@ -2,22 +2,23 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    io::{self, Read, Seek},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
     time::Duration,
 };
 
-use flate2::bufread::MultiGzDecoder;
 use tokio::net::TcpListener;
 
 use super::Failure;
 use crate::{
     config::{Config, env::ProcessEnv},
+    replay::rows::{Source, SourceError},
     score::Model,
     serve::{
         dashboard::{Dashboard, Feed, Settings},
@@ -26,8 +27,8 @@ use crate::{
     telemetry::{subscriber, writer::LineWriter},
 };
 
-/// The longest line that is read; the rest of a longer one is skipped.
-const LONGEST: u64 = 64 * 1024;
+/// The longest line that is shown.
+const LONGEST: usize = 64 * 1024;
 
 /// How often a file is looked at for new lines.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -38,7 +39,18 @@ const QUEUE: usize = 4096;
 /// What every gzip member begins with (RFC 1952).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Shows the dashboard from an audit log: a file that may grow, be rotated or be gzipped, or standard input.
+/// What every zstd frame begins with (RFC 8878).
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// A file that ends only when it is replaced or cut.
+struct Tail {
+    path: PathBuf,
+    file: File,
+    /// Unset for what has to be read to its end.
+    is_followed: Arc<AtomicBool>,
+}
+
+/// Shows the dashboard from an audit log: a file that may grow or be rotated, or standard input; in every wrapper, compression and encoding that `replay` reads.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   aws logs tail /aws/lambda/riskgate --follow --format short | riskgate watch -
@@ -73,7 +85,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let source = if args.file.as_os_str() == "-" { "standard input".to_owned() } else { name.clone() };
     let settings = Settings::new(&config, &Model::bundled(&config.history), source);
     if args.file.as_os_str() == "-" {
-        std::thread::spawn(move || told(&name, stream(BufReader::new(io::stdin()), &lines)));
+        std::thread::spawn(move || told(&name, stream(io::stdin(), &AtomicBool::new(false), &lines).map(|_| ())));
     } else {
         let file = File::open(&args.file).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
         let path = args.file.clone();
@@ -96,78 +108,73 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// Tells how reading ended; the page stays up.
 fn told(name: &str, ended: io::Result<()>) {
     if let Err(error) = ended {
-        tracing::error!(file = name, error.kind = ?error.kind(), "the log cannot be read any further");
+        tracing::error!(file = name, error.kind = ?error.kind(), problem = %error, "the log cannot be read any further");
     }
 }
 
-/// Reads to the end, gzipped or not.
-fn stream(mut input: impl BufRead, lines: &SyncSender<Arc<str>>) -> io::Result<()> {
-    let last = if is_gzip(input.fill_buf()?) { send_lines(&mut BufReader::new(MultiGzDecoder::new(input)), lines)? } else { send_lines(&mut input, lines)? };
-    // The page may have gone meanwhile, and nobody is left to miss the line.
-    let _ = lines.send(String::from_utf8_lossy(&last).into());
-    Ok(())
-}
-
-/// Reads a file and then what is added to it. A file that is replaced or cut is read from its new beginning.
-fn follow(path: &Path, file: File, lines: &SyncSender<Arc<str>>) -> io::Result<()> {
-    let mut input = BufReader::new(file);
-    if is_gzip(input.fill_buf()?) {
-        return stream(input, lines);
+/// Sends the events of a log until it ends, in whatever they are wrapped, compressed or encoded: what `replay` reads. `false` when the page is gone.
+fn stream(input: impl Read + Send + 'static, is_followed: &AtomicBool, lines: &SyncSender<Arc<str>>) -> io::Result<bool> {
+    let mut events = match Source::from_reader(input, String::new(), &[]) {
+        Ok(source) => source.events()?,
+        Err(SourceError::Empty) => return Ok(true),
+        Err(SourceError::Io(error)) => return Err(error),
+        Err(SourceError::Header(problem)) => return Err(io::Error::new(io::ErrorKind::InvalidData, problem)),
+    };
+    if events.waits_for_the_end() {
+        is_followed.store(false, Ordering::Relaxed);
     }
-    let mut rest = Vec::new();
-    loop {
-        rest = send_lines(&mut BufReader::new(rest.chain(&mut input)), lines)?;
-        std::thread::sleep(LOOK_EVERY);
-        // Between two rotations the name may be missing for a moment.
-        let Ok(now) = path.metadata() else { continue };
-        let read = input.stream_position()?;
-        if now.len() < read || !same_file(&now, &input.get_ref().metadata()?) {
-            input = BufReader::new(File::open(path)?);
-            rest = Vec::new();
-        } else {
-            input.seek(SeekFrom::Start(read))?;
+    while let Some(event) = events.next_event()? {
+        // The page counts a line without an event, and needs no more of a longer one.
+        let line = if event.len() <= LONGEST { event } else { String::new() };
+        if lines.send(line.into()).is_err() {
+            return Ok(false);
         }
     }
+    Ok(true)
 }
 
-/// Sends every whole line, and hands back one that has no end yet.
-fn send_lines(input: &mut impl BufRead, lines: &SyncSender<Arc<str>>) -> io::Result<Vec<u8>> {
+/// Reads a file and then what is added to it. A file that is replaced or cut is read from its new beginning; an archive ends.
+fn follow(path: &Path, mut file: File, lines: &SyncSender<Arc<str>>) -> io::Result<()> {
     loop {
-        let mut line = Vec::new();
-        input.take(LONGEST).read_until(b'\n', &mut line)?;
-        match line.last() {
-            None => return Ok(line),
-            Some(b'\n') => {
-                if lines.send(String::from_utf8_lossy(&line).into()).is_err() {
-                    return Ok(Vec::new());
-                }
+        let is_followed = Arc::new(AtomicBool::new(!is_archive(&mut file)?));
+        let tail = Tail { path: path.to_owned(), file, is_followed: Arc::clone(&is_followed) };
+        if !stream(tail, &is_followed, lines)? || !is_followed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        file = loop {
+            match File::open(path) {
+                // Between two rotations the name may be missing for a moment.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(LOOK_EVERY),
+                opened => break opened?,
             }
-            Some(_) if line.len() as u64 == LONGEST => skip_line(input)?,
-            Some(_) => return Ok(line),
-        }
-    }
-}
-
-/// Skips to the end of a line without keeping it.
-fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let buffer = input.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(());
-        }
-        let (used, ended) = match buffer.iter().position(|byte| *byte == b'\n') {
-            Some(at) => (at + 1, true),
-            None => (buffer.len(), false),
         };
-        input.consume(used);
-        if ended {
-            return Ok(());
-        }
     }
 }
 
-fn is_gzip(start: &[u8]) -> bool {
-    start.starts_with(&GZIP)
+/// Whether a file is compressed, by its first bytes.
+fn is_archive(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.by_ref().take(4).read_to_end(&mut start)?;
+    file.rewind()?;
+    Ok(start.starts_with(&GZIP) || start == ZSTD)
+}
+
+impl Read for Tail {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.file.read(into)?;
+            if read > 0 || !self.is_followed.load(Ordering::Relaxed) {
+                return Ok(read);
+            }
+            std::thread::sleep(LOOK_EVERY);
+            let Ok(now) = self.path.metadata() else { continue };
+            let is_cut = now.len() < self.file.stream_position()?;
+            if is_cut || !same_file(&now, &self.file.metadata()?) {
+                // What was written just before the file was replaced, else the end.
+                return if is_cut { Ok(0) } else { self.file.read(into) };
+            }
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -189,7 +196,7 @@ mod tests {
     #[track_caller]
     fn check(input: &[u8], expected: &[&str]) {
         let (sender, receiver) = sync_channel(64);
-        stream(input, &sender).expect("reads");
+        stream(io::Cursor::new(input.to_vec()), &AtomicBool::new(false), &sender).expect("reads");
         drop(sender);
         let lines: Vec<Arc<str>> = receiver.iter().filter(|line| !line.is_empty()).collect();
         assert_eq!(lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>(), expected);
@@ -202,8 +209,53 @@ mod tests {
         gzip.write_all(b"one\ntwo\n").expect("writes");
         let member = gzip.finish().expect("ends");
         check(&[member.clone(), member].concat(), &["one", "two", "one", "two"]);
-        let long = [vec![b'x'; 200_000], b"\nnext\n".to_vec()].concat();
+        let long = [vec![b'x'; 2_000_000], b"\nnext\n".to_vec()].concat();
         check(&long, &["next"]);
+    }
+
+    const EVENT: &str = r#"{"schema":1,"time":"2026-11-22T00:00:00.000Z","id":"x","decision":"deny","score":87.4,"user":"u"}"#;
+
+    #[test]
+    fn events_are_read_in_the_wrappers_and_encodings_of_replay() {
+        let quoted = serde_json::to_string(EVENT).expect("JSON");
+        let pretty = serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(EVENT).expect("JSON")).expect("JSON");
+        let utf16 = |mark: &[u8], bytes: fn(u16) -> [u8; 2]| [mark, &EVENT.encode_utf16().flat_map(bytes).collect::<Vec<u8>>()].concat();
+        let subscription = format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{{"id":"1","timestamp":1,"message":{quoted}}}]}}"#);
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(subscription.as_bytes()).expect("writes");
+        let line = |text: String| text.into_bytes();
+        for input in [
+            line(format!("\u{feff}{EVENT}\r\n")),
+            utf16(&[0xff, 0xfe], u16::to_le_bytes),
+            utf16(&[0xfe, 0xff], u16::to_be_bytes),
+            line(format!("{{\"log\":{quoted},\"stream\":\"stdout\",\"time\":\"2026-11-22T00:00:00Z\"}}\n")),
+            line(format!("2026-11-22T00:00:00Z stdout F {EVENT}\n")),
+            line(format!("@timestamp,@message\n2026-11-22,\"{}\"\n", EVENT.replace('"', "\"\""))),
+            line(pretty),
+            line(subscription),
+            gzip.finish().expect("ends"),
+        ] {
+            let (sender, receiver) = sync_channel(64);
+            stream(io::Cursor::new(input.clone()), &AtomicBool::new(false), &sender).expect("reads");
+            drop(sender);
+            let found: Vec<serde_json::Value> = receiver.iter().filter_map(|line| serde_json::from_str(&line).ok()).collect();
+            assert_eq!(found, [serde_json::from_str::<serde_json::Value>(EVENT).expect("JSON")], "{}", String::from_utf8_lossy(&input));
+        }
+    }
+
+    #[test]
+    fn a_growing_file_in_utf_16_is_followed_event_by_event() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("audit.jsonl");
+        let mut log = File::create(&path).expect("creates");
+        let text: Vec<u8> = format!("\u{feff}{EVENT}\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        log.write_all(&text).expect("writes");
+        let (sender, lines) = sync_channel(64);
+        let (file, followed) = (File::open(&path).expect("opens"), path.clone());
+        std::thread::spawn(move || follow(&followed, file, &sender));
+        assert_eq!(&*next(&lines), EVENT);
+        log.write_all(&text[2..]).expect("writes");
+        assert_eq!(&*next(&lines), EVENT);
     }
 
     fn next(lines: &Receiver<Arc<str>>) -> Arc<str> {
@@ -220,11 +272,11 @@ mod tests {
         let file = File::open(&path).expect("opens");
         let followed = path.clone();
         std::thread::spawn(move || follow(&followed, file, &sender));
-        assert_eq!(&*next(&lines), "one\n");
+        assert_eq!(&*next(&lines), "one");
         log.write_all(b"o\nthree\n").expect("writes");
-        assert_eq!((&*next(&lines), &*next(&lines)), ("two\n", "three\n"));
+        assert_eq!((&*next(&lines), &*next(&lines)), ("two", "three"));
         std::fs::rename(&path, dir.path().join("audit.jsonl.1")).expect("renames");
         std::fs::write(&path, "four\n").expect("writes");
-        assert_eq!(&*next(&lines), "four\n");
+        assert_eq!(&*next(&lines), "four");
     }
 }

@@ -20,6 +20,8 @@ struct Utf16<R> {
     is_big: bool,
     /// A half of a surrogate pair that waits for the other one.
     high: Option<u16>,
+    /// A half of a unit that waits for the other one.
+    half: Option<u8>,
     text: Vec<u8>,
     read: usize,
 }
@@ -52,7 +54,7 @@ pub fn utf8<R: BufRead + Send + 'static>(mut bytes: R) -> io::Result<Box<dyn Buf
     match encoding {
         Encoding::Utf8 => Ok(Box::new(bytes)),
         Encoding::Utf16Le | Encoding::Utf16Be => {
-            Ok(Box::new(Utf16 { bytes, is_big: encoding == Encoding::Utf16Be, high: None, text: Vec::with_capacity(2 * BLOCK), read: 0 }))
+            Ok(Box::new(Utf16 { bytes, is_big: encoding == Encoding::Utf16Be, high: None, half: None, text: Vec::with_capacity(2 * BLOCK), read: 0 }))
         }
         Encoding::Utf32 => Err(io::Error::new(io::ErrorKind::InvalidData, "it is text in UTF-32, which is not read; convert it with iconv -f UTF-32 -t UTF-8")),
     }
@@ -79,13 +81,26 @@ impl Encoding {
 // === impl Utf16 ===
 
 impl<R: BufRead> Utf16<R> {
-    /// Decodes the next block; `text` is empty at the end.
+    /// Decodes what is there, without waiting for more; `text` is empty at the end.
     fn decode(&mut self) -> io::Result<()> {
         self.text.clear();
         self.read = 0;
-        let mut block = Vec::with_capacity(BLOCK);
-        self.bytes.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
-        let is_last = block.len() < BLOCK;
+        let mut is_last = false;
+        while self.text.is_empty() && !is_last {
+            is_last = self.decode_block()?;
+        }
+        Ok(())
+    }
+
+    /// Decodes a block; whether it was the last one.
+    fn decode_block(&mut self) -> io::Result<bool> {
+        let held = self.bytes.fill_buf()?;
+        let (length, is_last) = (held.len().min(BLOCK), held.is_empty());
+        let mut block: Vec<u8> = self.half.take().into_iter().chain(held[..length].iter().copied()).collect();
+        self.bytes.consume(length);
+        if !is_last && block.len() % 2 == 1 {
+            self.half = block.pop();
+        }
         let unit = |pair: &[u8]| match pair {
             [first, second] if self.is_big => u16::from_be_bytes([*first, *second]),
             [first, second] => u16::from_le_bytes([*first, *second]),
@@ -100,7 +115,7 @@ impl<R: BufRead> Utf16<R> {
             let mut utf8 = [0; 4];
             self.text.extend_from_slice(read.unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut utf8).as_bytes());
         }
-        Ok(())
+        Ok(is_last)
     }
 }
 

@@ -24,7 +24,7 @@ mod time;
 mod wrapped;
 
 pub use self::columns::{Columns, FIELDS, Mapping};
-pub use self::source::{Batch, Format, Records, Source, SourceError};
+pub use self::source::{Batch, Events, Format, Records, Source, SourceError};
 pub use self::time::Clock;
 
 /// One line of a log.

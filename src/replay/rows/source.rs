@@ -69,7 +69,15 @@ pub struct Source {
     name: String,
     format: Format,
     delimiter: u8,
+    /// Whether it is a CSV file with a column of log lines.
+    is_messages: bool,
     mappings: Vec<Mapping>,
+}
+
+/// The events of an audit log as text, in whatever they are wrapped.
+pub struct Events {
+    records: Records,
+    record: ByteRecord,
 }
 
 /// Counts the bytes that were read, for progress.
@@ -113,7 +121,9 @@ impl Source {
         let delimiter = [b',', b';', b'\t'].into_iter().find(|delimiter| first.contains(delimiter));
         let format = if is_json(first) || (delimiter.is_none() && !Columns::is_message(first) && lines.any(is_json)) { Format::Json } else { Format::Csv };
         // A spreadsheet of many countries writes semicolons.
-        Ok(Source { text, name, format, delimiter: delimiter.unwrap_or(b','), mappings: mappings.to_vec() })
+        let delimiter = delimiter.unwrap_or(b',');
+        let is_messages = format == Format::Csv && first.split(|byte| *byte == delimiter).any(Columns::is_message);
+        Ok(Source { text, name, format, delimiter, is_messages, mappings: mappings.to_vec() })
     }
 
     /// Reads the header where there is one, and says how records are read. Then `pour` gives the records.
@@ -126,7 +136,9 @@ impl Source {
             Format::Csv => {
                 let mut records = CsvRecords::new(self.text, self.delimiter);
                 let mut header = ByteRecord::new();
-                records.next(&mut 0, &mut header)?;
+                if !records.next(&mut 0, &mut header)? {
+                    return Err(SourceError::Empty);
+                }
                 if header.is_empty() {
                     return Err(SourceError::Header("its first line is longer than 1 MiB: is it a CSV file with a header?".to_owned()));
                 }
@@ -144,6 +156,48 @@ impl Source {
                 Ok((Reading::Json, Records::Documents { documents, events, is_ended: false }))
             }
         }
+    }
+}
+
+impl Source {
+    /// The events of an audit log, for a reader that shows them as they come.
+    ///
+    /// # Errors
+    ///
+    /// A text that breaks off.
+    pub fn events(self) -> io::Result<Events> {
+        let events = Box::new(Wrapped::new(self.name));
+        let records = if self.is_messages {
+            let mut records = Box::new(CsvRecords::new(self.text, self.delimiter));
+            let mut header = ByteRecord::new();
+            records.next(&mut 0, &mut header)?;
+            Records::Messages { records, column: Columns::message(&header).unwrap_or_default(), events }
+        } else {
+            Records::Documents { documents: Box::new(Documents::new(self.text)), events, is_ended: false }
+        };
+        Ok(Events { records, record: ByteRecord::new() })
+    }
+}
+
+impl Events {
+    /// The next event, or line without one, on one line; empty where it is too long or no text. `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// A text that breaks off.
+    pub fn next_event(&mut self) -> io::Result<Option<String>> {
+        if !self.records.next(&mut 0, &mut self.record)? {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(self.record.get(0).unwrap_or_default());
+        let is_one_line = !text.contains(['\n', '\r']);
+        let joined = if is_one_line { None } else { serde_json::from_str::<serde_json::Value>(&text).ok() };
+        Ok(Some(joined.map_or_else(|| text.into_owned(), |value| value.to_string())))
+    }
+
+    /// Whether events are given out only when all were read, since they may come newest first.
+    pub fn waits_for_the_end(&self) -> bool {
+        matches!(self.records, Records::Messages { .. })
     }
 }
 
