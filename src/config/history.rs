@@ -106,10 +106,13 @@ impl HistoryConfig {
     }
 }
 
+/// How a URL of a Redis or Valkey server begins: TCP, TLS, and a Unix socket.
+const REDIS_SCHEMES: [&str; 6] = ["redis://", "rediss://", "valkey://", "valkeys://", "redis+unix:///", "unix:///"];
+
 fn store(value: &str) -> Result<StoreConfig, String> {
     if value == "memory" {
         Ok(StoreConfig::Memory)
-    } else if value.starts_with("redis://") || value.starts_with("rediss://") {
+    } else if REDIS_SCHEMES.iter().any(|scheme| value.starts_with(scheme)) {
         if cfg!(feature = "redis") {
             Ok(StoreConfig::Redis(SecretString::from(value.to_owned())))
         } else {
@@ -124,7 +127,7 @@ fn store(value: &str) -> Result<StoreConfig, String> {
             Err("this build has no DynamoDB (build with --features dynamodb)".to_owned())
         }
     } else {
-        Err("must be memory, redis://HOST:PORT/DB, rediss://.. or dynamodb://TABLE".to_owned())
+        Err("must be memory, redis://HOST:PORT/DB, rediss://.., redis+unix:///PATH?db=DB or dynamodb://TABLE".to_owned())
     }
 }
 

@@ -107,7 +107,7 @@ pub const VARIABLES: &[Variable] = &[
     open("cache", "CACHE_TTL", "1h", "how long an answer is fresh"),
     open("cache", "CACHE_STALE_FOR", "24h", "how much longer it is served when the service fails"),
     open("cache", "CACHE_NEGATIVE_TTL", "10m", "how long `nothing known` is kept"),
-    open("history", "STORE", "memory", "memory, redis://HOST:PORT/DB, rediss://.. or dynamodb://TABLE"),
+    open("history", "STORE", "memory", "memory, redis://HOST:PORT/DB, rediss://.., redis+unix:///PATH?db=DB or dynamodb://TABLE"),
     open("history", "HISTORY_TTL", "180d", "how long a value stays in a person's history"),
     open("history", "PENDING_TTL", "15m", "how long an attempt waits for its post-authentication"),
     open("history", "LEARN", "post_auth", "post_auth, or allow: learn from every allowed sign-in, for pools without the second trigger"),

@@ -236,6 +236,10 @@ async fn each_refusal_has_its_cause_and_is_recovered_from() {
         ("-OOM command not allowed when used memory > 'maxmemory'.", Cause::Shed, false),
         ("-WRONGTYPE Operation against a key holding the wrong kind of value", Cause::BadAnswer, false),
         ("-ERR unknown command 'HGETALL', with args beginning with: ", Cause::NoStore, false),
+        ("-DENIED Redis is running in protected mode because protected mode is enabled", Cause::KeyRefused, true),
+        ("-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", Cause::Shed, false),
+        ("-TRYAGAIN Multiple keys request during rehashing of slot", Cause::NoStore, false),
+        ("-ERR max number of clients reached", Cause::Shed, false),
         // As Redis 6 words the errors of a script's commands.
         (
             "-ERR Error running script (call to f_4f): @user_script:7: @user_script: 7: -READONLY You can't write against a read only replica.",

@@ -31,9 +31,12 @@ async fn allow(server: &Server, rules: &[String]) {
 
 /// What a Lambda environment logs at start, and what its check says of the store.
 async fn started(server: &Server, user: &str) -> (String, Value) {
+    started_with(&format!("redis://{user}127.0.0.1:{}/0", server.port)).await
+}
+
+async fn started_with(url: &str) -> (String, Value) {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let url = format!("redis://{user}127.0.0.1:{}/0", server.port);
-    let variables = [("STORE", url.as_str()), ("PSEUDONYM_KEY", KEY), ("STORE_TIMEOUT", "2s"), ("CONNECT_TIMEOUT", "2s"), ("BUDGET", "2900ms")];
+    let variables = [("STORE", url), ("PSEUDONYM_KEY", KEY), ("STORE_TIMEOUT", "2s"), ("CONNECT_TIMEOUT", "2s"), ("BUDGET", "2900ms")];
     let lambda = Environment::start_with_output(&variables, Stdio::null(), log.reopen().unwrap().into()).await;
     lambda.set_deadline(Some(Duration::from_secs(10)));
     let Answer::Event(check) = lambda.invoke(r#"{"riskgate":"check"}"#).await else { panic!("a check") };
@@ -70,6 +73,53 @@ async fn a_command_that_the_server_does_not_know_is_named_at_start_and_by_the_ch
 }
 
 /// The sidecar tries again until the server allows everything.
+#[tokio::test]
+async fn a_cluster_is_named_at_start_and_one_server_with_every_slot_serves() {
+    let bus = free_port().to_string();
+    let server = redis_server_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    let (log, store) = started(&server, "").await;
+    assert!(log.contains("Redis Cluster") && store["problem"].as_str().is_some_and(|problem| problem.contains("Redis Cluster")), "{log} {store}");
+    let client = redis::Client::open(format!("redis://127.0.0.1:{}/0", server.port)).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let () = redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16383).query_async(&mut connection).await.unwrap();
+    let mut last = (String::new(), Value::Null);
+    for _ in 0..50 {
+        last = started(&server, "").await;
+        if last.1["problem"].is_null() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("{last:?}");
+}
+
+#[tokio::test]
+async fn a_missing_database_and_a_password_that_none_wants_are_named_at_start() {
+    let server = redis_server_with(&["--databases", "1"]);
+    for (url, word) in [
+        (format!("redis://127.0.0.1:{}/5", server.port), "no such database"),
+        (format!("redis://:p@127.0.0.1:{}/0", server.port), "password"),
+        (format!("redis://ada:p@127.0.0.1:{}/0", server.port), "password"),
+    ] {
+        let (log, store) = started_with(&url).await;
+        assert!(log.contains(word) && store["problem"].as_str().is_some_and(|problem| problem.contains(word)), "{url}: {log} {store}");
+    }
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_and_a_missing_one_is_reported() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("redis.sock");
+    let path = path.to_str().unwrap();
+    let _server = redis_server_with(&["--unixsocket", path]);
+    for scheme in ["redis+unix", "unix"] {
+        let (log, store) = started_with(&format!("{scheme}://{path}?db=1")).await;
+        assert_eq!(store, serde_json::json!({ "failing": {}, "problem": null }), "{log}");
+    }
+    let (_, store) = started_with(&format!("unix://{path}.missing")).await;
+    assert_eq!(store["failing"]["store"], "connect", "{store}");
+}
+
 #[tokio::test]
 async fn what_the_server_refuses_is_in_readyz_until_it_is_allowed() {
     let server = redis_server();

@@ -153,12 +153,12 @@ impl Redis {
     pub fn open(url: &SecretString, authorities: &[CertificateDer<'static>], timeout: Duration) -> Result<Self, String> {
         // The error's own text may hold the URL, and with it a password.
         let problem = || {
-            "is not a Redis URL: redis://[user:password@]HOST[:PORT][/DB], or rediss:// for TLS; in the user and the password, percent-encode every character other than letters, digits, - . _ ~"
+            "is not a Redis URL: redis://[user:password@]HOST[:PORT][/DB], rediss:// for TLS, or redis+unix:///PATH[?db=DB&user=USER&pass=PASSWORD] for a Unix socket; in the user and the password, percent-encode every character other than letters, digits, - . _ ~"
                 .to_owned()
         };
         let url = url.expose_secret();
         let mut clients = vec![Client::open(url).map_err(|_| problem())?];
-        if !authorities.is_empty() && url.starts_with("rediss:") {
+        if !authorities.is_empty() && (url.starts_with("rediss:") || url.starts_with("valkeys:")) {
             // The client takes either Mozilla's authorities or others.
             let own = TlsCertificates { client_tls: None, root_cert: Some(pem(authorities)) };
             clients.insert(0, Client::build_with_tls(url, own).map_err(|_| problem())?);
@@ -380,8 +380,11 @@ fn record(mut fields: BTreeMap<String, Vec<u8>>) -> Record {
 
 /// A list's entry without the moment until which it holds.
 fn in_force(stored: &[u8], now: Timestamp) -> Option<Vec<u8>> {
-    let (until, value) = stored.split_first_chunk()?;
-    (i64::from_be_bytes(*until) > now.as_second()).then(|| value.to_vec())
+    match stored.split_first_chunk() {
+        Some((until, value)) => (i64::from_be_bytes(*until) > now.as_second()).then(|| value.to_vec()),
+        // Given out as it is: whoever reads the entry reports that it cannot be read.
+        None => Some(stored.to_vec()),
+    }
 }
 
 /// Whether a list's entry expired so long ago that no clock in the fleet takes it for one in force.

@@ -8,7 +8,8 @@ use super::reply;
 use crate::evidence::Cause;
 
 /// The keys that are tried, and deleted again.
-pub(super) const KEY: &str = "riskgate:probe";
+// With a hash tag: a cluster with one server takes a script only if its keys share a slot.
+pub(super) const KEY: &str = "riskgate:{probe}";
 
 /// Runs each command that riskgate needs; returns the name and the error of each that is refused, in turn.
 pub(super) static PROBE: LazyLock<Script> = LazyLock::new(|| {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::evidence::Cause;
 
 /// The error replies that have an advice, each with it. The order is that of the search in a script's error text.
-const KNOWN: [(&str, &str); 14] = [
+const KNOWN: [(&str, &str); 17] = [
     ("READONLY", "the server is a replica; connecting again, as after a failover. If it lasts, name the primary in STORE"),
     ("MASTERDOWN", "the server is a replica without a primary; connecting again. If it lasts, name the primary in STORE"),
     ("MOVED", "the server belongs to a Redis Cluster; name one without cluster mode in STORE"),
@@ -28,11 +28,24 @@ const KNOWN: [(&str, &str); 14] = [
     ("OOM", "the server's memory is full; raise maxmemory or choose an eviction policy such as volatile-ttl"),
     ("MISCONF", "the server cannot write its snapshot and refuses writes; look at its log"),
     ("NOREPLICAS", "the server has too few replicas and refuses writes; look at min-replicas-to-write"),
+    ("DENIED", "the server is in protected mode and serves its own host only; set a password for it, and put it into STORE"),
+    ("BUSY", "the server runs a script of another program for too long; look at its log"),
+    ("TRYAGAIN", "the server belongs to a Redis Cluster that moves keys; name one without cluster mode in STORE"),
     ("WRONGTYPE", "a key under riskgate: holds a value of another program; give that program another prefix or database"),
 ];
 
+/// Error replies that have the code ERR, by a part of their text.
+const TEXTS: [(&str, Cause, &str); 4] = [
+    ("max number of clients", Cause::Shed, "the server has as many clients as it allows; raise maxclients or run fewer processes"),
+    ("DB index is out of range", Cause::NoStore, "the server has no such database; correct the number at the end of STORE"),
+    ("invalid DB index", Cause::NoStore, "the server has no such database; correct the number at the end of STORE"),
+    ("SELECT is not allowed in cluster mode", Cause::NoStore, "the server belongs to a Redis Cluster; name one without cluster mode in STORE"),
+];
+
 /// What has no reply code.
-const UNKNOWN_COMMAND: &str = "the server does not know a command; Redis 6.0 or later, or Valkey, is needed";
+const UNKNOWN_COMMAND: &str = "the server does not know a command; Redis 6.0 or later, or Valkey, is needed, and not a Sentinel's port";
+const PASSWORD: &str =
+    "the server refuses the user or the password in STORE, or has no password set; percent-encode every character other than letters, digits, - . _ ~";
 const TLS: &str = "the TLS handshake failed; SERVICES_CA names authorities beside Mozilla's, and rediss:// needs the server's TLS port";
 const OTHER: &str = "look at the server's log";
 const NO_REDIS: &str = "the answer is not Redis' protocol; a TLS port needs rediss:// in STORE";
@@ -40,8 +53,9 @@ const NO_REDIS: &str = "the answer is not Redis' protocol; a TLS port needs redi
 /// A line of each kind is logged at most once in so long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// By the place in `KNOWN`, then the three others: the minute, from one on, in which a line was last written.
-static LOGGED: [AtomicU64; KNOWN.len() + 3] = [const { AtomicU64::new(0) }; KNOWN.len() + 3];
+/// By the place in `KNOWN`, then the four others, then in `TEXTS`: the minute, from one on, in which a line was last written.
+static LOGGED: [AtomicU64; KINDS] = [const { AtomicU64::new(0) }; KINDS];
+const KINDS: usize = KNOWN.len() + 4 + TEXTS.len();
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The cause that a failed call is reported as.
@@ -58,6 +72,9 @@ pub(super) fn cause(error: &RedisError) -> Cause {
     if let Some(cause) = code(error).and_then(cause_of) {
         return cause;
     }
+    if let Some(at) = text(error) {
+        return TEXTS[at].1;
+    }
     if error.is_connection_dropped() {
         return Cause::Reset;
     }
@@ -72,8 +89,8 @@ pub(super) fn cause(error: &RedisError) -> Cause {
 
 fn cause_of(code: &str) -> Option<Cause> {
     match code {
-        "NOAUTH" | "WRONGPASS" | "NOPERM" => Some(Cause::KeyRefused),
-        "LOADING" | "OOM" => Some(Cause::Shed),
+        "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" => Some(Cause::KeyRefused),
+        "LOADING" | "OOM" | "BUSY" => Some(Cause::Shed),
         // One key's fault: another program's value.
         "WRONGTYPE" => Some(Cause::BadAnswer),
         _ => None,
@@ -86,7 +103,7 @@ pub(super) fn needs_new_connection(error: &RedisError) -> bool {
         || error.is_unrecoverable_error()
         || matches!(
             code(error),
-            Some("READONLY" | "MASTERDOWN" | "MOVED" | "ASK" | "CLUSTERDOWN" | "LOADING" | "NOAUTH" | "WRONGPASS" | "MISCONF" | "NOREPLICAS")
+            Some("READONLY" | "MASTERDOWN" | "MOVED" | "ASK" | "CLUSTERDOWN" | "LOADING" | "NOAUTH" | "WRONGPASS" | "MISCONF" | "NOREPLICAS" | "DENIED")
         )
 }
 
@@ -94,14 +111,16 @@ pub(super) fn needs_new_connection(error: &RedisError) -> bool {
 pub(super) fn log(error: &RedisError) -> Option<&'static str> {
     let code = code(error);
     let known = code.and_then(|code| KNOWN.iter().position(|(known, _)| *known == code));
-    let (kind, reply, help) = match known {
-        Some(at) => (at, KNOWN[at].0, KNOWN[at].1),
-        None if is_tls(error) => (KNOWN.len(), "tls", TLS),
-        None if code == Some("ERR") && error.detail().is_some_and(|detail| detail.to_ascii_lowercase().contains("unknown")) => {
+    let (kind, reply, help) = match (known, text(error)) {
+        (Some(at), _) => (at, KNOWN[at].0, KNOWN[at].1),
+        (None, Some(at)) => (KNOWN.len() + 4 + at, "ERR", TEXTS[at].2),
+        (None, None) if is_tls(error) => (KNOWN.len(), "tls", TLS),
+        (None, None) if code == Some("ERR") && error.detail().is_some_and(|detail| detail.to_ascii_lowercase().contains("unknown")) => {
             (KNOWN.len() + 1, "ERR", UNKNOWN_COMMAND)
         }
-        None if error.kind() == ErrorKind::Parse => (KNOWN.len() + 2, "none", NO_REDIS),
-        None => return None,
+        (None, None) if error.kind() == ErrorKind::Parse => (KNOWN.len() + 2, "none", NO_REDIS),
+        (None, None) if error.kind() == ErrorKind::AuthenticationFailed => (KNOWN.len() + 3, "ERR", PASSWORD),
+        (None, None) => return None,
     };
     let minute = STARTED.elapsed().as_secs() / LOG_INTERVAL.as_secs() + 1;
     if LOGGED[kind].swap(minute, Ordering::Relaxed) != minute {
@@ -125,6 +144,12 @@ fn code(error: &RedisError) -> Option<&str> {
         return Some(code);
     }
     script_code(error.detail().unwrap_or_default()).or(Some(code))
+}
+
+/// The place in `TEXTS` of an error whose code is ERR.
+fn text(error: &RedisError) -> Option<usize> {
+    let detail = error.detail().filter(|_| error.code() == Some("ERR") || error.code().is_none())?;
+    TEXTS.iter().position(|(text, ..)| detail.contains(text))
 }
 
 fn script_code(detail: &str) -> Option<&'static str> {
