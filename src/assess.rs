@@ -57,7 +57,8 @@ impl Gate {
 
     /// Assesses a sign-in: stages 2 to 5, and the verdict recorded for the triggers that follow.
     pub async fn assess(&self, sign_in: impl Into<Arc<SignIn>>, deadline: Deadline) -> Assessment {
-        let sign_in = sign_in.into();
+        let mut sign_in = sign_in.into();
+        self.health().sharing.observe(&mut sign_in);
         let started = sign_in.received.mono;
         let id = new_id(sign_in.received);
         let reserve = RESERVE.min(deadline.left(started) / 10);

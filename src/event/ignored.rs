@@ -18,6 +18,8 @@ pub enum IgnoredInput {
     UnknownUserAgent,
     /// A device id that means "not known".
     UnknownDeviceId,
+    /// A device id that many users share: it may be new to a person, but never speaks for them.
+    SharedDeviceId,
     /// A word in place of a language list.
     UnknownLanguage,
     /// A word in place of a time zone.
@@ -28,6 +30,12 @@ pub enum IgnoredInput {
     UnknownAsn,
     /// A member of the metadata that is not text.
     MalformedMetadata,
+    /// A user agent of which only the beginning is read.
+    LongUserAgent,
+    /// A device id of which only the beginning is read.
+    LongDeviceId,
+    /// A language list of which only the beginning is read.
+    LongLanguage,
 }
 
 /// The inputs of one sign-in that were left out.
@@ -38,17 +46,21 @@ pub struct IgnoredInputs(u16);
 
 impl IgnoredInput {
     /// Every one.
-    pub const ALL: [IgnoredInput; 10] = [
+    pub const ALL: [IgnoredInput; 14] = [
         IgnoredInput::MalformedIp,
         IgnoredInput::UnknownIp,
         IgnoredInput::MissingForwardedIp,
         IgnoredInput::UnknownUserAgent,
         IgnoredInput::UnknownDeviceId,
+        IgnoredInput::SharedDeviceId,
         IgnoredInput::UnknownLanguage,
         IgnoredInput::UnknownTimezone,
         IgnoredInput::UnknownCountry,
         IgnoredInput::UnknownAsn,
         IgnoredInput::MalformedMetadata,
+        IgnoredInput::LongUserAgent,
+        IgnoredInput::LongDeviceId,
+        IgnoredInput::LongLanguage,
     ];
 
     /// The input's name: the label `input`.
@@ -56,9 +68,9 @@ impl IgnoredInput {
         match self {
             IgnoredInput::MalformedIp | IgnoredInput::UnknownIp => "ip",
             IgnoredInput::MissingForwardedIp => "forwarded_ip",
-            IgnoredInput::UnknownUserAgent => "user_agent",
-            IgnoredInput::UnknownDeviceId => "device_id",
-            IgnoredInput::UnknownLanguage => "accept_language",
+            IgnoredInput::UnknownUserAgent | IgnoredInput::LongUserAgent => "user_agent",
+            IgnoredInput::UnknownDeviceId | IgnoredInput::SharedDeviceId | IgnoredInput::LongDeviceId => "device_id",
+            IgnoredInput::UnknownLanguage | IgnoredInput::LongLanguage => "accept_language",
             IgnoredInput::UnknownTimezone => "timezone",
             IgnoredInput::UnknownCountry => "country",
             IgnoredInput::UnknownAsn => "asn",
@@ -71,6 +83,8 @@ impl IgnoredInput {
         match self {
             IgnoredInput::MalformedIp | IgnoredInput::MalformedMetadata => "malformed",
             IgnoredInput::MissingForwardedIp => "too_few_proxies",
+            IgnoredInput::SharedDeviceId => "shared",
+            IgnoredInput::LongUserAgent | IgnoredInput::LongDeviceId | IgnoredInput::LongLanguage => "too_long",
             IgnoredInput::UnknownIp
             | IgnoredInput::UnknownUserAgent
             | IgnoredInput::UnknownDeviceId
@@ -88,6 +102,11 @@ impl IgnoredInputs {
     /// Adds one.
     pub fn insert(&mut self, input: IgnoredInput) {
         self.0 |= 1 << input as u8;
+    }
+
+    /// Whether an input was left out.
+    pub fn contains(self, input: IgnoredInput) -> bool {
+        self.0 & (1 << input as u8) != 0
     }
 
     /// Notes that `text` was not read as an address; an empty text is how many callers leave a field out.
@@ -110,7 +129,7 @@ impl IgnoredInputs {
     /// Those that were left out.
     pub fn iter(self) -> impl Iterator<Item = IgnoredInput> {
         let all: &[IgnoredInput] = if self.is_empty() { &[] } else { &IgnoredInput::ALL };
-        all.iter().copied().filter(move |input| self.0 & (1 << *input as u8) != 0)
+        all.iter().copied().filter(move |input| self.contains(*input))
     }
 
     /// A value that was given, unless `is_unknown` says that it means "not known"; that is noted as `input`.

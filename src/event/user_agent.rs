@@ -11,7 +11,7 @@ use woothee::parser::Parser;
 use super::{automation, personal::Personal, placeholder};
 
 /// Longest user agent that is read, in bytes; the rest is cut (F17).
-const LONGEST: usize = 512;
+pub(super) const LONGEST: usize = 512;
 
 /// Agents that were read before, each in the one place that its hash names. Most sign-ins come with one of a few hundred, and
 /// reading one costs more than all the rest of an event; a stranger's flood of odd ones costs what reading always costs.

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::time::Instant;
 
-use super::{Cause, Tier, history::unread::Part};
+use super::{Cause, Tier, history::unread::Part, sharing::Sharing};
 use crate::config::services::Service;
 
 use super::networks::source::Source;
@@ -31,6 +31,8 @@ pub struct Health {
     pub panics: AtomicU64,
     /// What could not be read from the store, or written to it.
     pub store: StoreHealth,
+    /// Addresses and device ids that many users share.
+    pub sharing: Sharing,
     /// What the caches before the services did, by `Tier` and `CacheResult`.
     cache: [[AtomicU64; CacheResult::ALL.len()]; Tier::ALL.len()],
     /// One for each service that riskgate knows, asked or not.

@@ -30,6 +30,8 @@ pub mod provider;
 
 pub mod resilience;
 
+pub mod sharing;
+
 pub mod sources;
 
 mod standing;

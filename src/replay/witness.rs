@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{Config, services::Service},
     event::{
-        ClientIp, Context, EventTime, IgnoredInputs, Now, Person, Personal, RawEvent, SignIn, Trigger, Trust, UserAgent,
+        ClientIp, Context, EventTime, IgnoredInput, IgnoredInputs, Now, Person, Personal, RawEvent, SignIn, Trigger, Trust, UserAgent,
         client_ip::{host_of, network_of},
         context::{Country, Stated},
         http, placeholder,
@@ -25,6 +25,7 @@ use crate::{
         health::Health,
         local_time,
         networks::Networks,
+        sharing::SharedDevices,
     },
 };
 
@@ -37,6 +38,7 @@ pub struct Witness {
     networks: Networks,
     key: FeatureKey,
     agents: HashMap<u64, UserAgent>,
+    devices: SharedDevices,
     raw: RawEvent,
     mono: tokio::time::Instant,
 }
@@ -45,7 +47,7 @@ impl Witness {
     /// Opens the networks that the configuration names.
     pub fn open(config: &Config, mono: tokio::time::Instant) -> Self {
         let (networks, _) = Networks::open(&config.networks, &Arc::<Health>::default());
-        Witness { networks, key: FeatureKey::new([7; 16]), agents: HashMap::new(), raw: RawEvent::default(), mono }
+        Witness { networks, key: FeatureKey::new([7; 16]), agents: HashMap::new(), devices: SharedDevices::default(), raw: RawEvent::default(), mono }
     }
 
     /// The key of a pool's person.
@@ -81,11 +83,16 @@ impl Witness {
         let text = |text: &str| (!text.is_empty()).then(|| SmolStr::new(text));
         let personal = |value: &str, is_unknown: fn(&str) -> bool| text(value).filter(|value| !is_unknown(value)).map(Personal::new);
         let user_agent = self.agent(row.user_agent);
+        let device_id: Option<Personal<SmolStr>> = personal(row.device, placeholder::is_shared_id);
+        let mut ignored = IgnoredInputs::default();
+        if device_id.as_ref().is_some_and(|id| self.devices.observe(id.expose(), row.user)) {
+            ignored.insert(IgnoredInput::SharedDeviceId);
+        }
         let context = Context {
             trust: Trust::Trusted,
             ip: if row.ip.is_empty() { ClientIp::Missing } else { ClientIp::parse(row.ip) },
             user_agent,
-            device_id: personal(row.device, placeholder::is_shared_id),
+            device_id,
             accept_language: None,
             timezone: personal(row.timezone, placeholder::is_no_zone),
             stated: Stated {
@@ -97,7 +104,7 @@ impl Witness {
                 browser: text(family(row.browser)),
             },
             nonce: None,
-            ignored: IgnoredInputs::default(),
+            ignored,
         };
         SignIn {
             raw: self.raw.clone(),

@@ -4,7 +4,10 @@ use smol_str::SmolStr;
 
 use super::familiarity::{Familiarities, Familiarity};
 use crate::{
-    event::user_agent::{DeviceType, Oddity},
+    event::{
+        IgnoredInput,
+        user_agent::{DeviceType, Oddity},
+    },
     evidence::{Evidence, features::Level},
 };
 
@@ -64,7 +67,11 @@ impl DeviceSignals {
             os_familiarity: familiarities.at(Level::Os),
             browser_familiarity: familiarities.at(Level::Browser),
             user_agent_familiarity: familiarities.at(Level::UserAgent),
-            device_familiarity: familiarities.at(Level::Device),
+            device_familiarity: match familiarities.at(Level::Device) {
+                // Thousands may have it: it does not speak for the person. A new one is as new as any other.
+                Familiarity::Seen { .. } if context.ignored.contains(IgnoredInput::SharedDeviceId) => Familiarity::Unknown,
+                familiarity @ (Familiarity::Unknown | Familiarity::Beneath | Familiarity::New { .. } | Familiarity::Seen { .. }) => familiarity,
+            },
         }
     }
 }

@@ -47,6 +47,7 @@ pub struct EmfBlock {
     panics: u64,
     store_failures: u64,
     inputs_ignored: u32,
+    address_faults: u64,
     /// A service that was asked, and its seconds.
     provider: Option<(&'static str, f64)>,
 }
@@ -84,6 +85,7 @@ const DIRECTIVES: &[Directive] = &[
             metric(names::PANICS, "Count"),
             metric(names::INPUTS_IGNORED, "Count"),
             metric(names::STORE_FAILURES, "Count"),
+            metric(names::ADDRESS_FAULTS, "Count"),
         ],
     },
     // Only where a service was asked: a directive that names a missing member is dropped whole.
@@ -132,6 +134,7 @@ impl Emf {
             panics: new(&self.panics, health.panics.load(Ordering::Relaxed)),
             store_failures: new(&self.store_failures, health.store.all_failures()),
             inputs_ignored: decision.score.signals.evidence.sign_in.context.ignored.len(),
+            address_faults: health.sharing.addresses.all_faulty(),
             config_faults: health.config_faults.load(Ordering::Relaxed),
             secrets_missing: health.secrets_missing.load(Ordering::Relaxed),
             provider: sampled_provider(assessment),
@@ -155,6 +158,7 @@ impl EmfBlock {
         object.member(names::PANICS, &self.panics);
         object.member(names::INPUTS_IGNORED, &self.inputs_ignored);
         object.member(names::STORE_FAILURES, &self.store_failures);
+        object.member(names::ADDRESS_FAULTS, &self.address_faults);
         if let Some((provider, seconds)) = self.provider {
             object.plain("provider", provider);
             object.member(names::PROVIDER_DURATION, &finite(seconds));

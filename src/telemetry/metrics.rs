@@ -23,6 +23,8 @@ use crate::{
         health::{CacheResult, Health},
         history::unread::Part,
         networks::source::Source,
+        provider::fields::ignored,
+        sharing::AddressFault,
     },
     response::{Assessment, http::is_degraded},
     score::ReasonCode,
@@ -52,6 +54,7 @@ pub struct Metrics {
     cache: Family<(Tier, CacheResult), Counter>,
     breakers: Family<Service, Gauge>,
     calls: Family<Service, Counter>,
+    fields_ignored: Family<Service, Counter>,
     signals: Family<ReasonCode, Counter>,
     score: Histogram,
     contexts: Family<&'static str, Counter>,
@@ -68,6 +71,8 @@ pub struct Metrics {
     networks_refused: Counter,
     store_failures: Family<Part, Counter>,
     block_list_read: Gauge,
+    address_faults: Family<AddressFault, Gauge>,
+    shared_device_ids: Gauge,
     networks_undecodable: Counter,
     panics: Counter,
     lines_lost: Counter,
@@ -135,6 +140,7 @@ impl Metrics {
             }),
             breakers: Family::new(services(), |service| r.gauge(names::BREAKER_STATE, &[("provider", service.as_label())])),
             calls: Family::new(services(), |service| r.counter(names::PROVIDER_CALLS, &[("provider", service.as_label())])),
+            fields_ignored: Family::new(services(), |service| r.counter(names::PROVIDER_FIELDS_IGNORED, &[("provider", service.as_label())])),
             signals: Family::new(ReasonCode::OWN.iter().copied().chain(Service::ALL.map(ReasonCode::Service)), |code| {
                 r.counter(names::SIGNALS, &[("reason", code.as_label())])
             }),
@@ -153,6 +159,8 @@ impl Metrics {
             networks_refused: r.counter(names::NETWORKS_REFUSED, &[]),
             store_failures: Family::new(Part::ALL, |part| r.counter(names::STORE_FAILURES, &[("part", part.as_label())])),
             block_list_read: r.gauge(names::BLOCK_LIST_READ, &[]),
+            address_faults: Family::new(AddressFault::ALL, |fault| r.gauge(names::ADDRESS_FAULTS, &[("cause", fault.as_label())])),
+            shared_device_ids: r.gauge(names::SHARED_DEVICE_IDS, &[]),
             networks_undecodable: r.counter(names::NETWORKS_UNDECODABLE, &[]),
             panics: r.counter(names::PANICS, &[]),
             lines_lost: r.counter(names::LINES_LOST, &[]),
@@ -236,9 +244,16 @@ impl Metrics {
         for (service, counter) in &self.calls.0 {
             counter.absolute(health.service(*service).calls.load(Relaxed));
         }
+        for (service, counter) in &self.fields_ignored.0 {
+            counter.absolute(ignored(*service));
+        }
         for (part, counter) in &self.store_failures.0 {
             counter.absolute(health.store.failures(*part));
         }
+        for (fault, gauge) in &self.address_faults.0 {
+            set(gauge, health.sharing.addresses.faulty(*fault));
+        }
+        set(&self.shared_device_ids, health.sharing.devices.shared());
         self.networks_refused.absolute(health.networks_refused.load(Relaxed));
         self.networks_undecodable.absolute(health.networks_undecodable.load(Relaxed));
         self.panics.absolute(health.panics.load(Relaxed));

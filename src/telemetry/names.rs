@@ -29,10 +29,13 @@ names! {
     SECRETS_MISSING "riskgate_secrets_missing" "Secrets kept elsewhere whose newest value could not be had; what needs them does without, or goes on with the old ones.";
     NETWORKS_BUILT "riskgate_networks_built_timestamp_seconds" "When a network database was built, seconds since 1970; 0 where there is none.";
     PROVIDER_CALLS "riskgate_provider_calls_total" "Requests sent to an outside service, retries included.";
+    PROVIDER_FIELDS_IGNORED "riskgate_provider_fields_ignored_total" "Fields and decisions of an outside service's answers that could not be read.";
     NETWORKS_REFUSED "riskgate_networks_refused_total" "Changed network databases that could not be read; the old one stayed.";
     NETWORKS_UNDECODABLE "riskgate_networks_undecodable_total" "Damaged records met in network databases of the operator's own.";
     STORE_FAILURES "riskgate_store_failures_total" "Reads and writes of the store that failed, by what could not be read or written.";
     BLOCK_LIST_READ "riskgate_block_list_read_timestamp_seconds" "When the list of blocked ranges, devices, clients and tenants was last read from the store, seconds since 1970; 0 before the first time.";
+    ADDRESS_FAULTS "riskgate_client_address_faults" "App clients nearly all of whose users seem to come from the same few addresses, or from private ones, by cause.";
+    SHARED_DEVICE_IDS "riskgate_shared_device_ids" "Device ids that were found to be shared by too many users to tell a device.";
     PANICS "riskgate_panics_total" "Panics inside a stage that became an answer.";
     HANDED_BACK "riskgate_handed_back_total" "Events handed back undecided, by why.";
     TOKENS_REFUSED "riskgate_tokens_refused_total" "Tokens that were not made because an operator keeps the person, the client or the tenant out.";

@@ -123,6 +123,66 @@ async fn what_is_dropped_is_counted_and_logged_once_a_minute() {
 }
 
 #[tokio::test]
+async fn what_is_read_in_part_is_counted() {
+    let sidecar = Sidecar::start(&[]).await;
+    let long = "x1".repeat(300);
+    sidecar.assess(&[], &json!({"user": "ada", "ip": "8.8.8.8", "userAgent": long, "deviceId": long, "acceptLanguage": long})).await;
+    sidecar.assess(&[], &json!({"user": "ada", "ip": "8.8.8.8", "userAgent": "Mozilla/5.0", "deviceId": &long[..256], "acceptLanguage": "de"})).await;
+    let metrics = sidecar.stream("/metrics").await.text().await.expect("text");
+    for input in ["user_agent", "device_id", "accept_language"] {
+        let line = format!("riskgate_inputs_ignored_total{{input=\"{input}\",cause=\"too_long\"}} 1");
+        assert!(metrics.lines().any(|found| found == line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_many_users_share_makes_nobody_familiar() {
+    let sidecar = Sidecar::start(&[]).await;
+    let sign_in = async |user: &str, device: Option<&str>| {
+        let body = json!({"user": user, "ip": "81.2.69.142", "deviceId": device, "time": "2026-11-27T10:30:00Z"});
+        let answer = sidecar.assess(&[], &body).await;
+        let report = json!({"id": answer["id"], "outcome": "success", "time": "2026-11-27T10:30:00Z"});
+        assert_eq!(sidecar.post("/v1/outcome", report.to_string()).await.0, 200);
+        answer["score"].as_f64().expect("a score")
+    };
+    for user in 0..21 {
+        sign_in(&format!("user-{user}"), Some("constant-of-an-app")).await;
+    }
+    for _ in 0..3 {
+        sign_in("ada", Some("constant-of-an-app")).await;
+        sign_in("bob", None).await;
+    }
+    let (shared, without) = (sign_in("ada", Some("constant-of-an-app")).await, sign_in("bob", None).await);
+    assert!((shared - without).abs() < 0.05, "{shared} with the shared id, {without} without an id");
+    let ready = sidecar.stream("/readyz").await.text().await.expect("text");
+    assert!(ready.contains(r#""what":"device_id","why":"shared""#), "{ready}");
+    let metrics = sidecar.stream("/metrics").await.text().await.expect("text");
+    for line in ["riskgate_inputs_ignored_total{input=\"device_id\",cause=\"shared\"} 5", "riskgate_shared_device_ids 1"] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_sends_its_own_address_is_reported() {
+    let sidecar = Sidecar::start(&[("TRUSTED_PROXIES", "1")]).await;
+    for user in 0..32 {
+        sidecar.assess(&[("x-forwarded-for", "8.8.8.8")], &json!({"user": format!("user-{user}"), "client": "backend"})).await;
+        sidecar.assess(&[("x-forwarded-for", &format!("81.2.{user}.1"))], &json!({"user": format!("user-{user}"), "client": "app"})).await;
+        sidecar.assess(&[("x-forwarded-for", "10.0.0.7")], &json!({"user": format!("user-{user}"), "client": "inside"})).await;
+    }
+    let ready = sidecar.stream("/readyz").await.text().await.expect("text");
+    assert!(
+        ready.contains(r#""what":"client_ip","why":"shared_address""#) && ready.contains(r#""why":"private_address""#) && ready.contains("TRUSTED_PROXIES"),
+        "{ready}"
+    );
+    let metrics = sidecar.stream("/metrics").await.text().await.expect("text");
+    for cause in ["shared_address", "private_address"] {
+        let line = format!("riskgate_client_address_faults{{cause=\"{cause}\"}} 1");
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
+    }
+}
+
+#[tokio::test]
 async fn countries_and_as_numbers_are_denied_and_named() {
     let sidecar = Sidecar::start(&[("DENY_COUNTRIES", "GB"), ("DENY_ASNS", "64500"), ("ALLOW_ASNS", "64501")]).await;
     let ask = async |more: Value| {

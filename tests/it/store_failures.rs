@@ -171,6 +171,34 @@ async fn velocity_that_cannot_be_counted_is_reported() {
     assert!(!is_degraded(&counted.decision) && history(&counted).velocity.accounts_per_ip == 1 && !is_failing(&house, Part::Velocity));
 }
 
+#[tokio::test]
+async fn a_block_that_cannot_be_read_is_reported_and_the_others_are_in_force() {
+    let (store, house) = house(&[]);
+    let day = r#"{"kind":"suspend","by":"test","at":"2026-01-01T00:00:00Z"}"#;
+    let good = ["block#range#203.0.113.0/24", "block#client#evil"];
+    for name in good {
+        store.enlist(List::Shared, name, day.as_bytes(), None).await.unwrap();
+    }
+    let sound = house.attempt("ada", HOME, at(0, "07:00:00")).await;
+    assert!(!is_degraded(&sound.decision));
+    let evil = async |time: &str| house.attempt_by(pre("ada", "evil", json!({})), at(0, time)).await;
+    let blocked = format!("{:?}", evil("07:00:01").await.decision.verdict);
+    for (number, (name, value)) in
+        [("block#range#nonsense", day), ("block#device#x", "torn"), ("block#shape#x", day), ("block#client#web", r#"{"kind":"banish"}"#)]
+            .into_iter()
+            .enumerate()
+    {
+        store.enlist(List::Shared, name, value.as_bytes(), None).await.unwrap();
+        let time = |second: u8| format!("07:{:02}:{second:02}", 10 * (number + 1));
+        let assessment = house.attempt("ada", HOME, at(0, &time(0))).await;
+        assert_eq!(history(&assessment).unread.cause(Part::BlockList), Some(Cause::BadAnswer), "{name}");
+        assert!(is_degraded(&assessment.decision) && house.gate.health().store.is_failing(Part::BlockList), "{name}");
+        assert_eq!(format!("{:?}", evil(&time(1)).await.decision.verdict), blocked, "{name}: the other blocks hold");
+        store.delist(List::Shared, name).await.unwrap();
+        assert!(!is_degraded(&house.attempt("ada", HOME, at(0, &time(50))).await.decision), "{name}");
+    }
+}
+
 async fn token(house: &House, time: Timestamp) -> Value {
     let event = json!({ "version": "2", "triggerSource": "TokenGeneration_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
         "request": { "userAttributes": { "sub": "sub-ada" }, "groupConfiguration": {} }, "response": { "claimsAndScopeOverrideDetails": null } });

@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use super::{ClientIp, IgnoredInput, IgnoredInputs, UserAgent, personal::Personal, placeholder};
+use super::{ClientIp, IgnoredInput, IgnoredInputs, UserAgent, personal::Personal, placeholder, user_agent};
 use crate::config::decision::is_no_country;
 
 mod ring;
@@ -128,6 +128,15 @@ impl Context {
         let device_id = of(IgnoredInput::UnknownDeviceId, claims.device_id, placeholder::is_shared_id);
         let accept_language = of(IgnoredInput::UnknownLanguage, claims.accept_language, placeholder::is_no_language);
         let timezone = of(IgnoredInput::UnknownTimezone, claims.timezone, placeholder::is_no_zone);
+        for (input, text, longest) in [
+            (IgnoredInput::LongUserAgent, user_agent, user_agent::LONGEST),
+            (IgnoredInput::LongDeviceId, device_id, LONGEST),
+            (IgnoredInput::LongLanguage, accept_language, LONGEST),
+        ] {
+            if text.is_some_and(|text| text.len() > longest) {
+                ignored.insert(input);
+            }
+        }
         Context {
             trust,
             ip,

@@ -102,6 +102,8 @@ pub struct Shared {
     pub(super) keys: BTreeMap<SmolStr, KeyUse>,
     /// What this process has recorded since the list was read: until it is read again, once is enough.
     recorded: Mutex<HashSet<(Deed, u32)>>,
+    /// Blocks that could not be read, and so are not in force.
+    unreadable: usize,
 }
 
 /// A block that matches a sign-in, and by what.
@@ -120,6 +122,9 @@ pub(super) enum Scope {
     /// By the address or the device: only at the trigger that has the context.
     Context,
 }
+
+/// How the names of blocks begin in a list.
+const BLOCK: &str = "block#";
 
 /// A message waits for token generation only while that trigger was seen for the client within so many seconds.
 const TOKENS_RECENT: u64 = 3600;
@@ -147,7 +152,7 @@ impl Subject {
     }
 
     fn from_entry_name(name: &str) -> Option<Self> {
-        let (kind, value) = name.strip_prefix("block#")?.split_once('#')?;
+        let (kind, value) = name.strip_prefix(BLOCK)?.split_once('#')?;
         match kind {
             "range" => cidr(value).ok().map(Subject::Range),
             "device" => Some(Subject::Device(value.into())),
@@ -212,17 +217,23 @@ impl Shared {
                 shared.capabilities.insert((deed, mark), Deed::seen_at(&bytes));
             } else if let Some(id) = name.strip_prefix(KEY_USE) {
                 shared.keys.extend(serde_json::from_slice(&bytes).ok().map(|key| (id.into(), key)));
-            } else if let (Some(subject), Some(entry)) = (Subject::from_entry_name(&name), Entry::from_bytes(&bytes)) {
-                match subject {
-                    Subject::Range(IpNet::V4(net)) => shared.v4.entry(net).or_default().push(entry),
-                    Subject::Range(IpNet::V6(net)) => shared.v6.entry(net).or_default().push(entry),
-                    Subject::Device(_) | Subject::Client(_) | Subject::Tenant(_) => {
+            } else if name.starts_with(BLOCK) {
+                match (Subject::from_entry_name(&name), Entry::from_bytes(&bytes)) {
+                    (Some(Subject::Range(IpNet::V4(net))), Some(entry)) => shared.v4.entry(net).or_default().push(entry),
+                    (Some(Subject::Range(IpNet::V6(net))), Some(entry)) => shared.v6.entry(net).or_default().push(entry),
+                    (Some(subject), Some(entry)) => {
                         shared.named.insert(subject, entry);
                     }
+                    (None, _) | (_, None) => shared.unreadable += 1,
                 }
             }
         }
         shared
+    }
+
+    /// How many blocks could not be read, and so are not in force.
+    pub(super) fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// The blocks that match a sign-in; an exemption that rests on an unsigned claim, or on a copied context, is none (invariant 4).

@@ -314,7 +314,7 @@ impl Store for DynamoDb {
         Box::pin(async move {
             let items = self.query(list.key(), None).await?;
             let in_force = items.iter().filter(|item| !has_expired(item, now));
-            Ok(in_force.filter_map(|item| Some((item.get("sk")?.as_s().ok()?.clone(), value_of(item)?))).collect())
+            Ok(in_force.filter_map(|item| Some((item.get("sk")?.as_s().ok()?.clone(), value_of(item).unwrap_or_default()))).collect())
         })
     }
 

@@ -4,7 +4,10 @@
 //! can do without never costs its score; what cannot be read is refused, and a log line names the field.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +23,14 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 /// When an unreadable field of each service was last logged.
 static LOGGED: Mutex<[Option<Instant>; Service::ALL.len()]> = Mutex::new([None; Service::ALL.len()]);
 
+/// Fields and decisions of each service that could not be read.
+static IGNORED: [AtomicU64; Service::ALL.len()] = [const { AtomicU64::new(0) }; Service::ALL.len()];
+
+/// How many fields and decisions of a service could not be read.
+pub fn ignored(service: Service) -> u64 {
+    IGNORED[service as usize].load(Ordering::Relaxed)
+}
+
 /// A service's answer, or a part of it. Fields are named by JSON pointers.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
@@ -27,8 +38,9 @@ pub(super) struct Fields<'a> {
     document: &'a Value,
 }
 
-/// Logs that a service sent something that cannot be read, at most once a minute for each service. The value itself may be personal.
+/// Counts and logs that a service sent something that cannot be read, at most once a minute for each service. The value itself may be personal.
 pub(super) fn log_unreadable(service: Service, field: &str, count: usize) {
+    IGNORED[service as usize].fetch_add(count as u64, Ordering::Relaxed);
     let now = Instant::now();
     let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
     let last = &mut logged[service as usize];

@@ -23,7 +23,7 @@ mod crowdsec;
 
 mod crowdsec_cti;
 
-mod fields;
+pub mod fields;
 
 mod http;
 

@@ -16,6 +16,7 @@ use crate::{
     evidence::{
         health::{BreakerState, Health},
         history::unread::Part,
+        sharing::AddressFault,
     },
     serve::Instance,
     telemetry::subscriber,
@@ -62,6 +63,13 @@ pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
         let age_s = read.filter(|_| part == Part::BlockList).map(|read| now.saturating_sub(read));
         Degraded { what: part.as_label(), why: cause.as_label(), age_s, help: help.clone() }
     }));
+    for fault in AddressFault::ALL.into_iter().filter(|fault| health.sharing.addresses.faulty(*fault) > 0) {
+        degraded.push(Degraded { what: "client_ip", why: fault.as_label(), age_s: None, help: Some(fault.help().to_owned()) });
+    }
+    if health.sharing.devices.shared() > 0 {
+        let help = "a device id that more than 20 users share tells no device and speaks for no user: let the app make a random one on each device".to_owned();
+        degraded.push(Degraded { what: "device_id", why: "shared", age_s: None, help: Some(help) });
+    }
     for (what, is_failing) in [("audit", instance.telemetry.is_failing()), ("logs", subscriber::is_failing())] {
         if is_failing {
             degraded.push(Degraded { what, why: "lines_lost", age_s: None, help: None });

@@ -29,6 +29,12 @@ pub(super) struct CachedList<T> {
     failed: AtomicU8,
 }
 
+/// How the entries of a list are read, and whether each of them could be.
+pub(super) struct Reading<T> {
+    pub(super) read: fn(BTreeMap<String, Vec<u8>>) -> T,
+    pub(super) is_complete: fn(&T) -> bool,
+}
+
 /// A read under way. One that a deadline cuts off has failed too.
 struct PendingRead<'a, T: Default> {
     cached: &'a CachedList<T>,
@@ -38,8 +44,8 @@ struct PendingRead<'a, T: Default> {
 // === impl CachedList ===
 
 impl<T: Default> CachedList<T> {
-    /// Reads the list again when it is due; tells whether it was. If it cannot be read, the last one stays in force for a day.
-    pub(super) async fn refresh(&self, store: &dyn Store, list: List, age: i64, read: fn(BTreeMap<String, Vec<u8>>) -> T, now: Timestamp) -> bool {
+    /// Reads the list again when it is due; tells whether it was. If it cannot be read, the last one stays in force for a day; one with entries that cannot be read is in force without them, and reported.
+    pub(super) async fn refresh(&self, store: &dyn Store, list: List, age: i64, reading: Reading<T>, now: Timestamp) -> bool {
         let (last, now_s) = (self.at.load(Ordering::Acquire), now.as_second());
         if last != i64::MIN && now_s.abs_diff(last) < age.unsigned_abs() {
             return false;
@@ -53,10 +59,12 @@ impl<T: Default> CachedList<T> {
         pending.is_answered = true;
         match answer {
             Ok(entries) => {
-                self.list.store(Arc::new(read(entries)));
+                let list = (reading.read)(entries);
+                let is_complete = (reading.is_complete)(&list);
+                self.list.store(Arc::new(list));
                 self.read_at.store(now_s, Ordering::Release);
                 self.at.store(now_s, Ordering::Release);
-                self.failed.store(0, Ordering::Release);
+                if is_complete { self.failed.store(0, Ordering::Release) } else { self.fail(Cause::BadAnswer) }
             }
             Err(cause) => self.fail(cause),
         }

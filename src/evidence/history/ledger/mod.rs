@@ -54,7 +54,7 @@ pub mod learning;
 pub mod token;
 
 use self::{
-    cached_list::CachedList,
+    cached_list::{CachedList, Reading},
     dossier::{Dossier, Ground},
     rotation::{KeyMarks, MovedBlock, Moving},
 };
@@ -373,12 +373,13 @@ impl Ledger {
     /// Reads the lists again that are due: after an instance's first sign-in one at a time, so that a round reads one at most.
     async fn refresh(&self, now: Timestamp) {
         let is_first = self.shared.at.load(Ordering::Acquire) == i64::MIN;
-        let is_read = self.shared.refresh(&*self.store, List::Shared, LIST_AGE, Shared::read, now).await;
+        let is_read =
+            self.shared.refresh(&*self.store, List::Shared, LIST_AGE, Reading { read: Shared::read, is_complete: |list| list.unreadable() == 0 }, now).await;
         if is_read && let Some(at) = self.shared.read_at() {
             self.health.store.set_block_list_read(at);
         }
         if is_first || !is_read {
-            self.shapes.refresh(&*self.store, List::Shapes, SHAPES_AGE, Shapes::read, now).await;
+            self.shapes.refresh(&*self.store, List::Shapes, SHAPES_AGE, Reading { read: Shapes::read, is_complete: |_| true }, now).await;
         }
     }
 
