@@ -7,7 +7,10 @@ use std::{
     error::Error as StdError,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,6 +47,9 @@ const LONGEST_CODE: usize = 64;
 const IDLE_LAMBDA: Duration = Duration::from_secs(30);
 const IDLE_SIDECAR: Duration = Duration::from_secs(55);
 
+/// How long a connection may take that no sign-in waits for.
+const BACKGROUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Idle connections that are kept to a service.
 const POOL_LAMBDA: usize = 2;
 const POOL_SIDECAR: usize = 32;
@@ -64,6 +70,8 @@ pub struct Client {
     resolver: Arc<dyn Resolve>,
     connections: Arc<Mutex<Connections>>,
     heard: Arc<Mutex<Option<Heard>>>,
+    /// Whether a connection is being opened behind the sign-ins.
+    connecting: Arc<AtomicBool>,
 }
 
 /// The last answer of a service as it came. Kept for a command only, which shows it to whoever tries a key.
@@ -91,6 +99,9 @@ struct Connections {
 
 /// Looks names up with the system's resolver and drops what no service may be: link-local addresses and others where clouds serve credentials.
 struct Resolver;
+
+/// Marks the end of a connection that is opened in the background, however it ends.
+struct Connecting(Arc<AtomicBool>);
 
 /// A name has addresses, and each is one that riskgate never calls.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +151,7 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client that has not connected yet.
     pub fn new(connect_timeout: Duration, face: Face, tls: Tls) -> Self {
-        Client { connect_timeout, face, tls, resolver: Arc::new(Resolver), connections: Arc::default(), heard: Arc::default() }
+        Client { connect_timeout, face, tls, resolver: Arc::new(Resolver), connections: Arc::default(), heard: Arc::default(), connecting: Arc::default() }
     }
 
     /// Opens a connection to an origin and leaves it to the first question: a `HEAD` of the origin, with no key and of nobody.
@@ -168,8 +179,32 @@ impl Client {
         let client = self.connections(now)?;
         match request(&client).send().await {
             Ok(response) => Ok(Exchange { client: self, received, response }),
-            Err(error) => Err(failure(&error)),
+            Err(error) => {
+                if error.is_connect() && error.is_timeout() {
+                    self.connect_in_background(&error, received);
+                }
+                Err(failure(&error))
+            }
         }
+    }
+
+    /// Opens a connection that takes longer than one sign-in may wait, for those that follow; one at a time.
+    ///
+    /// Like `warm` it sends a `HEAD` of the origin. Sign-ins go on with `CONNECT_TIMEOUT` until it is there.
+    fn connect_in_background(&self, error: &reqwest::Error, received: Now) {
+        let Some(origin) = error.url().map(|url| url.origin().ascii_serialization()) else { return };
+        if self.face == Face::Command || self.connecting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            let _ends = Connecting(Arc::clone(&this.connecting));
+            let Ok(client) = this.build(BACKGROUND_CONNECT_TIMEOUT) else { return };
+            let head = client.head(origin).timeout(BACKGROUND_CONNECT_TIMEOUT).send();
+            if head.await.is_ok() {
+                *this.connections.lock().unwrap_or_else(PoisonError::into_inner) = Connections { client: Some(client), used: Some(moment(received)) };
+            }
+        });
     }
 
     /// The client to use.
@@ -181,12 +216,12 @@ impl Client {
         }
         let client = match &connections.client {
             Some(client) => client.clone(),
-            None => connections.client.insert(self.build()?).clone(),
+            None => connections.client.insert(self.build(self.connect_timeout)?).clone(),
         };
         Ok(client)
     }
 
-    fn build(&self) -> Result<reqwest::Client, Failure> {
+    fn build(&self, connect_timeout: Duration) -> Result<reqwest::Client, Failure> {
         let pool = match self.face {
             Face::Lambda | Face::Command => POOL_LAMBDA,
             Face::Sidecar => POOL_SIDECAR,
@@ -198,7 +233,7 @@ impl Client {
             .referer(false)
             .http1_only()
             .user_agent(concat!("riskgate/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.connect_timeout)
+            .connect_timeout(connect_timeout)
             .pool_idle_timeout(self.idle_time())
             .pool_max_idle_per_host(pool)
             .dns_resolver(Arc::clone(&self.resolver))
@@ -222,6 +257,14 @@ impl Client {
             let heard = Heard { status: status.as_u16(), body: Bytes::copy_from_slice(body) };
             *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
         }
+    }
+}
+
+// === impl Connecting ===
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -408,110 +451,4 @@ fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().expect("a value"))).collect()
-    }
-
-    #[test]
-    fn a_service_says_how_long_in_three_ways() {
-        const DATE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
-        for (pairs, expected) in [
-            (vec![("retry-after", "29241")], Some(29_241)),
-            (vec![("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT"), DATE], Some(120)),
-            (vec![("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT")], None),
-            (vec![("x-ratelimit-reset", "784111837"), DATE], Some(60)),
-            (vec![("x-ratelimit-reset", "784111000"), DATE], None),
-            (vec![("retry-after", "-5")], None),
-            (vec![("retry-after", "soon")], None),
-            (vec![], None),
-        ] {
-            assert_eq!(retry_after(&headers(&pairs)), expected.map(Duration::from_secs), "{pairs:?}");
-        }
-    }
-
-    #[test]
-    fn json_is_told_by_its_type() {
-        for (stated, expected) in [
-            ("application/json", true),
-            ("application/json; charset=utf-8", true),
-            ("application/vnd.maxmind.com-minfraud-score+json; charset=UTF-8; version=2.0", true),
-            ("text/html", false),
-            ("text/plain", false),
-            ("", false),
-        ] {
-            assert_eq!(is_json(&headers(&[("content-type", stated)])), expected, "{stated}");
-        }
-        assert!(is_json(&HeaderMap::new()));
-    }
-
-    /// Asks a name server over UDP, as the system's resolver does, and takes the addresses from its answer.
-    struct Asking(SocketAddr);
-
-    impl Resolve for Asking {
-        fn resolve(&self, _: Name) -> Resolving {
-            let server = self.0;
-            Box::pin(async move {
-                let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await?;
-                socket.send_to(b"a question", server).await?;
-                let mut answer = [0; 64];
-                let read = socket.recv(&mut answer).await?;
-                let named = std::str::from_utf8(&answer[..read])?.split_whitespace().filter_map(|text| text.parse().ok());
-                Ok(allowed(named)?)
-            })
-        }
-    }
-
-    async fn asked_through(server: &tokio::net::UdpSocket) -> Option<Cause> {
-        let resolver = Arc::new(Asking(server.local_addr().expect("an address")));
-        let client = Client { resolver, ..Client::new(Duration::from_millis(50), Face::Lambda, Tls::default()) };
-        client.send(Now::read(), |client| client.get("https://risk.example/")).await.err().map(|failure| failure.cause)
-    }
-
-    #[tokio::test]
-    async fn a_name_server_that_hangs_is_given_no_more_than_the_connect_timeout() {
-        let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let started = tokio::time::Instant::now();
-        assert_eq!(asked_through(&server).await, Some(Cause::Connect));
-        assert!(started.elapsed() < Duration::from_secs(20));
-        assert!(server.try_recv(&mut [0; 64]).is_ok(), "it was asked");
-    }
-
-    #[tokio::test]
-    async fn a_name_with_refused_addresses_only_is_reported_as_such() {
-        for (addresses, expected) in [
-            ("", Cause::Connect),
-            ("169.254.169.254:443 [fe80::1]:443", Cause::AddressRefused),
-            ("[fd00:ec2::254]:443", Cause::AddressRefused),
-            ("169.254.171.32:443 127.0.0.1:1", Cause::Connect),
-        ] {
-            let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-            let answering = async {
-                let (_, asker) = server.recv_from(&mut [0; 64]).await.expect("a question");
-                server.send_to(addresses.as_bytes(), asker).await.expect("sent");
-            };
-            let (cause, ()) = tokio::join!(asked_through(&server), answering);
-            assert_eq!(cause, Some(expected), "{addresses:?}");
-        }
-    }
-
-    #[test]
-    fn codes_are_few_short_and_printable() {
-        let long = "x".repeat(65);
-        assert_eq!(codes(["PROXY", "", &long, "a\nb", "é", "two words"].into_iter()).as_slice(), ["PROXY", "two words"]);
-        assert_eq!(codes(std::iter::repeat_n("A", 100)).len(), 16);
-    }
-
-    #[tokio::test]
-    async fn link_local_addresses_are_no_service() {
-        for (ip, is_allowed) in
-            [("169.254.169.254", false), ("::ffff:169.254.1.1", false), ("fe80::1", false), ("fd00:ec2::254", false), ("127.0.0.1", true), ("10.0.0.1", true)]
-        {
-            // Written as numbers a name needs no name server.
-            let found = Resolver.resolve(ip.parse().expect("a name")).await;
-            assert_eq!(found.is_ok_and(|found| found.count() == 1), is_allowed, "{ip}");
-        }
-    }
-}
+mod tests;
