@@ -99,10 +99,12 @@ async fn a_person_is_exported_and_forgotten() {
         assert!(kept.store.list(List::Shapes, at(3, "00:00:00")).await.unwrap().is_empty(), "{}", kept.name);
         assert_eq!(rows, if kept.name == "dynamodb" { 3 } else { 0 }, "{}", kept.name);
         let after = ledger.export("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();
-        // What is left is the frame of an export: that of somebody who was never seen differs in nothing but the keys.
+        // What is left is the frame of an export: that of somebody who was never seen differs in the keys and in the moment of forgetting.
+        assert_eq!(after["records"][0]["forgotten_at"], json!(at(3, "00:00:00")), "{}", kept.name);
         let mut nobody = ledger.export("pool", "sub-nobody", at(3, "00:00:00")).await.unwrap();
         nobody["user"] = after["user"].clone();
         nobody["records"][0]["key"] = after["records"][0]["key"].clone();
+        nobody["records"][0]["forgotten_at"] = after["records"][0]["forgotten_at"].clone();
         assert_eq!(after, nobody, "{}", kept.name);
     }
 }

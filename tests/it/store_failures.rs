@@ -67,8 +67,8 @@ impl Store for Refusing {
         self.answer("read", self.store.read(key, now))
     }
 
-    fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {
-        self.answer("erase", self.store.erase(key))
+    fn replace<'a>(&'a self, key: &'a str, record: Record, keep: Duration, now: Timestamp) -> Reply<'a, ()> {
+        self.answer("replace", self.store.replace(key, record, keep, now))
     }
 
     fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
@@ -89,10 +89,6 @@ impl Store for Refusing {
 
     fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         self.answer("fetch", self.store.fetch(key, now))
-    }
-
-    fn take<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
-        self.answer("take", self.store.take(key, now))
     }
 
     fn list<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {

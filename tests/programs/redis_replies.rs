@@ -56,15 +56,6 @@ fn change() -> Change {
 }
 
 #[tokio::test]
-async fn redis_before_6_2_returns_a_value_once() {
-    let server = redis_server_with(&["--rename-command", "GETDEL", ""]);
-    let (store, now) = (store(&server), Timestamp::now());
-    store.keep("o#1", &[7], Duration::from_secs(60), now).await.unwrap();
-    assert_eq!(store.take("o#1", now).await, Ok(Some(vec![7])));
-    assert_eq!(store.take("o#1", now).await, Ok(None));
-}
-
-#[tokio::test]
 async fn a_replica_is_left_for_a_new_connection() {
     let server = redis_server();
     let (store, now) = (store(&server), Timestamp::now());

@@ -173,10 +173,10 @@ impl DynamoDb {
         Ok(output.item.filter(|item| !has_expired(item, now)))
     }
 
-    async fn delete(&self, pk: &str, sk: &str) -> Result<Option<Item>, Cause> {
+    async fn delete(&self, pk: &str, sk: &str) -> Result<(), Cause> {
         let client = self.client().await?;
-        let call = || client.delete_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk)).return_values(ReturnValue::AllOld).send();
-        Ok(self.send(client, call).await.map_err(|error| self.cause("DeleteItem", &error))?.attributes)
+        let call = || client.delete_item().table_name(&self.table).key("pk", string(pk)).key("sk", string(sk)).send();
+        self.send(client, call).await.map(|_| ()).map_err(|error| self.cause("DeleteItem", &error))
     }
 
     async fn query(&self, pk: &str, starts_with: Option<&str>) -> Result<Vec<Item>, Cause> {
@@ -261,8 +261,17 @@ impl Store for DynamoDb {
         Box::pin(async move { Ok(self.get(&format!("u#{key}"), "u", now).await?.map(record).unwrap_or_default().into()) })
     }
 
-    fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {
-        Box::pin(async move { self.delete(&format!("u#{key}"), "u").await.map(|_| ()) })
+    fn replace<'a>(&'a self, key: &'a str, record: Record, keep: Duration, now: Timestamp) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let client = self.client().await?;
+            let call = || {
+                let put = client.put_item().table_name(&self.table).item("pk", string(&format!("u#{key}"))).item("sk", string("u"));
+                let put = put.item("v", AttributeValue::N(record.version.to_string()));
+                let put = put.item("exp", number(now.as_second().saturating_add_unsigned(keep.as_secs())));
+                record.fields.iter().fold(put, |put, (name, value)| put.item(name.as_str(), binary(value))).send()
+            };
+            self.send(client, call).await.map(|_| ()).map_err(|error| self.cause("PutItem", &error))
+        })
     }
 
     fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
@@ -306,10 +315,6 @@ impl Store for DynamoDb {
         Box::pin(async move { Ok(self.get(key, "x", now).await?.as_ref().and_then(value_of)) })
     }
 
-    fn take<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
-        Box::pin(async move { Ok(self.delete(key, "x").await?.filter(|item| !has_expired(item, now)).as_ref().and_then(value_of)) })
-    }
-
     fn list<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {
         Box::pin(async move {
             let items = self.query(list.key(), None).await?;
@@ -323,7 +328,7 @@ impl Store for DynamoDb {
     }
 
     fn delist<'a>(&'a self, list: List, name: &'a str) -> Reply<'a, ()> {
-        Box::pin(async move { self.delete(list.key(), name).await.map(|_| ()) })
+        Box::pin(async move { self.delete(list.key(), name).await })
     }
 
     fn note<'a>(&'a self, row: &'a Row, keep: Duration) -> Reply<'a, ()> {
@@ -347,7 +352,7 @@ impl Store for DynamoDb {
     }
 
     fn erase_row<'a>(&'a self, row: &'a Row) -> Reply<'a, ()> {
-        Box::pin(async move { self.delete(&partition(row), &sort_key(row)).await.map(|_| ()) })
+        Box::pin(async move { self.delete(&partition(row), &sort_key(row)).await })
     }
 }
 

@@ -78,8 +78,9 @@ impl Store for Memory {
         ready(self.records.fetch(key, now).unwrap_or_default())
     }
 
-    fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {
+    fn replace<'a>(&'a self, key: &'a str, record: Record, keep: Duration, now: Timestamp) -> Reply<'a, ()> {
         self.records.shard(key).remove(key);
+        self.records.with(key, keep, now, |kept| *kept = Arc::new(record));
         ready(())
     }
 
@@ -125,11 +126,6 @@ impl Store for Memory {
 
     fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         ready(self.values.fetch(key, now))
-    }
-
-    fn take<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
-        let taken = self.values.shard(key).remove(key);
-        ready(taken.filter(|kept| kept.until > now).map(|kept| kept.value))
     }
 
     fn list<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {

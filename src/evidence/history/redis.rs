@@ -94,13 +94,17 @@ return redis.call('GET', KEYS[1])
     )
 });
 
-/// Reads a value and deletes it; GETDEL needs Redis 6.2.
-static GET_AND_DELETE: LazyLock<Script> = LazyLock::new(|| {
+/// Replaces a hash, its time included.
+static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-local value = redis.call('GET', KEYS[1])
 redis.call('DEL', KEYS[1])
-return value
+redis.call('HSET', KEYS[1], 'v', ARGV[1])
+for at = 3, #ARGV, 2 do
+    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return redis.status_reply('OK')
 ",
     )
 });
@@ -288,8 +292,13 @@ impl Store for Redis {
         Box::pin(async move { Ok(Arc::new(record(self.run(redis::cmd("HGETALL").arg(user(key)), Repeat::Twice).await?))) })
     }
 
-    fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {
-        Box::pin(async move { self.run(redis::cmd("DEL").arg(user(key)), Repeat::Twice).await })
+    fn replace<'a>(&'a self, key: &'a str, record: Record, keep: Duration, _now: Timestamp) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let (version, keep) = (record.version.to_string(), seconds(keep));
+            let mut args: Vec<&[u8]> = vec![version.as_bytes(), keep.as_bytes()];
+            args.extend(record.fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]));
+            self.invoke(&REPLACE, &user(key), &args, Repeat::Twice).await
+        })
     }
 
     fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
@@ -315,10 +324,6 @@ impl Store for Redis {
 
     fn fetch<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         Box::pin(async move { self.run(redis::cmd("GET").arg(format!("{PREFIX}{key}")), Repeat::Twice).await })
-    }
-
-    fn take<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
-        Box::pin(async move { self.invoke(&GET_AND_DELETE, &format!("{PREFIX}{key}"), &[], Repeat::Once).await })
     }
 
     fn list<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {

@@ -52,8 +52,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Reads a person's record; an empty one where there is none.
     fn read<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Arc<Record>>;
 
-    /// Erases a person's record.
-    fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()>;
+    /// Replaces a person's record, its version and its time included.
+    fn replace<'a>(&'a self, key: &'a str, record: Record, keep: Duration, now: Timestamp) -> Reply<'a, ()>;
 
     /// Marks a network with an account and an address; returns the last hour's marks, this one included, at most 32.
     fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks>;
@@ -69,9 +69,6 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// A kept value.
     fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>>;
-
-    /// Takes a kept value away: of several callers one gets it.
-    fn take<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>>;
 
     /// All entries of a list.
     fn list<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>>;

@@ -310,10 +310,17 @@ pub const CASES: &[Case] = &[
     ),
     case(
         "L4",
-        "Redis fails over, is full, is older than 6.2, refuses a command, has a certificate of a private authority, holds another program's value",
+        "Redis fails over, is full, refuses a command, has a certificate of a private authority, holds another program's value",
         "it recovers by itself, works, or is named at start; one person's fault is that person's",
         "",
-        "redis_replies::a_replica_is_left_for_a_new_connection redis_replies::redis_before_6_2_returns_a_value_once redis_replies::a_persons_unreadable_record_is_that_persons_alone redis_replies::each_refusal_has_its_cause_and_is_recovered_from redis_replies::a_full_server_and_a_replica_without_its_primary_are_named_by_the_server_itself redis_replies::the_store_trusts_the_authorities_of_services_ca store_start::a_command_that_the_acl_refuses_is_named_at_start_and_by_the_check store_start::what_the_server_refuses_is_in_readyz_until_it_is_allowed",
+        "redis_replies::a_replica_is_left_for_a_new_connection redis_replies::a_persons_unreadable_record_is_that_persons_alone redis_replies::each_refusal_has_its_cause_and_is_recovered_from redis_replies::a_full_server_and_a_replica_without_its_primary_are_named_by_the_server_itself redis_replies::the_store_trusts_the_authorities_of_services_ca store_start::a_command_that_the_acl_refuses_is_named_at_start_and_by_the_check store_start::what_the_server_refuses_is_in_readyz_until_it_is_allowed",
+    ),
+    case(
+        "L5",
+        "the store fails or freezes at any call of a reported outcome",
+        "503, and the report can be sent again: it is applied once",
+        "",
+        "outcome_reports::an_outcome_survives_a_store_that_fails_at_any_call outcome_reports::an_outcome_survives_a_store_that_freezes_at_any_call outcome_reports::a_lost_fraud_report_restricts_tokens_when_it_is_sent_again",
     ),
 ];
 

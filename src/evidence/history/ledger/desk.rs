@@ -10,7 +10,6 @@ use crate::evidence::{
     history::{
         attempt::Origin,
         blocks::{Entry, Subject},
-        decoy,
         pseudonym::PersonKeys,
         store::{Change, Keep, List, Row},
     },
@@ -52,29 +51,6 @@ impl Ledger {
         let user = self.pseudonyms.user(pool, person);
         let activity: Vec<Value> = self.activity(pool, person, now).await?.iter().map(|row| json!({ "at": row.at, "what": parsed(&row.what) })).collect();
         Ok(json!({ "user": user, "records": records, "activity": activity }))
-    }
-
-    /// Erases everything that is kept of a person, a block and what their history lent to decoys included; returns how many activity rows went with it.
-    ///
-    /// # Errors
-    ///
-    /// The store could not be reached; then it has to be done again.
-    pub async fn forget(&self, pool: &str, person: &str, now: Timestamp) -> Result<usize, Cause> {
-        for key in &self.keys(pool, person) {
-            self.store.erase(key).await?;
-            self.store.delist(List::Persons, key).await?;
-            // Which instance wrote the shape, and so under which key its place was drawn, is not known.
-            for mark in self.pseudonyms.marks("shape", &[key.as_bytes()]) {
-                for place in decoy::places(mark) {
-                    self.store.delist(List::Shapes, &place.to_string()).await?;
-                }
-            }
-        }
-        let rows = self.activity(pool, person, now).await?;
-        for row in &rows {
-            self.store.erase_row(row).await?;
-        }
-        Ok(rows.len())
     }
 
     /// Ends a hold on a person's tokens.
@@ -168,7 +144,7 @@ impl Ledger {
         Ok(shared.chain(persons).filter(|(_, entry)| entry.at(now).is_some()).map(|(subject, entry)| Listed { subject, entry }).collect())
     }
 
-    async fn activity(&self, pool: &str, person: &str, now: Timestamp) -> Result<Vec<Row>, Cause> {
+    pub(super) async fn activity(&self, pool: &str, person: &str, now: Timestamp) -> Result<Vec<Row>, Cause> {
         let mut rows = Vec::new();
         if self.store.name() != "dynamodb" {
             return Ok(rows);
@@ -189,7 +165,7 @@ impl Ledger {
             .iter()
             .map(|(_, attempt)| json!({ "at": attempt.at, "level": attempt.answer.map(|answer| answer.standing.as_label()), "origin": format!("{:08x}", attempt.origin) }))
             .collect();
-        let (last_success, hold, block) = (dossier.last_success, dossier.hold, dossier.block.clone());
+        let (last_success, hold, block, forgotten) = (dossier.last_success, dossier.hold, dossier.block.clone(), dossier.forgotten);
         let profile = dossier.into_profile(&Origin::default(), now, self.terms.history);
         let entries: Vec<Value> = profile
             .entries
@@ -201,7 +177,7 @@ impl Ledger {
             .map(|last| json!({ "at": last.at, "latitude": last.place.map(|place| place.latitude), "longitude": last.place.map(|place| place.longitude) }));
         json!({
             "key": format!("u#{key}"), "successes": profile.successes, "hours": profile.hours, "last": last, "values": entries, "attempts": attempts,
-            "last_success": last_success, "tokens_held_until": hold, "block": block,
+            "last_success": last_success, "tokens_held_until": hold, "block": block, "forgotten_at": forgotten,
         })
     }
 }

@@ -16,7 +16,11 @@ use crate::evidence::history::{
     store::Record,
 };
 
-use super::rotation::{KeyMarks, MOVED, MovedRecord, Moving};
+use super::{
+    forgetting::{FORGOTTEN, FORGOTTEN_TTL, forgotten_at},
+    outcome::{self, MOST_APPLIED, OUTCOME_TTL},
+    rotation::{KeyMarks, MOVED, MovedRecord, Moving},
+};
 
 /// At most so many attempts are kept of a person; failures are counted no further.
 const MOST_ATTEMPTS: usize = 24;
@@ -36,6 +40,10 @@ pub(super) struct Dossier {
     pub(super) hold: Option<Timestamp>,
     sign_ins: SmallVec<[(u32, Verdict); 1]>,
     pub(super) block: Option<Entry>,
+    /// When the person was last forgotten.
+    pub(super) forgotten: Option<Timestamp>,
+    /// Outcomes whose samples the profile holds already, and since when.
+    applied: SmallVec<[(SmolStr, Timestamp); 1]>,
     /// What was found under older keys, to be moved to the newest.
     pub(super) moving: Option<Box<Moving>>,
 }
@@ -55,6 +63,12 @@ pub(super) struct Ground {
     pub(super) profile: Profile,
     /// The fields of the lessons that are in the profile.
     pub(super) folded_in: Vec<SmolStr>,
+    /// The marks of those among them that outcomes brought.
+    pub(super) applied: Vec<SmolStr>,
+    /// Marks that have had their time or are too many.
+    pub(super) expired: Vec<SmolStr>,
+    /// When the person was last forgotten.
+    pub(super) forgotten: Option<Timestamp>,
     pub(super) hold: Option<Timestamp>,
     /// How long the record is kept at least: for its block.
     pub(super) kept: Duration,
@@ -82,7 +96,7 @@ pub(super) fn field(kind: char, number: &[u8; 6]) -> SmolStr {
 impl Dossier {
     /// Reads a record; a field that cannot be read is left out.
     pub(super) fn read(record: &Record) -> Self {
-        let mut dossier = Dossier { version: record.version, ..Dossier::default() };
+        let mut dossier = Dossier { version: record.version, forgotten: forgotten_at(record), ..Dossier::default() };
         for (name, bytes) in &record.fields {
             let (kind, rest) = name.split_at_checked(1).unwrap_or((name, ""));
             let mark = || u32::from_str_radix(rest, 16).ok();
@@ -90,7 +104,8 @@ impl Dossier {
                 "p" => dossier.stored = Profile::from_bytes(bytes),
                 "a" => dossier.attempts.extend(Attempt::from_field(bytes).map(|attempt| (name.clone(), attempt))),
                 "c" => dossier.origins.extend(mark().zip(Origin::from_bytes(bytes))),
-                "l" => dossier.lessons.extend(Taught::from_bytes(bytes).map(|taught| (name.clone(), taught))),
+                outcome::APPLIED => dossier.applied.extend(Reader(bytes).u32().map(|at| (name.clone(), moment(at)))),
+                "l" | outcome::SAMPLE => dossier.lessons.extend(Taught::from_bytes(bytes).map(|taught| (name.clone(), taught))),
                 "s" => dossier.sign_ins.extend(mark().zip(Verdict::from_bytes(bytes))),
                 "t" => dossier.last_success = Reader(bytes).u32().map(moment),
                 "h" => dossier.hold = Reader(bytes).u32().map(moment),
@@ -111,6 +126,15 @@ impl Dossier {
         self.sign_ins.iter().find(|(known, _)| *known == client).map(|(_, verdict)| *verdict)
     }
 
+    /// Whether an outcome's sample is in the profile, or waits beside it.
+    pub(super) fn has_sample(&self, sample: &SmolStr) -> bool {
+        self.lessons.contains_key(sample) || self.is_applied(sample)
+    }
+
+    fn is_applied(&self, sample: &SmolStr) -> bool {
+        outcome::applied_field(sample).is_some_and(|mark| self.applied.iter().any(|(known, _)| *known == mark))
+    }
+
     /// How long the record is to be kept: at least as long as its block holds.
     pub(super) fn kept(&self, now: Timestamp, least: Duration) -> Duration {
         self.block.as_ref().map_or(least, |entry| entry.lasts(now).max(least))
@@ -119,7 +143,8 @@ impl Dossier {
     /// Takes over the record of an older key, in the marks of the newest. What both have is added up, or the later of the two; of two blocks
     /// the newer key's is in force.
     pub(super) fn adopt(&mut self, key: &SmolStr, record: &Record, marks: Option<(&KeyMarks, &KeyMarks)>) {
-        let fields: Vec<SmolStr> = record.fields.keys().filter(|name| *name != MOVED).cloned().collect();
+        self.forgotten = self.forgotten.max(forgotten_at(record));
+        let fields: Vec<SmolStr> = record.fields.keys().filter(|name| *name != MOVED && *name != FORGOTTEN).cloned().collect();
         if fields.is_empty() {
             return;
         }
@@ -130,6 +155,12 @@ impl Dossier {
             let profile = self.stored.get_or_insert_default();
             profile.merge(stored);
             set.push(("p".into(), profile.to_bytes()));
+        }
+        for (mark, at) in older.applied {
+            if self.applied.iter().all(|(known, _)| *known != mark) {
+                set.push((mark.clone(), seconds(at).to_be_bytes().to_vec()));
+                self.applied.push((mark, at));
+            }
         }
         for (field, taught) in older.lessons {
             set.push((field.clone(), taught.to_bytes()));
@@ -195,16 +226,30 @@ impl Dossier {
 
     /// What a success of some origin finds.
     pub(super) fn into_ground(self, origin: &Origin, now: Timestamp, at: Timestamp, ttl: Duration) -> Ground {
-        let (version, hold, kept) = (self.version, self.hold, self.kept(now, Duration::ZERO));
-        let folded_in = self.lessons.keys().cloned().collect();
-        Ground { version, profile: self.into_profile(origin, at, ttl), folded_in, hold, kept }
+        let (version, hold, kept, forgotten) = (self.version, self.hold, self.kept(now, Duration::ZERO), self.forgotten);
+        let folded_in: Vec<SmolStr> = self.lessons.keys().cloned().collect();
+        let applied = folded_in.iter().filter(|sample| !self.is_applied(sample)).filter_map(outcome::applied_field).collect();
+        let expired = self.expired(now);
+        Ground { version, profile: self.into_profile(origin, at, ttl), folded_in, applied, expired, forgotten, hold, kept }
+    }
+
+    /// The fields of marks that have had their time or are too many: of outcomes that were applied, and that the person was forgotten.
+    fn expired(&self, now: Timestamp) -> Vec<SmolStr> {
+        let has_ended = |at: Timestamp, ttl: Duration| u64::try_from(now.as_second() - at.as_second()).is_ok_and(|age| age >= ttl.as_secs());
+        let mut newest_first = self.applied.clone();
+        newest_first.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
+        let ended = newest_first.into_iter().enumerate().filter(|(rank, (_, at))| *rank >= MOST_APPLIED || has_ended(*at, OUTCOME_TTL));
+        let forgotten = self.forgotten.filter(|at| has_ended(*at, FORGOTTEN_TTL)).map(|_| FORGOTTEN.into());
+        ended.map(|(_, (mark, _))| mark).chain(forgotten).collect()
     }
 
     /// The profile with everything learned, in the hashes of the newest key as far as an origin tells them.
     pub(super) fn into_profile(self, origin: &Origin, at: Timestamp, ttl: Duration) -> Profile {
         let ttl_days = days(ttl);
         let mut profile = self.stored.unwrap_or_default();
-        let mut lessons: Vec<Taught> = self.lessons.into_values().collect();
+        let applied = self.applied;
+        let is_new = |sample: &SmolStr| outcome::applied_field(sample).is_none_or(|mark| applied.iter().all(|(known, _)| *known != mark));
+        let mut lessons: Vec<Taught> = self.lessons.into_iter().filter(|(sample, _)| is_new(sample)).map(|(_, taught)| taught).collect();
         lessons.sort_by_key(|taught| taught.attempt.at);
         for taught in lessons {
             taught.add_to(&mut profile, ttl_days);

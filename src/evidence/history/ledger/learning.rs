@@ -9,11 +9,13 @@ use ulid::Ulid;
 use super::{
     Dossier, Ledger, SLACK, Ticket,
     dossier::{self, Ground, Taught, Verdict, days, restriction_of_all},
+    forgetting::Recorded,
+    outcome,
     rotation::KeyMarks,
 };
 use crate::{
     config::history::Learn,
-    event::{EventTime, Person, Trigger, cognito::PostAuthentication},
+    event::{Person, cognito::PostAuthentication},
     evidence::{
         Cause,
         features::Level,
@@ -28,9 +30,6 @@ use crate::{
         },
     },
 };
-
-/// An assessment of the sidecar's waits so long for its outcome.
-const OUTCOME_TTL: Duration = Duration::from_secs(7 * 86_400);
 
 /// A client that has not done something for so long is taken not to do it any more.
 const DEED_TTL: Duration = Duration::from_secs(90 * 86_400);
@@ -57,31 +56,20 @@ pub struct Success {
     pub id: Option<SmolStr>,
 }
 
-/// What a caller of the sidecar reports of a sign-in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Report {
-    /// The password was right.
-    Success,
-    /// It was wrong.
-    Failure,
-    /// It was not the person.
-    Fraud,
-    /// It was the person after all.
-    NotFraud,
-}
-
 /// What a success does to a person's record.
-struct Promotion<'a> {
-    keys: &'a PersonKeys,
-    ground: Ground,
-    taught: Option<Taught>,
-    verdict: Option<(u32, Verdict)>,
-    hold: Hold,
-    remove: Vec<SmolStr>,
+pub(super) struct Promotion<'a> {
+    pub(super) keys: &'a PersonKeys,
+    pub(super) ground: Ground,
+    pub(super) taught: Option<Taught>,
+    /// The field of its sample where an outcome brought it: one that is reported again adds nothing.
+    pub(super) sample: Option<SmolStr>,
+    pub(super) verdict: Option<(u32, Verdict)>,
+    pub(super) hold: Hold,
+    pub(super) remove: Vec<SmolStr>,
     /// When the success happened.
-    at: Timestamp,
+    pub(super) at: Timestamp,
     /// System time.
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
 impl Ledger {
@@ -99,7 +87,7 @@ impl Ledger {
                 self.carry_over_blocks(&ticket.moved_blocks, now).await;
                 self.record_key_use(ticket.has_pool, now).await;
             },);
-            return learned.and(indexed);
+            return learned.map(|_| ()).and(indexed);
         }
         let change =
             Change { set: vec![(ticket.field.clone(), attempt.to_field())], remove: ticket.stale.clone(), keep: Keep::Least(self.terms.pending + SLACK) };
@@ -111,17 +99,12 @@ impl Ledger {
             self.carry_over_blocks(&ticket.moved_blocks, now).await;
             self.record_key_use(ticket.has_pool, now).await;
         };
-        let (recorded, indexed, (), ()) = tokio::join!(self.store.change(&ticket.keys[0], change, now), index, self.lend(ticket.shape.as_ref(), now), moved);
-        recorded.and(indexed)
-    }
-
-    /// Stores an assessment of the sidecar under its id, for the outcome that its caller may report.
-    async fn await_outcome(&self, ticket: &Ticket, id: &str, attempt: Attempt, now: Timestamp) -> Result<(), Cause> {
-        if ticket.door != Trigger::Http {
-            return Ok(());
+        let recorded = self.change_unless_forgotten(&ticket.keys[0], change, ticket.forgotten, now);
+        let (recorded, indexed, (), ()) = tokio::join!(recorded, index, self.lend(ticket.shape.as_ref(), now), moved);
+        if recorded? == Recorded::Forgotten {
+            self.withdraw_templates(&ticket.keys[0]).await;
         }
-        let value = Awaiting { keys: ticket.keys.clone(), field: ticket.field.clone(), attempt, origin: ticket.origin.clone() }.to_bytes();
-        self.store.keep(&format!("o#{id}"), &value, OUTCOME_TTL, now).await
+        indexed
     }
 
     /// A post-authentication: promotes the attempt that it completes, if that can be told. One read and two writes.
@@ -154,9 +137,15 @@ impl Ledger {
             (Some((_, attempt)), Learned::Promoted) => dossier.origin(attempt.origin).cloned().map(|origin| Taught { attempt: *attempt, origin, device }),
             (_, Learned::Promoted | Learned::Ambiguous | Learned::NothingPending | Learned::NotTeachable) => None,
         };
+        if pending.is_empty() && dossier.forgotten.is_some() {
+            // Its attempt was forgotten: nothing of the person is recorded again.
+            self.witness(client, Deed::Reports, now).await;
+            return Ok(Success { learned, id: None });
+        }
         let remove = chosen.as_ref().map(|(field, attempt)| resolved(field, attempt, &pending, now)).unwrap_or_default();
         let ground = self.ground(dossier, taught.as_ref(), now, now);
-        let promotion = Promotion { keys: &keys, ground, taught, verdict: verdict.map(|verdict| (client, verdict)), hold, remove, at: now, now };
+        let verdict = verdict.map(|verdict| (client, verdict));
+        let promotion = Promotion { keys: &keys, ground, taught, sample: None, verdict, hold, remove, at: now, now };
         let noted = async {
             match &row {
                 Some(row) => self.store.note(row, self.terms.history).await,
@@ -165,58 +154,26 @@ impl Ledger {
         };
         let written = async {
             let (promoted, noted) = tokio::join!(self.promote(promotion), noted);
-            promoted.and(noted)
+            noted.and(promoted)
         };
         let (written, ()) = tokio::join!(self.reported(Part::Success, written), self.witness(client, Deed::Reports, now));
         let id = chosen.and_then(|(_, attempt)| attempt.id).map(|id| id.to_smolstr());
-        written.map(|()| Success { learned, id })
-    }
-
-    /// What the sidecar's caller reports of one of its assessments; `None` for an id that is not known, or was reported before.
-    ///
-    /// # Errors
-    ///
-    /// The store could not be reached.
-    pub async fn report(&self, id: &str, report: Report, at: EventTime, now: Timestamp) -> Result<Option<Learned>, Cause> {
-        let at = at.recorded(now);
-        let key = format!("o#{id}");
-        let (taken, ()) = tokio::join!(self.reported(Part::Success, self.store.take(&key, now)), self.refresh_and_report(now));
-        let Some(Awaiting { keys, field, attempt, origin }) = taken?.as_deref().and_then(Awaiting::from_bytes) else { return Ok(None) };
-        let (keys, dossier) = self
-            .reported(Part::Record, async {
-                let keys = self.moved_keys(keys, now).await?;
-                let dossier = self.moved_dossier(&keys, &[], now).await?;
-                Ok((keys, dossier))
-            })
-            .await?;
-        let teachable = attempt.may_teach() && matches!(report, Report::Success | Report::NotFraud);
-        match report {
-            Report::Success | Report::NotFraud => {
-                let taught = teachable.then_some(Taught { attempt, origin, device: DeviceNews::Unsaid });
-                let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
-                let ground = self.ground(dossier, taught.as_ref(), now, at);
-                let promotion = Promotion { keys: &keys, ground, taught, verdict, hold: restriction_of_all([&attempt]), remove: vec![field], at, now };
-                tokio::join!(self.reported(Part::Success, self.promote(promotion)), self.witness(attempt.client, Deed::Reports, now)).0?;
-            }
-            // It stays among the attempts that no success followed.
-            Report::Failure => self.witness(attempt.client, Deed::Reports, now).await,
-            Report::Fraud => {
-                let until = now.checked_add(self.terms.hold).unwrap_or(now);
-                let set = vec![("h".into(), seconds(until).to_be_bytes().to_vec())];
-                let keep = Keep::Renew(dossier.kept(now, self.terms.history.max(self.terms.hold) + SLACK));
-                self.reported(Part::Success, self.store.change(&keys[0], Change { set, remove: vec![field], keep }, now)).await?;
-            }
-        }
-        Ok(Some(if teachable { Learned::Promoted } else { Learned::NotTeachable }))
+        written.map(|promoted| match promoted {
+            Recorded::Done => Success { learned, id },
+            Recorded::Forgotten => Success { learned: Learned::NothingPending, id: None },
+        })
     }
 
     /// `LEARN=allow`: the verdict itself teaches. A lesson written since the record was read is a conflict like any other.
-    async fn learn_at_once(&self, ticket: &Ticket, attempt: Attempt, now: Timestamp) -> Result<(), Cause> {
+    async fn learn_at_once(&self, ticket: &Ticket, attempt: Attempt, now: Timestamp) -> Result<Recorded, Cause> {
         let taught = Taught { attempt, origin: ticket.origin.clone(), device: DeviceNews::Unsaid };
         let mut ground = match &ticket.ground {
             Some(ground) => ground.clone(),
             None => self.ground(self.moved_dossier(&ticket.keys, &[], now).await?, Some(&taught), now, attempt.at),
         };
+        if ground.forgotten > ticket.forgotten {
+            return Ok(Recorded::Forgotten);
+        }
         if let (Some(_), Some(moving)) = (&ticket.ground, &ticket.moving)
             && self.carry_over(&ticket.keys, ticket.version, moving, now).await
         {
@@ -224,20 +181,21 @@ impl Ledger {
         }
         let remove = ticket.stale.iter().cloned().chain([ticket.field.clone()]).collect();
         let verdict = Verdict::of(&attempt).map(|verdict| (attempt.client, verdict));
-        self.promote(Promotion { keys: &ticket.keys, ground, taught: Some(taught), verdict, hold: restriction_of_all([&attempt]), remove, at: attempt.at, now })
-            .await
+        let hold = restriction_of_all([&attempt]);
+        let promotion = Promotion { keys: &ticket.keys, ground, taught: Some(taught), sample: None, verdict, hold, remove, at: attempt.at, now };
+        self.promote(promotion).await
     }
 
-    fn ground(&self, dossier: Dossier, taught: Option<&Taught>, now: Timestamp, at: Timestamp) -> Ground {
+    pub(super) fn ground(&self, dossier: Dossier, taught: Option<&Taught>, now: Timestamp, at: Timestamp) -> Ground {
         let nowhere = Origin::default();
         dossier.into_ground(taught.map_or(&nowhere, |taught| &taught.origin), now, at, self.terms.history)
     }
 
     /// Writes a success. When somebody else was faster, the lesson is laid beside the profile for the next writer to add:
     /// two successes at once lose nothing, and nobody waits for a lock.
-    async fn promote(&self, promotion: Promotion<'_>) -> Result<(), Cause> {
-        let Promotion { keys, ground, taught, verdict, hold, mut remove, at, now } = promotion;
-        let Ground { version, mut profile, folded_in, hold: held, kept } = ground;
+    pub(super) async fn promote(&self, promotion: Promotion<'_>) -> Result<Recorded, Cause> {
+        let Promotion { keys, ground, taught, sample, verdict, hold, mut remove, at, now } = promotion;
+        let Ground { version, mut profile, folded_in, applied, expired, forgotten, hold: held, kept } = ground;
         let mut set: Vec<(SmolStr, Vec<u8>)> = Vec::with_capacity(4);
         set.push(("t".into(), seconds(at).to_be_bytes().to_vec()));
         set.extend(verdict.map(|(client, verdict)| (marked('s', client), verdict.to_bytes())));
@@ -246,23 +204,30 @@ impl Ledger {
             set.push(("h".into(), seconds(until).to_be_bytes().to_vec()));
         }
         let keep = Keep::Renew(kept.max(self.terms.history.max(self.terms.hold) + SLACK));
+        remove.extend(expired);
         let Some(taught) = taught else {
-            return self.store.change(&keys[0], Change { set, remove, keep }, now).await.map(|_| ());
+            return self.change_unless_forgotten(&keys[0], Change { set, remove, keep }, forgotten, now).await;
         };
         taught.add_to(&mut profile, days(self.terms.history));
         let (sets, removes) = (set.len(), remove.len());
         set.push(("p".into(), profile.to_bytes()));
+        let own = sample.as_ref().and_then(outcome::applied_field);
+        set.extend(applied.into_iter().chain(own).map(|mark| (mark, seconds(now).to_be_bytes().to_vec())));
         remove.extend(folded_in);
         let folded = Change { set, remove, keep };
         let shape = self.shape(keys, &profile, now);
         let (changed, ()) = tokio::join!(self.store.change_if(&keys[0], version, folded, now), self.lend(shape.as_ref(), now));
         match changed? {
-            Changed::Done => Ok(()),
+            Changed::Done => Ok(Recorded::Done),
             Changed::Conflict(Change { mut set, mut remove, keep }) => {
                 set.truncate(sets);
                 remove.truncate(removes);
-                set.push((dossier::field('l', &rand::random()), taught.to_bytes()));
-                self.store.change(&keys[0], Change { set, remove, keep }, now).await.map(|_| ())
+                set.push((sample.unwrap_or_else(|| dossier::field('l', &rand::random())), taught.to_bytes()));
+                let recorded = self.change_unless_forgotten(&keys[0], Change { set, remove, keep }, forgotten, now).await?;
+                if recorded == Recorded::Forgotten {
+                    self.withdraw_templates(&keys[0]).await;
+                }
+                Ok(recorded)
             }
         }
     }
@@ -330,23 +295,6 @@ fn resolved(field: &SmolStr, chosen: &Attempt, pending: &[(SmolStr, Attempt)], n
     fields
 }
 
-// === impl Report ===
-
-impl Report {
-    /// Every one.
-    pub const ALL: [Report; 4] = [Report::Success, Report::Failure, Report::Fraud, Report::NotFraud];
-
-    /// The word in requests, metrics and the audit log.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Report::Success => "success",
-            Report::Failure => "failure",
-            Report::Fraud => "fraud",
-            Report::NotFraud => "not_fraud",
-        }
-    }
-}
-
 // === impl Learned ===
 
 impl Learned {
@@ -358,31 +306,5 @@ impl Learned {
             Learned::NothingPending => "no_attempt",
             Learned::NotTeachable => "refused",
         }
-    }
-}
-
-// === impl Awaiting ===
-
-/// An assessment that awaits its outcome.
-struct Awaiting {
-    keys: PersonKeys,
-    field: SmolStr,
-    attempt: Attempt,
-    origin: Origin,
-}
-
-impl Awaiting {
-    /// The names in a line of text, then the attempt's bytes.
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut out = format!("{} {}\n", self.keys.join(","), self.field).into_bytes();
-        out.extend(Taught { attempt: self.attempt, origin: self.origin.clone(), device: DeviceNews::Unsaid }.to_bytes());
-        out
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let (keys, field) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
-        let Taught { attempt, origin, .. } = Taught::from_bytes(&bytes[end + 1..])?;
-        Some(Awaiting { keys: keys.split(',').map(SmolStr::from).collect(), field: field.into(), attempt, origin })
     }
 }

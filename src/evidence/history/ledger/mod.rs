@@ -41,6 +41,10 @@ mod cached_list;
 
 mod dossier;
 
+mod forgetting;
+
+mod outcome;
+
 mod reported;
 
 mod rotation;
@@ -59,7 +63,8 @@ use self::{
     rotation::{KeyMarks, MovedBlock, Moving},
 };
 pub use self::{
-    learning::{Learned, Report, Success},
+    learning::{Learned, Success},
+    outcome::Report,
     token::TokenFacts,
 };
 
@@ -86,6 +91,7 @@ pub struct Ledger {
     /// When, and with what, this process last recorded its key.
     key_recorded: AtomicI64,
     shapes: CachedList<Shapes>,
+    unconfirmed: outcome::Unconfirmed,
 }
 
 /// How long things are kept.
@@ -114,6 +120,8 @@ pub struct Ticket {
     moved_blocks: Vec<MovedBlock>,
     /// The newest record's version.
     version: u64,
+    /// When the person had last been forgotten.
+    forgotten: Option<Timestamp>,
     /// Whether the sign-in named a pool.
     has_pool: bool,
     /// The record as it was read, where the verdict itself teaches: it need not be read again.
@@ -130,7 +138,16 @@ impl Ledger {
             hold: config.token.review_hold,
             learn: config.history.learn,
         };
-        Ledger { store, pseudonyms, health, terms, shared: Arc::default(), key_recorded: AtomicI64::new(i64::MIN), shapes: CachedList::default() }
+        Ledger {
+            store,
+            pseudonyms,
+            health,
+            terms,
+            shared: Arc::default(),
+            key_recorded: AtomicI64::new(i64::MIN),
+            shapes: CachedList::default(),
+            unconfirmed: outcome::Unconfirmed::default(),
+        }
     }
 
     /// The same ledger under other pseudonym keys. The list of blocks stays in force: the store may be unreachable now.
@@ -182,7 +199,7 @@ impl Ledger {
         if let Some(moving) = &mut dossier.moving {
             moving.set.retain(|(field, _)| !opened.stale.contains(field));
         }
-        (opened.moving, opened.version) = (dossier.moving.take(), dossier.version);
+        (opened.moving, opened.version, opened.forgotten) = (dossier.moving.take(), dossier.version, dossier.forgotten);
         opened.moved_blocks = self.moved_blocks(&shared, sign_in);
         if shared.has_seen(marks.iter().map(|marks| marks.client), Deed::Reports) {
             history.velocity.account_failures = dossier.failures(at, FAILURE_WINDOW);
@@ -279,6 +296,7 @@ impl Ledger {
             moving: None,
             moved_blocks: Vec::new(),
             version: 0,
+            forgotten: None,
             has_pool: !sign_in.pool.is_empty(),
             ground: None,
         };

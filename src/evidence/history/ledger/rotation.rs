@@ -135,7 +135,7 @@ impl Ledger {
     }
 
     /// Ends an entry of a list. A function's role may not delete: then the entry is left, expired.
-    async fn end_listed(&self, list: List, name: &str) {
+    pub(super) async fn end_listed(&self, list: List, name: &str) {
         if self.store.delist(list, name).await.is_err() {
             self.report_write(Part::KeyRotation, self.store.enlist(list, name, &[], Some(Timestamp::UNIX_EPOCH))).await;
         }

@@ -62,8 +62,8 @@ impl Store for Counted {
         Counted::read(self).read(key, now)
     }
 
-    fn erase<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {
-        self.write().erase(key)
+    fn replace<'a>(&'a self, key: &'a str, record: Record, keep: Duration, now: Timestamp) -> Reply<'a, ()> {
+        self.write().replace(key, record, keep, now)
     }
 
     fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
@@ -80,10 +80,6 @@ impl Store for Counted {
 
     fn fetch<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         Counted::read(self).fetch(key, now)
-    }
-
-    fn take<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
-        self.write().take(key, now)
     }
 
     fn count<'a>(&'a self, key: &'a str, limit: u64, keep: Duration, now: Timestamp) -> Reply<'a, bool> {
