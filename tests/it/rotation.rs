@@ -17,6 +17,7 @@ use riskgate::{
 };
 use serde_json::json;
 
+use crate::interrupted::{Fault, Interrupted};
 use crate::stores::{self, AFAR, HOME, House, KEY, at, claims, history, pre, reasons, tokens};
 
 const NEW: &str = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
@@ -272,5 +273,31 @@ async fn a_block_that_ended_in_a_list_does_not_come_back() {
         kept.store.enlist(List::Persons, "key", &SUSPEND.to_bytes(), None).await.unwrap();
         kept.store.enlist(List::Persons, "key", &[], Some(jiff::Timestamp::UNIX_EPOCH)).await.unwrap();
         assert!(kept.store.list(List::Persons, at(0, "07:00:00")).await.unwrap().is_empty(), "{}", kept.name);
+    }
+}
+
+/// A move is several writes: one that ends after the first of them adds nothing twice, nor loses anything.
+#[tokio::test]
+async fn a_move_that_is_interrupted_is_completed() {
+    for kept in stores::all().await {
+        let rotation = Rotation::over(&kept.store, &[]);
+        for fault in [Fault::Refused, Fault::AnswerLost] {
+            for call in 0..12 {
+                let (user, what) = (format!("ada-{fault:?}-{call}"), format!("{}: {fault:?} from call {call} on", kept.name));
+                for day in 0..2 {
+                    rotation.old.sign_in(&user, HOME, at(day, "07:00:00")).await;
+                }
+                let flaky = Interrupted::over(&kept.store);
+                let moving = House::over(&(std::sync::Arc::clone(&flaky) as std::sync::Arc<dyn Store>), &[("PSEUDONYM_KEY", &format!("{NEW},{KEY}"))]);
+                flaky.fail_from(call, fault);
+                moving.attempt(&user, HOME, at(2, "07:00:00")).await;
+                flaky.recover();
+                rotation.both.attempt(&user, HOME, at(3, "07:00:00")).await;
+                // Without a deadline: a busy machine is no interruption.
+                let sign_in = rotation.both.sign_in_of(pre(&user, "web", claims(HOME)), at(4, "07:00:00"));
+                let profile = rotation.both.gate.sources().ledger().unwrap().peek(&sign_in, &Default::default(), &Default::default()).await.unwrap().profile;
+                assert_eq!((profile.successes, profile.entries.iter().map(|entry| entry.count).max()), (2, Some(2)), "{what}");
+            }
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::evidence::history::{
 use super::{
     forgetting::{FORGOTTEN, FORGOTTEN_TTL, forgotten_at},
     outcome::{self, MOST_APPLIED, OUTCOME_TTL},
-    rotation::{KeyMarks, MOVED, MovedRecord, Moving},
+    rotation::{KeyMarks, MOVED, MovedRecord, Moving, merged_field},
 };
 
 /// At most so many attempts are kept of a person; failures are counted no further.
@@ -44,6 +44,10 @@ pub(super) struct Dossier {
     pub(super) forgotten: Option<Timestamp>,
     /// Outcomes whose samples the profile holds already, and since when.
     applied: SmallVec<[(SmolStr, Timestamp); 1]>,
+    /// Profiles of older records that this one's holds already, and under which version.
+    merged: SmallVec<[(SmolStr, u64); 1]>,
+    /// Those among them whose records are empty.
+    emptied: Vec<SmolStr>,
     /// What was found under older keys, to be moved to the newest.
     pub(super) moving: Option<Box<Moving>>,
 }
@@ -105,6 +109,7 @@ impl Dossier {
                 "a" => dossier.attempts.extend(Attempt::from_field(bytes).map(|attempt| (name.clone(), attempt))),
                 "c" => dossier.origins.extend(mark().zip(Origin::from_bytes(bytes))),
                 outcome::APPLIED => dossier.applied.extend(Reader(bytes).u32().map(|at| (name.clone(), moment(at)))),
+                "k" => dossier.merged.extend(Reader(bytes).array().map(|version| (name.clone(), u64::from_be_bytes(version)))),
                 "l" | outcome::SAMPLE => dossier.lessons.extend(Taught::from_bytes(bytes).map(|taught| (name.clone(), taught))),
                 "s" => dossier.sign_ins.extend(mark().zip(Verdict::from_bytes(bytes))),
                 "t" => dossier.last_success = Reader(bytes).u32().map(moment),
@@ -145,13 +150,18 @@ impl Dossier {
     pub(super) fn adopt(&mut self, key: &SmolStr, record: &Record, marks: Option<(&KeyMarks, &KeyMarks)>) {
         self.forgotten = self.forgotten.max(forgotten_at(record));
         let fields: Vec<SmolStr> = record.fields.keys().filter(|name| *name != MOVED && *name != FORGOTTEN).cloned().collect();
+        let merged = merged_field(key);
         if fields.is_empty() {
+            self.emptied.extend(self.merged.iter().filter(|(known, _)| *known == merged).map(|(known, _)| known.clone()));
             return;
         }
         let older = Dossier::read(record);
         let mut set = Vec::new();
         let has_history = older.stored.is_some() || !older.lessons.is_empty() || older.hold.is_some();
-        if let Some(stored) = older.stored {
+        // Where only the second half of a move failed, the profile has been added already.
+        let is_new = !self.merged.contains(&(merged.clone(), record.version));
+        if let Some(stored) = older.stored.filter(|_| is_new) {
+            set.push((merged, record.version.to_be_bytes().to_vec()));
             let profile = self.stored.get_or_insert_default();
             profile.merge(stored);
             set.push(("p".into(), profile.to_bytes()));
@@ -240,7 +250,7 @@ impl Dossier {
         newest_first.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
         let ended = newest_first.into_iter().enumerate().filter(|(rank, (_, at))| *rank >= MOST_APPLIED || has_ended(*at, OUTCOME_TTL));
         let forgotten = self.forgotten.filter(|at| has_ended(*at, FORGOTTEN_TTL)).map(|_| FORGOTTEN.into());
-        ended.map(|(_, (mark, _))| mark).chain(forgotten).collect()
+        ended.map(|(_, (mark, _))| mark).chain(forgotten).chain(self.emptied.iter().cloned()).collect()
     }
 
     /// The profile with everything learned, in the hashes of the newest key as far as an origin tells them.

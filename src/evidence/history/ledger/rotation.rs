@@ -26,6 +26,11 @@ pub(super) const MOVED: &str = "m";
 /// That field is kept as long as an assessment may wait for its outcome, and a day.
 const MOVED_TTL: Duration = Duration::from_secs(8 * 86_400);
 
+/// The field that says which version of an older key's record was added to the profile: a record that was not emptied is not added again.
+pub(super) fn merged_field(key: &str) -> SmolStr {
+    ["k", key.get(..8).unwrap_or(key)].concat().into()
+}
+
 /// An event's marks under one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyMarks {
