@@ -104,14 +104,26 @@ const SHARED_IDS: &[&str] = &[
     "example",
 ];
 
+/// For each length, the texts of `WORDS` that have it, a bit each.
+const WORDS_BY_LENGTH: [u64; LONGEST_WORD + 1] = by_length(WORDS);
+
+/// The texts of `WORDS` by their first byte.
+const WORDS_BY_FIRST: [u64; 32] = by_byte(WORDS, 0);
+
+/// The texts of `SHARED_IDS` by each of their first three bytes; every one is at least as long.
+const IDS_BY_START: [[u64; 32]; 3] = [by_byte(SHARED_IDS, 0), by_byte(SHARED_IDS, 1), by_byte(SHARED_IDS, 2)];
+
 /// Whether a text says that a value is not known: blank, only punctuation, or one of the usual words.
 pub fn is_not_known(text: &str) -> bool {
     let text = text.trim();
     if text.len() > LONGEST_WORD {
         return false;
     }
+    let Some(first) = text.bytes().next() else { return true };
+    // Every sign-in comes by here: only words of this length and first letter are compared.
+    let candidates = WORDS_BY_LENGTH[text.len()] & WORDS_BY_FIRST[slot(first)];
     text.bytes().all(|byte| matches!(byte, b'-' | b'_' | b'?' | b'.' | b'*' | b'"' | b'\'' | b'/' | b' '))
-        || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+        || chosen(WORDS, candidates).any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Whether a device id cannot tell one device from another.
@@ -121,21 +133,67 @@ pub fn is_shared_id(id: &str) -> bool {
     }
     let mut signs = id.bytes().filter(|byte| is_sign(*byte));
     let Some(first) = signs.next() else { return id.is_ascii() };
+    let mut start = signs.clone();
     if signs.all(|byte| byte == first) && id.is_ascii() {
         return true;
     }
-    id.len() <= LONGEST_ID && (SHARED_IDS.iter().any(|shared| is_same(id, shared)) || is_template(id))
+    if id.len() > LONGEST_ID {
+        return false;
+    }
+    let candidates = match (start.next(), start.next()) {
+        (Some(second), Some(third)) => IDS_BY_START[0][slot(first)] & IDS_BY_START[1][slot(second)] & IDS_BY_START[2][slot(third)],
+        _ => 0,
+    };
+    chosen(SHARED_IDS, candidates).any(|shared| is_same(id, shared)) || is_template(id)
 }
 
 /// Whether a time zone's name names no place and no clock.
 pub fn is_no_zone(zone: &str) -> bool {
-    is_not_known(zone)
-        || ["Etc/Unknown", "Unknown/Unknown", "Factory", "localtime", "posixrules", "local", "system"].iter().any(|none| zone.trim().eq_ignore_ascii_case(none))
+    const NONE: &[&str] = &["Etc/Unknown", "Unknown/Unknown", "Factory", "localtime", "posixrules", "local", "system"];
+    let zone = zone.trim();
+    is_not_known(zone) || NONE.iter().any(|none| zone.eq_ignore_ascii_case(none))
 }
 
 /// Whether a language list names no language.
 pub fn is_no_language(list: &str) -> bool {
-    is_not_known(list) || ["und", "zxx", "mul", "mis", "C", "POSIX", "C.UTF-8"].iter().any(|none| list.trim().eq_ignore_ascii_case(none))
+    const NONE: &[&str] = &["und", "zxx", "mul", "mis", "C", "POSIX", "C.UTF-8"];
+    let list = list.trim();
+    is_not_known(list) || NONE.iter().any(|none| list.eq_ignore_ascii_case(none))
+}
+
+/// Where a byte is counted in an index: the same for both cases of a letter.
+const fn slot(byte: u8) -> usize {
+    (byte & 31) as usize
+}
+
+/// The texts of a list, a bit each, by the byte that they have at a position.
+const fn by_byte(texts: &[&str], at: usize) -> [u64; 32] {
+    assert!(texts.len() <= 64, "a list has at most as many texts as there are bits");
+    let mut index = [0; 32];
+    let mut text = 0;
+    while text < texts.len() {
+        index[slot(texts[text].as_bytes()[at])] |= 1 << text;
+        text += 1;
+    }
+    index
+}
+
+/// The texts of a list, a bit each, by their length.
+const fn by_length<const LENGTHS: usize>(texts: &[&str]) -> [u64; LENGTHS] {
+    assert!(texts.len() <= 64, "a list has at most as many texts as there are bits");
+    let mut index = [0; LENGTHS];
+    let mut text = 0;
+    while text < texts.len() {
+        index[texts[text].len()] |= 1 << text;
+        text += 1;
+    }
+    index
+}
+
+/// The texts whose bits are set.
+fn chosen<'a>(texts: &'a [&'a str], bits: u64) -> impl Iterator<Item = &'a str> {
+    let next = |bits: &u64| Some(bits & (bits - 1)).filter(|rest| *rest != 0);
+    std::iter::successors(Some(bits).filter(|bits| *bits != 0), next).filter_map(|bits| texts.get(bits.trailing_zeros() as usize).copied())
 }
 
 /// Whether a byte of an id counts: separators and brackets are left out.
@@ -145,7 +203,7 @@ fn is_sign(byte: u8) -> bool {
 
 /// Whether an id, without its separators, is a text of `SHARED_IDS`.
 fn is_same(id: &str, shared: &str) -> bool {
-    id.is_ascii() && id.bytes().filter(|byte| is_sign(*byte)).map(|byte| byte.to_ascii_lowercase()).eq(shared.bytes())
+    id.bytes().filter(|byte| is_sign(*byte)).map(|byte| byte.to_ascii_lowercase()).eq(shared.bytes()) && id.is_ascii()
 }
 
 /// Whether an id is a placeholder that was never filled in, such as `${deviceId}` or `{{device_id}}`.
@@ -216,5 +274,17 @@ mod tests {
             assert!(!is_no_zone(zone), "{zone:?}");
         }
         assert!(is_no_language("*") && is_no_language("und") && !is_no_language("de-DE,de;q=0.9"));
+    }
+
+    #[test]
+    fn every_text_of_a_list_is_recognised_in_either_case() {
+        for word in WORDS {
+            assert!(is_not_known(word) && is_not_known(&format!(" {} ", word.to_uppercase())), "{word}");
+            assert!(!is_not_known(&format!("{word}x")), "{word}x");
+        }
+        for id in SHARED_IDS {
+            assert!(is_shared_id(id) && is_shared_id(&id.to_uppercase()) && is_shared_id(&format!("{{{}-{}}}", &id[..2], &id[2..])), "{id}");
+            assert!(!is_shared_id(&format!("{id}7x")) && !is_shared_id(&format!("{id}é")), "{id}");
+        }
     }
 }
