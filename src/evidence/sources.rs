@@ -164,7 +164,6 @@ impl Sources {
         let started = Instant::now();
         let (history, attempt, outcome) = match &standing.ledger {
             None => (History::default(), None, standing.without_ledger()),
-            Some(ledger) if !self.patience.is_left(started) => self.without_record(ledger, sign_in, Cause::BreakerOpen),
             Some(ledger) => match self.ask(ledger, sign_in, networks, features, hour, deadline.sooner(started, self.store_timeout)).await {
                 Ok((history, attempt)) => (history, attempt, Outcome::Fresh),
                 Err(cause) => self.without_record(ledger, sign_in, cause),
@@ -201,6 +200,7 @@ impl Sources {
         hour: Option<u8>,
         deadline: Deadline,
     ) -> Result<(History, Option<Box<Ticket>>), Cause> {
+        let permit = self.patience.admit(Instant::now()).ok_or(Cause::BreakerOpen)?;
         // On the heap, since a future by value is copied whole at each layer that takes it.
         let asked = Box::pin(async {
             match self.face {
@@ -217,8 +217,8 @@ impl Sources {
         };
         match &answer {
             // An unreadable record is one person's, and says nothing of the others'.
-            Ok(_) | Err(Cause::BadAnswer | Cause::TooLarge | Cause::Panic) => self.patience.answered(),
-            Err(_) => self.patience.failed(Instant::now()),
+            Ok(_) | Err(Cause::BadAnswer | Cause::TooLarge | Cause::Panic) => self.patience.succeed(permit),
+            Err(_) => self.patience.fail(permit, Instant::now()),
         }
         answer
     }

@@ -95,14 +95,12 @@ impl Shared {
 
     async fn within<T>(&self, call: impl Future<Output = Result<T, Cause>>) -> Option<T> {
         let now = Instant::now();
-        if !self.patience.is_left(now) {
-            return None;
-        }
+        let permit = self.patience.admit(now)?;
         let answer = Deadline::after(now, self.timeout).run(call).await.unwrap_or(Err(Cause::Timeout));
         match &answer {
             // One value that cannot be read says nothing of the others.
-            Ok(_) | Err(Cause::BadAnswer | Cause::TooLarge) => self.patience.answered(),
-            Err(_) => self.patience.failed(Instant::now()),
+            Ok(_) | Err(Cause::BadAnswer | Cause::TooLarge) => self.patience.succeed(permit),
+            Err(_) => self.patience.fail(permit, Instant::now()),
         }
         self.health.store.report(Part::SharedCache, answer.as_ref().err().copied(), now);
         answer.ok()
