@@ -264,7 +264,7 @@ impl Bench {
     fn kept(&self, kept: u128) -> Arc<Cache> {
         let cache = Cache::new(self.config.services.cache, Face::Sidecar);
         let now = Now::read();
-        let answer = Answer { risk: Risk::Score(7.0), codes: Default::default() };
+        let answer = Answer::new(Risk::Score(7.0), Default::default());
         for key in 0..kept {
             cache.keep(key, Entry::new(Some(answer.clone()), now));
         }

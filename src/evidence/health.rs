@@ -1,8 +1,11 @@
 //! What happens off the path, in atomics: read by `/metrics`, EMF and `/readyz`.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU8, AtomicU64, Ordering},
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -72,6 +75,10 @@ pub struct ServiceHealth {
     pub shed: AtomicU64,
     breaker: AtomicU8,
     fault: AtomicU8,
+    /// Why its decisions could not be read at the last try: a place in `Cause::ALL`, from one on; 0 where they were.
+    unread: AtomicU8,
+    /// Their age in seconds, from one on; 0 where none is in force.
+    unread_age: AtomicU64,
 }
 
 /// What a cache did with a question; the label of `riskgate_cache_requests_total{result}`.
@@ -150,8 +157,7 @@ impl StoreHealth {
             return false;
         };
         Health::count(&state.failures);
-        let place = Cause::ALL.iter().position(|known| *known == cause).and_then(|place| u8::try_from(place + 1).ok());
-        state.cause.store(place.unwrap_or(1), Ordering::Relaxed);
+        state.cause.store(place(cause), Ordering::Relaxed);
         let minute = now.saturating_duration_since(*self.opened.get_or_init(|| now)).as_secs() / 60 + 1;
         let is_due = state.logged.swap(minute, Ordering::Relaxed) != minute;
         if is_due {
@@ -197,6 +203,11 @@ impl StoreHealth {
     }
 }
 
+/// A cause's place in `Cause::ALL`, from one on.
+fn place(cause: Cause) -> u8 {
+    Cause::ALL.iter().position(|known| *known == cause).and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(1)
+}
+
 // === impl ServiceHealth ===
 
 impl ServiceHealth {
@@ -219,6 +230,17 @@ impl ServiceHealth {
             5 => Some(AccountFault::AddressRefused),
             _ => None,
         }
+    }
+
+    /// Why its decisions could not be read at the last try, and the age in seconds of those in force.
+    pub fn unread(&self) -> Option<(Cause, Option<u64>)> {
+        let place = usize::from(self.unread.load(Ordering::Relaxed)).checked_sub(1)?;
+        Some((*Cause::ALL.get(place)?, self.unread_age.load(Ordering::Relaxed).checked_sub(1)))
+    }
+
+    pub(super) fn set_unread(&self, cause: Option<Cause>, age: Option<Duration>) {
+        self.unread_age.store(age.map_or(0, |age| age.as_secs() + 1), Ordering::Relaxed);
+        self.unread.store(cause.map_or(0, place), Ordering::Relaxed);
     }
 
     pub(super) fn set_breaker(&self, state: BreakerState) {

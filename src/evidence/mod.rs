@@ -112,6 +112,17 @@ pub struct Consultation {
     pub tier: Option<Tier>,
     /// How long it took, queueing included.
     pub took: Duration,
+    /// Why the decisions that it answered with could not be renewed. Decisions are a block list, so they are reported; a stale score is not.
+    pub outdated: Option<Outdated>,
+}
+
+/// Decisions of a service that could not be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outdated {
+    /// Why they could not.
+    pub cause: Cause,
+    /// How long ago they were read.
+    pub age: Duration,
 }
 
 /// What a service said of an address.
@@ -121,6 +132,17 @@ pub struct Answer {
     pub risk: Risk,
     /// Its own reason codes, at most 16 of at most 64 bytes, for the audit line.
     pub codes: SmallVec<[SmolStr; 4]>,
+    /// When it ends by the service's own word; `None` where the service says nothing.
+    pub expiry: Option<Box<Expiry>>,
+}
+
+/// The end of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expiry {
+    /// How long after the service was asked.
+    pub after: Duration,
+    /// What holds from then on, until it ends as well.
+    pub then: Option<Answer>,
 }
 
 /// A service's judgement.
@@ -226,6 +248,32 @@ impl Evidence {
             services: SmallVec::new(),
             took: Waits::default(),
         }
+    }
+}
+
+// === impl Consultation ===
+
+impl Consultation {
+    /// Why an answer is missing, or outdated where that matters.
+    pub fn degraded(&self) -> Option<Cause> {
+        self.outcome.cause().or(self.outdated.map(|outdated| outdated.cause))
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// An answer without an end.
+    pub fn new(risk: Risk, codes: SmallVec<[SmolStr; 4]>) -> Self {
+        Answer { risk, codes, expiry: None }
+    }
+
+    /// What of it holds at an age.
+    pub fn at(self, age: Duration) -> Option<Self> {
+        if self.expiry.as_ref().is_none_or(|expiry| age < expiry.after) {
+            return Some(self);
+        }
+        self.expiry?.then?.at(age)
     }
 }
 

@@ -72,8 +72,16 @@ impl Witness {
         let local_time = local_time::read(&sign_in, &networks);
         let mut services = SmallVec::new();
         if let Some(score) = row.outside {
-            let answer = Some(Answer { risk: Risk::Score(score), codes: SmallVec::new() });
-            services.push(Consultation { service: Service::Http, outcome: Outcome::Fresh, answer, weight: 1.0, tier: None, took: std::time::Duration::ZERO });
+            let answer = Some(Answer::new(Risk::Score(score), SmallVec::new()));
+            services.push(Consultation {
+                service: Service::Http,
+                outcome: Outcome::Fresh,
+                answer,
+                weight: 1.0,
+                tier: None,
+                took: std::time::Duration::ZERO,
+                outdated: None,
+            });
         }
         let (sign_in, took) = (Arc::new(sign_in), Waits::default());
         (Box::new(Evidence { sign_in, networks, local_time, features, history, history_outcome: Outcome::Fresh, services, took }), local_time.hour)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Assessment, object::Object};
-use crate::{decision::Decision, evidence::Outcome, score::Reason};
+use crate::{decision::Decision, score::Reason};
 
 /// The Assessment as its documented JSON object.
 #[derive(Debug, Clone, Copy)]
@@ -67,9 +67,9 @@ impl AssessmentJson<'_> {
         if is_degraded(decision) {
             object.object("degraded", |degraded| {
                 degraded.object("causes", |causes| {
-                    let services = evidence.services.iter().map(|asked| (asked.service.as_label(), asked.outcome));
-                    for (source, outcome) in services.chain([("history", evidence.history_outcome)]) {
-                        if let Some(cause) = outcome.cause() {
+                    let services = evidence.services.iter().map(|asked| (asked.service.as_label(), asked.degraded()));
+                    for (source, cause) in services.chain([("history", evidence.history_outcome.cause())]) {
+                        if let Some(cause) = cause {
                             causes.plain(source, cause.as_label());
                         }
                     }
@@ -77,6 +77,10 @@ impl AssessmentJson<'_> {
                         causes.plain(part.as_label(), cause.as_label());
                     }
                 });
+                let outdated = || evidence.services.iter().filter_map(|asked| Some((asked.service.as_label(), asked.outdated?.age)));
+                if outdated().next().is_some() {
+                    degraded.object("ages_s", |ages| outdated().for_each(|(service, age)| ages.member(service, &age.as_secs())));
+                }
                 degraded.plain_or_null("fallback", decision.fallback.map(|fallback| fallback.as_label()));
             });
         } else {
@@ -88,11 +92,12 @@ impl AssessmentJson<'_> {
     }
 }
 
-/// Whether something that was due did not answer.
+/// Whether something that was due did not answer, or answered from decisions that could not be read again.
 pub fn is_degraded(decision: &Decision) -> bool {
     let evidence = &decision.score.signals.evidence;
-    let failed = |outcome: Outcome| outcome.cause().is_some();
-    failed(evidence.history_outcome) || evidence.history.unread.iter().next().is_some() || evidence.services.iter().any(|asked| failed(asked.outcome))
+    evidence.history_outcome.cause().is_some()
+        || evidence.history.unread.iter().next().is_some()
+        || evidence.services.iter().any(|asked| asked.degraded().is_some())
 }
 
 fn round(value: f64, digits: i32) -> f64 {

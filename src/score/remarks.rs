@@ -42,7 +42,7 @@ pub(super) fn remark(tally: &mut Tally, w: &Weights, signals: &Signals) {
         {
             tally.remark(ReasonCode::DenyList, Some(SmolStr::new_static(asked.service.as_label())));
         }
-        if let Some(cause) = asked.outcome.cause() {
+        if let Some(cause) = asked.degraded() {
             tally.remark(ReasonCode::Degraded, Some(SmolStr::new_static(cause.as_label())));
         }
     }

@@ -14,7 +14,8 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::names;
 use crate::{
-    evidence::{Outcome, health::Health},
+    config::services::Service,
+    evidence::{Outcome, health::Health, provider::fields::ignored},
     response::{Assessment, http::is_degraded, object::Object},
 };
 
@@ -30,6 +31,8 @@ pub struct Emf {
     panics: AtomicU64,
     /// Failures of the store that were written.
     store_failures: AtomicU64,
+    /// Unreadable fields of services' answers that were written.
+    fields_ignored: AtomicU64,
 }
 
 /// One invocation's metrics.
@@ -46,6 +49,7 @@ pub struct EmfBlock {
     secrets_missing: u64,
     panics: u64,
     store_failures: u64,
+    fields_ignored: u64,
     inputs_ignored: u32,
     address_faults: u64,
     /// A service that was asked, and its seconds.
@@ -86,6 +90,7 @@ const DIRECTIVES: &[Directive] = &[
             metric(names::INPUTS_IGNORED, "Count"),
             metric(names::STORE_FAILURES, "Count"),
             metric(names::ADDRESS_FAULTS, "Count"),
+            metric(names::PROVIDER_FIELDS_IGNORED, "Count"),
         ],
     },
     // Only where a service was asked: a directive that names a missing member is dropped whole.
@@ -133,6 +138,7 @@ impl Emf {
             cold_starts: u8::from(!self.warm.swap(true, Ordering::Relaxed)),
             panics: new(&self.panics, health.panics.load(Ordering::Relaxed)),
             store_failures: new(&self.store_failures, health.store.all_failures()),
+            fields_ignored: new(&self.fields_ignored, Service::ALL.into_iter().map(ignored).sum()),
             inputs_ignored: decision.score.signals.evidence.sign_in.context.ignored.len(),
             address_faults: health.sharing.addresses.all_faulty(),
             config_faults: health.config_faults.load(Ordering::Relaxed),
@@ -159,6 +165,7 @@ impl EmfBlock {
         object.member(names::INPUTS_IGNORED, &self.inputs_ignored);
         object.member(names::STORE_FAILURES, &self.store_failures);
         object.member(names::ADDRESS_FAULTS, &self.address_faults);
+        object.member(names::PROVIDER_FIELDS_IGNORED, &self.fields_ignored);
         if let Some((provider, seconds)) = self.provider {
             object.plain("provider", provider);
             object.member(names::PROVIDER_DURATION, &finite(seconds));

@@ -190,7 +190,7 @@ impl Metrics {
             self.consulted(asked);
         }
         if is_degraded(decision) {
-            let failed = evidence.services.iter().map(|asked| asked.outcome).chain([evidence.history_outcome]).find_map(Outcome::cause);
+            let failed = evidence.services.iter().find_map(Consultation::degraded).or(evidence.history_outcome.cause());
             let failed = failed.or_else(|| evidence.history.unread.iter().map(|(_, cause)| cause).next());
             failed.into_iter().for_each(|cause| self.degraded.add((cause, decision.fallback)));
         }

@@ -10,7 +10,7 @@ use std::sync::{
 use super::latency::Latency;
 use crate::{
     decision::Verdict,
-    evidence::{Cause, Outcome, Tier},
+    evidence::{Cause, Consultation, Outcome, Tier},
     response::{Assessment, http::is_degraded},
     score::ReasonCode,
 };
@@ -125,10 +125,10 @@ impl Beat {
                 self.parts.of(part).record(took.as_secs_f64() * 1e3);
             }
         }
+        for cause in evidence.services.iter().filter_map(Consultation::degraded).chain(history.cause()) {
+            *self.causes.of(cause) += 1;
+        }
         for (source, outcome) in services().map(|(service, asked)| (service.as_label(), asked.outcome)).chain([("history", history)]) {
-            if let Some(cause) = outcome.cause() {
-                *self.causes.of(cause) += 1;
-            }
             if outcome != Outcome::NotAsked {
                 *self.outcomes.of((source, outcome)) += 1;
             }

@@ -7,9 +7,10 @@ use riskgate::{
     decision::{Decision, Level, Policy, Rule, Verdict},
     event::{ClientIp, Context, Now, Person, SignIn, Trigger, Trust, context::Country},
     evidence::{
-        Answer, Cause, Consultation, Evidence, Features, LocalTime, NetworkFacts, Outcome, Risk, Waits,
+        Answer, Cause, Consultation, Evidence, Features, LocalTime, NetworkFacts, Outcome, Outdated, Risk, Waits,
         history::{Block, BlockKind, History},
     },
+    response::{Assessment, http::AssessmentJson},
     score::Score,
     signals::{Lists, Signals},
 };
@@ -66,8 +67,8 @@ impl Case {
 }
 
 fn asked(outcome: Outcome, risk: Option<Risk>) -> Consultation {
-    let answer = risk.map(|risk| Answer { risk, codes: Default::default() });
-    Consultation { service: Service::Http, outcome, answer, weight: 1.0, tier: None, took: Duration::ZERO }
+    let answer = risk.map(|risk| Answer::new(risk, Default::default()));
+    Consultation { service: Service::Http, outcome, answer, weight: 1.0, tier: None, took: Duration::ZERO, outdated: None }
 }
 
 fn failed() -> Consultation {
@@ -250,4 +251,16 @@ fn without_a_score_local_is_deny() {
         let score = Score { value: 100.0, ..decision.score };
         assert_eq!(Policy::new(config.decision).decide_without_score(score).verdict, verdict, "{fallback}");
     }
+}
+
+#[test]
+fn outdated_decisions_act_and_are_degraded_with_their_cause_and_age() {
+    let outdated = Some(Outdated { cause: Cause::Connect, age: Duration::from_millis(70_900) });
+    let ban = Consultation { service: Service::Crowdsec, outdated, ..asked(Outcome::Stale, Some(Risk::Ban)) };
+    let decision = Case { services: vec![ban], ..Case::default() }.decide();
+    assert_eq!((decision.rule, decision.verdict), (Rule::DenyCidrs, Verdict::Deny));
+    let assessment = Assessment { id: "id".into(), decision, elapsed: Duration::ZERO, judging: Duration::ZERO, model: "model".into() };
+    let json: serde_json::Value = serde_json::from_slice(&AssessmentJson(&assessment).to_bytes()).expect("JSON");
+    assert_eq!(json["evidence"]["crowdsec"], "stale");
+    assert_eq!(json["degraded"], serde_json::json!({ "causes": { "crowdsec": "connect" }, "ages_s": { "crowdsec": 70 }, "fallback": null }));
 }

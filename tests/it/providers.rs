@@ -1,5 +1,13 @@
 //! Each service's wire format, spoken by a server on loopback: what is asked, and every row of its error table.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
 use riskgate::{
     config::services::Service,
     evidence::{Answer, Face, Risk},
@@ -219,6 +227,53 @@ async fn crowdsec_stream_keeps_the_set_in_memory() {
         assert_eq!(asking.outcome("8.8.8.9").await, "negative");
     }
     assert_eq!(server.count(), before, "nobody is asked");
+}
+
+/// A Local API that answers until it is told to be down, with one decision on 8.8.8.8.
+async fn local_api(duration: &'static str, is_down: &Arc<AtomicBool>) -> Server {
+    let is_down = Arc::clone(is_down);
+    Server::start(move |request| {
+        let ban = format!(r#"[{{"id":1,"duration":"{duration}","scenario":"s","scope":"Ip","type":"ban","value":"8.8.8.8"}}]"#);
+        match request.line.as_str() {
+            _ if is_down.load(Ordering::Relaxed) => Act::Reset,
+            "GET /v1/decisions/stream?startup=true" => json(200, format!(r#"{{"new":{ban},"deleted":null}}"#)),
+            "GET /v1/decisions/stream?startup=false" => json(200, r#"{"new":null,"deleted":null}"#),
+            _ => json(200, ban),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn crowdsec_decisions_end_on_time_while_the_local_api_is_down() {
+    for (face, duration, ends) in [(Face::Lambda, "150s", 150), (Face::Sidecar, "150s", 150), (Face::Lambda, "4h", 300), (Face::Sidecar, "4h", 300)] {
+        let is_down = Arc::<AtomicBool>::default();
+        let server = local_api(duration, &is_down).await;
+        let asking = Asking::new(face, &variables("crowdsec", &server.origin()));
+        let risk = async || asking.ask("8.8.8.8").await.answer.map(|answer| answer.risk);
+        while asking.ask("8.8.8.8").await.outcome.as_label() == "negative" || !(face == Face::Lambda || server.count() > 1) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // The set may still be on its way when one address was queried.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(risk().await, Some(Risk::Ban));
+        is_down.store(true, Ordering::Relaxed);
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        let stale = asking.ask("8.8.8.8").await;
+        assert_eq!((stale.outcome.as_label(), stale.answer.as_ref().map(|answer| answer.risk)), ("stale", Some(Risk::Ban)), "{face:?} {duration}");
+        assert!(stale.outdated.is_some_and(|outdated| (60..90).contains(&outdated.age.as_secs())), "{:?}", stale.outdated);
+        assert_eq!(asking.health().service(Service::Crowdsec).unread().map(|(_, age)| age.is_some()), Some(true));
+        tokio::time::sleep(Duration::from_secs(ends - 100)).await;
+        assert_eq!(risk().await, Some(Risk::Ban), "{face:?} {duration}");
+        tokio::time::sleep(Duration::from_secs(31)).await;
+        let ended = asking.ask("8.8.8.8").await;
+        assert_eq!(ended.answer, None, "{face:?} {duration}");
+        assert!(ended.degraded().is_some(), "{face:?} {duration}");
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert!(asking.ask("8.8.8.8").await.outcome.cause().is_some(), "{face:?} {duration}");
+        tokio::time::resume();
+    }
 }
 
 #[tokio::test]

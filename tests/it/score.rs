@@ -51,8 +51,8 @@ fn evidence(sign_in: SignIn) -> Box<Evidence> {
 }
 
 fn answered(score: f64, weight: f64) -> Consultation {
-    let answer = Some(Answer { risk: Risk::Score(score), codes: SmallVec::new() });
-    Consultation { service: Service::Http, outcome: Outcome::Fresh, answer, weight, tier: None, took: std::time::Duration::ZERO }
+    let answer = Some(Answer::new(Risk::Score(score), SmallVec::new()));
+    Consultation { service: Service::Http, outcome: Outcome::Fresh, answer, weight, tier: None, took: std::time::Duration::ZERO, outdated: None }
 }
 
 fn sums_up(decision: &Decision) {

@@ -54,7 +54,7 @@ impl Provider for AbuseIpdb {
             let confidence = fields.number("/data/abuseConfidenceScore", 100.0)?;
             let tor = fields.flag("/data/isTor")?.unwrap_or_default();
             let stated = tor.then_some("tor").into_iter().chain(fields.text("/data/usageType"));
-            Ok(Some(Answer { risk: in_bands(confidence, &BANDS), codes: codes(stated) }))
+            Ok(Some(Answer::new(in_bands(confidence, &BANDS), codes(stated))))
         })
     }
 }

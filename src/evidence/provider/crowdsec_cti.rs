@@ -75,10 +75,15 @@ impl Provider for CrowdsecCti {
             let document: Value = exchange.accepted().await?.json().await?;
             let fields = Fields::of(Service::CrowdsecCti, &document);
             let Some(risk) = read(fields)? else { return Ok(None) };
-            let named = fields.list("/behaviors").chain(fields.list("/classifications/classifications"));
-            Ok(Some(Answer { risk, codes: codes(named.filter_map(|named| named.get("name")?.as_str())) }))
+            let names = fields.texts("/behaviors", name).chain(fields.texts("/classifications/classifications", name));
+            Ok(Some(Answer::new(risk, codes(names))))
         })
     }
+}
+
+/// The name of a behaviour or classification.
+fn name(named: &Value) -> Option<&str> {
+    named.get("name")?.as_str()
 }
 
 fn read(fields: Fields<'_>) -> Result<Option<Risk>, Failure> {

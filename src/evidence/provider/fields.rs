@@ -122,6 +122,17 @@ impl<'a> Fields<'a> {
         elements.iter().filter(|element| !element.is_null())
     }
 
+    /// The texts of a list, each taken from an element by `text`. The others are left out and reported.
+    pub(super) fn texts(self, pointer: &'a str, text: fn(&Value) -> Option<&str>) -> impl Iterator<Item = &'a str> {
+        self.list(pointer).filter_map(move |element| {
+            let text = text(element);
+            if text.is_none() {
+                log_unreadable(self.service, pointer, 1);
+            }
+            text
+        })
+    }
+
     /// The failure of a field that cannot be read.
     pub(super) fn unreadable(self, pointer: &str) -> Failure {
         log_unreadable(self.service, pointer, 1);
@@ -164,6 +175,15 @@ mod tests {
             let document = json!({ "score": value });
             assert_eq!(Fields::of(Service::Http, &document).number("/score", 100.0).ok(), expected, "{document}");
         }
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_list_is_counted() {
+        let document = json!({ "events": ["a", null, 7, "b", {}] });
+        let before = ignored(Service::Abuseipdb);
+        let texts: Vec<&str> = Fields::of(Service::Abuseipdb, &document).texts("/events", Value::as_str).collect();
+        assert_eq!(texts, ["a", "b"]);
+        assert!(ignored(Service::Abuseipdb) >= before + 2);
     }
 
     #[test]

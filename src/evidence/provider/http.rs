@@ -84,8 +84,8 @@ impl Http {
     fn read(&self, document: &Value) -> Result<Answer, Failure> {
         let fields = Fields::of(Service::Http, document);
         let score = fields.number(&self.score_pointer, self.score_scale)?;
-        let reasons = self.reasons_pointer.iter().flat_map(|pointer| fields.list(pointer));
-        let codes = codes(reasons.filter_map(Value::as_str));
-        Ok(Answer { risk: Risk::Score(score / self.score_scale * 100.0), codes })
+        let reasons = self.reasons_pointer.iter().flat_map(|pointer| fields.texts(pointer, Value::as_str));
+        let codes = codes(reasons);
+        Ok(Answer::new(Risk::Score(score / self.score_scale * 100.0), codes))
     }
 }

@@ -71,8 +71,8 @@ fn read(document: &Value) -> Result<Answer, Failure> {
             set.push(flag);
         }
     }
-    let events = fields.list("/abuse_events").filter_map(Value::as_str);
-    Ok(Answer { risk: in_bands(score, &BANDS), codes: codes(set.into_iter().chain(events)) })
+    let events = fields.texts("/abuse_events", Value::as_str);
+    Ok(Answer::new(in_bands(score, &BANDS), codes(set.into_iter().chain(events))))
 }
 
 /// What a refusal's sentence means. There is no code to read, so unknown sentences are bad answers.

@@ -69,18 +69,18 @@ impl Provider for Minfraud {
 
 fn read(document: &Value) -> Result<Option<Answer>, Failure> {
     let fields = Fields::of(Service::Minfraud, document);
-    if coded(fields.list("/warnings")).any(|code| UNSCORED.contains(&code)) {
+    if fields.texts("/warnings", code).any(|code| UNSCORED.contains(&code)) {
         return Ok(None);
     }
     let score = fields.number("/risk_score", 100.0)?;
     let disposition = fields.text("/disposition/action").filter(|action| DISPOSITIONS.contains(action));
-    let reasons = coded(fields.list("/ip_address/risk_reasons"));
-    Ok(Some(Answer { risk: Risk::Score(score), codes: codes(disposition.into_iter().chain(reasons)) }))
+    let reasons = fields.texts("/ip_address/risk_reasons", code);
+    Ok(Some(Answer::new(Risk::Score(score), codes(disposition.into_iter().chain(reasons)))))
 }
 
-/// The codes of a list of warnings or reasons.
-fn coded<'a>(list: impl Iterator<Item = &'a Value>) -> impl Iterator<Item = &'a str> {
-    list.filter_map(|coded| coded.get("code")?.as_str())
+/// The code of a warning or reason.
+fn code(coded: &Value) -> Option<&str> {
+    coded.get("code")?.as_str()
 }
 
 fn body(question: &Question) -> Value {

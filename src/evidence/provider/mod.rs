@@ -5,8 +5,9 @@ use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use ::http::HeaderValue;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use smol_str::{SmolStr, format_smolstr};
+use tokio::time::Instant;
 
-use super::{Answer, Cause, Risk, resilience::Face};
+use super::{Answer, Cause, Outdated, Risk, resilience::Face};
 use crate::{
     config::{
         env::Fault,
@@ -39,6 +40,11 @@ pub use self::client::{Client, Tls};
 pub trait Provider: Send + Sync {
     /// Asks about one address. `Ok(None)` means "nothing known", which may be kept for a while; a failure may not.
     fn ask<'a>(&'a self, question: &'a Question) -> Asking<'a>;
+
+    /// Why the answers that it holds itself could not be renewed, and how old they are.
+    fn outdated(&self, _now: Instant) -> Option<Outdated> {
+        None
+    }
 }
 
 /// A question under way.
@@ -59,8 +65,13 @@ pub struct Adapter {
 pub enum Keeping {
     /// As the cache's settings say.
     AsSet,
-    /// As they say, but no longer than this.
-    AtMost(Duration),
+    /// As they say, but not longer: they are decisions, which come and go by the minute.
+    AtMost {
+        /// How long an answer is served without asking again.
+        fresh: Duration,
+        /// How old an answer may be that stands in for a failed call.
+        oldest: Duration,
+    },
     /// Not at all: the adapter holds the answers itself, and asking it costs nothing.
     Itself,
 }

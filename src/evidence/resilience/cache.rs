@@ -31,8 +31,8 @@ pub enum Lookup {
     Fresh(Option<Answer>),
     /// An answer that is served now, and to be refreshed after the sign-in has its own.
     Revalidate(Answer),
-    /// An answer that is good if the service fails.
-    Stale(Answer),
+    /// An answer that is good if the service fails, and its age.
+    Stale(Answer, Duration),
     /// Nothing.
     Missing,
 }
@@ -104,6 +104,7 @@ impl Entry {
             // "Nothing known" is quickly outdated and cheap to ask again: it never stands in for a failed call.
             return if age < jittered(times.negative_ttl, key) { Lookup::Fresh(None) } else { Lookup::Missing };
         };
+        let Some(answer) = answer.at(age) else { return Lookup::Missing };
         let ttl = jittered(times.ttl, key);
         if age < ttl {
             Lookup::Fresh(Some(answer))
@@ -113,7 +114,7 @@ impl Entry {
             // Served at once while it is at most twice as old as it should be; older ones are asked for again first.
             Lookup::Revalidate(answer)
         } else {
-            Lookup::Stale(answer)
+            Lookup::Stale(answer, age)
         }
     }
 
@@ -147,13 +148,13 @@ mod tests {
     use smallvec::SmallVec;
 
     use super::*;
-    use crate::evidence::Risk;
+    use crate::evidence::{Expiry, Risk};
 
     const TIMES: CacheConfig =
         CacheConfig { capacity: 100, ttl: Duration::from_secs(100), stale_for: Duration::from_secs(1000), negative_ttl: Duration::from_secs(10) };
 
     fn answer() -> Answer {
-        Answer { risk: Risk::Score(50.0), codes: SmallVec::new() }
+        Answer::new(Risk::Score(50.0), SmallVec::new())
     }
 
     fn later(now: Now, mono: f64, wall: f64) -> Now {
@@ -170,7 +171,7 @@ mod tests {
             Lookup::Fresh(Some(_)) => "fresh",
             Lookup::Fresh(None) => "negative",
             Lookup::Revalidate(_) => "revalidate",
-            Lookup::Stale(_) => "stale",
+            Lookup::Stale(..) => "stale",
             Lookup::Missing => "missing",
         };
         assert_eq!(name, expected, "after {mono} s, by the wall {wall} s");
@@ -196,6 +197,23 @@ mod tests {
     fn nothing_known_has_a_time_of_its_own_and_no_afterlife() {
         check(None, Face::Lambda, 9.9, 9.9, "negative");
         check(None, Face::Lambda, 10.0, 10.0, "missing");
+    }
+
+    #[test]
+    fn an_answer_that_ends_is_not_served_afterwards() {
+        let lasting = |after, then| Answer { expiry: Some(Box::new(Expiry { after: Duration::from_secs(after), then })), ..answer() };
+        let review = Answer { risk: Risk::Review, ..lasting(500, None) };
+        for face in [Face::Lambda, Face::Sidecar] {
+            check(Some(lasting(30, None)), face, 29.9, 0.0, "fresh");
+            check(Some(lasting(30, None)), face, 30.0, 0.0, "missing");
+            check(Some(lasting(30, None)), face, 0.0, 30.0, "missing");
+            check(Some(lasting(250, None)), face, 249.9, 0.0, "stale");
+            check(Some(lasting(250, None)), face, 250.0, 0.0, "missing");
+            check(Some(lasting(30, Some(review.clone()))), face, 30.0, 0.0, "fresh");
+            check(Some(lasting(30, Some(review.clone()))), face, 499.9, 0.0, "stale");
+            check(Some(lasting(30, Some(review.clone()))), face, 500.0, 0.0, "missing");
+        }
+        assert_eq!(lasting(30, Some(review)).at(Duration::from_secs(30)).map(|answer| answer.risk), Some(Risk::Review));
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
     config::services::{CacheConfig, Service, ServiceConfig},
     event::{Now, SignIn},
     evidence::{
-        Answer, Cause, Consultation, Outcome, Tier,
+        Answer, Cause, Consultation, Outcome, Outdated, Tier,
         health::{AccountFault, CacheResult, Health},
         provider::{Adapter, Failure, Keeping, Provider, Question, Reach, Sends},
     },
@@ -87,6 +87,9 @@ struct Line {
     retries: RetryBudget,
     health: Arc<Health>,
     reminded: Mutex<Option<Instant>>,
+    /// Whether its answers are decisions: what cannot be read of them is reported, as of every block list.
+    is_block_list: bool,
+    reported: Mutex<Option<Instant>>,
 }
 
 /// How asking ended, for every caller who waited.
@@ -95,6 +98,7 @@ struct Landed {
     outcome: Outcome,
     answer: Option<Answer>,
     tier: Option<Tier>,
+    outdated: Option<Outdated>,
 }
 
 /// Whether a caller started the call that it waits for.
@@ -118,9 +122,10 @@ impl Guarded {
     pub fn new(config: &ServiceConfig, adapter: Adapter, around: Surroundings) -> Self {
         let Surroundings { mut cache, secret, face, health, shared } = around;
         let service = config.service;
-        if let Keeping::AtMost(limit) = adapter.keeping {
-            cache.ttl = cache.ttl.min(limit);
-            cache.negative_ttl = cache.negative_ttl.min(limit);
+        if let Keeping::AtMost { fresh, oldest } = adapter.keeping {
+            cache.ttl = cache.ttl.min(fresh);
+            cache.negative_ttl = cache.negative_ttl.min(fresh);
+            cache.stale_for = cache.stale_for.min(oldest.saturating_sub(cache.ttl));
         }
         let line = Line {
             service,
@@ -135,6 +140,8 @@ impl Guarded {
             retries: RetryBudget::default(),
             health,
             reminded: Mutex::default(),
+            is_block_list: adapter.keeping != Keeping::AsSet,
+            reported: Mutex::default(),
         };
         Guarded { service, weight: config.weight, sends: adapter.sends, keeping: adapter.keeping, secret, flights: Flights::default(), line: Arc::new(line) }
     }
@@ -142,11 +149,15 @@ impl Guarded {
     /// Learns what the service says of a sign-in, by the deadline.
     pub async fn consult(&self, sign_in: &SignIn, deadline: Deadline) -> Consultation {
         let started = Instant::now();
-        let Landed { outcome, answer, tier } = match Question::of(sign_in, self.sends) {
+        let Landed { outcome, answer, tier, outdated } = match Question::of(sign_in, self.sends) {
             Some(question) => rescue(&self.line.health, self.answer(question, started, deadline)).await.unwrap_or(Landed::failed(Cause::Panic)),
-            None => Landed { outcome: Outcome::NotAsked, answer: None, tier: None },
+            None => Landed::of(Outcome::NotAsked, None),
         };
-        Consultation { service: self.service, outcome, answer, weight: self.weight, tier, took: started.elapsed() }
+        let consultation = Consultation { service: self.service, outcome, answer, weight: self.weight, tier, took: started.elapsed(), outdated };
+        if self.line.is_block_list {
+            self.line.report_block_list(&consultation, started);
+        }
+        consultation
     }
 
     async fn answer(&self, question: Question, now: Instant, deadline: Deadline) -> Landed {
@@ -161,8 +172,8 @@ impl Guarded {
                 self.refresh(key, question);
                 self.line.stale(answer, Tier::Memory)
             }
-            Lookup::Stale(answer) => match Box::pin(self.ask(key, question, deadline)).await {
-                Landed { outcome: Outcome::Failed(_), .. } => self.line.stale(answer, Tier::Memory),
+            Lookup::Stale(answer, age) => match Box::pin(self.ask(key, question, deadline)).await {
+                Landed { outcome: Outcome::Failed(cause), .. } => self.line.stand_in(answer, Tier::Memory, cause, age + now.elapsed()),
                 landed => landed,
             },
             Lookup::Missing => Box::pin(self.ask(key, question, deadline)).await,
@@ -222,7 +233,8 @@ impl Line {
             let deadline = Deadline::after(Instant::now(), line.timeout);
             let spare = match line.second_tier(key, &question).await {
                 Lookup::Fresh(answer) => return line.found(answer, Tier::Store),
-                Lookup::Revalidate(answer) | Lookup::Stale(answer) => Some(answer),
+                Lookup::Revalidate(answer) => Some((answer, Duration::ZERO)),
+                Lookup::Stale(answer, age) => Some((answer, age)),
                 Lookup::Missing => {
                     line.count(Tier::Store, CacheResult::Miss);
                     match line.other_process(key, &question).await {
@@ -231,9 +243,10 @@ impl Line {
                     }
                 }
             };
+            let asked = Instant::now();
             match (line.put(key, question, deadline).await, spare) {
-                (Ok(answer), _) => Landed { outcome: if answer.is_some() { Outcome::Fresh } else { Outcome::Negative }, answer, tier: None },
-                (Err(_), Some(spare)) => line.stale(spare, Tier::Store),
+                (Ok(answer), _) => Landed::answered(answer),
+                (Err(failure), Some((spare, age))) => line.stand_in(spare, Tier::Store, failure.cause, age + asked.elapsed()),
                 (Err(failure), None) => Landed::failed(failure.cause),
             }
         }
@@ -326,11 +339,13 @@ impl Line {
     /// Asks an adapter that holds its answers itself.
     async fn ask_directly(&self, question: &Question, deadline: Deadline) -> Landed {
         let deadline = deadline.sooner(Instant::now(), self.timeout);
+        let outdated = self.provider.outdated(Instant::now());
         let result = deadline.run(self.provider.ask(question)).await.unwrap_or(Err(Cause::Timeout.into()));
         self.note_account(result.as_ref().err());
         match result {
-            Ok(Some(answer)) => Landed { outcome: Outcome::Fresh, answer: Some(answer), tier: None },
-            Ok(None) => Landed { outcome: Outcome::Negative, answer: None, tier: None },
+            // "Nothing is decided" is outdated like a decision.
+            Ok(answer) if outdated.is_some() => Landed { outdated, ..Landed::of(Outcome::Stale, answer) },
+            Ok(answer) => Landed::answered(answer),
             Err(failure) => Landed::failed(failure.cause),
         }
     }
@@ -397,9 +412,7 @@ impl Line {
 
     /// Tells the operator, once a minute, what only they can mend.
     fn remind(&self, fault: AccountFault, now: Instant) {
-        let mut reminded = self.reminded.lock().unwrap_or_else(PoisonError::into_inner);
-        if reminded.is_none_or(|last| now.saturating_duration_since(last) >= REMINDER) {
-            *reminded = Some(now);
+        if is_due(&self.reminded, now) {
             let service = self.service.as_label();
             tracing::error!(service, cause = fault.as_label(), "{}", fault.help());
         }
@@ -409,13 +422,37 @@ impl Line {
     fn found(&self, answer: Option<Answer>, tier: Tier) -> Landed {
         let (outcome, result) = if answer.is_some() { (Outcome::Hit, CacheResult::Hit) } else { (Outcome::Negative, CacheResult::Negative) };
         self.count(tier, result);
-        Landed { outcome, answer, tier: Some(tier) }
+        Landed { tier: Some(tier), ..Landed::of(outcome, answer) }
     }
 
     /// An answer of a cache, past its time.
     fn stale(&self, answer: Answer, tier: Tier) -> Landed {
         self.count(tier, CacheResult::Stale);
-        Landed { outcome: Outcome::Stale, answer: Some(answer), tier: Some(tier) }
+        Landed { tier: Some(tier), ..Landed::of(Outcome::Stale, Some(answer)) }
+    }
+
+    /// An old answer in place of one that failed, unless it has ended meanwhile.
+    fn stand_in(&self, answer: Answer, tier: Tier, cause: Cause, age: Duration) -> Landed {
+        match answer.at(age) {
+            Some(answer) => Landed { outdated: self.is_block_list.then_some(Outdated { cause, age }), ..self.stale(answer, tier) },
+            None => Landed::failed(cause),
+        }
+    }
+
+    /// Notes whether decisions could be read, and logs once a minute that they could not.
+    fn report_block_list(&self, consultation: &Consultation, now: Instant) {
+        if consultation.outcome == Outcome::NotAsked {
+            return;
+        }
+        let cause = consultation.degraded();
+        let age = consultation.outdated.map(|outdated| outdated.age);
+        self.health.service(self.service).set_unread(cause, age);
+        let Some(cause) = cause.filter(|_| is_due(&self.reported, now)) else { return };
+        let (service, cause) = (self.service.as_label(), cause.as_label());
+        match age {
+            Some(age) => tracing::warn!(service, cause, age_s = age.as_secs(), "decisions cannot be read again; the last ones stay in force until they end"),
+            None => tracing::warn!(service, cause, "decisions cannot be read; none is in force"),
+        }
     }
 
     fn count(&self, tier: Tier, result: CacheResult) {
@@ -426,9 +463,27 @@ impl Line {
 // === impl Landed ===
 
 impl Landed {
-    fn failed(cause: Cause) -> Self {
-        Landed { outcome: Outcome::Failed(cause), answer: None, tier: None }
+    fn of(outcome: Outcome, answer: Option<Answer>) -> Self {
+        Landed { outcome, answer, tier: None, outdated: None }
     }
+
+    fn answered(answer: Option<Answer>) -> Self {
+        Self::of(if answer.is_some() { Outcome::Fresh } else { Outcome::Negative }, answer)
+    }
+
+    fn failed(cause: Cause) -> Self {
+        Self::of(Outcome::Failed(cause), None)
+    }
+}
+
+/// Whether a line that is logged once a minute is due; it is counted as logged.
+fn is_due(logged: &Mutex<Option<Instant>>, now: Instant) -> bool {
+    let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_due = logged.is_none_or(|last| now.saturating_duration_since(last) >= REMINDER);
+    if is_due {
+        *logged = Some(now);
+    }
+    is_due
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{cache::Entry, deadline::Deadline};
 use crate::{
     event::Now,
     evidence::{
-        Answer, Cause, Risk,
+        Answer, Cause, Expiry, Risk,
         health::Health,
         history::{Patience, Store, store::Mark, unread::Part},
     },
@@ -43,6 +43,12 @@ struct Said {
     word: Option<Word>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     codes: Vec<SmolStr>,
+    /// Milliseconds after `made` at which it ends, by the service's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends: Option<u64>,
+    /// What holds from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    then: Option<Box<Said>>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq)]
@@ -115,15 +121,7 @@ fn name(key: u128) -> String {
 
 impl Stored {
     fn of(answer: Option<&Answer>, made: Timestamp) -> Self {
-        let said = answer.map(|answer| {
-            let (score, word) = match answer.risk {
-                Risk::Score(score) => (Some(score), None),
-                Risk::Neutral => (None, Some(Word::Neutral)),
-                Risk::Ban => (None, Some(Word::Ban)),
-                Risk::Review => (None, Some(Word::Review)),
-            };
-            Said { score, word, codes: answer.codes.to_vec() }
-        });
+        let said = answer.map(Said::of);
         Stored { made: made.as_millisecond(), said }
     }
 
@@ -135,21 +133,43 @@ impl Stored {
         let Stored { made, said } = serde_json::from_slice(bytes).ok()?;
         let answer = match said {
             None => None,
-            Some(Said { score, word, codes }) => {
-                let risk = match (score, word) {
-                    (Some(score), None) if (0.0..=100.0).contains(&score) => Risk::Score(score),
-                    (None, Some(Word::Neutral)) => Risk::Neutral,
-                    (None, Some(Word::Ban)) => Risk::Ban,
-                    (None, Some(Word::Review)) => Risk::Review,
-                    (Some(_) | None, _) => return None,
-                };
-                Some(Answer { risk, codes: codes.into() })
-            }
+            Some(said) => Some(said.into_answer()?),
         };
         let wall = Timestamp::from_millisecond(made).ok()?;
         // Another process's clock: what it dates in the future was made now.
         let age = Duration::try_from(now.wall.duration_since(wall)).unwrap_or_default();
         Some(Entry::new(answer, Now { wall, mono: now.mono.checked_sub(age).unwrap_or(now.mono) }))
+    }
+}
+
+// === impl Said ===
+
+impl Said {
+    fn of(answer: &Answer) -> Self {
+        let (score, word) = match answer.risk {
+            Risk::Score(score) => (Some(score), None),
+            Risk::Neutral => (None, Some(Word::Neutral)),
+            Risk::Ban => (None, Some(Word::Ban)),
+            Risk::Review => (None, Some(Word::Review)),
+        };
+        let (ends, then) = match &answer.expiry {
+            Some(expiry) => (u64::try_from(expiry.after.as_millis()).ok(), expiry.then.as_ref().map(|then| Box::new(Said::of(then)))),
+            None => (None, None),
+        };
+        Said { score, word, codes: answer.codes.to_vec(), ends, then }
+    }
+
+    fn into_answer(self) -> Option<Answer> {
+        let risk = match (self.score, self.word) {
+            (Some(score), None) if (0.0..=100.0).contains(&score) => Risk::Score(score),
+            (None, Some(Word::Neutral)) => Risk::Neutral,
+            (None, Some(Word::Ban)) => Risk::Ban,
+            (None, Some(Word::Review)) => Risk::Review,
+            (Some(_) | None, _) => return None,
+        };
+        let then = self.then.and_then(|then| then.into_answer());
+        let expiry = self.ends.map(|ends| Box::new(Expiry { after: Duration::from_millis(ends), then }));
+        Some(Answer { risk, codes: self.codes.into(), expiry })
     }
 }
 
@@ -163,7 +183,10 @@ mod tests {
     fn answers_come_back_as_they_were_kept_and_nothing_else_does() {
         let now = Now::read();
         for risk in [Risk::Score(0.0), Risk::Score(87.5), Risk::Neutral, Risk::Ban, Risk::Review] {
-            let answer = Answer { risk, codes: SmallVec::from_iter(["tor".into(), "a b".into()]) };
+            let plain = Answer::new(risk, SmallVec::from_iter(["tor".into(), "a b".into()]));
+            let until = |after, then| Some(Box::new(Expiry { after: Duration::from_millis(after), then }));
+            let answer = Answer { expiry: until(1_500, Some(Answer { expiry: until(60_000, None), ..plain.clone() })), ..plain.clone() };
+            assert_eq!(Stored::read(&Stored::of(Some(&plain), now.wall).to_bytes(), now).expect("an entry").answer(), Some(&plain));
             let read = Stored::read(&Stored::of(Some(&answer), now.wall).to_bytes(), now).expect("an entry");
             assert_eq!(read.answer(), Some(&answer));
         }

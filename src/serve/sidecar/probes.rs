@@ -36,7 +36,7 @@ pub struct Readiness {
 struct Degraded {
     what: &'static str,
     why: &'static str,
-    /// How old the list of blocks in force is, in seconds.
+    /// How old the list of blocks, or the decisions, in force are, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_s: Option<u64>,
     /// What the operator can do.
@@ -80,14 +80,19 @@ pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
 
 fn service(health: &Health, service: crate::config::services::Service) -> Option<Degraded> {
     let state = health.service(service);
+    let mut age_s = None;
     let fault = state.fault();
     let why = match (fault, state.breaker()) {
         (Some(fault), _) => fault.as_label(),
         (None, BreakerState::Open) => "breaker_open",
         (None, BreakerState::HalfOpen) => "half_open",
-        (None, BreakerState::Closed) => return None,
+        (None, BreakerState::Closed) => {
+            let (cause, age) = state.unread()?;
+            age_s = age;
+            cause.as_label()
+        }
     };
-    Some(Degraded { what: service.as_label(), why, age_s: None, help: fault.map(|fault| fault.help().to_owned()) })
+    Some(Degraded { what: service.as_label(), why, age_s, help: fault.map(|fault| fault.help().to_owned()) })
 }
 
 /// Prometheus' text format.

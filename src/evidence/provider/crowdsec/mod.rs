@@ -1,5 +1,8 @@
 //! A CrowdSec Local API: a `ban` is a deny-list hit, a `captcha` a review.
 //!
+//! A decision acts until its own end and never longer. While the Local API cannot be reached, the last decisions stay in
+//! force for `OLDEST` and are reported as stale.
+//!
 //! In Lambda each address is asked about (`live`). A sidecar holds the whole set of decisions and
 //! keeps it fresh by deltas (`stream`): a bouncer's stream cursor belongs to its key and address, so
 //! instances behind one address would take each other's deltas, and only a sidecar is alone.
@@ -24,7 +27,7 @@ use crate::{
         services::{Service, ServiceConfig},
     },
     event::Now,
-    evidence::{Answer, Risk, resilience::Face},
+    evidence::{Answer, Expiry, Risk, resilience::Face},
 };
 
 mod decisions;
@@ -34,6 +37,12 @@ mod duration;
 mod stream;
 
 use self::stream::Stream;
+
+/// How long decisions count as fresh without the Local API being asked again.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// How long the last decisions stay in force while the Local API cannot be reached: a lifted ban must not act for ever.
+const OLDEST: Duration = Duration::from_secs(300);
 
 /// The HTTP side of a Local API.
 struct Lapi {
@@ -65,8 +74,7 @@ pub(super) fn adapter(config: &ServiceConfig, client: Client, face: Face) -> Res
     let sends = Sends::default();
     Ok(match face {
         Face::Sidecar => Adapter { provider: Arc::new(Stream::new(lapi, config.timeout)), sends, keeping: Keeping::Itself },
-        // Decisions come and go by the minute, and the server is the operator's own.
-        Face::Lambda | Face::Command => Adapter { provider: lapi, sends, keeping: Keeping::AtMost(Duration::from_secs(60)) },
+        Face::Lambda | Face::Command => Adapter { provider: lapi, sends, keeping: Keeping::AtMost { fresh: FRESH, oldest: OLDEST } },
     })
 }
 
@@ -127,21 +135,32 @@ fn read_live(decisions: &Value) -> Result<Option<Answer>, Failure> {
     };
     let decisions: Option<Vec<Wire>> = decisions.iter().map(Wire::read).collect();
     let decisions = decisions.ok_or_else(|| Fields::of(Service::Crowdsec, &Value::Null).unreadable("type or value"))?;
-    let in_force = decisions.iter().filter(|decision| decision.lasts() != Some(Duration::ZERO));
-    Ok(strongest(in_force.map(|decision| (decision.kind.as_str(), decision.scenario.as_str()))))
+    let lasting: Vec<(&Wire, Option<Duration>)> = decisions.iter().map(|decision| (decision, decision.lasts())).collect();
+    Ok(answer_from(&lasting, Duration::ZERO))
+}
+
+/// What decisions and the times that they last say from a moment on, until the last of the strongest kind ends.
+fn answer_from(decisions: &[(&Wire, Option<Duration>)], from: Duration) -> Option<Answer> {
+    let in_force = decisions.iter().filter(|(_, lasts)| lasts.is_none_or(|lasts| lasts > from));
+    let mut answer = strongest(in_force.clone().map(|(decision, _)| (decision.kind.as_str(), decision.scenario.as_str())))?;
+    let mut strongest = in_force.filter(|(decision, _)| risk(&decision.kind) == answer.risk);
+    let ends = strongest.try_fold(from, |latest, (_, lasts)| Some(latest.max((*lasts)?)));
+    answer.expiry = ends.map(|after| Box::new(Expiry { after, then: answer_from(decisions, after) }));
+    Some(answer)
+}
+
+/// What a decision of a kind means.
+fn risk(kind: &str) -> Risk {
+    // `captcha`, and kinds of the operator's own making: not trusted, not banned.
+    if kind.eq_ignore_ascii_case("ban") { Risk::Ban } else { Risk::Review }
 }
 
 /// The strongest of the decisions in force on an address, given as kinds and scenarios, those of ranges around it included.
 fn strongest<'a>(in_force: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<Answer> {
-    let risk = if in_force.clone().any(|(kind, _)| kind.eq_ignore_ascii_case("ban")) {
-        Risk::Ban
-    } else if in_force.clone().next().is_some() {
-        // `captcha`, and kinds of the operator's own making: not trusted, not banned.
-        Risk::Review
-    } else {
-        return None;
-    };
-    Some(Answer { risk, codes: codes(in_force.map(|(_, scenario)| scenario)) })
+    let mut risks = in_force.clone().map(|(kind, _)| risk(kind));
+    let first = risks.next()?;
+    let risk = if risks.any(|risk| risk == Risk::Ban) { Risk::Ban } else { first };
+    Some(Answer::new(risk, codes(in_force.map(|(_, scenario)| scenario))))
 }
 
 #[cfg(test)]
@@ -152,6 +171,24 @@ mod tests {
     fn check(text: &str, expected: Option<Risk>) {
         let answer = read_live(&serde_json::from_str(text).expect("JSON")).expect("an answer");
         assert_eq!(answer.map(|answer| answer.risk), expected, "{text}");
+    }
+
+    #[test]
+    fn an_answer_ends_with_the_last_decision_of_its_kind() {
+        let one = |kind: &str, duration: &str| format!(r#"{{"type":"{kind}","scope":"Ip","value":"8.8.8.8","duration":"{duration}"}}"#);
+        let read = |decisions: &[String]| {
+            let json = serde_json::from_str(&format!("[{}]", decisions.join(","))).expect("JSON");
+            read_live(&json).expect("an answer").expect("a decision")
+        };
+        let at = |answer: &Answer, seconds| answer.clone().at(Duration::from_secs(seconds)).map(|answer| answer.risk);
+        let twice = read(&[one("ban", "15s"), one("ban", "50s"), one("ban", "-1s")]);
+        assert_eq!([0, 15, 49, 50].map(|seconds| at(&twice, seconds)), [Some(Risk::Ban), Some(Risk::Ban), Some(Risk::Ban), None]);
+        for order in [[0, 1, 2], [2, 1, 0]] {
+            let decisions = [one("captcha", "1m"), one("ban", "20s"), one("captcha", "10s")];
+            let mixed = read(&order.map(|at| decisions[at].clone()));
+            assert_eq!([19, 20, 59, 60].map(|seconds| at(&mixed, seconds)), [Some(Risk::Ban), Some(Risk::Review), Some(Risk::Review), None]);
+        }
+        assert_eq!(at(&read(&[one("ban", ""), one("ban", "1s")]), 1_000_000), Some(Risk::Ban), "without a duration only the bound ends it");
     }
 
     #[test]

@@ -10,14 +10,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    Lapi, Wire,
+    FRESH, Lapi, OLDEST, Wire,
     decisions::{Decisions, is_on_address},
 };
 use crate::{
     config::services::Service,
     event::Now,
     evidence::{
-        Cause,
+        Cause, Outdated,
         provider::{Asking, Failure, Provider, Question, fields::log_unreadable},
         resilience::{cache::moment, deadline::Deadline},
     },
@@ -25,9 +25,6 @@ use crate::{
 
 /// How often deltas are fetched; CrowdSec's own bouncers do the same.
 const EVERY: Duration = Duration::from_secs(10);
-
-/// A set that was not refreshed for this long is not believed: a removed ban must not keep a person out for ever.
-const BELIEVED: Duration = Duration::from_secs(300);
 
 /// The first fetch may bring a hundred thousand decisions.
 const FIRST_FETCH: Duration = Duration::from_secs(30);
@@ -50,7 +47,7 @@ struct Held {
 
 #[derive(Default)]
 struct State {
-    /// When the set was last known to be right.
+    /// When the set was last known to be right: before the Local API was asked, since a decision's duration counts from its answer.
     synced: Option<Instant>,
     /// Why the last fetch failed.
     failed: Option<Failure>,
@@ -94,7 +91,7 @@ impl Provider for Stream {
                 (state.synced, state.failed)
             };
             match (synced, failed) {
-                (Some(synced), _) if synced.elapsed() < BELIEVED => {
+                (Some(synced), _) if synced.elapsed() < OLDEST => {
                     Ok(self.held.decisions.read().unwrap_or_else(PoisonError::into_inner).on(*question.ip.expose(), Instant::now()))
                 }
                 // No set yet: one address is quickly asked about.
@@ -102,6 +99,16 @@ impl Provider for Stream {
                 (Some(_) | None, failed) => Err(failed.unwrap_or(Cause::Timeout.into())),
             }
         })
+    }
+
+    fn outdated(&self, now: Instant) -> Option<Outdated> {
+        let state = self.held.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = now.saturating_duration_since(state.synced?);
+        match state.failed {
+            Some(failure) => Some(Outdated { cause: failure.cause, age }),
+            None if age >= FRESH => Some(Outdated { cause: Cause::Timeout, age }),
+            None => None,
+        }
     }
 }
 
@@ -144,38 +151,42 @@ impl Held {
             Fetch::Everything => "/v1/decisions/stream?startup=true",
             Fetch::Deltas => "/v1/decisions/stream?startup=false",
         };
+        let asked = Instant::now();
         let body = self.lapi.exchange(now, path).await?.body(LARGEST).await?;
         let held = Arc::clone(self);
         // A hundred thousand decisions take a while to read: not on a thread that sign-ins wait for.
-        tokio::task::spawn_blocking(move || held.apply(&body, fetch)).await.map_err(|_| Cause::Panic)??;
+        tokio::task::spawn_blocking(move || held.apply(&body, fetch, asked)).await.map_err(|_| Cause::Panic)??;
         Ok(())
     }
 
-    fn apply(&self, body: &[u8], fetch: Fetch) -> Result<(), Cause> {
-        let now = Instant::now();
+    fn apply(&self, body: &[u8], fetch: Fetch, asked: Instant) -> Result<(), Cause> {
         let Deltas { new, deleted } = serde_json::from_slice(body).map_err(|_| Cause::BadAnswer)?;
         let (new, deleted) = (read(new), read(deleted));
         let (count, other_scopes) = match fetch {
             Fetch::Everything => {
                 let mut everything = Decisions::default();
-                new.iter().for_each(|decision| everything.add(decision, now));
+                new.iter().for_each(|decision| everything.add(decision, asked));
                 let mut decisions = self.decisions.write().unwrap_or_else(PoisonError::into_inner);
                 std::mem::swap(&mut *decisions, &mut everything);
                 (decisions.len(), decisions.other_scopes())
             }
             Fetch::Deltas => {
                 let mut decisions = self.decisions.write().unwrap_or_else(PoisonError::into_inner);
-                decisions.remove_ended(now);
+                decisions.remove_ended(asked);
                 deleted.iter().for_each(|decision| decisions.remove(decision));
-                new.iter().for_each(|decision| decisions.add(decision, now));
+                new.iter().for_each(|decision| decisions.add(decision, asked));
                 (decisions.len(), decisions.other_scopes())
             }
         };
+        let ignored = new.iter().filter(|decision| !is_on_address(decision)).count();
+        if ignored > 0 {
+            log_unreadable(Service::Crowdsec, "scope or value", ignored);
+        }
         tracing::debug!(decisions = count, "CrowdSec decisions in force");
-        if other_scopes > 0 && matches!(fetch, Fetch::Everything) || new.iter().any(|decision| !is_on_address(decision)) {
+        if other_scopes > 0 && matches!(fetch, Fetch::Everything) || ignored > 0 {
             tracing::warn!(other_scopes, "CrowdSec decisions on countries, AS numbers or other scopes are ignored: set DENY_COUNTRIES or DENY_ASNS instead");
         }
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { synced: Some(Instant::now()), failed: None };
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { synced: Some(asked), failed: None };
         Ok(())
     }
 }

@@ -73,7 +73,7 @@ impl Provider for Waiting {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::Relaxed);
             self.gate.acquire().await.expect("the gate is never closed").forget();
-            Ok(Some(Answer { risk: crate::evidence::Risk::Score(90.0), codes: smallvec::SmallVec::new() }))
+            Ok(Some(Answer::new(crate::evidence::Risk::Score(90.0), smallvec::SmallVec::new())))
         })
     }
 }
