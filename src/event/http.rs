@@ -90,10 +90,12 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: Now) -> Result<SignIn, 
         return Err(BadRequest::NotAnObject);
     }
     let replaced;
-    let wire: Wire<'_> = match serde_json::from_slice(body) {
+    // The body is checked as UTF-8 once; read as bytes, each of its strings would be.
+    let text = std::str::from_utf8(body).ok();
+    let wire: Wire<'_> = match text.map_or_else(|| serde_json::from_slice(body), serde_json::from_str) {
         Ok(wire) => wire,
         Err(error) => {
-            replaced = std::str::from_utf8(body).ok().and_then(replace_lone_surrogates).ok_or_else(|| BadRequest::Json(error.into()))?;
+            replaced = text.and_then(replace_lone_surrogates).ok_or_else(|| BadRequest::Json(error.into()))?;
             serde_json::from_str(&replaced).map_err(|error| BadRequest::Json(error.into()))?
         }
     };

@@ -3,6 +3,8 @@
 //! Each is read as if the field were absent. A value that thousands share must not make a stranger
 //! look like the account's owner.
 
+use super::text::trimmed;
+
 /// Longest word of `WORDS`, in bytes: a longer text is not compared with them.
 const LONGEST_WORD: usize = 16;
 
@@ -115,7 +117,7 @@ const IDS_BY_START: [[u64; 32]; 3] = [by_byte(SHARED_IDS, 0), by_byte(SHARED_IDS
 
 /// Whether a text says that a value is not known: blank, only punctuation, or one of the usual words.
 pub fn is_not_known(text: &str) -> bool {
-    let text = text.trim();
+    let text = trimmed(text);
     if text.len() > LONGEST_WORD {
         return false;
     }
@@ -150,14 +152,14 @@ pub fn is_shared_id(id: &str) -> bool {
 /// Whether a time zone's name names no place and no clock.
 pub fn is_no_zone(zone: &str) -> bool {
     const NONE: &[&str] = &["Etc/Unknown", "Unknown/Unknown", "Factory", "localtime", "posixrules", "local", "system"];
-    let zone = zone.trim();
+    let zone = trimmed(zone);
     is_not_known(zone) || NONE.iter().any(|none| zone.eq_ignore_ascii_case(none))
 }
 
 /// Whether a language list names no language.
 pub fn is_no_language(list: &str) -> bool {
     const NONE: &[&str] = &["und", "zxx", "mul", "mis", "C", "POSIX", "C.UTF-8"];
-    let list = list.trim();
+    let list = trimmed(list);
     is_not_known(list) || NONE.iter().any(|none| list.eq_ignore_ascii_case(none))
 }
 
@@ -208,7 +210,7 @@ fn is_same(id: &str, shared: &str) -> bool {
 
 /// Whether an id is a placeholder that was never filled in, such as `${deviceId}` or `{{device_id}}`.
 fn is_template(id: &str) -> bool {
-    let id = id.trim();
+    let id = trimmed(id);
     (id.starts_with("${") || id.starts_with("#{") || id.starts_with("{{") || id.starts_with("%{")) && id.ends_with('}')
         || (id.starts_with('<') && id.ends_with('>'))
 }

@@ -16,6 +16,14 @@ impl Deref for Text<'_> {
     }
 }
 
+/// A text without white space around it. `str::trim` decodes characters, which few texts need.
+pub(super) fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
 /// The text with each surrogate escape that has no partner replaced by U+FFFD; `None` if there is none. JSON allows such escapes, but no
 /// Rust string can hold them. The length in bytes stays the same.
 pub fn replace_lone_surrogates(json: &str) -> Option<String> {
@@ -69,6 +77,15 @@ mod tests {
     #[track_caller]
     fn check(json: &str, expected: Option<&str>) {
         assert_eq!(replace_lone_surrogates(json).as_deref(), expected, "{json}");
+    }
+
+    #[test]
+    fn white_space_around_a_text_is_left_out() {
+        for (text, expected) in
+            [("a b", "a b"), (" a", "a"), ("a\u{a0}", "a"), ("\u{3000}ab", "ab"), ("\u{3000}é", "é"), (" ", ""), ("", ""), ("a", "a"), ("\ta\n", "a")]
+        {
+            assert_eq!(trimmed(text), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -268,12 +268,14 @@ impl Answer {
         Answer { risk, codes, expiry: None }
     }
 
+    /// Whether it has ended at an age; something else may hold from then on.
+    pub fn has_ended(&self, age: Duration) -> bool {
+        self.expiry.as_ref().is_some_and(|expiry| age >= expiry.after)
+    }
+
     /// What of it holds at an age.
     pub fn at(self, age: Duration) -> Option<Self> {
-        if self.expiry.as_ref().is_none_or(|expiry| age < expiry.after) {
-            return Some(self);
-        }
-        self.expiry?.then?.at(age)
+        if self.has_ended(age) { self.expiry?.then?.at(age) } else { Some(self) }
     }
 }
 

@@ -171,7 +171,8 @@ async fn answered(
     rescue(health, handled).await.unwrap_or_else(|_| undecidable()).map_err(diagnostic)
 }
 
-/// The answer to an event that cannot be decided: in monitor mode the event as it came, else a denial. What is not JSON cannot be sent back, and is answered with null.
+/// The answer to an event that cannot be decided: in monitor mode the event as it came, else a denial. What is not JSON cannot be sent back, and is answered with null;
+/// Lambda invokes no function with such a payload (`InvalidRequestContentException`).
 fn undecidable(config: &DecisionConfig, raw: Option<RawEvent>, id: &SmolStr) -> Result<RawEvent, Denial> {
     let client = raw.as_ref().and_then(|raw| cognito::client_of(raw.text())).unwrap_or_default();
     match config.mode.of(&client) {

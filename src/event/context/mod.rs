@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use super::{ClientIp, IgnoredInput, IgnoredInputs, UserAgent, personal::Personal, placeholder, user_agent};
+use super::{ClientIp, IgnoredInput, IgnoredInputs, UserAgent, personal::Personal, placeholder, text::trimmed, user_agent};
 use crate::config::decision::is_no_country;
 
 mod ring;
@@ -246,6 +246,6 @@ pub(super) fn claim(text: &str) -> Option<Personal<SmolStr>> {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let text = text[..end].trim();
+    let text = trimmed(&text[..end]);
     (!text.is_empty()).then(|| Personal::new(text.into()))
 }

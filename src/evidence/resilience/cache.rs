@@ -100,11 +100,16 @@ impl Entry {
     /// What it is good for at `now`.
     fn at(self, now: Now, key: u128, times: &CacheConfig, face: Face) -> Lookup {
         let age = self.age(now);
-        let Some(answer) = self.answer else {
+        let Some(mut answer) = self.answer else {
             // "Nothing known" is quickly outdated and cheap to ask again: it never stands in for a failed call.
             return if age < jittered(times.negative_ttl, key) { Lookup::Fresh(None) } else { Lookup::Missing };
         };
-        let Some(answer) = answer.at(age) else { return Lookup::Missing };
+        if answer.has_ended(age) {
+            match answer.at(age) {
+                Some(rest) => answer = rest,
+                None => return Lookup::Missing,
+            }
+        }
         let ttl = jittered(times.ttl, key);
         if age < ttl {
             Lookup::Fresh(Some(answer))
