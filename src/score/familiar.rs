@@ -39,6 +39,8 @@ pub(super) fn terms_of(
         Familiarity::New { of } => (-model.novelty.ln_rate(level, of, gap).0, Speaks::Yes),
         Familiarity::Seen { count, of, established } => {
             let ratio = ln_share() - model.novelty.ln_rate(level, of, gap).1 - (f64::from(count) / f64::from(of)).ln();
+            // What the person has used before, however seldom, is not held against them.
+            let ratio = ratio.min(0.0);
             (ratio, if established { Speaks::Yes } else { Speaks::NotYet })
         }
     };
@@ -48,16 +50,16 @@ pub(super) fn terms_of(
     let (net, root) = (country.unwrap_or(Priors::net()), kind.unwrap_or(Priors::device()));
     let os = device.os.as_ref().map(|os| root.child(os.as_bytes()));
     let system = os.unwrap_or(root);
-    let share = |level, parent: Path, path: Option<Path>| move || path.map_or(0.0, |path| model.priors.ln_share(level, parent, path));
+    let share = |level, parent: Option<Path>, path: Option<Path>| move || path.map_or(0.0, |path| model.priors.ln_share(level, parent, path));
     let asn = ip.asn.map(|asn| net.asn(asn));
     let browser = device.browser.as_ref().map(|browser| system.child(browser.as_bytes()));
-    level(|t| &mut t.country, term(Level::Country, ip.country_familiarity, &share(Level::Country, Priors::net(), country)));
-    level(|t| &mut t.asn, term(Level::Asn, ip.asn_familiarity, &share(Level::Asn, net, asn)));
+    level(|t| &mut t.country, term(Level::Country, ip.country_familiarity, &share(Level::Country, Some(Priors::net()), country)));
+    level(|t| &mut t.asn, term(Level::Asn, ip.asn_familiarity, &share(Level::Asn, country, asn)));
     level(|t| &mut t.network, term(Level::Network, ip.network_familiarity, &|| w.share_network.ln()));
     level(|t| &mut t.ip, term(Level::Ip, ip.ip_familiarity, &|| w.share_ip.ln()));
-    level(|t| &mut t.device_type, term(Level::DeviceType, device.device_type_familiarity, &share(Level::DeviceType, Priors::device(), kind)));
-    level(|t| &mut t.os, term(Level::Os, device.os_familiarity, &share(Level::Os, root, os)));
-    level(|t| &mut t.browser, term(Level::Browser, device.browser_familiarity, &share(Level::Browser, system, browser)));
+    level(|t| &mut t.device_type, term(Level::DeviceType, device.device_type_familiarity, &share(Level::DeviceType, Some(Priors::device()), kind)));
+    level(|t| &mut t.os, term(Level::Os, device.os_familiarity, &share(Level::Os, kind, os)));
+    level(|t| &mut t.browser, term(Level::Browser, device.browser_familiarity, &share(Level::Browser, os, browser)));
     level(|t| &mut t.user_agent, term(Level::UserAgent, device.user_agent_familiarity, &|| w.share_user_agent.ln()));
     let (ratio, speaks) = term(Level::Device, device.device_familiarity, &|| w.share_device.ln());
     level(|t| &mut t.device, (ratio.max(w.established_device), speaks));

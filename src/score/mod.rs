@@ -8,6 +8,8 @@ use crate::signals::Signals;
 
 pub mod model;
 
+mod combination;
+
 mod familiar;
 
 mod mixture;

@@ -9,11 +9,12 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::{
     ReasonCode, Score,
+    combination::{Combined, combine},
     familiar::terms_of,
     hours::Hours,
     mixture::{Mixture, Told},
     novelty::Novelty,
-    outside::{Candidate, candidates, listed_network},
+    outside::{Candidate, candidates, listed_network, strongest},
     priors::Priors,
     quantiles::{Peers, Quantiles},
     remarks::remark,
@@ -222,16 +223,19 @@ impl Model {
         let surprising = ip.country_familiarity.is_new() || ip.asn_familiarity.is_new();
         let rare = rarity.filter(|_| surprising).unwrap_or(0.0);
         (told.strict.rarity, told.full.rarity, told.calm.rarity) = (rare, rare, rare.min(0.0));
-        let mixed = match person {
-            Acquaintance::Stranger => self.mixture.weigh(&Told::default()),
-            Acquaintance::Met | Acquaintance::Known => self.mixture.weigh(&told),
-        };
-        let part = mixed.terms;
-
-        // Travel says the same as a new country, only louder: the larger of the two counts.
         let strangers = travel.concurrent.map_or(0.0, |journey| self.travel(journey.kmh()).min(ceiling - failures));
         let journey = travel.since_success.map_or(0.0, |journey| self.travel(journey.kmh())).max(strangers);
-        let travelled = journey > part.country.max(0.0);
+        let mut reports = candidates(self, evidence, peers, floor);
+        reports.extend(listed_network(w, ip));
+        if *person == Acquaintance::Stranger {
+            told = Told::default();
+            reports.extend(rarity.map(|s| Candidate { code: ReasonCode::RareNetwork, s, detail: None }));
+            let hour = time.hour.map(|hour| self.hours.ratio(&[0; 24], hour)).filter(|s| *s > 0.0);
+            reports.extend(hour.map(|s| Candidate { code: ReasonCode::UnusualHour, s, detail: time.hour.map(|hour| format_smolstr!("at {hour} h")) }));
+        }
+        let Combined { mixed, travelled, report } = combine(&self.mixture, told, journey, strongest(reports));
+        let part = mixed.terms;
+
         if travelled {
             add(ReasonCode::ImpossibleTravel, journey, &|| travel_detail(travel));
         } else {
@@ -265,22 +269,10 @@ impl Model {
         let explained = part.country + part.asn + part.network + part.ip + part.device_type + part.os + part.browser + part.user_agent + part.device;
         add(ReasonCode::Other, mixed.s - explained - part.hour - part.rarity, &|| None);
 
-        // What is said of the network: the loudest voice, never the sum.
-        let mut voices = candidates(self, evidence, peers, floor);
-        voices.extend(listed_network(w, ip));
-        match person {
-            Acquaintance::Stranger => {
-                voices.extend(rarity.map(|s| Candidate { code: ReasonCode::RareNetwork, s, detail: None }));
-                let hour = time.hour.map(|hour| self.hours.ratio(&[0; 24], hour)).filter(|s| *s > 0.0);
-                voices.extend(hour.map(|s| Candidate { code: ReasonCode::UnusualHour, s, detail: time.hour.map(|hour| format_smolstr!("at {hour} h")) }));
-            }
-            Acquaintance::Met | Acquaintance::Known if surprising && rarity.is_some() => {
-                voices.push(Candidate { code: ReasonCode::RareNetwork, s: part.rarity, detail: None });
-            }
-            Acquaintance::Met | Acquaintance::Known => {}
-        }
-        if let Some(loudest) = voices.into_iter().max_by(|a, b| a.s.total_cmp(&b.s)) {
-            add(loudest.code, loudest.s, &|| loudest.detail.clone());
+        // What is reported of the network: the strongest report, never the sum.
+        add(ReasonCode::RareNetwork, part.rarity, &|| None);
+        if let Some(report) = report {
+            add(report.code, report.s, &|| report.detail.clone());
         }
 
         let (code, accounts, s) = self.ip_velocity(*velocity);

@@ -30,6 +30,13 @@ pub(super) fn candidates(model: &Model, evidence: &Evidence, peers: Peers, floor
     found
 }
 
+/// The report that counts: the largest one against the person, or where there is none, the best one for them. An
+/// innocent report beside a better one then never raises the score.
+pub(super) fn strongest(reports: SmallVec<[Candidate; 4]>) -> Option<Candidate> {
+    let is_against = reports.iter().any(|report| report.s > 0.0);
+    reports.into_iter().max_by(|a, b| if is_against { a.s.total_cmp(&b.s) } else { b.s.total_cmp(&a.s) })
+}
+
 /// The gravest kind of the network, unless the person is known to use that provider.
 pub(super) fn listed_network(w: &Weights, ip: &IpSignals) -> Option<Candidate> {
     let (code, s) = kinds(w, ip).into_iter().flatten().max_by(|a, b| a.1.total_cmp(&b.1))?;

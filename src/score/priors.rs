@@ -108,8 +108,9 @@ impl Priors {
         Ok(priors)
     }
 
-    /// ln of the share of a value among those of its parent: (C(value) + 1/K) / (C(parent) + 1).
-    pub fn ln_share(&self, level: Level, parent: Path, path: Path) -> f64 {
+    /// ln of the share of a value among those of its parent: (C(value) + 1/K) / (C(parent) + 1). Without a parent the
+    /// constant of the level stands in: the root counts values of another level.
+    pub fn ln_share(&self, level: Level, parent: Option<Path>, path: Path) -> f64 {
         let at = match level {
             Level::Country => 0,
             Level::Asn => 1,
@@ -118,7 +119,7 @@ impl Priors {
             Level::Browser => 4,
             Level::Network | Level::Ip | Level::UserAgent | Level::Device => return 0.0,
         };
-        match self.cells.get(&parent.0).filter(|parent| parent.below > 0.0) {
+        match parent.and_then(|parent| self.cells.get(&parent.0)).filter(|parent| parent.below > 0.0) {
             None => self.unlisted[at],
             Some(parent) => ((self.cell(path).legit + 1.0 / self.distinct[at].max(1.0)) / (parent.below + 1.0)).ln(),
         }

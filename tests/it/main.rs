@@ -17,6 +17,7 @@ mod context;
 mod credentials;
 mod decision;
 mod enumeration;
+mod familiarity;
 mod faults;
 mod forgetting;
 mod freeze;
