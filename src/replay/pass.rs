@@ -407,13 +407,15 @@ impl Pass {
         let networks = std::mem::take(&mut evidence.networks);
         let features = std::mem::take(&mut evidence.features);
         let services = std::mem::take(&mut evidence.services);
+        // The hour is read from the claimed zone or from the address's country.
+        let local_time = std::mem::take(&mut evidence.local_time);
         let decision = self.judge.judge(evidence);
         if let Some(lessons) = &mut self.lessons {
             lessons.stripped(&decision);
         }
         let mut evidence = decision.score.signals.evidence;
         Arc::make_mut(&mut evidence.sign_in).context = context;
-        (evidence.networks, evidence.features, evidence.services) = (networks, features, services);
+        (evidence.networks, evidence.features, evidence.services, evidence.local_time) = (networks, features, services, local_time);
         evidence
     }
 

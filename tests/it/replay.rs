@@ -214,6 +214,10 @@ fn learned_tables_make_a_model() {
     run(std::slice::from_ref(&path), &[], 0).through(&mut second, |_, _| {}).unwrap();
     let (tables, said) = second.lessons.take().unwrap().second_tables(tables);
     assert!(said.contains("calibration from"), "{said}");
+    // Without a context only failed attempts and a long pause count: at least ln(4/3).
+    let rows = tables.quantiles.lines().filter_map(|line| line.strip_prefix("no_context,")?.split_once(','));
+    let small: Vec<f64> = rows.map(|(s, _)| s.parse().unwrap()).filter(|s| (0.01..0.28).contains(s)).collect();
+    assert!(small.is_empty(), "{small:?}");
     for (name, text) in tables.files() {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
