@@ -85,7 +85,7 @@ impl Pass {
         Pass {
             judge,
             witness: Witness::open(config, mono),
-            past: Past::new(ttl_days),
+            past: Past::new(ttl_days, config.history.pending_ttl),
             waiting: Waiting::new(config.history.pending_ttl),
             clock: Clock::default(),
             last: None,
@@ -227,7 +227,13 @@ impl Pass {
             if let Some(lessons) = &mut self.lessons {
                 lessons.failed(&evidence, hour);
             }
-            self.past.fail(person, &evidence);
+            // One that would have been denied is a failure, and nowhere that the person was.
+            let decision = self.judge.judge(evidence);
+            let evidence = decision.score.signals.evidence;
+            match decision.action {
+                Verdict::Deny => self.past.keep_out(person, &evidence),
+                Verdict::Allow | Verdict::Review => self.past.fail(person, &evidence),
+            }
             self.past.put_back(person, evidence.history.profile);
             return Ok(());
         }
@@ -247,6 +253,7 @@ impl Pass {
             self.past.succeed(person, profile, &evidence, hour);
         } else {
             self.past.put_back(person, profile);
+            self.past.succeed_untaught(person, &evidence, row.at);
         }
         Ok(())
     }
@@ -308,7 +315,7 @@ impl Pass {
                 Report::Failure => End::Failed,
                 Report::Fraud => End::Fraud,
             };
-            return self.settle(held, end);
+            return self.settle(held, end, told.at);
         }
         let Some((client, person)) = by else { return Ok(()) };
         let is_repeated = told.learned == Learned::NothingPending.as_label() && self.waiting.custom(client) == Custom::ById;
@@ -319,8 +326,8 @@ impl Pass {
         self.waiting.found(client, Custom::ByPerson);
         match self.waiting.completed(client, person) {
             Completed::None => self.census.log.strays += 1,
-            Completed::One(held) => self.settle(*held, End::Passed)?,
-            Completed::Several(several) => several.into_iter().try_for_each(|held| self.settle(held, End::Unclear))?,
+            Completed::One(held) => self.settle(*held, End::Passed, told.at)?,
+            Completed::Several(several) => several.into_iter().try_for_each(|held| self.settle(held, End::Unclear, told.at))?,
         }
         Ok(())
     }
@@ -332,7 +339,10 @@ impl Pass {
             self.unanswered(held)?;
             if custom == Custom::Unknown {
                 self.waiting.found(client, Custom::Silent);
-                self.waiting.all_of(client).into_iter().try_for_each(|held| self.settle(held, End::Presumed))?;
+                self.waiting.all_of(client).into_iter().try_for_each(|held| {
+                    let at = held.at;
+                    self.settle(held, End::Presumed, at)
+                })?;
             }
         }
         Ok(())
@@ -343,11 +353,12 @@ impl Pass {
             Custom::ById | Custom::ByPerson => End::Failed,
             Custom::Unknown | Custom::Silent => End::Presumed,
         };
-        self.settle(held, end)
+        let at = held.at;
+        self.settle(held, end, at)
     }
 
-    /// Counts a sign-in that waited, and learns from it as the gate would have.
-    fn settle(&mut self, held: Held, end: End) -> io::Result<()> {
+    /// Counts a sign-in that waited, and learns from it as the gate would have; it was reported at a moment.
+    fn settle(&mut self, held: Held, end: End, told_at: jiff::Timestamp) -> io::Result<()> {
         let Held { at, person, number, place, hour, decision, is_denied, is_teachable, is_marked, .. } = held;
         if is_denied && matches!(end, End::Failed | End::Presumed) {
             self.kept_out();
@@ -368,9 +379,11 @@ impl Pass {
                     self.past.put_back(person, std::mem::take(&mut evidence.history.profile));
                 }
                 match () {
-                    () if is_denial => self.past.withdraw(person, at),
-                    () if is_teachable => self.past.succeed_later(person, &evidence, hour),
-                    () => self.past.forgive(person),
+                    () if is_teachable && !is_denial => self.past.succeed_later(person, &evidence, hour, told_at),
+                    () => {
+                        self.past.withdraw(person, at);
+                        self.past.succeed_untaught(person, &evidence, told_at);
+                    }
                 }
             }
             End::Failed => {
@@ -389,7 +402,7 @@ impl Pass {
             }
             End::Unclear => {
                 self.census.log.unclear += 1;
-                self.past.forgive(person);
+                self.past.forgive(person, told_at);
             }
         }
         Ok(())

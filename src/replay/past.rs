@@ -6,39 +6,35 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
 
 use crate::evidence::{
     Evidence, History,
     history::{
         Velocity,
+        attempt::{MOST_ORIGINS, Origin},
         profile::{DeviceNews, Lesson, Profile, Sighting, day_of},
+        store::Mark,
+        velocity::{self, FAILURE_WINDOW, MOST_FAILURES, MarkWindow},
     },
 };
 
-/// Failures count for so many seconds, as live.
-const FAILURE_WINDOW: i64 = 900;
-
-/// Accounts of a network count for so many seconds, as live.
-const NETWORK_WINDOW: i64 = 3_600;
-
-/// The most failures kept of an account, and the most marks of a network, as live.
-const MOST_FAILURES: usize = 16;
-const MOST_MARKS: usize = 32;
-
-/// Networks are swept when so many have gathered since the last time.
+/// Windows of marks are swept when so many have gathered since the last time.
 const SWEEP_AFTER: usize = 1 << 14;
 
 /// People and networks of a log.
 #[derive(Debug, Default)]
 pub struct Past {
     people: HashMap<u64, Person, BuildHasherDefault<Identity>>,
-    networks: HashMap<u64, Vec<Mark>, BuildHasherDefault<Identity>>,
+    windows: HashMap<u64, MarkWindow, BuildHasherDefault<Identity>>,
     swept: usize,
     ttl_days: u16,
+    pending: Duration,
 }
 
 /// Whether an attempt is remembered.
@@ -57,15 +53,18 @@ pub struct Key(u64);
 #[derive(Debug, Default)]
 struct Person {
     profile: Profile,
-    failures: Vec<Sighting>,
+    /// The latest attempts that are not known for successes, as a record of the store has them.
+    attempts: Vec<Attempt>,
+    last_success: Option<Timestamp>,
 }
 
-/// An account at a host of a network.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Mark {
-    account: u32,
-    host: u32,
-    at: i64,
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    sighting: Sighting,
+    /// Client and origin: of each client the latest few origins are known, of others' attempts no place.
+    client: u32,
+    origin: u32,
+    was_denied: bool,
 }
 
 /// Keys are hashes already.
@@ -89,9 +88,9 @@ impl Key {
 // === impl Past ===
 
 impl Past {
-    /// Nothing yet; values are forgotten after so many days.
-    pub fn new(ttl_days: u16) -> Self {
-        Past { ttl_days, ..Past::default() }
+    /// Nothing yet; values are forgotten after so many days, attempts wait so long for a success.
+    pub fn new(ttl_days: u16, pending: Duration) -> Self {
+        Past { ttl_days, pending, ..Past::default() }
     }
 
     /// How many people there are.
@@ -100,14 +99,16 @@ impl Past {
     }
 
     /// The history of a person, moved out of the map; [`Past::put_back`] returns it.
-    pub fn take(&mut self, person: Key, network: Option<(Key, Key)>, at: Timestamp, trace: Trace) -> History {
+    pub fn take(&mut self, person: Key, windows: Option<(Key, Key)>, at: Timestamp, trace: Trace) -> History {
         let second = at.as_second();
-        let mut history = History { velocity: self.velocity(person, network, second, trace), ..History::default() };
+        let mut history = History { velocity: self.velocity(person, windows, at, trace), ..History::default() };
         if let Some(known) = self.people.get_mut(&person.0) {
-            known.failures.retain(|failure| (0..FAILURE_WINDOW).contains(&(second - failure.at.as_second())));
-            history.velocity.account_failures = u32::try_from(known.failures.len()).unwrap_or(u32::MAX).saturating_add(1);
-            let last = known.profile.last.filter(|last| (0..FAILURE_WINDOW).contains(&(second - last.at.as_second())));
-            history.concurrent = known.failures.iter().copied().chain(last).filter(|sighting| sighting.place.is_some()).collect();
+            let longest = self.pending.as_secs().max(FAILURE_WINDOW.unsigned_abs());
+            known.attempts.retain(|attempt| u64::try_from(second - attempt.sighting.at.as_second()).is_ok_and(|age| age < longest));
+            let times = known.attempts.iter().map(|attempt| attempt.sighting.at).chain([at]);
+            history.velocity.account_failures = velocity::failures(times, known.last_success, at);
+            let others = known.attempts.iter().filter(|attempt| !attempt.was_denied).map(|attempt| attempt.sighting);
+            history.concurrent = velocity::concurrent(others.chain(known.profile.last), at, self.pending);
             history.profile = std::mem::take(&mut known.profile);
             // Live, the whole record goes when it has not been written for so long.
             if history.profile.last.is_some_and(|last| second - last.at.as_second() >= 86_400 * i64::from(self.ttl_days)) {
@@ -132,15 +133,16 @@ impl Past {
         let at = evidence.sign_in.at.timestamp();
         let lesson = Lesson { features: &evidence.features, hour, sighting: Sighting::rounded(at, &evidence.networks), device: DeviceNews::Unsaid };
         profile.learn(&lesson, self.ttl_days);
-        let known = self.people.entry(person.0).or_default();
-        known.profile = profile;
-        known.failures = Vec::new();
+        self.people.entry(person.0).or_default().profile = profile;
+        self.succeed_untaught(person, evidence, at);
     }
 
     /// Learns a success that was heard of after its sign-in.
-    pub fn succeed_later(&mut self, person: Key, evidence: &Evidence, hour: Option<u8>) {
+    pub fn succeed_later(&mut self, person: Key, evidence: &Evidence, hour: Option<u8>, at: Timestamp) {
         let profile = self.lend(person);
+        self.withdraw(person, evidence.sign_in.at.timestamp());
         self.succeed(person, profile, evidence, hour);
+        self.forgive(person, at);
     }
 
     /// A person's profile as it stands, moved out; [`Past::put_back`] returns it.
@@ -150,78 +152,83 @@ impl Past {
 
     /// Remembers a failure, or a sign-in of which no success is known yet.
     pub fn fail(&mut self, person: Key, evidence: &Evidence) {
-        self.mark(person, Sighting::rounded(evidence.sign_in.at.timestamp(), &evidence.networks));
+        self.people.entry(person.0).or_default().record_attempt(evidence, false);
     }
 
     /// Remembers a sign-in that was kept out: a failure, and nowhere that the person was.
     pub fn keep_out(&mut self, person: Key, evidence: &Evidence) {
-        self.mark(person, Sighting { place: None, ..Sighting::rounded(evidence.sign_in.at.timestamp(), &evidence.networks) });
+        self.people.entry(person.0).or_default().record_attempt(evidence, true);
     }
 
     /// Takes back what was remembered of a sign-in of this moment.
     pub fn withdraw(&mut self, person: Key, at: Timestamp) {
         if let Some(known) = self.people.get_mut(&person.0)
-            && let Some(own) = known.failures.iter().rposition(|failure| failure.at.as_second() == at.as_second())
+            && let Some(own) = known.attempts.iter().rposition(|attempt| attempt.sighting.at.as_second() == at.as_second())
         {
-            known.failures.remove(own);
+            known.attempts.remove(own);
         }
     }
 
     /// A success that teaches nothing ends a row of failures all the same.
-    pub fn forgive(&mut self, person: Key) {
+    pub fn succeed_untaught(&mut self, person: Key, evidence: &Evidence, at: Timestamp) {
+        if let Some(known) = self.people.get_mut(&person.0).filter(|known| !known.attempts.is_empty()) {
+            // Live, it is an attempt until its success arrives, and takes the place of an older one.
+            known.record_attempt(evidence, false);
+            known.attempts.pop();
+        }
+        self.forgive(person, at);
+    }
+
+    /// Ends a row of failures.
+    pub fn forgive(&mut self, person: Key, at: Timestamp) {
         if let Some(known) = self.people.get_mut(&person.0) {
-            known.failures = Vec::new();
+            known.last_success = known.last_success.max(Some(at));
         }
     }
 
-    fn mark(&mut self, person: Key, sighting: Sighting) {
-        let failures = &mut self.people.entry(person.0).or_default().failures;
-        if failures.len() == MOST_FAILURES {
-            failures.remove(0);
-        }
-        failures.push(sighting);
-    }
-
-    /// Counts the account at the network and reads the network's counters.
-    fn velocity(&mut self, person: Key, network: Option<(Key, Key)>, now: i64, trace: Trace) -> Velocity {
-        let Some((network, host)) = network else { return Velocity::default() };
-        let own = Mark { account: low(person), host: low(host), at: now };
-        if trace == Trace::None {
-            let mut marks = self.networks.get(&network.0).cloned().unwrap_or_default();
-            return count(&mut marks, own);
-        }
-        if self.networks.len() > self.swept + SWEEP_AFTER {
-            self.networks.retain(|_, marks| marks.iter().any(|mark| now - mark.at < NETWORK_WINDOW));
-            self.swept = self.networks.len();
-        }
-        count(self.networks.entry(network.0).or_default(), own)
-    }
-}
-
-/// Adds a mark to a network's and counts accounts.
-fn count(marks: &mut Vec<Mark>, own: Mark) -> Velocity {
-    marks.retain(|mark| own.at - mark.at < NETWORK_WINDOW);
-    match marks.iter_mut().find(|mark| mark.account == own.account && mark.host == own.host) {
-        Some(mark) => mark.at = own.at,
-        None => {
-            if marks.len() == MOST_MARKS {
-                marks.remove(0);
+    /// Marks the windows of the network and of the address, and counts accounts.
+    fn velocity(&mut self, person: Key, windows: Option<(Key, Key)>, at: Timestamp, trace: Trace) -> Velocity {
+        let Some((network, address)) = windows else { return Velocity::default() };
+        let mark = Mark { account: low(person), host: 0 };
+        if trace == Trace::Leave {
+            if self.windows.len() > self.swept + SWEEP_AFTER {
+                self.windows.retain(|_, window| window.is_live(at));
+                self.swept = self.windows.len();
             }
-            marks.push(own);
+            [network, address].into_iter().for_each(|key| self.windows.entry(key.0).or_default().add(mark, at));
         }
-    }
-    let number = |accounts: usize| u32::try_from(accounts).unwrap_or(u32::MAX);
-    let first = |at: usize, same: &dyn Fn(&Mark) -> bool| !marks[..at].iter().any(|mark| same(mark) && mark.account == marks[at].account);
-    Velocity {
-        account_failures: 0,
-        accounts_per_ip: number((0..marks.len()).filter(|at| marks[*at].host == own.host && first(*at, &|mark| mark.host == own.host)).count()),
-        accounts_per_network: number((0..marks.len()).filter(|at| first(*at, &|_| true)).count()),
+        let marks = |key: Key| self.windows.get(&key.0).map(|window| window.marks(at)).unwrap_or_default();
+        velocity::accounts(mark, &marks(network), &marks(address))
     }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
 fn low(key: Key) -> u32 {
     key.0 as u32
+}
+
+// === impl Person ===
+
+impl Person {
+    fn record_attempt(&mut self, evidence: &Evidence, was_denied: bool) {
+        let sighting = Sighting::rounded(evidence.sign_in.at.timestamp(), &evidence.networks);
+        let origin = Origin { features: SmallVec::from_elem(evidence.features, 1), sighting: Some(sighting) };
+        let (client, origin) = (low(Key::of(&[evidence.sign_in.client.as_bytes()])), low(Key::of(&[&origin.to_bytes()])));
+        if self.attempts.len() >= MOST_FAILURES {
+            self.attempts.remove(0);
+        }
+        let same = |attempt: &&mut Attempt| (attempt.client, attempt.origin) == (client, origin);
+        self.attempts.iter_mut().filter(same).for_each(|attempt| attempt.sighting.place = sighting.place);
+        self.attempts.push(Attempt { sighting, client, origin, was_denied });
+        let mut known: SmallVec<[u32; MOST_ORIGINS]> = SmallVec::new();
+        for attempt in self.attempts.iter_mut().rev().filter(|attempt| attempt.client == client) {
+            if known.len() < MOST_ORIGINS && !known.contains(&attempt.origin) {
+                known.push(attempt.origin);
+            } else if !known.contains(&attempt.origin) {
+                attempt.sighting.place = None;
+            }
+        }
+    }
 }
 
 // === impl Identity ===

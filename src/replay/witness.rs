@@ -63,12 +63,12 @@ impl Witness {
         if !row.net.is_empty() && features.at(Level::Network).is_none() {
             features.set(Level::Network, Some(self.pseudonym(Level::Network, row.net)));
         }
-        let key = |ip: IpAddr| match ip {
-            IpAddr::V4(v4) => Key::of(&[&v4.octets()]),
-            IpAddr::V6(v6) => Key::of(&[&v6.octets()]),
+        let key = |kind: &[u8], ip: IpAddr| match ip {
+            IpAddr::V4(v4) => Key::of(&[kind, &v4.octets()]),
+            IpAddr::V6(v6) => Key::of(&[kind, &v6.octets()]),
         };
-        let network = sign_in.context.ip.public().map(|ip| (key(network_of(ip)), key(host_of(ip))));
-        let history = past.take(person, network, row.at, trace);
+        let windows = sign_in.context.ip.public().map(|ip| (key(b"network", network_of(ip)), key(b"address", host_of(ip))));
+        let history = past.take(person, windows, row.at, trace);
         let local_time = local_time::read(&sign_in, &networks);
         let mut services = SmallVec::new();
         if let Some(score) = row.outside {

@@ -11,9 +11,10 @@ use riskgate::evidence::{
     Cause,
     history::{
         Store,
-        store::{Change, Changed, List, Mark, Marks, Record, Reply, Row},
+        store::{Change, Changed, List, Mark, MarkTime, Marked, Record, Reply, Row},
     },
 };
+use smol_str::SmolStr;
 use tokio::sync::Notify;
 
 /// How a call fails.
@@ -116,8 +117,8 @@ impl Store for Interrupted {
         self.answer("replace", Box::pin(async move { self.store.replace(key, record, keep, now).await }))
     }
 
-    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
-        self.answer("mark", Box::pin(async move { self.store.mark(network, mark, now).await }))
+    fn mark<'a>(&'a self, windows: &'a [SmolStr], mark: Mark, time: MarkTime) -> Reply<'a, Marked> {
+        self.answer("mark", Box::pin(async move { self.store.mark(windows, mark, time).await }))
     }
 
     fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {

@@ -58,6 +58,7 @@ mod threats;
 mod tidy;
 mod tls;
 mod tuning;
+mod velocity;
 mod warm;
 mod wire;
 mod wrappers;

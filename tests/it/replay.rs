@@ -39,9 +39,11 @@ fn run(files: &[PathBuf], mappings: &[Mapping], max_bad: u64) -> Run {
 }
 
 fn pass() -> Pass {
-    let config = Config::defaults();
-    let model = Model::bundled(&config.history);
-    Pass::new(&config, Judge::new(&config, model), Now::read().mono)
+    pass_under(&Config::defaults())
+}
+
+fn pass_under(config: &Config) -> Pass {
+    Pass::new(config, Judge::new(config, Model::bundled(&config.history)), Now::read().mono)
 }
 
 fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
@@ -180,10 +182,15 @@ fn audit_lines_and_cognito_events_are_read() {
 
 /// The lines of `--scores` of a log.
 pub fn scores(text: &str, skip_labelled: bool) -> Vec<String> {
+    scores_under(&Config::defaults(), text, skip_labelled)
+}
+
+/// The lines of `--scores` of a log under a configuration.
+pub fn scores_under(config: &Config, text: &str, skip_labelled: bool) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "log.csv", text.as_bytes());
     let out = folder.path().join("scores");
-    let mut pass = pass().writing(Box::new(std::fs::File::create(&out).unwrap()));
+    let mut pass = pass_under(config).writing(Box::new(std::fs::File::create(&out).unwrap()));
     run(&[path], &[], 0).through(&mut pass, |_, _| {}).unwrap();
     let lines = std::fs::read_to_string(out).unwrap();
     let lines = lines.lines().filter(|line| !skip_labelled || line.ends_with("\"label\":\"\"}"));

@@ -19,13 +19,14 @@ use riskgate::{
         history::{
             Nonce, Store,
             memory::Memory,
-            store::{Change, Changed, List, Mark, Marks, Record, Reply},
+            store::{Change, Changed, List, Mark, MarkTime, Marked, Record, Reply},
             unread::{Part, Unread},
         },
     },
     response::http::is_degraded,
 };
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 
 use super::stores::{self, AFAR, CHROME, HOME, House, KEY, Origin, at, history, pre};
 
@@ -71,8 +72,8 @@ impl Store for Refusing {
         self.answer("replace", self.store.replace(key, record, keep, now))
     }
 
-    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
-        self.answer("mark", self.store.mark(network, mark, now))
+    fn mark<'a>(&'a self, windows: &'a [SmolStr], mark: Mark, time: MarkTime) -> Reply<'a, Marked> {
+        self.answer("mark", self.store.mark(windows, mark, time))
     }
 
     fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {

@@ -16,6 +16,9 @@ use crate::evidence::features::{Features, Level};
 /// Cognito gives up on a call after 5 s and makes at most three: an equal event later than this is another guess.
 pub(super) const RETRY_WINDOW: i64 = 15;
 
+/// At most so many origins wait for a success, for a person and client.
+pub(crate) const MOST_ORIGINS: usize = 4;
+
 /// The most bytes of an attempt.
 pub(super) const LARGEST_ATTEMPT: usize = 28;
 
@@ -122,7 +125,7 @@ pub enum Completeness {
 // === impl Origin ===
 
 impl Origin {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.largest());
         self.write(&mut out);
         out

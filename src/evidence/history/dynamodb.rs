@@ -22,8 +22,12 @@ use aws_sdk_dynamodb::{
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
-use super::store::{Change, Changed, Keep, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Row, Store};
+use super::{
+    store::{Change, Changed, Keep, List, Mark, MarkTime, Marked, Marks, Record, Reply, Row, Store},
+    velocity::{MARK_WINDOW, MOST_MARKS},
+};
 use crate::evidence::{
     Cause,
     aws::{AwsFault, Identity},
@@ -179,6 +183,23 @@ impl DynamoDb {
         self.send(client, call).await.map(|_| ()).map_err(|error| self.cause("DeleteItem", &error))
     }
 
+    async fn mark_one(&self, window: &str, mark: Mark, MarkTime { at, now }: MarkTime) -> Result<Marks, Cause> {
+        let slot = at.as_second() / SLOT;
+        let update = Update::marking(&slot_name(slot), &mark.to_bytes(), MOST_MARKS)
+            // Sets that lie before the window go; an item that nobody touches goes by its TTL.
+            .removing((2..8).map(|age| slot_name(slot - age)))
+            .until(now.as_second() + 2 * MARK_WINDOW);
+        let item = match self.update(window, "n", &update).await? {
+            Ok(item) => Some(item),
+            Err(full) => full,
+        };
+        let sets = [slot, slot - 1].map(|slot| item.as_ref().and_then(|item| item.get(&slot_name(slot))?.as_bs().ok()).cloned().unwrap_or_default());
+        let mut marks: Marks = sets.concat().iter().filter_map(|blob| Mark::from_bytes(blob.as_ref())).collect();
+        marks.sort_unstable();
+        marks.dedup();
+        Ok(marks)
+    }
+
     async fn query(&self, pk: &str, starts_with: Option<&str>) -> Result<Vec<Item>, Cause> {
         let client = self.client().await?;
         let mut items = Vec::new();
@@ -274,25 +295,10 @@ impl Store for DynamoDb {
         })
     }
 
-    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
+    fn mark<'a>(&'a self, windows: &'a [SmolStr], mark: Mark, time: MarkTime) -> Reply<'a, Marked> {
         Box::pin(async move {
-            let slot = now.as_second() / SLOT;
-            let update = Update::marking(&slot_name(slot), &mark.to_bytes(), MOST_MARKS)
-                // Sets that lie before the window go; an item that nobody touches goes by its TTL.
-                .removing((2..8).map(|age| slot_name(slot - age)))
-                .until(now.as_second() + 2 * MARK_WINDOW);
-            let item = match self.update(network, "n", &update).await? {
-                Ok(item) => Some(item),
-                Err(full) => full,
-            };
-            let sets = [slot, slot - 1].map(|slot| item.as_ref().and_then(|item| item.get(&slot_name(slot))?.as_bs().ok()).cloned().unwrap_or_default());
-            let mut marks: Marks = sets.concat().iter().filter_map(|blob| Mark::from_bytes(blob.as_ref())).collect();
-            if !marks.contains(&mark) {
-                marks.push(mark);
-            }
-            marks.sort_unstable();
-            marks.dedup();
-            Ok(marks)
+            let marked = windows.iter().map(|window| self.mark_one(window, mark, time));
+            futures_util::future::try_join_all(marked).await.map(Marked::from_vec)
         })
     }
 

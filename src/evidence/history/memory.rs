@@ -9,20 +9,23 @@ use std::{
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use super::store::{Change, Changed, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Store};
+use super::{
+    store::{Change, Changed, List, Mark, MarkTime, Marked, Record, Reply, Store},
+    velocity::{MARK_WINDOW, MarkWindow},
+};
 use crate::evidence::Cause;
 
 /// Shards, so that sign-ins of different people rarely wait for each other.
 const SHARDS: usize = 16;
 
-/// Records, networks and values kept in each shard, of each kind: about 100,000 people in all, under 200 MB at the very worst.
+/// Records, windows of marks and values kept in each shard, of each kind: about 100,000 people in all, under 200 MB at the very worst.
 const PER_SHARD: usize = 6_400;
 
 /// A bounded store in memory.
 #[derive(Debug, Default)]
 pub struct Memory {
     records: Sharded<Arc<Record>>,
-    networks: Sharded<Vec<(Mark, Timestamp)>>,
+    windows: Sharded<MarkWindow>,
     values: Sharded<Vec<u8>>,
     /// Apart from other values, which strangers can cause: those must not evict a nonce that is still valid.
     claims: Sharded<Vec<u8>>,
@@ -84,16 +87,14 @@ impl Store for Memory {
         ready(())
     }
 
-    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
-        ready(self.networks.with(network, Duration::from_secs(MARK_WINDOW.unsigned_abs()), now, |marks| {
-            marks.retain(|(_, at)| now.as_second() - at.as_second() < MARK_WINDOW);
-            match marks.iter().position(|(known, _)| *known == mark) {
-                Some(at) => marks[at].1 = now,
-                None if marks.len() < MOST_MARKS => marks.push((mark, now)),
-                None => {}
-            }
-            marks.iter().map(|(mark, _)| *mark).collect()
-        }))
+    fn mark<'a>(&'a self, windows: &'a [SmolStr], mark: Mark, MarkTime { at, now }: MarkTime) -> Reply<'a, Marked> {
+        let marked = windows.iter().map(|window| {
+            self.windows.with(window, Duration::from_secs(MARK_WINDOW.unsigned_abs()), now, |window| {
+                window.add(mark, at);
+                window.marks(at)
+            })
+        });
+        ready(marked.collect())
     }
 
     fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {

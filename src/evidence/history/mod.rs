@@ -35,6 +35,8 @@ pub mod store;
 
 pub mod unread;
 
+pub mod velocity;
+
 pub use self::{
     ledger::{Ledger, Ticket},
     open::open,

@@ -20,8 +20,13 @@ use redis::{
 };
 use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
+use smallvec::SmallVec;
+use smol_str::SmolStr;
 
-use super::store::{Change, Changed, List, MARK_WINDOW, MOST_MARKS, Mark, Marks, Record, Reply, Store};
+use super::{
+    store::{Change, Changed, List, Mark, MarkTime, Marked, Record, Reply, Store},
+    velocity::{MARK_WINDOW, MOST_MARKS},
+};
 use crate::evidence::Cause;
 
 mod probe;
@@ -60,15 +65,29 @@ return redis.call('HGETALL', key)
     )
 });
 
-/// Marks a network: drops old marks, adds this one while there is room, returns all.
+/// Marks each window: drops what is older than an hour, adds the mark or renews it, and drops the oldest beyond the bound; returns the marks within
+/// the hour of its time. Scores have a fraction, by which marks of one second can be dropped one by one.
 static MARK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-local key, mark, now, window, most = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
-if redis.call('ZSCORE', key, mark) or redis.call('ZCARD', key) < most then redis.call('ZADD', key, now, mark) end
-redis.call('EXPIRE', key, window)
-return redis.call('ZRANGE', key, 0, -1)
+local mark, at, window, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local all = {}
+for number, key in ipairs(KEYS) do
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. (math.floor(at) - window + 1))
+    local known = redis.call('ZSCORE', key, mark)
+    if not known or tonumber(known) < at then redis.call('ZADD', key, ARGV[2], mark) end
+    local excess = redis.call('ZCARD', key) - most
+    if excess > 0 then
+        redis.call('ZREMRANGEBYSCORE', key, '-inf', redis.call('ZRANGE', key, excess - 1, excess - 1, 'WITHSCORES')[2])
+    end
+    redis.call('EXPIRE', key, window)
+    local found, marks = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES'), {}
+    for place = 1, #found, 2 do
+        if math.floor(tonumber(found[place + 1])) < math.floor(at) + window then marks[#marks + 1] = found[place] end
+    end
+    all[number] = marks
+end
+return all
 ",
     )
 });
@@ -228,8 +247,11 @@ impl Redis {
         }
     }
 
-    async fn invoke<T: FromRedisValue>(&self, script: &Script, key: &str, args: &[&[u8]], repeat: Repeat) -> Result<T, Cause> {
-        let mut call = script.key(key);
+    async fn invoke<T: FromRedisValue>(&self, script: &Script, keys: &[impl AsRef<str>], args: &[&[u8]], repeat: Repeat) -> Result<T, Cause> {
+        let mut call = script.prepare_invoke();
+        keys.iter().for_each(|key| {
+            call.key(key.as_ref());
+        });
         args.iter().for_each(|arg| {
             call.arg(*arg);
         });
@@ -253,7 +275,7 @@ impl Redis {
         let mut args: Vec<&[u8]> = vec![expected.as_bytes(), keep.as_bytes(), sets.as_bytes()];
         args.extend(change.set.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]));
         args.extend(change.remove.iter().map(|name| name.as_bytes()));
-        let fields: Option<BTreeMap<String, Vec<u8>>> = self.invoke(&CHANGE, &user(key), &args, repeat).await?;
+        let fields: Option<BTreeMap<String, Vec<u8>>> = self.invoke(&CHANGE, &[user(key)], &args, repeat).await?;
         Ok(fields.map(record))
     }
 }
@@ -270,7 +292,7 @@ impl Store for Redis {
 
     fn probe(&self, _now: Timestamp) -> Reply<'_, ()> {
         Box::pin(async move {
-            let refused: Vec<String> = self.invoke(&PROBE, probe::KEY, &[], Repeat::Twice).await?;
+            let refused: Vec<String> = self.invoke(&PROBE, &[probe::KEY], &[], Repeat::Twice).await?;
             let (cause, problem) = probe::problem(&refused).unzip();
             self.refused.store(problem.map(Arc::new));
             cause.map_or(Ok(()), Err)
@@ -297,21 +319,23 @@ impl Store for Redis {
             let (version, keep) = (record.version.to_string(), seconds(keep));
             let mut args: Vec<&[u8]> = vec![version.as_bytes(), keep.as_bytes()];
             args.extend(record.fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]));
-            self.invoke(&REPLACE, &user(key), &args, Repeat::Twice).await
+            self.invoke(&REPLACE, &[user(key)], &args, Repeat::Twice).await
         })
     }
 
-    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
+    fn mark<'a>(&'a self, windows: &'a [SmolStr], mark: Mark, time: MarkTime) -> Reply<'a, Marked> {
         Box::pin(async move {
-            let (now, window, most) = (now.as_second().to_string(), MARK_WINDOW.to_string(), MOST_MARKS.to_string());
-            let args: [&[u8]; 4] = [&mark.to_bytes(), now.as_bytes(), window.as_bytes(), most.as_bytes()];
-            let marks: Vec<Vec<u8>> = self.invoke(&MARK, &format!("{PREFIX}{network}"), &args, Repeat::Twice).await?;
-            Ok(marks.iter().filter_map(|bytes| Mark::from_bytes(bytes)).collect())
+            let keys: SmallVec<[String; 2]> = windows.iter().map(|window| format!("{PREFIX}{window}")).collect();
+            let score = format!("{}.{:06}", time.at.as_second(), rand::random_range(0..1_000_000));
+            let (window, most) = (MARK_WINDOW.to_string(), MOST_MARKS.to_string());
+            let args: [&[u8]; 4] = [&mark.to_bytes(), score.as_bytes(), window.as_bytes(), most.as_bytes()];
+            let marked: Vec<Vec<Vec<u8>>> = self.invoke(&MARK, &keys, &args, Repeat::Twice).await?;
+            Ok(marked.iter().map(|marks| marks.iter().filter_map(|bytes| Mark::from_bytes(bytes)).collect()).collect())
         })
     }
 
     fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, _now: Timestamp) -> Reply<'a, Vec<u8>> {
-        Box::pin(async move { self.invoke(&CLAIM, &format!("{PREFIX}{key}"), &[value, seconds(keep).as_bytes()], Repeat::Twice).await })
+        Box::pin(async move { self.invoke(&CLAIM, &[format!("{PREFIX}{key}")], &[value, seconds(keep).as_bytes()], Repeat::Twice).await })
     }
 
     fn keep<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, _now: Timestamp) -> Reply<'a, ()> {
@@ -319,7 +343,7 @@ impl Store for Redis {
     }
 
     fn count<'a>(&'a self, key: &'a str, limit: u64, keep: Duration, _now: Timestamp) -> Reply<'a, bool> {
-        Box::pin(async move { self.invoke(&COUNT, &format!("{PREFIX}{key}"), &[limit.to_string().as_bytes(), seconds(keep).as_bytes()], Repeat::Once).await })
+        Box::pin(async move { self.invoke(&COUNT, &[format!("{PREFIX}{key}")], &[limit.to_string().as_bytes(), seconds(keep).as_bytes()], Repeat::Once).await })
     }
 
     fn fetch<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
@@ -338,7 +362,7 @@ impl Store for Redis {
                 .collect();
             if !expired.is_empty() {
                 // Best effort: what is not deleted now is deleted after the next read. The failure is logged where it occurs.
-                self.invoke::<()>(&DELETE_ENTRIES, &key, &expired, Repeat::Once).await.unwrap_or_default();
+                self.invoke::<()>(&DELETE_ENTRIES, &[&key], &expired, Repeat::Once).await.unwrap_or_default();
             }
             Ok(entries.into_iter().filter_map(|(name, stored)| Some((name, in_force(&stored, now)?))).collect())
         })

@@ -14,12 +14,6 @@ use crate::evidence::Cause;
 /// A store's answer, some time soon.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, Cause>> + Send + 'a>>;
 
-/// At most so many marks are kept for a network and hour.
-pub const MOST_MARKS: usize = 32;
-
-/// How long a mark of a network counts, in seconds.
-pub const MARK_WINDOW: i64 = 3600;
-
 /// Where history is kept.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// What it is, for `riskgate config` and probes.
@@ -55,8 +49,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Replaces a person's record, its version and its time included.
     fn replace<'a>(&'a self, key: &'a str, record: Record, keep: Duration, now: Timestamp) -> Reply<'a, ()>;
 
-    /// Marks a network with an account and an address; returns the last hour's marks, this one included, at most 32.
-    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks>;
+    /// Adds a mark to each of some windows; returns the marks of each within the hour of the mark's time, at most 32 and in the order of the keys.
+    fn mark<'a>(&'a self, windows: &'a [SmolStr], mark: Mark, time: MarkTime) -> Reply<'a, Marked>;
 
     /// Keeps a value unless there is one, and returns the one that is kept: a nonce belongs to who came first.
     fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, Vec<u8>>;
@@ -133,17 +127,29 @@ pub enum Changed {
     Conflict(Change),
 }
 
-/// An account and an address seen in a network, as keyed hashes.
+/// An account seen at an address or in a network, as a keyed hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mark {
     /// The account.
     pub account: u32,
-    /// The address, or its /64.
+    /// The address, or its /64, in marks of earlier versions; 0 in those that are written now.
     pub host: u32,
 }
 
-/// A network's marks.
+/// When a mark is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarkTime {
+    /// When the sign-in happened: what the mark's hour is counted from.
+    pub at: Timestamp,
+    /// System time: how long the window is stored is counted from.
+    pub now: Timestamp,
+}
+
+/// The marks of one window.
 pub type Marks = SmallVec<[Mark; 4]>;
+
+/// The marks of several windows.
+pub type Marked = SmallVec<[Marks; 2]>;
 
 /// The lists that all instances share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 use tokio::time::Instant;
 
 use super::{cache::Entry, deadline::Deadline};
@@ -13,7 +13,11 @@ use crate::{
     evidence::{
         Answer, Cause, Expiry, Risk,
         health::Health,
-        history::{Patience, Store, store::Mark, unread::Part},
+        history::{
+            Patience, Store,
+            store::{Mark, MarkTime},
+            unread::Part,
+        },
     },
 };
 
@@ -96,7 +100,8 @@ impl Shared {
     pub(super) async fn note(&self, person: u128, what: u64, now: Now) -> Option<usize> {
         let [a, b, c, d, e, f, g, h] = what.to_be_bytes();
         let mark = Mark { account: u32::from_be_bytes([a, b, c, d]), host: u32::from_be_bytes([e, f, g, h]) };
-        self.within(self.store.mark(&format!("asked:{person:032x}"), mark, now.wall)).await.map(|marks| marks.len())
+        let (window, time) = ([format_smolstr!("asked:{person:032x}")], MarkTime { at: now.wall, now: now.wall });
+        self.within(self.store.mark(&window, mark, time)).await.map(|marked| marked.first().map_or(0, |marks| marks.len()))
     }
 
     async fn within<T>(&self, call: impl Future<Output = Result<T, Cause>>) -> Option<T> {

@@ -9,11 +9,12 @@ use smol_str::SmolStr;
 
 use crate::evidence::history::{
     Profile,
-    attempt::{Admission, Attempt, Completeness, Hold, LARGEST_ATTEMPT, Origin, Standing},
+    attempt::{Admission, Attempt, Completeness, Hold, LARGEST_ATTEMPT, MOST_ORIGINS, Origin, Standing},
     blocks::Entry,
     encoding::{Reader, marked},
     profile::{DeviceNews, Lesson, Sighting, day_of, moment, seconds},
     store::Record,
+    velocity::{self, FAILURE_WINDOW, MOST_FAILURES},
 };
 
 use super::{
@@ -22,11 +23,8 @@ use super::{
     rotation::{KeyMarks, MOVED, MovedRecord, Moving, merged_field},
 };
 
-/// At most so many attempts are kept of a person; failures are counted no further.
-const MOST_ATTEMPTS: usize = 24;
-
-/// At most so many origins wait for a success, for a person and client.
-const MOST_ORIGINS: usize = 4;
+/// At most so many attempts are kept of a person: as many as failures are counted.
+const MOST_ATTEMPTS: usize = MOST_FAILURES;
 
 /// A person's record, read.
 #[derive(Debug, Default)]
@@ -271,32 +269,29 @@ impl Dossier {
         profile
     }
 
-    /// Attempts of a window that no success followed; Cognito's repetitions count once.
-    pub(super) fn failures(&self, now: Timestamp, window: i64) -> u32 {
-        let recent = |attempt: &Attempt| (0..window).contains(&(now.as_second() - attempt.at.as_second()));
-        let unfollowed = |attempt: &Attempt| self.last_success.is_none_or(|success| attempt.at > success);
+    /// Attempts that no success followed; Cognito's repetitions count once.
+    pub(super) fn failures(&self, now: Timestamp) -> u32 {
         let repeated = |field: &SmolStr, attempt: &Attempt| {
             self.attempts
                 .iter()
                 .any(|(other, later)| other != field && later.at >= attempt.at && (later.at, other) > (attempt.at, field) && attempt.is_repeated_by(later))
         };
-        let count = self.attempts.iter().filter(|(field, attempt)| recent(attempt) && unfollowed(attempt) && !repeated(field, attempt)).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        let attempts = self.attempts.iter().filter(|(field, attempt)| !repeated(field, attempt)).map(|(_, attempt)| attempt.at);
+        velocity::failures(attempts, self.last_success, now)
     }
 
     /// Where else the account is signing in: attempts of other origins that were let on, and a success of the same minutes.
     pub(super) fn elsewhere(&self, own: &Attempt, now: Timestamp, window: Duration) -> Vec<Sighting> {
-        let recent = |at: Timestamp| u64::try_from(now.as_second() - at.as_second()).is_ok_and(|age| age < window.as_secs());
         let others =
             self.attempts.iter().map(|(_, attempt)| attempt).filter(|other| other.origin != own.origin && other.answer.is_some() && !other.was_denied());
         let pending = others.filter_map(|other| Some(Sighting { at: other.at, ..self.origin(other.origin)?.sighting? }));
         let last = self.stored.as_ref().and_then(|profile| profile.last);
-        pending.chain(last).filter(|sighting| recent(sighting.at) && sighting.place.is_some()).collect()
+        velocity::concurrent(pending.chain(last), now, window)
     }
 
     /// The fields that have had their time or are too many, the present attempt's not among them.
     pub(super) fn stale(&self, own: &SmolStr, now: Timestamp, pending: Duration) -> Vec<SmolStr> {
-        let longest = pending.max(Duration::from_secs(super::FAILURE_WINDOW.unsigned_abs()));
+        let longest = pending.max(Duration::from_secs(FAILURE_WINDOW.unsigned_abs()));
         let expired = |attempt: &Attempt| u64::try_from(now.as_second() - attempt.at.as_second()).is_ok_and(|age| age >= longest.as_secs());
         let mut kept: SmallVec<[&(SmolStr, Attempt); MOST_ATTEMPTS]> =
             self.attempts.iter().filter(|(field, attempt)| field == own || !expired(attempt)).collect();

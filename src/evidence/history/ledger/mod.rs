@@ -15,7 +15,7 @@ use std::{
 
 use jiff::Timestamp;
 use smallvec::SmallVec;
-use smol_str::{SmolStr, ToSmolStr};
+use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 
 use super::{
     BlockKind, History, Nonce, Pseudonyms, Velocity,
@@ -24,8 +24,9 @@ use super::{
     decoy::{Loan, Shapes},
     profile::Sighting,
     pseudonym::PersonKeys,
-    store::{Change, Keep, List, MOST_MARKS, Mark, Store},
+    store::{Change, Keep, List, Mark, MarkTime, Store},
     unread::{Part, Unread},
+    velocity,
 };
 use crate::{
     config::{Config, history::Learn},
@@ -73,9 +74,6 @@ const LIST_AGE: i64 = 10;
 
 /// The shapes of histories, which change slowly and are a longer read.
 const SHAPES_AGE: i64 = 600;
-
-/// Failures count for so many seconds.
-const FAILURE_WINDOW: i64 = 900;
 
 /// A record that holds nothing but attempts is kept a day beyond them, so that it does not vanish between attempt and success.
 const SLACK: Duration = Duration::from_secs(86_400);
@@ -128,6 +126,9 @@ pub struct Ticket {
     ground: Option<Ground>,
 }
 
+/// The keys of a network's window and of an address's.
+type Windows = [SmolStr; 2];
+
 impl Ledger {
     /// A ledger over a store.
     pub fn new(store: Arc<dyn Store>, pseudonyms: Arc<Pseudonyms>, config: &Config, health: Arc<Health>) -> Self {
@@ -176,11 +177,11 @@ impl Ledger {
             remove: Vec::new(),
             keep: Keep::Least(self.terms.pending + SLACK),
         };
-        let networks = self.network_marks(sign_in);
+        let windows = self.mark_windows(sign_in);
         let (record, older, (velocity, velocity_cause), (nonce, nonce_cause), ()) = tokio::join!(
             self.store.change(&opened.keys[0], change, now),
             self.read_older(&opened.keys, now),
-            self.velocity(&networks, at),
+            self.velocity(&windows, MarkTime { at, now }),
             self.claim(sign_in, &opened, &marks, now),
             self.refresh(now),
         );
@@ -202,7 +203,7 @@ impl Ledger {
         (opened.moving, opened.version, opened.forgotten) = (dossier.moving.take(), dossier.version, dossier.forgotten);
         opened.moved_blocks = self.moved_blocks(&shared, sign_in);
         if shared.has_seen(marks.iter().map(|marks| marks.client), Deed::Reports) {
-            history.velocity.account_failures = dossier.failures(at, FAILURE_WINDOW);
+            history.velocity.account_failures = dossier.failures(at);
         }
         history.concurrent = dossier.elsewhere(&opened.attempt, at, self.terms.pending);
         history.block = self.block_of(&dossier, &shared, sign_in, nonce, &marks);
@@ -303,26 +304,31 @@ impl Ledger {
         (ticket, marks)
     }
 
-    /// Accounts seen from the address and its network. A network is marked under every key, so that a rotation starts no count anew.
-    async fn velocity(&self, networks: &[(SmolStr, Mark)], at: Timestamp) -> (Velocity, Option<Cause>) {
-        let count = |own: Mark, marks: Result<super::store::Marks, Cause>| match marks {
-            Ok(marks) => (velocity(own, &marks), None),
-            Err(cause) => (Velocity::default(), Some(cause)),
+    /// Accounts seen from the address and its network, which are marked under every key: a rotation starts no count anew.
+    async fn velocity(&self, windows: &[(Windows, Mark)], time: MarkTime) -> (Velocity, Option<Cause>) {
+        let marked = async |(windows, own): &(Windows, Mark)| {
+            let mark = Mark { host: 0, ..*own };
+            match self.store.mark(windows, mark, time).await {
+                Ok(marked) => {
+                    let marks = |at: usize| marked.get(at).map_or(&[][..], |marks| marks.as_slice());
+                    (velocity::accounts(*own, marks(0), marks(1)), None)
+                }
+                Err(cause) => (Velocity::default(), Some(cause)),
+            }
         };
-        match networks {
+        match windows {
             [] => (Velocity::default(), None),
-            [(network, mark)] => count(*mark, self.store.mark(network, *mark, at).await),
-            networks => {
-                let marked = futures_util::future::join_all(networks.iter().map(|(network, mark)| self.store.mark(network, *mark, at))).await;
-                let counted = networks.iter().zip(marked).map(|((_, mark), marks)| count(*mark, marks));
+            [one] => marked(one).await,
+            several => {
+                let counted = futures_util::future::join_all(several.iter().map(marked)).await.into_iter();
                 counted.reduce(|(one, cause), (other, another)| (one.max(other), cause.or(another))).unwrap_or_default()
             }
         }
     }
 
-    /// A network's keys and this sign-in's marks, under every key. Trusted and claimed addresses are counted apart: a stranger can claim any
-    /// address, and must not taint it.
-    fn network_marks(&self, sign_in: &SignIn) -> SmallVec<[(SmolStr, Mark); 1]> {
+    /// The windows of the network and of the address, and this sign-in's mark, under every key. Trusted and claimed addresses are counted apart:
+    /// a stranger can claim any address, and must not taint it.
+    fn mark_windows(&self, sign_in: &SignIn) -> SmallVec<[(Windows, Mark); 1]> {
         let Some(ip) = sign_in.context.ip.public() else { return SmallVec::new() };
         let (network, host) = (written(network_of(ip)), written(host_of(ip)));
         let purpose = if sign_in.context.is_believed() { "network" } else { "claimed network" };
@@ -330,7 +336,7 @@ impl Ledger {
         let accounts = self.pseudonyms.marks("account", &[sign_in.pool.as_bytes(), sign_in.person.key().as_bytes()]);
         let hosts = self.pseudonyms.marks("host", &[host.as_bytes()]);
         let marks = accounts.into_iter().zip(hosts).map(|(account, host)| Mark { account, host });
-        keys.into_iter().map(|key| ["n#", &key].concat().into()).zip(marks).collect()
+        keys.into_iter().zip(marks).map(|(key, mark)| ([format_smolstr!("n#{key}"), format_smolstr!("n#{key}#{:08x}", mark.host)], mark)).collect()
     }
 
     /// Claims a nonce under every key, so that instances that lack one of them see it too.
@@ -448,21 +454,6 @@ fn written(ip: IpAddr) -> SmolStr {
         end += 1;
     }
     std::str::from_utf8(&text[..end - 1]).expect("digits and dots").into()
-}
-
-/// Accounts seen from an address and from its network, by the network's marks.
-fn velocity(own: Mark, marks: &[Mark]) -> Velocity {
-    let distinct = |marks: &mut dyn Iterator<Item = &Mark>| {
-        let mut accounts: SmallVec<[u32; MOST_MARKS]> = marks.map(|mark| mark.account).collect();
-        accounts.sort_unstable();
-        accounts.dedup();
-        u32::try_from(accounts.len()).expect("a network has at most 32 marks")
-    };
-    Velocity {
-        account_failures: 0,
-        accounts_per_ip: distinct(&mut marks.iter().filter(|mark| mark.host == own.host)),
-        accounts_per_network: distinct(&mut marks.iter()),
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::store::{Changed, Marks, Record, Reply},
+    super::store::{Changed, Marked, Record, Reply},
     *,
 };
 use crate::{
@@ -66,8 +66,8 @@ impl Store for Counted {
         self.write().replace(key, record, keep, now)
     }
 
-    fn mark<'a>(&'a self, network: &'a str, mark: Mark, now: Timestamp) -> Reply<'a, Marks> {
-        self.write().mark(network, mark, now)
+    fn mark<'a>(&'a self, windows: &'a [SmolStr], mark: Mark, time: MarkTime) -> Reply<'a, Marked> {
+        self.write().mark(windows, mark, time)
     }
 
     fn claim<'a>(&'a self, key: &'a str, value: &'a [u8], keep: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {
