@@ -7,7 +7,7 @@ default:
     @just --list
 
 # Everything that CI checks before the slow tests.
-check: fmt clippy docs deny
+check: fmt clippy docs deny boundaries
 
 # The form of the code.
 fmt:
@@ -26,17 +26,22 @@ deny:
     cargo deny --all-features check bans licenses sources
     cargo deny --all-features check advisories || .ci/advisories-unreachable
 
+# What the engine and the Lambda package do not depend on.
+boundaries:
+    ! cargo tree -p riskgate-engine -e normal --prefix none | grep -E '^(tokio|reqwest|lambda_runtime|axum|metrics) '
+    ! cargo tree -p riskgate-lambda --features dynamodb,secrets -e normal --prefix none | grep -E '^(clap|axum|indicatif|csv) '
+
 # The tests of the README.
 test:
     cargo test
 
 # So many sign-ins at 200 at once while the service flaps, after half as many again as warm-up: 100,000 take seconds, a million minutes.
 soak SIGN_INS="100000":
-    RISKGATE_SOAK={{SIGN_INS}} cargo test --release --test it soak:: -- --nocapture
+    RISKGATE_SOAK={{SIGN_INS}} cargo test --release --test integration soak:: -- --nocapture
 
 # Scores of so many names that exist and as many that do not, near and far: 10,000 take a quarter of an hour.
 enumeration NAMES="10000":
-    RISKGATE_NAMES={{NAMES}} cargo test --all-features --test it comparison:: -- --nocapture
+    RISKGATE_NAMES={{NAMES}} cargo test --all-features --test integration comparison:: -- --nocapture
 
 # Every parser under libFuzzer, so many seconds each.
 fuzz SECONDS="60" *TARGETS:
@@ -45,7 +50,9 @@ fuzz SECONDS="60" *TARGETS:
 # The bill of materials of the release package: riskgate.cdx.json (CycloneDX 1.5).
 sbom:
     command -v cargo-cyclonedx >/dev/null || cargo install --quiet --locked cargo-cyclonedx
-    cargo cyclonedx --format json --spec-version 1.5 --features dynamodb,secrets --override-filename riskgate.cdx
+    cargo cyclonedx --manifest-path crates/lambda/Cargo.toml --format json --spec-version 1.5 --features dynamodb,secrets --override-filename riskgate.cdx
+    mv crates/lambda/riskgate.cdx.json riskgate.cdx.json
+    find crates -name riskgate.cdx.json -delete
     sed -i "s|path+file://$PWD|path+file:///riskgate|g" riskgate.cdx.json
 
 # The release package twice, in two places, byte by byte the same.

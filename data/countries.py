@@ -1,4 +1,4 @@
-"""Builds countries.csv: where each territory lies, how far it reaches, its zones, its neighbours."""
+"""Builds countries.csv: position, extent, time zones and neighbours of each territory."""
 
 import csv
 import json
@@ -10,33 +10,33 @@ from importlib import resources
 import iso3166
 
 EARTH_KM = 6371.0088  # mean radius (IUGG)
-SMALLEST_KM = 5.0  # no territory is told more exactly than this
+SMALLEST_KM = 5.0  # the smallest radius of a territory
 
-# Shapes that Natural Earth draws apart and that have no ISO number; all others without one are
-# reefs and bases where nobody signs in from a network of that name.
+# Separate shapes of Natural Earth that have no ISO number. All others without a number are reefs
+# and bases without networks of that name.
 PART_OF = {
     "Akrotiri": "CY", "Ashmore and Cartier Is.": "AU", "Baikonur": "KZ", "Coral Sea Is.": "AU",
     "Cyprus U.N. Buffer Zone": "CY", "Dhekelia": "CY", "Indian Ocean Ter.": "AU", "Kosovo": "XK",
     "N. Cyprus": "CY", "Somaliland": "SO",
 }
 
-# Territories with a code of their own that Natural Earth draws inside another: the host, and how
-# near (km) to one of the territory's places a shape of the host must come to be the territory's.
+# Territories with their own code that Natural Earth draws inside another: the host, and the largest
+# distance (km) between a place of the territory and a shape of the host that belongs to it.
 CARVED = {
     "BQ": ("NL", 40), "BV": ("NO", 40), "CC": ("AU", 60), "CX": ("AU", 60), "GF": ("FR", 60),
     "GP": ("FR", 80), "MQ": ("FR", 60), "RE": ("FR", 80), "SJ": ("NO", 500), "TK": ("NZ", 200),
     "YT": ("FR", 60),
 }
 
-# Places that the time zone database has none for: Bouvet, Saba and Sint Eustatius, Heard, Kosovo.
+# Places that the time zone database lacks: Bouvet, Saba and Sint Eustatius, Heard, Kosovo.
 PLACES = {
     "BQ": [(17.63, -63.24), (17.49, -62.98)], "BV": [(-54.42, 3.36)], "HM": [(-53.10, 73.51)],
     "XK": [(42.67, 21.17)],
 }
 ZONES = {"XK": ["Europe/Belgrade"]}
 
-# The time zone database lists a country's zones by where they lie; ours begin with the one that
-# most people live in, which for all other countries is its first already.
+# The time zone database lists a country's zones by position. This file lists the most populous zone
+# first. For all other countries, it is already the first.
 MOST_PEOPLE = {
     "AU": "Australia/Sydney", "BR": "America/Sao_Paulo", "CA": "America/Toronto",
     "FM": "Pacific/Pohnpei", "PS": "Asia/Hebron", "RU": "Europe/Moscow", "UA": "Europe/Kyiv",
@@ -67,7 +67,7 @@ def build(fetch, target):
 
 
 def read_zones():
-    """Places (lat, lon) and zone names by country, in the time zone database's order."""
+    """Returns places (lat, lon) and zone names by country, in the order of the time zone database."""
     places, zones = {code: list(at) for code, at in PLACES.items()}, dict(ZONES)
     table = resources.files("tzdata") / "zoneinfo" / "zone.tab"
     for line in table.read_text(encoding="utf-8").splitlines():
@@ -92,7 +92,7 @@ def degrees(text):
 
 
 class Shape:
-    """One polygon: its rings of (lat, lon), the outer first, and the arcs that they are made of."""
+    """A polygon: its rings of (lat, lon), the outer first, and the arcs of the rings."""
 
     def __init__(self, rings, arcs):
         self.rings = rings
@@ -100,7 +100,7 @@ class Shape:
 
 
 def read_shapes(path):
-    """Territory code -> its polygons."""
+    """Returns the polygons by territory code."""
     atlas = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     scale, shift = atlas["transform"]["scale"], atlas["transform"]["translate"]
     lines = []
@@ -143,7 +143,7 @@ def carve(shapes, places):
 
 
 def touching(shapes):
-    """Territories that share a border line (not a corner, not a sea)."""
+    """Returns the territories that share a border line (not a corner, not a sea)."""
     owners = {}
     for code, parts in shapes.items():
         for arc in {arc for shape in parts for arc in shape.arcs}:
@@ -156,23 +156,22 @@ def touching(shapes):
 
 
 def extent(shapes, places):
-    """Centroid in degrees; the radius in km of the disc of equal area; that of equal spread.
+    """Returns the centroid in degrees, and the radii in km of the discs of equal area and of equal spread.
 
-    Spread is the disc's whose land lies, in the mean of squares, as far from its centre as this
-    territory's does from its centroid. A round country has both alike; a long or scattered one
-    (Chile, Kiribati) reaches much further than its area says.
+    Spread is the mean square distance of the land from the centroid. For a round country both
+    radii are equal. For a long or scattered one (Chile, Kiribati) the spread is much larger.
     """
     area, moment = 0.0, [0.0, 0.0, 0.0]
     for shape in shapes:
         for index, ring in enumerate(shape.rings):
             points = [unit(at) for at in ring[:-1]]
             part, vector = signed_area(points), first_moment(points)
-            # Whatever way a ring winds, the outer one adds and the holes take away.
+            # Regardless of the direction of a ring, the outer one adds and the holes subtract.
             sign = math.copysign(1.0, part) * (1 if index == 0 else -1)
             area += sign * part
             moment = [m + sign * v for m, v in zip(moment, vector)]
     length = math.sqrt(dot(moment, moment))
-    if not length:  # not drawn, or so small that its corners fall together
+    if not length:  # not drawn, or so small that its corners coincide
         lat, lon = places[0]
         return lat, lon, SMALLEST_KM, SMALLEST_KM
     x, y, z = (m / length for m in moment)
@@ -184,7 +183,7 @@ def extent(shapes, places):
 
 
 def signed_area(points):
-    """On the unit sphere: a fan of triangles (van Oosterom and Strackee, 1983)."""
+    """Returns the area on the unit sphere, by a fan of triangles (van Oosterom and Strackee, 1983)."""
     total, first = 0.0, points[0]
     for a, b in zip(points[1:], points[2:]):
         total += 2 * math.atan2(dot(first, cross(a, b)), 1 + dot(first, a) + dot(a, b) + dot(b, first))
@@ -192,7 +191,7 @@ def signed_area(points):
 
 
 def first_moment(points):
-    """The integral of position over the polygon: half the sum of each side's normal times its angle."""
+    """Returns the integral of position over the polygon: half the sum of each side's normal times its angle."""
     total = [0.0, 0.0, 0.0]
     for a, b in zip(points, points[1:] + points[:1]):
         normal = cross(a, b)

@@ -1,4 +1,4 @@
-"""Builds networks.mmdb: for each network its country, its ASN and, where known, its kind."""
+"""Builds networks.mmdb: country, AS number and, if known, kind of each network."""
 
 import csv
 import datetime
@@ -11,35 +11,34 @@ from mmdb_writer import Encoder, MMDBTypeID, SearchTreeLeaf, SearchTreeNode, Tre
 
 MAX_BYTES = 16_000_000
 
-# IPv6 is told apart down to the /64, the unit in which riskgate counts; countries and ASNs down to
-# the /48, its unit of network. Finer rows of the sources are noise that would deepen the tree.
+# Kinds of IPv6 networks have a resolution of /64, which riskgate counts as one host; countries and
+# ASNs have /48, which it counts as one network. Finer rows are noise and would deepen the tree.
 V6_BITS = 64
 V6_NETWORK_BITS = 48
 
-# One registry delegation in which the country changes more often than this is not a map but a
-# fault of the source: five such (three Australian blocks with "Belgian" in every second /48, a
-# tunnel broker, a content network) made 120,000 of 416,000 IPv6 ranges. There the registry's own
-# country stands.
+# If the country changes more often than this within one registry delegation, the source is wrong.
+# Five such delegations (three Australian blocks with "Belgian" in every second /48, a tunnel broker,
+# a content network) made 120,000 of 416,000 IPv6 ranges. There the registry's country is used.
 MAX_CHANGES = 8192
 
-# Providers whose ranges iporigin took from lists without a licence (its NOTICE, section 3).
-# hosting_asns.csv names the same operators by their AS numbers instead.
+# Providers for which iporigin uses lists without a licence (its NOTICE, section 3).
+# hosting_asns.csv lists the same operators by their AS numbers instead.
 UNLICENSED = {
     "Akamai", "BunnyCDN", "BuyVM", "CDN77", "Cogent", "Contabo", "DataCamp", "GTHost", "GleSYS",
     "Melbicom", "Scalaxy", "Vercel",
 }
 
-# A content network and a crawler are machines in a data centre as well. Apple's Private Relay is
-# no VPN in our sense: its exits keep the person's country and stand for a paying Apple account.
+# Content networks and crawlers are servers in a data centre too. Apple's Private Relay does not count
+# as a VPN: its exits are in the user's country and belong to a paying Apple account.
 KINDS = {"hosting": "hosting", "cdn": "hosting", "bot": "hosting", "vpn": "vpn", "tor": "tor"}
 RELAYS = {"Apple Private Relay"}
 
-# An IPv4 address written as IPv6, and 6to4: both hold the IPv4 address right after the prefix.
-# Teredo is left out: what stands behind its prefix is the server's address, not the person's.
+# An IPv4 address written as IPv6, and 6to4: both contain the IPv4 address directly after the prefix.
+# Teredo is omitted: its prefix is followed by the server's address, not the user's.
 ALIASES = ["::ffff:0:0/96", "2002::/16"]
 
-# Nobody on the internet has such an address (IANA's special-purpose registries); a provider's feed
-# names the documentation networks all the same.
+# These addresses are not used on the internet (IANA's special-purpose registries), but a provider's
+# feed contains the documentation networks.
 SPECIAL_V4 = [
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
     "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
@@ -89,7 +88,7 @@ def read(path, parse=str):
 
 
 def read_asn_kinds(path, asn_source):
-    """AS number -> kind; each row's operator must still be the one that the AS is registered to."""
+    """Returns the kind by AS number. The operator of each row must still be the registered one."""
     names = {}
     for family in ("ipv4", "ipv6"):
         with open(asn_source / f"asn-{family}-num.csv", newline="", encoding="utf-8") as rows:
@@ -114,11 +113,11 @@ def day(version):
         tzinfo=datetime.timezone.utc)
 
 
-# Putting them together
+# Joining them
 
 
 def snapped(rows, bits):
-    """IPv6 ranges in whole networks of `bits`, counted in /64: those whose first address they hold."""
+    """Rounds IPv6 ranges, counted in /64, to networks of `bits`: those whose first address is in a range."""
     host, width = 128 - bits, V6_BITS - bits
     out = []
     for start, end, value in rows:
@@ -129,7 +128,7 @@ def snapped(rows, bits):
 
 
 def quieted(country, registry):
-    """The rows of `country`, those of the registry instead where `country` is noise."""
+    """Returns the rows of `country`, or those of the registry where `country` is unreliable."""
     noisy, i, count = [], 0, 0
     for start, end, _ in country:
         while i < len(registry) and registry[i][1] < start:
@@ -142,7 +141,7 @@ def quieted(country, registry):
 
 
 def sweep(layers):
-    """Disjoint sorted (start, end, (value of each layer)), equal neighbours joined."""
+    """Returns disjoint sorted (start, end, (value of each layer)) with equal neighbours joined."""
     events = []
     for index, layer in enumerate(layers):
         for start, end, value in layer:
@@ -164,7 +163,7 @@ def sweep(layers):
 
 
 def without(rows, networks, unit_bits):
-    """The rows less those networks, whose addresses are counted in units of `unit_bits` bits."""
+    """Returns the rows without the given networks, whose addresses are counted in units of `unit_bits` bits."""
     special = []
     for network in map(ipaddress.ip_network, networks):
         first, last = int(network.network_address), int(network.broadcast_address)
@@ -206,10 +205,10 @@ def write(target, v4, v6, built):
 
 
 class InlineEncoder(Encoder):
-    """Writes a record's country and ASN where they are read; only keys and kinds are pointed to.
+    """Writes a record's country and ASN inline; only keys and kinds are pointers.
 
-    Pointing at every value, as the base does, saves nothing with values this short and makes a
-    look-up jump over the whole section.
+    The base class uses a pointer for every value. With such short values that saves nothing, and a
+    look-up touches more of the section.
     """
 
     def _encode_map(self, value):
@@ -221,10 +220,10 @@ class InlineEncoder(Encoder):
 
 
 class BlockWriter(TreeWriter):
-    """Lays the tree out in blocks of eight levels, so that a look-up touches few pages of the file.
+    """Writes the tree in blocks of eight levels. A look-up then touches few pages of the file.
 
-    In the base's order the right half of the tree begins in the middle of the file, the right half
-    of that in the middle of the rest, and so on: a page for almost every step.
+    In the order of the base class, the right half of the tree begins in the middle of the file, the
+    right half of that in the middle of the rest, and so on: almost every step touches another page.
     """
 
     encoder_cls = InlineEncoder

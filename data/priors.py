@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes priors.csv: base rates for an operator who has no log yet, from the bundled networks.
+"""Writes priors.csv: base rates for an operator without a log, from the bundled networks.
 
-A country's share is half the square root of its home addresses (IPv4, hosting left out), half the same for all:
-large countries are somewhat likelier than small ones, and nobody's own country is held against them.
-Kinds of device: phones and computers alike (estimate). Providers, systems and browsers are left out: where no
-table says, `share_..` of weights.csv stands in. `riskgate replay --learn` replaces all of it by one's own.
+Half of a country's share is the square root of its home addresses (IPv4, without hosting), half is equal for all.
+Large countries are somewhat more likely than small ones, and no user's country is a disadvantage.
+Phones and computers have equal shares (an estimate). Providers, systems and browsers are omitted: without a
+table, `share_..` of weights.csv applies. `riskgate replay --learn` replaces all of it with measured values.
 """
 import collections
 import math

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Builds data/networks.mmdb and data/countries.csv out of packages from npm and PyPI.
+"""Builds data/networks.mmdb and data/countries.csv from packages of npm and PyPI.
 
     python3 -m venv .venv && .venv/bin/pip install -r data/requirements.txt
     .venv/bin/python data/update.py             # both files
     .venv/bin/python data/update.py countries   # one of them
 
-Sources, licences and what was left out are told in data/README.md. The same inputs give the same
-bytes: the date in the metadata is the newest source's, not today's.
+data/README.md lists sources, licences and omitted data. The same inputs produce the same
+bytes: the date in the metadata is that of the newest source, not today's.
 """
 
 import pathlib
@@ -39,7 +39,7 @@ def main(wanted):
 
 
 class Fetch:
-    """Unpacks npm packages, each once, and knows their pinned versions."""
+    """Unpacks each npm package once, in its pinned version."""
 
     def __init__(self, folder):
         self.folder = folder

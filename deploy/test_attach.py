@@ -1,4 +1,4 @@
-"""deploy/attach against a user pool in moto, which resets what an update leaves out, as the service does.
+"""Tests deploy/attach with a user pool in moto, which resets omitted settings as the service does.
 
 Run: python -m pytest deploy/test_attach.py   (needs boto3, moto[cognitoidp,awslambda], pytest)
 """
@@ -47,7 +47,7 @@ SESSIONS = {"UserPoolId": "", "UserSessionTracking": "ENABLED", "TokenSession": 
 
 
 def answers_as_in_november_2026(monkeypatch):
-    """What the service does and moto does not: default ACR names in every answer, a DCR configuration that stays when it is left out."""
+    """Adds behaviour of the service that moto lacks: default ACR names in every answer, and a DCR configuration that stays if it is omitted."""
     update, describe = CognitoIdpUserPool.update_extended_config, CognitoIdpUserPool.to_json
 
     def updated(self, config):
@@ -75,7 +75,7 @@ def arn(name):
     return f"arn:aws:lambda:{REGION}:123456789012:function:{name}"
 
 
-# Every setting of UpdateUserPool except the triggers, none at its default. A test below holds the list to the SDK.
+# Every setting of UpdateUserPool except the triggers, none at its default. A test below compares the list with the SDK.
 SETTINGS = {
     "Policies": {
         "PasswordPolicy": {
@@ -137,7 +137,7 @@ def cognito():
 
 
 def pool(settings=None, triggers=None):
-    """A pool with every setting, or with `settings` in their place."""
+    """Creates a pool with every setting, or with `settings` instead."""
     settings = {**(SETTINGS if settings is None else settings), "LambdaConfig": triggers or {}}
     client = cognito()
     pool_id = client.create_user_pool(PoolName="everything")["UserPool"]["Id"]
@@ -150,8 +150,8 @@ def pool(settings=None, triggers=None):
     return pool_id
 
 
-def gate(pool_id, environment=None, principal="cognito-idp.amazonaws.com"):
-    """riskgate as the template deploys it: a published version behind the alias `live`, open to one pool."""
+def deploy_function(pool_id, environment=None, principal="cognito-idp.amazonaws.com"):
+    """Deploys riskgate as the template does: a published version with the alias `live`, which one pool may call."""
     role = boto3.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
@@ -187,20 +187,20 @@ def leaves(shape, path=""):
         yield path
 
 
-def test_the_pool_of_this_test_sets_every_setting_there_is():
+def test_the_test_pool_sets_every_setting():
     shape = cognito().meta.service_model.operation_model("UpdateUserPool").input_shape
     ours = attach.flat({**SETTINGS, "LambdaConfig": {**OTHER_TRIGGERS, **{k: {} for k in ALL_TRIGGERS}}})
     missing = [leaf for leaf in leaves(shape) if not any(f"{path}.".startswith(f"{leaf}.") or leaf.startswith(f"{path}.") for path in ours)]
-    # The two names by which the call itself is addressed, the older name of the token trigger, and the older name of
-    # TemporaryPasswordValidityDays, which has a test of its own.
+    # The two names that identify the pool, the older name of the token trigger, and the older name of
+    # TemporaryPasswordValidityDays, which has a separate test.
     assert missing == [
         "UserPoolId", "LambdaConfig.PreTokenGeneration", "AdminCreateUserConfig.UnusedAccountValidityDays", "PoolName",
     ]
 
 
-def test_apply_changes_the_triggers_and_nothing_else_and_undo_restores():
+def test_apply_changes_only_the_triggers_and_undo_restores_them():
     pool_id = pool(triggers=OTHER_TRIGGERS)
-    alias = gate(pool_id)
+    alias = deploy_function(pool_id)
     before = state(pool_id)
 
     assert run("apply", pool_id) == 0
@@ -216,8 +216,8 @@ def test_apply_changes_the_triggers_and_nothing_else_and_undo_restores():
     assert state(pool_id) == before
 
 
-def test_moto_resets_what_an_update_leaves_out():
-    """The ground under the test above: a careless update of this pool would be seen."""
+def test_moto_resets_omitted_settings():
+    """The test above relies on this: it would detect an incomplete update."""
     pool_id = pool()
     before = state(pool_id)
     cognito().update_user_pool(UserPoolId=pool_id, LambdaConfig={"PreAuthentication": arn("x:live")})
@@ -226,9 +226,9 @@ def test_moto_resets_what_an_update_leaves_out():
     assert len(lost) > 12, lost
 
 
-def test_undo_keeps_what_others_changed_in_the_meantime():
+def test_undo_preserves_later_changes():
     pool_id = pool(triggers={"PreSignUp": arn("a")})
-    gate(pool_id)
+    deploy_function(pool_id)
     before = state(pool_id)
     assert run("apply", pool_id) == 0
     settings = attach.sendable(attach.Pool(cognito(), pool_id).read())
@@ -238,9 +238,9 @@ def test_undo_keeps_what_others_changed_in_the_meantime():
     assert state(pool_id)[0] == {**before[0], "DeletionProtection": "INACTIVE"}
 
 
-def test_undo_works_when_the_function_is_gone():
+def test_undo_works_without_the_function():
     pool_id = pool()
-    gate(pool_id)
+    deploy_function(pool_id)
     before = state(pool_id)
     assert run("apply", pool_id) == 0
     boto3.client("lambda", region_name=REGION).delete_function(FunctionName="riskgate")
@@ -248,9 +248,9 @@ def test_undo_works_when_the_function_is_gone():
     assert state(pool_id) == before
 
 
-def test_undo_without_a_backup_takes_our_triggers_off(tmp_path):
+def test_undo_without_a_backup_removes_our_triggers(tmp_path):
     pool_id = pool(triggers={"PreSignUp": arn("a")})
-    gate(pool_id)
+    deploy_function(pool_id)
     assert run("apply", pool_id) == 0
     for file in tmp_path.glob("*.json"):
         file.unlink()
@@ -267,7 +267,7 @@ def test_undo_without_a_backup_takes_our_triggers_off(tmp_path):
 ])
 def test_a_foreign_trigger_is_refused(key, value, capsys, tmp_path):
     pool_id = pool(triggers={key: value})
-    gate(pool_id)
+    deploy_function(pool_id)
     before = state(pool_id)
     assert run("apply", pool_id) == 1
     assert "not riskgate's" in capsys.readouterr().err
@@ -276,17 +276,17 @@ def test_a_foreign_trigger_is_refused(key, value, capsys, tmp_path):
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_a_slot_can_be_left_out():
+def test_a_trigger_can_be_omitted():
     theirs = {"LambdaVersion": "V1_0", "LambdaArn": arn("theirs")}
     pool_id = pool(triggers={"PreTokenGenerationConfig": theirs})
-    alias = gate(pool_id)
+    alias = deploy_function(pool_id)
     assert run("apply", pool_id, "--triggers", "pre,post") == 0
     assert state(pool_id)[0]["LambdaConfig"] == {"PreAuthentication": alias, "PostAuthentication": alias, "PreTokenGenerationConfig": theirs}
 
 
 def test_another_alias_of_the_same_function_is_ours():
     pool_id = pool(triggers={"PreAuthentication": arn("riskgate:old"), "PreTokenGeneration": arn("riskgate")})
-    alias = gate(pool_id)
+    alias = deploy_function(pool_id)
     assert run("apply", pool_id) == 0
     config = state(pool_id)[0]["LambdaConfig"]
     assert (config["PreAuthentication"], config["PreTokenGeneration"], config["PreTokenGenerationConfig"]["LambdaArn"]) == (alias,) * 3
@@ -298,7 +298,7 @@ def test_a_trusted_client_needs_a_secret(capsys):
     with_secret, without = (
         client.create_user_pool_client(UserPoolId=pool_id, ClientName="c", GenerateSecret=secret)["UserPoolClient"]["ClientId"] for secret in (True, False)
     )
-    gate(pool_id, {"RISKGATE_TRUSTED_CLIENTS": f"{with_secret}, {without}"})
+    deploy_function(pool_id, {"RISKGATE_TRUSTED_CLIENTS": f"{with_secret}, {without}"})
     before = state(pool_id)
     assert run("apply", pool_id) == 1
     text = capsys.readouterr().err
@@ -315,9 +315,9 @@ def test_a_trusted_client_needs_a_secret(capsys):
     ({"ClientSecret": "s", "ClientType": "DCR"}, "registered by the app"),
     ({"ClientSecretArn": "arn:s", "ClientType": "DCR"}, "registered by the app"),
 ])
-def test_a_trusted_client_is_judged_by_every_answer_that_the_service_gives(client, words, monkeypatch, capsys):
+def test_every_kind_of_client_is_classified(client, words, monkeypatch, capsys):
     pool_id = pool()
-    gate(pool_id, {"RISKGATE_TRUSTED_CLIENTS": "c-1"})
+    deploy_function(pool_id, {"RISKGATE_TRUSTED_CLIENTS": "c-1"})
     monkeypatch.setattr(attach.Pool, "client", lambda self, _: client)
     assert run("apply", pool_id) == (1 if words else 0)
     assert (words or "") in capsys.readouterr().err
@@ -328,51 +328,51 @@ def test_default_names_of_levels_are_not_sent_and_others_are(monkeypatch):
     assert "AcrConfiguration" not in attach.sendable({"AcrConfiguration": defaults})
     own = {**defaults, "Level2": {"AcrValue": "urn:example:gold"}}
     assert attach.sendable({"AcrConfiguration": own})["AcrConfiguration"] == own
-    # A Lite pool answers the names too, and refuses them.
+    # A Lite pool returns the names too, and refuses them.
     pool_id = pool({"Policies": SETTINGS["Policies"], "UserPoolTier": "LITE"})
-    gate(pool_id)
+    deploy_function(pool_id)
     assert state(pool_id)[0]["AcrConfiguration"] == defaults
     assert run("apply", pool_id) == 0
     assert state(pool_id)[0]["AcrConfiguration"] == defaults
 
 
-def test_registration_stays_as_it_is():
+def test_registration_stays_unchanged():
     for dcr in [{"EnableStatus": "Disabled"}, {"OpenDcrEnabled": True, "EnableStatus": "Enabled"}, None]:
         settings = {k: v for k, v in {**SETTINGS, "DcrConfiguration": dcr}.items() if v is not None}
         assert "DcrConfiguration" not in attach.sendable(settings)
     pool_id = pool({**SETTINGS, "DcrConfiguration": {"EnableStatus": "Disabled"}})
-    gate(pool_id)
+    deploy_function(pool_id)
     assert run("apply", pool_id) == 0
     assert state(pool_id)[0]["DcrConfiguration"] == {"EnableStatus": "Disabled"}
 
 
-def test_session_settings_that_move_are_reported(monkeypatch, capsys):
+def test_changed_session_settings_are_reported(monkeypatch, capsys):
     pool_id = pool()
-    gate(pool_id)
+    deploy_function(pool_id)
     answers = iter([SESSIONS, {**SESSIONS, "UserSessionTracking": "DISABLED"}])
     monkeypatch.setattr(attach.Pool, "read_sessions", lambda self: next(answers))
     assert run("apply", pool_id) == 1
     assert "UserSessionTracking" in capsys.readouterr().err
 
 
-def test_a_pool_that_may_not_call_is_refused(capsys):
+def test_a_pool_without_permission_is_refused(capsys):
     pool_id = pool()
-    gate("us-east-1_another")
+    deploy_function("us-east-1_another")
     assert run("apply", pool_id) == 1
     assert "UserPoolArn" in capsys.readouterr().err
 
 
 def test_a_pool_that_is_not_served_is_refused(capsys):
     pool_id = pool()
-    gate(pool_id, {"RISKGATE_POOLS": "us-east-1_another"})
+    deploy_function(pool_id, {"RISKGATE_POOLS": "us-east-1_another"})
     assert run("apply", pool_id) == 1
     assert "RISKGATE_POOLS does not name" in capsys.readouterr().err
 
 
-def test_a_setting_that_this_sdk_does_not_know_is_refused(monkeypatch, capsys):
-    """An older boto3 would drop the setting from what it reads, and the update would reset it."""
+def test_a_setting_unknown_to_the_sdk_is_refused(monkeypatch, capsys):
+    """An older boto3 would drop the setting when it reads the pool, and the update would reset it."""
     pool_id = pool()
-    gate(pool_id)
+    deploy_function(pool_id)
     before = state(pool_id)
     original = boto3.Session.client
 
@@ -390,9 +390,9 @@ def test_a_setting_that_this_sdk_does_not_know_is_refused(monkeypatch, capsys):
 
 
 def test_a_pool_with_an_authenticator_app_only(monkeypatch):
-    """The service refuses MfaConfiguration in the update of such a pool; it has to be set by its own call."""
+    """The service refuses MfaConfiguration in the update of such a pool; a separate call has to set it."""
     pool_id = pool({"Policies": SETTINGS["Policies"], "UserPoolTier": "LITE"})
-    alias = gate(pool_id)
+    alias = deploy_function(pool_id)
     mfa = state(pool_id)[1]
     update, calls = attach.Pool.write, []
 
@@ -413,7 +413,7 @@ def test_a_pool_with_an_authenticator_app_only(monkeypatch):
     assert state(pool_id)[0]["LambdaConfig"]["PreTokenGenerationConfig"] == {"LambdaVersion": "V1_0", "LambdaArn": alias}
 
 
-def test_what_may_not_be_sent_back_is_left_out():
+def test_settings_that_may_not_be_sent_are_omitted():
     settings = {
         "Policies": {"PasswordPolicy": {"TemporaryPasswordValidityDays": 7}}, "AdminCreateUserConfig": {"UnusedAccountValidityDays": 7, "AllowAdminCreateUserOnly": True},
         "UserPoolTags": {"aws:cloudformation:stack-name": "s", "team": "t"},
@@ -425,20 +425,20 @@ def test_what_may_not_be_sent_back_is_left_out():
     assert attach.sendable(older) == older
 
 
-def test_the_backup_is_whole_and_for_the_owner_only(tmp_path):
+def test_the_backup_is_complete_and_readable_by_its_owner_only(tmp_path):
     pool_id = pool(triggers=OTHER_TRIGGERS)
-    gate(pool_id)
+    deploy_function(pool_id)
     assert run("apply", pool_id) == 0
     [file] = tmp_path.glob("*.json")
     assert file.stat().st_mode & 0o777 == 0o600
-    kept = json.loads(file.read_text())["settings"]
-    assert {k: kept[k] for k in SETTINGS} == {**SETTINGS, "AcrConfiguration": attach.ACR_DEFAULTS | SETTINGS["AcrConfiguration"]}
-    assert kept["LambdaConfig"] == OTHER_TRIGGERS
+    saved = json.loads(file.read_text())["settings"]
+    assert {k: saved[k] for k in SETTINGS} == {**SETTINGS, "AcrConfiguration": attach.ACR_DEFAULTS | SETTINGS["AcrConfiguration"]}
+    assert saved["LambdaConfig"] == OTHER_TRIGGERS
 
 
-def test_it_asks_before_it_changes(capsys):
+def test_it_requires_confirmation(capsys):
     pool_id = pool()
-    gate(pool_id)
+    deploy_function(pool_id)
     before = state(pool_id)
     assert attach.main(["apply", pool_id]) == 1
     out = capsys.readouterr()
@@ -446,18 +446,18 @@ def test_it_asks_before_it_changes(capsys):
     assert state(pool_id) == before
 
 
-def test_a_second_apply_finds_nothing_to_do(capsys):
+def test_a_second_apply_changes_nothing(capsys):
     pool_id = pool()
-    gate(pool_id)
+    deploy_function(pool_id)
     assert run("apply", pool_id) == 0
     assert run("apply", pool_id) == 0
     assert "nothing to change" in capsys.readouterr().out
     assert run("check", pool_id) == 0
 
 
-def test_a_gate_that_does_not_answer_as_riskgate_is_not_wired(monkeypatch, capsys):
+def test_a_function_that_fails_the_check_is_not_attached(monkeypatch, capsys):
     pool_id = pool()
-    gate(pool_id)
+    deploy_function(pool_id)
     before = state(pool_id)
 
     original = boto3.Session.client

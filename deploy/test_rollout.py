@@ -1,4 +1,4 @@
-"""deploy/rollout against a function in moto.
+"""Tests deploy/rollout with a function in moto.
 
 Run: python -m pytest deploy/test_rollout.py   (needs boto3, moto[awslambda,iam], pytest)
 """
@@ -58,7 +58,7 @@ def variables(client, version):
     return client.get_function_configuration(FunctionName="riskgate", Qualifier=version)["Environment"]["Variables"]
 
 
-def test_a_share_differs_in_the_mode_only_and_can_grow_and_end(function):
+def test_a_share_differs_only_in_the_mode_and_can_grow_and_end(function):
     assert rollout.main(["enforce", "--share", "5"]) == 0
     assert alias(function) == ("1", {"2": 0.05})
     assert variables(function, "2") == {**VARIABLES, "RISKGATE_MODE": "enforce"}
@@ -71,7 +71,7 @@ def test_a_share_differs_in_the_mode_only_and_can_grow_and_end(function):
     assert alias(function) == ("1", {})
 
 
-def test_all_and_back(function):
+def test_enforce_all_and_back(function):
     assert rollout.main(["enforce", "--share", "100"]) == 0
     assert alias(function) == ("2", {})
     assert rollout.main(["enforce"]) == 1
@@ -88,7 +88,7 @@ def test_back_never_starts_denying(function):
     assert alias(function) == ("1", {})
 
 
-def test_code_that_was_never_live_is_not_slipped_in(function, capsys):
+def test_code_that_was_never_live_is_not_published(function, capsys):
     function.update_function_code(FunctionName="riskgate", ZipFile=code("two"))
     assert rollout.main(["enforce"]) == 1
     assert "deploy first" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""deploy/template.yaml, transformed as SAM does it and deployed into moto.
+"""Tests deploy/template.yaml, transformed like SAM and deployed into moto.
 
 Run: python -m pytest deploy/test_template.py   (needs boto3, moto[cloudformation,awslambda,dynamodb,..], aws-sam-translator, pytest)
 """
@@ -42,7 +42,7 @@ def aws(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.chdir(tmp_path)
-    # moto has no session settings; test_attach.py tries them.
+    # moto has no session settings; test_attach.py tests them.
     monkeypatch.setattr(attach.Pool, "read_sessions", lambda self: None)
     with mock_aws(config={"lambda": {"use_docker": False}}):
         yield
@@ -53,7 +53,7 @@ def source():
 
 
 def transformed(overrides):
-    """The template as `sam package` and the SAM transform leave it."""
+    """Returns the template after `sam package` and the SAM transform."""
     template = source()
     template["Resources"]["Gate"]["Properties"]["CodeUri"] = "s3://artifacts/riskgate.zip"
     template["Resources"]["Watch"]["Properties"]["TemplateURL"] = "https://artifacts.s3.amazonaws.com/watch.yaml"
@@ -62,10 +62,10 @@ def transformed(overrides):
 
 
 def deploy(**parameters):
-    """Deploys with those parameters. Returns the stack's outputs.
+    """Deploys with the given parameters and returns the stack's outputs.
 
-    moto's CloudFormation knows no aliases and no permissions on them: these are made over the API, out of the
-    transformed template's own properties. Nor does it drop AWS::NoValue from a list.
+    moto's CloudFormation does not support aliases and their permissions. They are created with the API, from the
+    properties of the transformed template. moto does not drop AWS::NoValue from a list either.
     """
     template = transformed(parameters)
     resources, outputs = template["Resources"], template["Outputs"]
@@ -84,7 +84,7 @@ def deploy(**parameters):
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="artifacts")
     s3.put_object(Bucket="artifacts", Key="riskgate.zip", Body=archive.getvalue())
-    # The nested stack of alarms and queries is cfn-lint's business.
+    # cfn-lint checks the nested stack of alarms and queries.
     s3.put_object(Bucket="artifacts", Key="watch.yaml", Body=json.dumps({"Resources": {"None": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}}))
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(
@@ -114,17 +114,17 @@ def live():
 
 
 def variable_parameters():
-    """Parameter by variable, for every variable that the function's environment names."""
+    """Returns the parameter of every variable in the function's environment."""
     environment = source()["Resources"]["Gate"]["Properties"]["Environment"]["Variables"]
     given = {variable: value["Fn::If"][1] for variable, value in environment.items()}
     return {variable: value["Fn::If"][2]["Ref"] if "Fn::If" in value else value["Ref"] for variable, value in given.items()}
 
 
-def test_what_is_deployed_watches_and_is_attached_to_nothing():
+def test_the_default_stack_is_in_monitor_mode_and_attached_to_no_pool():
     outputs = deploy()
     function = live()
     assert function["Runtime"] == "provided.al2023"
-    # (moto does not carry the architecture over)
+    # (moto drops the architecture)
     assert transformed({})["Resources"]["Gate"]["Properties"]["Architectures"] == [{"Ref": "Architecture"}]
     assert source()["Parameters"]["Architecture"]["Default"] == "arm64"
     assert (function["MemorySize"], function["Timeout"]) == (256, 4)
@@ -141,13 +141,13 @@ def test_what_is_deployed_watches_and_is_attached_to_nothing():
     assert not [r for r in source()["Resources"].values() if r["Type"].startswith("AWS::Cognito")]
 
 
-def test_the_table_is_on_demand_with_an_end_and_forgets():
+def test_the_table_is_on_demand_with_a_maximum_and_expiry():
     table = boto3.client("dynamodb")
     name = deploy(MaxReadUnits="70", MaxWriteUnits="90")["TableName"]
     made = table.describe_table(TableName=name)["Table"]
     assert made["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert made["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
-    # (moto's CloudFormation carries neither of these over)
+    # (moto's CloudFormation drops both)
     wanted = source()["Resources"]["History"]["Properties"]
     assert wanted["TimeToLiveSpecification"] == {"AttributeName": "exp", "Enabled": True}
     assert wanted["OnDemandThroughput"] == {"MaxReadRequestUnits": {"Ref": "MaxReadUnits"}, "MaxWriteRequestUnits": {"Ref": "MaxWriteUnits"}}
@@ -160,13 +160,13 @@ def test_every_variable_reaches_the_function():
     assert live()["Environment"]["Variables"] == values
 
 
-def test_a_key_can_stand_in_secrets_manager():
+def test_a_key_can_be_in_secrets_manager():
     secret = boto3.client("secretsmanager").create_secret(Name="my/keys", SecretString=json.dumps({"RISKGATE_IPQS_KEY": "key-of-ipqs"}))["Name"]
     deploy(KeysSecret=secret, IpqsKey="from-secret", AbuseipdbKey="given")
     variables = live()["Environment"]["Variables"]
     assert variables["RISKGATE_IPQS_KEY"] == "secretsmanager://my/keys#RISKGATE_IPQS_KEY"
     assert variables["RISKGATE_ABUSEIPDB_KEY"] == "given"
-    # (moto makes no policy that hangs on a condition)
+    # (moto does not create a policy with a condition)
     policies = [policy["Fn::If"] for policy in source()["Resources"]["Role"]["Properties"]["Policies"] if "Fn::If" in policy]
     [document] = [policy["PolicyDocument"] for condition, policy, _ in policies if condition == "HasKeysSecret"]
     [statement] = document["Statement"]
@@ -174,7 +174,7 @@ def test_a_key_can_stand_in_secrets_manager():
     assert statement["Resource"]["Fn::If"][1:] == [{"Ref": "KeysSecret"}, {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${KeysSecret}-??????"}]
 
 
-def test_secrets_are_not_shown():
+def test_secret_parameters_are_not_echoed():
     template = source()
     environment = template["Resources"]["Gate"]["Properties"]["Environment"]["Variables"]
     stored = {variable for variable, value in environment.items() if "Fn::If" in value["Fn::If"][1]}
@@ -200,7 +200,7 @@ def test_the_role_may_do_four_things_to_one_table_and_write_one_log():
     assert ":log-group:/aws/lambda/riskgate" in logs and actions == ["logs:CreateLogStream", "logs:PutLogEvents"]
 
 
-def test_from_the_template_to_a_wired_pool_and_back(capsys):
+def test_attach_and_detach_with_the_deployed_stack(capsys):
     cognito = boto3.client("cognito-idp")
     pool = cognito.create_user_pool(PoolName="p", DeletionProtection="ACTIVE")["UserPool"]
     before = cognito.describe_user_pool(UserPoolId=pool["Id"])["UserPool"]

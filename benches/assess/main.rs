@@ -1,11 +1,12 @@
-//! What one assessment costs, step by step: `cargo bench --bench assess | cat >/dev/null` (audit lines go to standard output, a pipe as in Lambda).
+//! The cost of one assessment by step: `cargo bench --bench assess | cat >/dev/null` (standard output is a pipe for audit lines, as in Lambda).
 //!
-//! - without arguments: nanoseconds and allocations of each step, and the same step while what is kept grows;
-//! - `-- --json FILE`: the same, into a file;
-//! - `-- --instructions`: each step under callgrind, held against `benches/instructions.csv`; fails when one grew by more than 3 %;
-//! - `-- --instructions --accept`: the same, and writes what was counted as the new bounds;
-//! - `-- --profile STEP`: where a step's instructions go, by function.
-#![expect(clippy::print_stderr, clippy::panic, reason = "a bench tells its figures on standard error, and ends where it cannot go on")]
+//! - without arguments: nanoseconds and allocations of each step, and the cost of a sign-in while the stored state grows;
+//! - `-- --json FILE`: the same, and writes it to a file;
+//! - `-- --instructions`: counts the instructions of each step with callgrind and compares them with `benches/instructions.csv`; fails if a
+//!   step needs over 3 % more;
+//! - `-- --instructions --accept`: the same, and stores the new counts;
+//! - `-- --profile STEP`: the instructions of a step by function.
+#![expect(clippy::print_stderr, clippy::panic, reason = "a benchmark prints its results on standard error, and panics when it fails")]
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -13,9 +14,9 @@ use clap::Parser;
 
 mod callgrind;
 
-mod growth;
+mod risk_service;
 
-mod outside;
+mod scaling;
 
 mod steps;
 
@@ -24,25 +25,25 @@ mod timing;
 /// Measures the steps of one assessment.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Counts instructions and holds them against those that are kept.
+    /// Counts instructions and compares them with the stored counts.
     #[arg(long)]
     instructions: bool,
-    /// Keeps what was counted.
+    /// Stores the new counts.
     #[arg(long, requires = "instructions")]
     accept: bool,
-    /// Shows where a step's instructions go.
+    /// Shows the instructions of a step by function.
     #[arg(long, value_name = "STEP")]
     profile: Option<String>,
-    /// Runs one step for callgrind: what the two above start.
+    /// Runs one step under callgrind. Used by `--instructions` and `--profile`.
     #[arg(long, value_name = "STEP", hide = true)]
     run: Option<String>,
-    /// Where the times are written.
+    /// The file for the results.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Leaves out what takes long: the largest states.
+    /// Leaves out the largest states, which take long.
     #[arg(long)]
     quick: bool,
-    /// What cargo passes to every bench.
+    /// Passed by cargo to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,4 +1,4 @@
-//! The steps: each makes its inputs first, and does nothing but its work afterwards.
+//! The measured steps. Each prepares its inputs first, so only the work itself is measured.
 
 use std::{
     cell::Cell,
@@ -10,38 +10,39 @@ use std::{
     time::Duration,
 };
 
-use riskgate::{
-    assess::Judge,
-    config::Config,
-    event::{
-        ClientIp, Now, RawEvent, SignIn,
-        cognito::{self, Event},
-        http,
-    },
-    evidence::{
-        Answer, Evidence, Face, Features, Risk, Sources, Tier,
-        health::{CacheResult, Health},
-        history::Pseudonyms,
-        networks::Networks,
-        resilience::{
-            cache::{Cache, Entry},
-            deadline::Deadline,
-        },
-    },
-    response::{Assessment, http::AssessmentJson},
-    score::Model,
-    serve::{
-        Instance,
-        lambda::{self, Payload},
-    },
-    telemetry::Telemetry,
+use riskgate_config::Config;
+use riskgate_config::pseudonym::Pseudonyms;
+use riskgate_engine::{
+    client_ip::ClientIp,
+    evaluator::Evaluator,
+    evidence::{Answer, Evidence, Risk, Tier},
+    features::Features,
+    personal::RawEvent,
+    score::model::Model,
+    sign_in::SignIn,
 };
+use riskgate_event::{
+    cognito::{self, Event},
+    http,
+    response::{Assessment, http::AssessmentJson},
+};
+use riskgate_network::Networks;
+use riskgate_pipeline::triggers::{self, Payload};
+use riskgate_pipeline::{enricher::Enricher, instance::Instance};
+use riskgate_providers::cache::{Cache, CacheEntry};
+use riskgate_runtime::clock;
+use riskgate_runtime::{
+    deadline::Deadline,
+    health::{CacheResult, Health},
+    mode::RuntimeMode,
+};
+use riskgate_telemetry::Telemetry;
 use serde_json::{json, value::RawValue};
 use tokio::{runtime::Runtime, time::Instant};
 
-use super::outside;
+use super::risk_service;
 
-/// The steps in the order of the way through the gate; `whole` is all of it.
+/// The steps in the order of an assessment. `whole` is all of them, in Lambda; `whole http` is all of them, in the sidecar.
 pub const STEPS: [&str; 12] = [
     "parse cognito",
     "parse http",
@@ -49,44 +50,46 @@ pub const STEPS: [&str; 12] = [
     "features",
     "cache hit",
     "cache miss",
-    "gather",
-    "judge",
+    "enrich",
+    "evaluate",
     "render http",
     "metrics and audit line",
     "whole",
     "whole http",
 ];
 
-/// What all steps need; made once.
+/// The resources of all steps.
 pub struct Bench {
     runtime: Runtime,
     config: Config,
     networks: Networks,
     pseudonyms: Pseudonyms,
-    sources: Sources,
-    judge: Judge,
+    sources: Enricher,
+    evaluator: Evaluator,
     sidecar: Telemetry,
     lambda: Arc<Instance>,
     served: Arc<Instance>,
     people: u64,
-    /// Sign-ins so far: the next one is another person's.
-    met: Cell<u64>,
+    /// The number of sign-ins so far. The next one is of another person.
+    sign_ins: Cell<u64>,
 }
 
-/// People who are met before their texts are dropped.
-const AT_ONCE: usize = 512;
+/// The number of people per warm-up batch.
+const WARM_UP_BATCH: usize = 512;
 
-/// How many of them are met again, to see that their answers were kept; and how often that is tried.
-const MET_AGAIN: u64 = 8192;
-const ROUNDS: usize = 120;
+/// The number of people who sign in again, to check that their answers are cached.
+const CHECKED: u64 = 8192;
 
-/// Work whose inputs are ready.
+/// The number of warm-up attempts.
+const MAX_WARM_UPS: usize = 120;
+
+/// Work with prepared inputs.
 pub type Work<'a> = Box<dyn FnOnce() + 'a>;
 
 impl Bench {
-    /// A gate with one cached service and so many people, as the variables in `more` change it.
+    /// Creates a bench with one cached provider and `people` people. `more` are additional variables.
     pub fn new(people: u64, more: &[(&str, String)]) -> Self {
-        let service = outside::start();
+        let service = risk_service::start();
         let mut variables = BTreeMap::from(
             [
                 ("RISKGATE_PROVIDERS", "http".to_owned()),
@@ -101,53 +104,53 @@ impl Bench {
         let (config, faults) = Config::read(&variables);
         assert!(faults.is_empty(), "{faults:?}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-        let (sources, faults) = Sources::open(&config, Face::Sidecar);
+        let (sources, faults) = Enricher::open(&config, RuntimeMode::Sidecar);
         assert!(faults.is_empty(), "{faults:?}");
-        let judge = Judge::new(&config, Model::bundled(&config.history));
-        let (sidecar, _) = Telemetry::open(&config, Face::Sidecar, &sources);
+        let evaluator = Evaluator::new(&config.decision, Model::bundled(config.history.model_config()));
+        let (sidecar, _) = Telemetry::open(&config, RuntimeMode::Sidecar, sources.health(), sources.pseudonyms());
         let (networks, _) = Networks::open(&config.networks, sources.health());
-        let instance = |face| Instance::strict(config.clone(), Vec::new(), face).expect("the configuration has no fault");
-        let (lambda, served) = (instance(Face::Lambda), instance(Face::Sidecar));
+        let instance = |runtime_mode| Instance::strict(config.clone(), Vec::new(), runtime_mode).expect("the configuration has no fault");
+        let (lambda, served) = (instance(RuntimeMode::Lambda), instance(RuntimeMode::Sidecar));
         let pseudonyms = Pseudonyms::new(&config.history.pseudonym_keys);
-        Bench { runtime, networks, pseudonyms, sources, judge, sidecar, lambda, served, config, people, met: Cell::new(0) }
+        Bench { runtime, networks, pseudonyms, sources, evaluator, sidecar, lambda, served, config, people, sign_ins: Cell::new(0) }
     }
 
-    /// Has everybody sign in once, so that a step finds them known and their addresses asked about.
-    pub fn meet(&self, step: &str) {
+    /// Signs in every person once. Then they have a history, and the answers for their addresses are cached.
+    pub fn warm_up(&self, step: &str) {
         let step = match step {
-            "judge" => "gather",
-            "gather" | "whole" | "whole http" => step,
+            "evaluate" => "enrich",
+            "enrich" | "whole" | "whole http" => step,
             _ => return,
         };
-        (0..self.people).step_by(AT_ONCE).for_each(|_| self.prepare(step, AT_ONCE)());
-        // On a busy machine the service is slow at times, and is then left alone for a while: who was met meanwhile is met again.
-        for _ in 0..ROUNDS {
-            let before = self.misses();
-            (0..self.people.min(MET_AGAIN)).step_by(AT_ONCE).for_each(|_| self.prepare(step, AT_ONCE)());
-            if self.misses() == before {
+        (0..self.people).step_by(WARM_UP_BATCH).for_each(|_| self.prepare(step, WARM_UP_BATCH)());
+        // On a busy machine, the service may be slow and the circuit breaker may open. The sign-ins in between are repeated.
+        for _ in 0..MAX_WARM_UPS {
+            let before = self.cache_misses();
+            (0..self.people.min(CHECKED)).step_by(WARM_UP_BATCH).for_each(|_| self.prepare(step, WARM_UP_BATCH)());
+            if self.cache_misses() == before {
                 return;
             }
             std::thread::sleep(Duration::from_millis(500));
         }
-        panic!("the bench's service does not answer");
+        panic!("the risk service does not respond");
     }
 
-    /// Questions that no kept answer was found for.
-    fn misses(&self) -> u64 {
-        let health: [&Health; 3] = [self.sources.health(), self.lambda.gate.health(), self.served.gate.health()];
+    /// Returns the number of cache misses.
+    fn cache_misses(&self) -> u64 {
+        let health: [&Health; 3] = [self.sources.health(), self.lambda.engine.health(), self.served.engine.health()];
         health.map(|health| health.cache(Tier::Memory, CacheResult::Miss).load(Ordering::Relaxed)).iter().sum()
     }
 
-    /// Makes the inputs of a step, `count` times, and returns the work on all of them.
+    /// Prepares `count` inputs of a step. Returns the work on all of them.
     pub fn prepare(&self, step: &str, count: usize) -> Work<'_> {
         match step {
             "parse cognito" => {
                 let events = self.repeat(count, |n| raw(&event(n)));
-                let now = Now::read();
+                let now = clock::read();
                 Box::new(move || events.into_iter().for_each(|raw| drop(black_box(cognito::parse(raw, now, &self.config.trust)))))
             }
             "parse http" => {
-                let (body, now) = (body(0), Now::read());
+                let (body, now) = (body(0), clock::read());
                 Box::new(move || (0..count).for_each(|_| drop(black_box(http::parse(body.as_bytes(), ClientIp::Missing, now)))))
             }
             "networks" => {
@@ -169,7 +172,7 @@ impl Bench {
             }
             "cache hit" => self.look_up(count, 1),
             "cache miss" => self.look_up(count, 0),
-            "gather" => {
+            "enrich" => {
                 let sign_ins = self.repeat(count, |n| self.sign_in(n));
                 Box::new(move || {
                     self.runtime.block_on(async {
@@ -179,9 +182,9 @@ impl Bench {
                     })
                 })
             }
-            "judge" => {
+            "evaluate" => {
                 let evidence = self.repeat(count, |n| self.runtime.block_on(self.gather(self.sign_in(n))));
-                Box::new(move || evidence.into_iter().for_each(|evidence| drop(black_box(self.judge.judge(evidence)))))
+                Box::new(move || evidence.into_iter().for_each(|evidence| drop(black_box(self.evaluator.evaluate(evidence)))))
             }
             "render http" => {
                 let assessment = self.assessment();
@@ -192,7 +195,7 @@ impl Bench {
                 Box::new(move || {
                     self.runtime.block_on(async {
                         for _ in 0..count {
-                            self.sidecar.assessed(&assessment, Deadline::after(Instant::now(), Duration::from_secs(2))).await;
+                            self.sidecar.record_assessment(&assessment, Deadline::after(Instant::now(), Duration::from_secs(2))).await;
                         }
                     });
                 })
@@ -203,18 +206,18 @@ impl Bench {
         }
     }
 
-    /// The whole way of these events through the Lambda face, but for the runtime API.
+    /// Processes events as in Lambda, without the runtime API.
     pub fn answer(&self, events: Vec<String>) -> Work<'_> {
         Box::new(move || {
             self.runtime.block_on(async {
                 for event in events {
-                    drop(black_box(lambda::answer(&self.lambda, Payload::from_slice(event.as_bytes()), 0).await));
+                    drop(black_box(triggers::answer(&self.lambda, Payload::from_slice(event.as_bytes()), 0).await));
                 }
             });
         })
     }
 
-    /// The whole way of these requests through the sidecar, but for HTTP itself; with history, which is in memory there.
+    /// Processes requests as in the sidecar, without HTTP. The history is in memory.
     pub fn answer_http(&self, bodies: Vec<String>) -> Work<'_> {
         Box::new(move || {
             self.runtime.block_on(async {
@@ -225,34 +228,34 @@ impl Bench {
         })
     }
 
-    /// Look-ups among so many kept answers, strewn over all of them, in batches as long as asked for.
-    pub fn look_ups_among<'a>(&'a self, kept: u64) -> impl Fn(usize) -> Work<'a> {
-        let cache = self.kept(u128::from(kept));
-        let now = Now::read();
+    /// Looks up answers in a cache of `size` entries. The returned function prepares a batch of lookups that are spread over all entries.
+    pub fn look_up_in_cache_of<'a>(&'a self, size: u64) -> impl Fn(usize) -> Work<'a> {
+        let cache = self.filled_cache(u128::from(size));
+        let now = clock::read();
         move |count| {
             let cache = cache.clone();
-            let next = self.met.replace(self.met.get() + count as u64);
+            let next = self.sign_ins.replace(self.sign_ins.get() + count as u64);
             Box::new(move || {
                 for n in next..next + count as u64 {
-                    let key = u128::from(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % kept);
+                    let key = u128::from(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % size);
                     black_box(cache.look_up(black_box(key), now));
                 }
             })
         }
     }
 
-    /// One request through the sidecar.
+    /// Processes one request as in the sidecar.
     async fn serve(&self, body: &str) -> Vec<u8> {
-        let received = Now::read();
-        let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, received).expect("the bench's request is one");
-        let deadline = self.served.gate.deadline(received.mono, None);
-        let assessment = self.served.gate.assess(sign_in, deadline).await;
-        self.served.telemetry.assessed(&assessment, deadline).await;
+        let received = clock::read();
+        let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, received).expect("the request is valid");
+        let deadline = self.served.engine.deadline(received.mono, None);
+        let assessment = self.served.engine.assess(sign_in, deadline).await;
+        self.served.telemetry.record_assessment(&assessment, deadline).await;
         AssessmentJson(&assessment).to_bytes()
     }
 
-    fn look_up(&self, count: usize, kept: u128) -> Work<'_> {
-        let (cache, now) = (self.kept(kept), Now::read());
+    fn look_up(&self, count: usize, size: u128) -> Work<'_> {
+        let (cache, now) = (self.filled_cache(size), clock::read());
         Box::new(move || {
             for _ in 0..count {
                 black_box(cache.look_up(black_box(0), now));
@@ -260,40 +263,40 @@ impl Bench {
         })
     }
 
-    /// A cache of so many answers.
-    fn kept(&self, kept: u128) -> Arc<Cache> {
-        let cache = Cache::new(self.config.services.cache, Face::Sidecar);
-        let now = Now::read();
+    /// Creates a cache with `size` answers.
+    fn filled_cache(&self, size: u128) -> Arc<Cache> {
+        let cache = Cache::new(self.config.services.cache, RuntimeMode::Sidecar);
+        let now = clock::read();
         let answer = Answer::new(Risk::Score(7.0), Default::default());
-        for key in 0..kept {
-            cache.keep(key, Entry::new(Some(answer.clone()), now));
+        for key in 0..size {
+            cache.insert(key, CacheEntry::new(Some(answer.clone()), now));
         }
-        cache.settle();
+        cache.run_pending_tasks();
         Arc::new(cache)
     }
 
     async fn gather(&self, sign_in: SignIn) -> Box<Evidence> {
         let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(2));
-        self.sources.gather(sign_in, deadline).await.evidence
+        self.sources.enrich(sign_in, deadline).await.evidence
     }
 
     fn assessment(&self) -> Assessment {
         let sign_in = self.sign_in(0);
-        let deadline = self.served.gate.deadline(sign_in.received.mono, None);
-        self.runtime.block_on(self.served.gate.assess(sign_in, deadline))
+        let deadline = self.served.engine.deadline(sign_in.received.mono, None);
+        self.runtime.block_on(self.served.engine.assess(sign_in, deadline))
     }
 
     fn sign_in(&self, person: u64) -> SignIn {
-        match cognito::parse(raw(&event(person)), Now::read(), &self.config.trust) {
+        match cognito::parse(raw(&event(person)), clock::read(), &self.config.trust) {
             Ok(Event::PreAuthentication(sign_in)) => Arc::unwrap_or_clone(sign_in),
-            other => panic!("the bench's event is a sign-in: {other:?}"),
+            other => panic!("the event is not a sign-in: {other:?}"),
         }
     }
 
-    /// Makes something of each of the next people.
+    /// Calls `make` for each of the next people.
     fn repeat<T>(&self, count: usize, make: impl Fn(u64) -> T) -> Vec<T> {
-        let from = self.met.replace(self.met.get() + count as u64);
-        // A stride that shares no factor with the number of people: it comes by everybody, and neighbours in time are none in memory.
+        let from = self.sign_ins.replace(self.sign_ins.get() + count as u64);
+        // The stride is coprime to the number of people. It reaches all of them, and consecutive ones are not neighbours in memory.
         (from..from + count as u64).map(|n| make(n % self.people * 2_654_435_761 % self.people)).collect()
     }
 }
@@ -330,7 +333,7 @@ fn body(person: u64) -> String {
     body_from(person, address(person))
 }
 
-/// The same sign-in as the sidecar is asked about it, from a given address.
+/// The same sign-in as a request to the sidecar, from a given address.
 pub fn body_from(person: u64, ip: Ipv4Addr) -> String {
     let user = format!("user-{person}");
     json!({
@@ -339,22 +342,22 @@ pub fn body_from(person: u64, ip: Ipv4Addr) -> String {
     .to_string()
 }
 
-/// Addresses of 80.0.0.0/5, one for each number.
+/// Returns an address of 80.0.0.0/5 for each number.
 pub fn address(n: u64) -> Ipv4Addr {
     Ipv4Addr::from_bits(0x5000_0000 | u32::try_from(n.wrapping_mul(0x9E37_79B9) & 0x07ff_ffff).expect("27 bits"))
 }
 
 fn raw(event: &str) -> RawEvent {
-    RawEvent::new(RawValue::from_string(event.to_owned()).expect("the bench's event is JSON"))
+    RawEvent::new(RawValue::from_string(event.to_owned()).expect("the event is JSON"))
 }
 
-/// Networks of 1 to 256 addresses, as a list that a variable takes.
+/// Returns a list of `count` /24 networks, as the value of a variable.
 pub fn cidrs(count: u32) -> String {
     (0..count).fold(String::new(), |mut list, n| {
         let [_, a, b, c] = n.to_be_bytes();
         let comma = if n == 0 { "" } else { "," };
-        // 100.0.0.0/8 and up: none of them holds the bench's address.
-        write!(list, "{comma}{}.{b}.{c}.0/24", 100 + a).expect("a string takes anything");
+        // From 100.0.0.0/8 up, so none contains an address of a sign-in.
+        write!(list, "{comma}{}.{b}.{c}.0/24", 100 + a).expect("writing to a string cannot fail");
         list
     })
 }

@@ -1,16 +1,16 @@
-//! Flat Freeman: seven features, each the log ratio of everybody's share to the person's, one pseudo-count.
+//! Flat Freeman: the sum over seven features of the log ratio of global to user frequency, with one pseudo-count.
 
-use super::{Everybody, FEATURES, Known, Login, Peer};
+use super::{AllUsers, Baseline, FEATURES, Login, UserCounts};
 
-/// Freeman et al. (NDSS 2016) without hierarchy, smoothing 1.
+/// The model of Freeman et al. (NDSS 2016) without a hierarchy, with smoothing 1.
 pub struct Freeman;
 
-impl Peer for Freeman {
+impl Baseline for Freeman {
     fn name(&self) -> &'static str {
         "flat Freeman"
     }
 
-    fn score(&self, login: &Login, own: &Known, all: &Everybody) -> f64 {
+    fn score(&self, login: &Login, own: &UserCounts, all: &AllUsers) -> f64 {
         (0..FEATURES)
             .map(|feature| {
                 let global = (all.count(login, feature) + 1.0) / (f64::from(all.successes) + 1.0);

@@ -1,16 +1,18 @@
-//! The constants of keycloak-adaptive-authn (2026), its city read as the provider: evidence summed, then a logistic.
+//! keycloak-adaptive-authn (2026) with its constants. The provider takes the place of its city.
+//!
+//! The final logistic function is left out, because it does not change the order of scores.
 
-use super::{Everybody, Known, Login, Peer};
+use super::{AllUsers, Baseline, Login, UserCounts};
 
-/// Evidence of address, place and hour.
+/// The sum of the evidence of address, place and hour.
 pub struct Keycloak;
 
-impl Peer for Keycloak {
+impl Baseline for Keycloak {
     fn name(&self) -> &'static str {
         "keycloak-adaptive-authn"
     }
 
-    fn score(&self, login: &Login, own: &Known, _: &Everybody) -> f64 {
+    fn score(&self, login: &Login, own: &UserCounts, _: &AllUsers) -> f64 {
         let share = own.count(login, 0) / f64::from(own.successes.max(1));
         let address = if share == 0.0 {
             1.5
@@ -24,20 +26,20 @@ impl Peer for Keycloak {
             (false, true) => 0.1,
             (false, false) => 0.8,
         };
-        address + place + hour(login, own) - 0.5
+        address + place + score_hour(login, own) - 0.5
     }
 }
 
-/// Distance from the person's mean hour, once five sign-ins agree on one.
-fn hour(login: &Login, own: &Known) -> f64 {
-    let Some((x, y)) = own.clock.filter(|(x, y)| own.successes >= 5 && x.hypot(*y) >= 0.3) else { return 0.0 };
+/// Scores the distance from the user's mean hour. It is 0 before five sign-ins and when their hours are widely spread.
+fn score_hour(login: &Login, own: &UserCounts) -> f64 {
+    let Some((x, y)) = own.mean_hour.filter(|(x, y)| own.successes >= 5 && x.hypot(*y) >= 0.3) else { return 0.0 };
     let mean = y.atan2(x).rem_euclid(std::f64::consts::TAU) / std::f64::consts::TAU * 24.0;
-    let apart = (login.hour - mean).abs();
-    match apart.min(24.0 - apart) {
-        apart if apart < 2.0 => 0.1,
-        apart if apart < 4.0 => 0.4,
-        apart if apart < 6.0 => 0.8,
-        apart if apart < 8.0 => 1.5,
+    let distance = (login.hour - mean).abs();
+    match distance.min(24.0 - distance) {
+        distance if distance < 2.0 => 0.1,
+        distance if distance < 4.0 => 0.4,
+        distance if distance < 6.0 => 0.8,
+        distance if distance < 8.0 => 1.5,
         _ => 2.0,
     }
 }

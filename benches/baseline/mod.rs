@@ -1,14 +1,16 @@
-//! The same job as others do it, each re-implemented from its published formula: what the model has to beat.
+//! Published baselines that the model is compared with. Each is implemented from its formula, without its code.
 //!
-//! No code is theirs. Every peer sees the same rows in the same order, learns from successes only, and
-//! gives a number that is higher for a riskier sign-in.
+//! Every baseline reads the same rows in the same order, learns from successes only, and returns a score that is higher for a riskier
+//! sign-in.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use riskgate::replay::rows::Row;
+use riskgate_lab::rows::LogRecord;
 
-pub mod contest;
+pub mod baselines;
+
+pub mod comparison;
 
 pub mod extend;
 
@@ -16,9 +18,7 @@ pub mod freeman;
 
 pub mod keycloak;
 
-pub mod sums;
-
-/// The features that peers look at: address, country, provider, user agent, browser, system, device type.
+/// The number of features: address, country, provider, user agent, browser, system, device type.
 pub const FEATURES: usize = 7;
 
 /// One sign-in: hashes of the seven features, and the hour of the day in UTC.
@@ -30,42 +30,42 @@ pub struct Login {
     pub hour: f64,
 }
 
-/// What a person's successes were.
+/// The successes of one user.
 #[derive(Debug, Default, Clone)]
-pub struct Known {
-    /// How often each value was seen, by feature.
+pub struct UserCounts {
+    /// The count of each value, by feature.
     pub counts: [HashMap<u64, u32>; FEATURES],
-    /// Successes.
+    /// The number of successes.
     pub successes: u32,
-    /// Hours of the successes, as a running mean on the circle.
-    pub clock: Option<(f64, f64)>,
+    /// The running mean of the hours, as a point in the unit circle.
+    pub mean_hour: Option<(f64, f64)>,
 }
 
-/// What all successes were.
+/// The successes of all users.
 #[derive(Debug, Default)]
-pub struct Everybody {
-    /// How often each value was seen, by feature.
+pub struct AllUsers {
+    /// The count of each value, by feature.
     pub counts: [HashMap<u64, u32>; FEATURES],
-    /// Successes.
+    /// The number of successes.
     pub successes: u32,
-    /// People with a success.
-    pub people: u32,
+    /// The number of users with a success.
+    pub users: u32,
 }
 
-/// A way to score a sign-in of somebody with a history.
-pub trait Peer {
-    /// Its name in tables.
+/// A method that scores the sign-ins of users with a history.
+pub trait Baseline {
+    /// Returns its name in tables.
     fn name(&self) -> &'static str;
-    /// The score: higher is riskier. No unit.
-    fn score(&self, login: &Login, own: &Known, all: &Everybody) -> f64;
+    /// Returns the score. It has no unit; higher is riskier.
+    fn score(&self, login: &Login, own: &UserCounts, all: &AllUsers) -> f64;
 }
 
-/// Every peer.
-pub fn peers() -> Vec<Box<dyn Peer>> {
+/// Returns all baselines.
+pub fn all() -> Vec<Box<dyn Baseline>> {
     vec![
-        Box::new(sums::Simple),
-        Box::new(sums::Mismatches),
-        Box::new(sums::WeightedSum),
+        Box::new(baselines::Simple),
+        Box::new(baselines::Mismatches),
+        Box::new(baselines::WeightedSum),
         Box::new(keycloak::Keycloak),
         Box::new(extend::Extend),
         Box::new(freeman::Freeman),
@@ -73,44 +73,44 @@ pub fn peers() -> Vec<Box<dyn Peer>> {
 }
 
 impl Login {
-    /// The seven features of a row.
-    pub fn of(row: &Row<'_>) -> Self {
+    /// Hashes the seven features of a row.
+    pub fn of(row: &LogRecord<'_>) -> Self {
         let values = [row.ip, row.country, row.asn, row.user_agent, row.browser, row.os, row.device_type].map(hash);
         let at: Timestamp = row.at;
         Login { values, hour: (at.as_second().rem_euclid(86_400)) as f64 / 3_600.0 }
     }
 }
 
-impl Known {
-    /// Whether a value was seen.
+impl UserCounts {
+    /// Whether the value of a feature was seen before.
     pub fn has(&self, login: &Login, feature: usize) -> bool {
         self.counts[feature].contains_key(&login.values[feature])
     }
 
-    /// How often a value was seen.
+    /// Returns the count of the value of a feature.
     pub fn count(&self, login: &Login, feature: usize) -> f64 {
         f64::from(self.counts[feature].get(&login.values[feature]).copied().unwrap_or(0))
     }
 
-    /// Learns a success.
+    /// Learns from a success.
     pub fn learn(&mut self, login: &Login) {
         for (counts, value) in self.counts.iter_mut().zip(login.values) {
             *counts.entry(value).or_default() += 1;
         }
         self.successes += 1;
         let angle = login.hour / 24.0 * std::f64::consts::TAU;
-        let (x, y) = self.clock.unwrap_or((angle.cos(), angle.sin()));
-        self.clock = Some((0.7 * x + 0.3 * angle.cos(), 0.7 * y + 0.3 * angle.sin()));
+        let (x, y) = self.mean_hour.unwrap_or((angle.cos(), angle.sin()));
+        self.mean_hour = Some((0.7 * x + 0.3 * angle.cos(), 0.7 * y + 0.3 * angle.sin()));
     }
 }
 
-impl Everybody {
-    /// How often a value was seen.
+impl AllUsers {
+    /// Returns the count of the value of a feature.
     pub fn count(&self, login: &Login, feature: usize) -> f64 {
         f64::from(self.counts[feature].get(&login.values[feature]).copied().unwrap_or(0))
     }
 
-    /// Learns a success.
+    /// Learns from a success.
     pub fn learn(&mut self, login: &Login) {
         for (counts, value) in self.counts.iter_mut().zip(login.values) {
             *counts.entry(value).or_default() += 1;
@@ -119,7 +119,7 @@ impl Everybody {
     }
 }
 
-/// A hash of a text.
+/// Hashes a text.
 pub fn hash(text: &str) -> u64 {
     siphasher::sip::SipHasher13::new().hash(text.as_bytes())
 }

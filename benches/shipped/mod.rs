@@ -1,42 +1,47 @@
-//! Makes the shipped tables: novelty and quantiles of two invented populations in equal parts, an estimate for
-//! an operator who has no log yet. Base rates and hours stay as they stand in `data/`.
+//! Generates the bundled tables of novelty and quantiles, as estimates for operators without a log.
+//!
+//! They come from two synthetic populations of equal size. Base rates and hours are those in `data/`.
 
 use std::path::Path;
 
 use csv::ReaderBuilder;
-use riskgate::{
-    assess::Judge,
-    config::Config,
-    event::Now,
-    replay::{
-        learn::{Lessons, Pass as LearnPass},
-        pass::Pass,
-        rows::{Columns, Reading},
-        synth::{HEADER, Preset, Recipe, Synth, write as write_row},
-    },
-    score::{Model, Tables},
+use riskgate_config::Config;
+use riskgate_engine::{
+    evaluator::Evaluator,
+    score::model::{Model, Tables},
 };
+use riskgate_lab::{
+    pass::Pass,
+    rows::{RecordReader, columns::Columns},
+    synth::{
+        Preset, Synth, SynthConfig,
+        row::{HEADER, write as write_row},
+    },
+    tables::{LearnPass, TableBuilder},
+};
+use riskgate_runtime::clock;
 
-/// People of each population.
+/// The number of people in each population.
 const PEOPLE: u32 = 60_000;
 
-/// Writes `novelty.csv` and `quantiles.csv`.
+/// Writes `novelty.csv` and `quantiles.csv` to a directory.
 pub fn write(directory: &Path) {
     let config = Config::defaults();
-    let logs = [Preset::RBA, Preset::CONSUMER].map(|preset| log(Recipe { users: PEOPLE, seed: 1, preset, attacks: 0.0, from: 1_580_688_000 }));
-    let first = lessons(&logs, &config, &Tables::bundled(), LearnPass::First);
-    let tables = Tables { novelty: lived_in(&first.first_tables(Tables::bundled()).novelty), ..Tables::bundled() };
-    let second = lessons(&logs, &config, &tables, LearnPass::Second);
-    let (tables, said) = second.second_tables(tables);
-    println!("{said}");
+    let logs = [Preset::RBA, Preset::CONSUMER].map(|preset| write_log(SynthConfig { users: PEOPLE, seed: 1, preset, attacks: 0.0, from: 1_580_688_000 }));
+    let first = learn(&logs, &config, &Tables::bundled(), LearnPass::First);
+    let tables = Tables { novelty: raise_short_term_novelty(&first.build_first_tables(Tables::bundled()).novelty), ..Tables::bundled() };
+    let second = learn(&logs, &config, &tables, LearnPass::Second);
+    let (tables, summary) = second.build_second_tables(tables);
+    println!("{summary}");
     for (name, text) in tables.files().into_iter().filter(|(name, _)| ["novelty.csv", "quantiles.csv"].contains(name)) {
-        std::fs::write(directory.join(name), text).expect("a directory to write to");
+        std::fs::write(directory.join(name), text).expect("the directory is writable");
     }
 }
 
-/// The generator's people keep their device for a whole burst of sign-ins; real ones take up a phone beside the laptop.
-/// So within an hour at least three sign-ins in a hundred bring something new of the device (estimate).
-fn lived_in(novelty: &str) -> String {
+/// Raises the novelty of devices within an hour to at least 3 % (estimate).
+///
+/// Synthetic people use one device during a burst of sign-ins. Real ones sometimes change from a laptop to a phone.
+fn raise_short_term_novelty(novelty: &str) -> String {
     let line = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();
         match (cells.as_slice(), cells.last().and_then(|total| total.parse::<f64>().ok())) {
@@ -50,32 +55,34 @@ fn lived_in(novelty: &str) -> String {
     novelty.lines().map(line).collect()
 }
 
-fn lessons(logs: &[Vec<u8>], config: &Config, tables: &Tables, which: LearnPass) -> Lessons {
-    let mut merged: Option<Lessons> = None;
+/// Runs a learning pass over all logs.
+fn learn(logs: &[Vec<u8>], config: &Config, tables: &Tables, pass: LearnPass) -> TableBuilder {
+    let mut merged: Option<TableBuilder> = None;
     for log in logs {
-        let model = Model::new(tables, &config.history).expect("tables that can be read");
-        let lessons = Lessons::new(&model, which);
-        let mut pass = Pass::new(config, Judge::new(config, model), Now::read().mono).learning(lessons);
+        let model = Model::new(tables, config.history.model_config()).expect("the tables are valid");
+        let builder = TableBuilder::new(&model, pass);
+        let mut pass = Pass::new(config, Evaluator::new(&config.decision, model), clock::read().mono).with_table_builder(builder);
         let header = csv::ByteRecord::from(HEADER.split(',').collect::<Vec<_>>());
-        let reading = Reading::Csv(Box::new(Columns::find(&header, &[]).expect("the generator's own columns")));
+        let reading = RecordReader::Csv(Box::new(Columns::from_header(&header, &[]).expect("the columns of the generator")));
         for record in ReaderBuilder::new().from_reader(log.as_slice()).byte_records() {
-            pass.record(&reading, &record.expect("an invented row"), (0, 0)).expect("nothing is written");
+            pass.process_record(&reading, &record.expect("a synthetic row"), (0, 0)).expect("the pass writes no scores");
         }
-        let found = pass.lessons.take().expect("it was given");
+        let builder = pass.table_builder.take().expect("the pass has a builder");
         match &mut merged {
-            None => merged = Some(found),
-            Some(merged) => merged.merge(&found),
+            None => merged = Some(builder),
+            Some(merged) => merged.merge(&builder),
         }
     }
-    merged.expect("there are logs")
+    merged.expect("there is at least one log")
 }
 
-fn log(recipe: Recipe) -> Vec<u8> {
+/// Generates a log.
+fn write_log(config: SynthConfig) -> Vec<u8> {
     let mut log = format!("{HEADER}\n").into_bytes();
-    let mut synth = Synth::new(recipe);
+    let mut synth = Synth::new(config);
     let mut index = 0;
     while let Some(row) = synth.next() {
-        write_row(&synth, index, &row, &mut log).expect("memory takes everything");
+        write_row(&synth, index, &row, &mut log).expect("writing to memory cannot fail");
         index += 1;
     }
     log

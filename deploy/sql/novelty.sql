@@ -1,6 +1,6 @@
--- For each level of the chain country > provider > network, and for the device: of the sign-ins of people with a
--- history whose value above was seen before, how many brought a value that was not.
-WITH told AS (
+-- For each level of the chain country > provider > network, and for the device: the number of sign-ins with a new value,
+-- among the sign-ins of users with a history whose value of the level above was seen before.
+WITH history AS (
     SELECT
         *,
         COALESCE(SUM(teaches) OVER (PARTITION BY person ORDER BY signed_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS root_seen,
@@ -17,13 +17,13 @@ WITH told AS (
     WHERE passed = 1
 ),
 levels AS (
-    SELECT 'country' AS level, root_seen AS above, country_seen AS own, pause FROM told WHERE country IS NOT NULL
+    SELECT 'country' AS level, root_seen AS above, country_seen AS own, pause FROM history WHERE country IS NOT NULL
     UNION ALL
-    SELECT 'asn', country_seen, asn_seen, pause FROM told WHERE country IS NOT NULL AND asn IS NOT NULL
+    SELECT 'asn', country_seen, asn_seen, pause FROM history WHERE country IS NOT NULL AND asn IS NOT NULL
     UNION ALL
-    SELECT 'network', asn_seen, net_seen, pause FROM told WHERE country IS NOT NULL AND asn IS NOT NULL AND net IS NOT NULL
+    SELECT 'network', asn_seen, net_seen, pause FROM history WHERE country IS NOT NULL AND asn IS NOT NULL AND net IS NOT NULL
     UNION ALL
-    SELECT 'device', root_seen, device_seen, pause FROM told WHERE device IS NOT NULL
+    SELECT 'device', root_seen, device_seen, pause FROM history WHERE device IS NOT NULL
 )
 SELECT
     level,

@@ -1,4 +1,4 @@
--- Sign-ins by country, and by provider within its country: those that succeeded, and those that failed. What has fewer than five is left out, as noise or one person.
+-- Sign-ins by country, and by provider within its country: those that succeeded, and those that failed. Groups of fewer than five are omitted: they are noise or a single user.
 SELECT 'country' AS level, country AS first, NULL AS second, SUM(passed) AS legit, SUM(1 - passed) AS attack
 FROM sign_ins WHERE country IS NOT NULL GROUP BY country HAVING COUNT(*) >= 5
 UNION ALL

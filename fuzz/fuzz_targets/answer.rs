@@ -8,14 +8,13 @@ use std::{
 };
 
 use libfuzzer_sys::fuzz_target;
-use riskgate::{
-    config::Config,
-    event::{ClientIp, Now, http},
-    evidence::{
-        Face, Risk,
-        provider::{self, Adapter, Client, Question, Sends, Tls},
-    },
-};
+use riskgate_config::Config;
+use riskgate_engine::{client_ip::ClientIp, time::ClockReading, evidence::Risk};
+use riskgate_event::http;
+use riskgate_runtime::clock;
+use riskgate_runtime::mode::RuntimeMode;
+use riskgate_providers::{Adapter, ProviderRequest, RequestFields};
+use riskgate_http_client::{Client, Tls};
 use riskgate_fuzz::timed;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -56,8 +55,8 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     }
     let (config, faults) = Config::read(&map);
     assert!(faults.is_empty(), "{faults:?}");
-    let client = || Client::new(Duration::from_secs(1), Face::Command, Tls::default());
-    let adapters = config.services.services.iter().map(|service| provider::open(service, client(), Face::Command).expect("an adapter")).collect();
+    let client = || Client::new(Duration::from_secs(1), RuntimeMode::Command, Tls::default());
+    let adapters = config.services.services.iter().map(|service| riskgate_providers::open(service, client(), RuntimeMode::Command).expect("an adapter")).collect();
     Bench { runtime, answer, adapters }
 });
 
@@ -75,9 +74,9 @@ fn run(bytes: &[u8]) {
     };
     *bench.answer.lock().expect("the answer") = whole;
     let adapter = &bench.adapters[usize::from(choice & 0x7f) % bench.adapters.len()];
-    let sign_in = http::parse(br#"{"user":"ada","ip":"8.8.8.8"}"#, ClientIp::Missing, Now::read()).expect("a sign-in");
-    let question = Question::of(&sign_in, Sends::default()).expect("a question about a public address");
-    let asked = bench.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), adapter.provider.ask(&question)).await });
+    let sign_in = http::parse(br#"{"user":"ada","ip":"8.8.8.8"}"#, ClientIp::Missing, clock::read()).expect("a sign-in");
+    let request = ProviderRequest::from_sign_in(&sign_in, RequestFields::default()).expect("the address is public");
+    let asked = bench.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), adapter.provider.query(&request)).await });
     match asked.expect("an answer or a failure in time") {
         Ok(Some(answer)) => {
             if let Risk::Score(score) = answer.risk {

@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use riskgate::event::{ClientIp, Now, forwarded_for, http};
+use riskgate_runtime::clock;
+use riskgate_engine::{client_ip::{ClientIp, forwarded::forwarded_for}, time::ClockReading};
+use riskgate_event::http;
 use riskgate_fuzz::timed;
 
 fuzz_target!(init: run(include_bytes!("../seeds/assess/full.json")), |bytes: &[u8]| timed(|| run(bytes)));
@@ -14,7 +16,7 @@ fn run(bytes: &[u8]) {
     for hops in 0..4 {
         let forwarded = forwarded_for(lines.lines(), std::iter::empty(), hops).unwrap_or_default();
         assert!(hops > 0 || forwarded == ClientIp::Missing, "without a trusted proxy nothing is believed");
-        match http::parse(body, forwarded, Now::read()) {
+        match http::parse(body, forwarded, clock::read()) {
             Ok(sign_in) => assert!((1..=512).contains(&sign_in.person.name.expose().chars().count())),
             Err(bad) => assert!(bad.to_string().len() < 400, "a fault is one sentence"),
         }

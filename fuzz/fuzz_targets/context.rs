@@ -5,13 +5,10 @@ use std::sync::LazyLock;
 
 use jsonwebtoken::{Algorithm, EncodingKey};
 use libfuzzer_sys::fuzz_target;
-use riskgate::{
-    config::Config,
-    event::{
-        Now, Person, Personal, Trust,
-        context::{Audience, Claims, sign, verify},
-    },
-};
+use riskgate_runtime::clock;
+use riskgate_config::Config;
+use riskgate_engine::{time::ClockReading, sign_in::Person, personal::Personal, context::Trust};
+use riskgate_event::signed_context::{Audience, Claims, sign, verify};
 use riskgate_fuzz::timed;
 
 const KEY: &str = "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM";
@@ -27,7 +24,7 @@ fuzz_target!(init: run(include_bytes!("../seeds/context/token")), |bytes: &[u8]|
 fn run(bytes: &[u8]) {
     let person = Person { name: Personal::new("ada".into()), ..Person::default() };
     let audience = Audience { pool: "p", client: "c" };
-    let now = Now::read();
+    let now = clock::read();
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     // Nobody guesses a signature: whatever stands here is refused.
     let parts = text.split('.').count();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use riskgate::config::{Config, env::Strings};
+use riskgate_config::{Config, env::EnvSource};
 use riskgate_fuzz::timed;
 
 fuzz_target!(init: run(include_bytes!("../seeds/environment/all")), |bytes: &[u8]| timed(|| run(bytes)));
@@ -18,7 +18,7 @@ fn run(bytes: &[u8]) {
         .filter(|(name, _)| !name.ends_with("_FILE"))
         .map(|(name, value)| (format!("RISKGATE_{name}"), value.replace('\t', "\n")))
         .collect();
-    let (config, faults) = Config::read(&map as &dyn Strings);
+    let (config, faults) = Config::read(&map as &dyn EnvSource);
     assert!(config.budget.total.as_millis() < 3_000);
     assert!(config.budget.provider <= config.budget.total && config.budget.connect <= config.budget.provider && config.budget.store <= config.budget.total);
     assert!((0.0..=100.0).contains(&config.decision.deny_at.default));
@@ -31,7 +31,7 @@ fn run(bytes: &[u8]) {
                 // The same text may stand in a variable that is no secret, or in a sentence of ours: then it is told whatever the secret is.
                 let without: BTreeMap<String, String> =
                     map.iter().map(|(own, other)| (own.clone(), if *own == name { "x".repeat(48) } else { other.clone() })).collect();
-                let (_, faults) = Config::read(&without as &dyn Strings);
+                let (_, faults) = Config::read(&without as &dyn EnvSource);
                 assert!(faults.iter().any(|fault| fault.to_string().contains(value.as_str())), "{secret} is told");
             }
         }

@@ -4,16 +4,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use riskgate::{
-    assess::Judge,
-    config::{Config, env::Strings},
-    event::{
-        Now, RawEvent,
-        cognito::{self, Event},
-    },
-    evidence::{Evidence, History, NetworkFacts},
-    score::Model,
-};
+use riskgate_runtime::clock;
+use riskgate_engine::{evaluator::Evaluator, time::ClockReading, personal::RawEvent, evidence::{Evidence, history::History}, network_facts::NetworkFacts, score::model::Model};
+use riskgate_config::{Config, env::EnvSource};
+use riskgate_event::cognito::{self, Event};
 use riskgate_fuzz::timed;
 use serde_json::value::RawValue;
 
@@ -23,23 +17,23 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         ("RISKGATE_TENANT_ATTRIBUTE".to_owned(), "custom:tenant".to_owned()),
         ("RISKGATE_DENY_CIDRS".to_owned(), "203.0.113.0/24".to_owned()),
     ]);
-    Config::read(&map as &dyn Strings).0
+    Config::read(&map as &dyn EnvSource).0
 });
-static JUDGE: LazyLock<Judge> = LazyLock::new(|| Judge::new(&CONFIG, Model::bundled(&CONFIG.history)));
+static JUDGE: LazyLock<Evaluator> = LazyLock::new(|| Evaluator::new(&CONFIG.decision, Model::bundled(CONFIG.history.model_config())));
 
 fuzz_target!(init: run(include_bytes!("../seeds/event/pre.json")), |bytes: &[u8]| timed(|| run(bytes)));
 
 fn run(bytes: &[u8]) {
     let Ok(raw) = serde_json::from_slice::<Box<RawValue>>(bytes) else { return };
     let text = raw.get().to_owned();
-    match cognito::parse(RawEvent::new(raw), Now::read(), &CONFIG.trust) {
+    match cognito::parse(RawEvent::new(raw), clock::read(), &CONFIG.trust) {
         Ok(Event::PreAuthentication(sign_in)) => {
             assert!(text.starts_with('{'), "only an object is decided");
             assert_eq!(sign_in.raw.text(), text, "kept byte for byte");
-            let decision = JUDGE.judge(Box::new(Evidence::after_panic(sign_in, NetworkFacts::default(), History::default())));
+            let decision = JUDGE.evaluate(Box::new(Evidence::after_panic(sign_in, NetworkFacts::default(), History::default())));
             assert!((0.0..=100.0).contains(&decision.score.value), "a score is 0 to 100");
         }
-        Ok(Event::NotOurs(raw)) => assert_eq!(raw.text(), text),
+        Ok(Event::NotHandled(raw)) => assert_eq!(raw.text(), text),
         Ok(Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::Check) => {}
         // What a fault says is printed: it may not hold what was sent.
         Err(bad) => assert!(bad.to_string().len() < 300),

@@ -4,11 +4,9 @@
 use std::{path::PathBuf, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use riskgate::{
-    config::networks::NetworksConfig,
-    event::{ClientIp, Context, Trust},
-    evidence::networks::Networks,
-};
+use riskgate_config::networks::NetworksConfig;
+use riskgate_engine::{client_ip::ClientIp, context::{Context, Trust}};
+use riskgate_network::Networks;
 use riskgate_fuzz::timed;
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {

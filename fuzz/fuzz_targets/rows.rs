@@ -4,21 +4,21 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
-use riskgate::replay::rows::{Batch, Clock, Line, Source};
+use riskgate_lab::rows::{source::{Batch, Source}, time::TimeParser, LogLine};
 use riskgate_fuzz::timed;
 
 fuzz_target!(init: run(include_bytes!("../seeds/rows/rba.csv")), |bytes: &[u8]| timed(|| run(bytes)));
 
 fn run(bytes: &[u8]) {
     let Ok(source) = Source::from_reader(Cursor::new(bytes.to_vec()), "fuzzed".to_owned(), &[]) else { return };
-    let Ok((reading, mut records)) = source.begin() else { return };
-    let (mut batch, mut clock) = (Batch::default(), Clock::default());
-    while let Ok(more) = records.fill(&mut batch) {
+    let Ok((reading, mut records)) = source.into_records() else { return };
+    let (mut batch, mut clock) = (Batch::default(), TimeParser::default());
+    while let Ok(more) = records.fill_batch(&mut batch) {
         for (_, record) in &batch.records[..batch.len] {
-            let _ = reading.line(record, &mut clock, |line| {
-                let Line::SignIn(row) = line else { return };
+            let _ = reading.read_line(record, &mut clock, |line| {
+                let LogLine::SignIn(row) = line else { return };
                 assert!(!row.user.is_empty(), "a row is somebody's");
-                assert!(row.outside.is_none_or(|score| (0.0..=100.0).contains(&score)));
+                assert!(row.provider_score.is_none_or(|score| (0.0..=100.0).contains(&score)));
             });
         }
         if !more {

@@ -1,4 +1,4 @@
-//! `riskgate assess`: one event in, one verdict with its reasons out.
+//! `riskgate assess`: assesses one sign-in and prints the verdict with its reasons.
 
 use std::{
     io::{Read, Write},
@@ -6,40 +6,38 @@ use std::{
     sync::Arc,
 };
 
-use super::{
+use crate::commands::{
     Failure,
-    trial::{self, Trial},
+    provider_check::{self, ProviderCheck},
 };
-use crate::{
-    config::{Config, encoding, services::Service},
-    event::{
-        ClientIp, Now, RawEvent, SignIn,
-        cognito::{self, Event},
-        http,
-    },
-    evidence::Face,
+use riskgate_config::{Config, encoding};
+use riskgate_engine::{client_ip::ClientIp, personal::RawEvent, service::Service, sign_in::SignIn};
+use riskgate_event::{
+    cognito::{self, Event},
+    http,
     response::{Assessment, http::AssessmentJson},
-    serve::Instance,
 };
+use riskgate_pipeline::instance::Instance;
+use riskgate_runtime::{clock, mode::RuntimeMode};
 
-/// The largest event that is read, in bytes: Lambda's own limit.
-const LARGEST: u64 = 6 * 1024 * 1024;
+/// The maximum size of an event in bytes, equal to the limit of Lambda.
+const MAX_EVENT_SIZE: u64 = 6 * 1024 * 1024;
 
-/// Assesses one sign-in and explains the verdict. Reads history, writes nothing.
+/// Assesses one sign-in and explains the verdict. Reads the history and writes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate assess event.json
   echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --json
-  echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --provider ipqs   tries a new key")]
+  echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --provider ipqs   tests a new key")]
 pub struct Args {
-    /// A Cognito event or the sidecar's JSON; `-` is standard input.
+    /// A Cognito event or a request of the sidecar, as JSON. `-` is standard input.
     #[arg(default_value = "-", value_name = "FILE")]
     file: PathBuf,
-    /// One Assessment object and nothing else on standard output.
+    /// Prints the assessment as JSON.
     #[arg(long)]
     json: bool,
-    /// Ask this one of PROVIDERS only, and show how its answer is read.
-    #[arg(long, value_name = "NAME", value_parser = trial::service)]
+    /// Queries only this one of PROVIDERS and shows how its answer is interpreted.
+    #[arg(long, value_name = "NAME", value_parser = provider_check::parse_service)]
     provider: Option<Service>,
 }
 
@@ -47,63 +45,63 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// Input that cannot be read, or a faulty configuration.
+/// The input cannot be read, or the configuration is faulty.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let name = args.file.display().to_string();
-    let bytes = read(args).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
-    let (mut config, faults) = super::configured()?;
+    let bytes = read_input(args).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
+    let (mut config, faults) = crate::commands::read_config_with_secrets()?;
     if let Some(service) = args.provider {
-        config.services.services.retain(|configured| configured.service == service);
+        config.services.services.retain(|configured| configured.service() == service);
         if config.services.services.is_empty() {
             return Err(Failure::Usage(format!("RISKGATE_PROVIDERS does not name {}", service.as_label())));
         }
     }
-    let instance = Instance::strict(config, faults, Face::Command).map_err(|faults| Failure::Usage(faults.to_string()))?;
-    let sign_in = match parse(&bytes, &instance.config).map_err(|problem| Failure::Run(format!("{name}: {problem}")))? {
+    let instance = Instance::strict(config, faults, RuntimeMode::Command).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let sign_in = match parse_sign_in(&bytes, &instance.config).map_err(|problem| Failure::Run(format!("{name}: {problem}")))? {
         Some(sign_in) => sign_in,
         None => {
-            println!("not decided: only pre-authentication events of a served pool are; this one goes back untouched");
+            println!("not assessed: only pre-authentication events of a served pool are assessed; this event is returned unchanged");
             return Ok(());
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
-    let deadline = instance.gate.deadline(sign_in.received.mono, None);
+    let deadline = instance.engine.deadline(sign_in.received.mono, None);
     if args.provider.is_some() {
-        let evidence = runtime.block_on(instance.gate.sources().gather(sign_in, deadline)).evidence;
-        for (asked, config) in evidence.services.iter().zip(&instance.config.services.services) {
-            let trial = Trial { asked, config, heard: instance.gate.sources().heard(asked.service) };
-            let _ = writeln!(std::io::stdout(), "{}", if args.json { trial.as_json() } else { trial.explain() });
+        let evidence = runtime.block_on(instance.engine.enricher().enrich(sign_in, deadline)).evidence;
+        for (result, config) in evidence.services.iter().zip(&instance.config.services.services) {
+            let check = ProviderCheck { result, config, last_response: instance.engine.enricher().last_response(result.service) };
+            let _ = writeln!(std::io::stdout(), "{}", if args.json { check.to_json() } else { check.explain() });
         }
         runtime.shutdown_background();
         return Ok(());
     }
-    let assessment = runtime.block_on(instance.gate.assess(sign_in, deadline));
+    let assessment = runtime.block_on(instance.engine.assess(sign_in, deadline));
     runtime.shutdown_background();
     let text = if args.json { String::from_utf8_lossy(&AssessmentJson(&assessment).to_bytes()).into_owned() } else { explain(&assessment) };
-    // A closed pipe is the reader's choice.
+    // A closed pipe is not an error.
     let _ = writeln!(std::io::stdout(), "{text}");
     Ok(())
 }
 
-fn read(args: &Args) -> Result<Vec<u8>, String> {
+fn read_input(args: &Args) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let limited = |reader: &mut dyn Read, bytes: &mut Vec<u8>| reader.take(LARGEST + 1).read_to_end(bytes).map_err(|error| error.to_string());
+    let read_limited = |reader: &mut dyn Read, bytes: &mut Vec<u8>| reader.take(MAX_EVENT_SIZE + 1).read_to_end(bytes).map_err(|error| error.to_string());
     if args.file.as_os_str() == "-" {
-        limited(&mut std::io::stdin().lock(), &mut bytes)?;
+        read_limited(&mut std::io::stdin().lock(), &mut bytes)?;
     } else {
         let mut file = std::fs::File::open(&args.file).map_err(|error| error.to_string())?;
-        limited(&mut file, &mut bytes)?;
+        read_limited(&mut file, &mut bytes)?;
     }
     match bytes.len() as u64 {
         0 => Err("the input is empty; a Cognito event or the sidecar's JSON is expected".to_owned()),
-        length if length > LARGEST => Err("the event is larger than 6 MiB, which is more than Lambda accepts".to_owned()),
-        _ => encoding::text(bytes).map(String::into_bytes).map_err(|error| error.to_string()),
+        length if length > MAX_EVENT_SIZE => Err("the event is larger than 6 MiB, the limit of Lambda".to_owned()),
+        _ => encoding::decode(bytes).map(String::into_bytes).map_err(|error| error.to_string()),
     }
 }
 
-/// Reads either form; `None` for a Cognito event that is not decided.
-fn parse(bytes: &[u8], config: &Config) -> Result<Option<SignIn>, String> {
-    let received = Now::read();
+/// Parses a Cognito event or a request of the sidecar. `None` for a Cognito event that is not assessed.
+fn parse_sign_in(bytes: &[u8], config: &Config) -> Result<Option<SignIn>, String> {
+    let received = clock::read();
     let raw: Box<serde_json::value::RawValue> = serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))?;
     let fields: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
         serde_json::from_str(raw.get()).map_err(|_| "not a JSON object".to_owned())?;
@@ -112,11 +110,11 @@ fn parse(bytes: &[u8], config: &Config) -> Result<Option<SignIn>, String> {
     }
     match cognito::parse(RawEvent::new(raw), received, &config.trust).map_err(|bad| bad.to_string())? {
         Event::PreAuthentication(sign_in) => Ok(Some(Arc::unwrap_or_clone(sign_in))),
-        Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotOurs(_) | Event::Check => Ok(None),
+        Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotHandled(_) | Event::Check => Ok(None),
     }
 }
 
-/// The verdict for eyes.
+/// Formats the verdict for people.
 fn explain(assessment: &Assessment) -> String {
     let decision = &assessment.decision;
     let score = &decision.score;
@@ -132,9 +130,9 @@ fn explain(assessment: &Assessment) -> String {
         format!("    {:+6.2}  {}{detail}", reason.weight, reason.code.as_label())
     }));
     lines.push(format!("  context {}", evidence.sign_in.context.trust.as_label()));
-    for asked in &evidence.services {
-        let codes = asked.answer.as_ref().map(|answer| answer.codes.join(" ")).unwrap_or_default();
-        lines.push(format!("  {} {} in {:.1} ms {codes}", asked.service.as_label(), asked.outcome.as_label(), asked.took.as_secs_f64() * 1e3));
+    for result in &evidence.services {
+        let codes = result.answer.as_ref().map(|answer| answer.codes.join(" ")).unwrap_or_default();
+        lines.push(format!("  {} {} in {:.1} ms {codes}", result.service.as_label(), result.outcome.as_label(), result.took.as_secs_f64() * 1e3));
     }
     lines.push(format!("  history {}", evidence.history_outcome.as_label()));
     lines.push(format!("  {} in {:.1} ms, model {}", assessment.id, assessment.elapsed.as_secs_f64() * 1e3, assessment.model));

@@ -1,4 +1,4 @@
-//! `riskgate block`: persons, ranges, devices, clients and tenants kept out, or let in, while riskgate runs.
+//! `riskgate block`: suspends or exempts users, ranges, devices, clients and tenants at run time.
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
@@ -7,23 +7,22 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{
+use crate::commands::{
     Failure,
-    history::{Pool, away, check, with_ledger},
+    history::{PoolRule, check_deployment, store_failure, with_repository},
 };
-use crate::{
-    config::{decision::cidr, env::duration},
-    event::Now,
-    evidence::history::{
-        Ledger,
-        blocks::{Entry, EntryKind, Subject},
-    },
+use riskgate_config::env::duration;
+use riskgate_engine::client_ip::parse_network;
+use riskgate_history::{
+    block_list::{BlockEntry, BlockEntryKind, BlockSubject},
+    repository::HistoryRepository,
 };
+use riskgate_runtime::clock;
 
-/// Changes that are on their way to the store at once.
-const AT_ONCE: usize = 16;
+/// The maximum number of concurrent writes to the store.
+const MAX_CONCURRENT_WRITES: usize = 16;
 
-/// Keeps out, or lets in, at run time. All instances follow within ten seconds, persons at once.
+/// Suspends or exempts users, ranges, devices, clients and tenants at run time. Changes of users apply immediately, all others within ten seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate block add sub 8b1a4c1e-... --pool eu-west-1_AbCdEf --note 'chargeback 4711'
@@ -33,100 +32,101 @@ const AT_ONCE: usize = 16;
   riskgate block add --from blocks.csv
   riskgate block list
 
-A message is shown when a token is made, after the password was right: earlier it would reveal that the account
-exists. For that the suspension waits for token generation, if that trigger ran for the client within the last
-hour; otherwise, and for ranges and devices always, it acts in pre-authentication, without the message. The file has the columns subject,value and, where wanted, pool,kind,until,note,message.")]
+A message is shown at token generation, after the password was right. Shown earlier, it would reveal that the account
+exists. A suspension with a message therefore acts at token generation if that trigger ran for the client within the
+last hour. Otherwise, and always for ranges and devices, it acts in pre-authentication and shows no message.
+The file has the columns subject,value and optionally pool,kind,until,note,message.")]
 pub struct Args {
     #[command(subcommand)]
-    deed: Deed,
+    action: BlockAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Deed {
-    /// Suspends or exempts somebody or something.
-    Add(Addition),
-    /// Ends a suspension or an exemption.
-    Remove(Removal),
-    /// Every suspension and exemption in force.
+enum BlockAction {
+    /// Adds a suspension or an exemption.
+    Add(AddArgs),
+    /// Removes a suspension or an exemption.
+    Remove(RemoveArgs),
+    /// Lists all suspensions and exemptions in effect.
     List,
 }
 
 #[derive(Debug, clap::Args)]
-struct Addition {
-    /// What is blocked.
+struct AddArgs {
+    /// The kind of subject.
     #[arg(required_unless_present = "from")]
-    subject: Option<Kind>,
-    /// Which one.
+    subject: Option<SubjectKind>,
+    /// The subject.
     #[arg(required_unless_present = "from")]
     value: Option<String>,
-    /// The user pool's id, for persons.
+    /// The user pool's id, for users.
     #[arg(long, default_value = "", hide_default_value = true)]
     pool: String,
-    /// Lets in whatever the score, instead of keeping out.
+    /// Exempts from the score instead of suspending.
     #[arg(long)]
     exempt: bool,
-    /// Ends by itself after this time, such as 6h or 30d.
+    /// Expires after this time, such as 6h or 30d.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "until")]
-    lasts: Option<Duration>,
-    /// Ends by itself at this moment, such as 2026-12-31T00:00:00Z.
-    #[arg(long, value_name = "MOMENT")]
+    duration: Option<Duration>,
+    /// Expires at this time, such as 2026-12-31T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
     until: Option<Timestamp>,
-    /// For operators.
+    /// A note for operators.
     #[arg(long)]
     note: Option<String>,
-    /// What the person is told once the password was right.
+    /// The message that the user sees after the password was right.
     #[arg(long)]
     message: Option<String>,
-    /// A CSV file of many.
+    /// Reads the subjects from a CSV file.
     #[arg(long, value_name = "FILE", conflicts_with = "subject")]
     from: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
-struct Removal {
+struct RemoveArgs {
     #[command(flatten)]
     target: Target,
 }
 
 #[derive(Debug, Clone, clap::Args)]
 struct Target {
-    /// What is blocked.
-    subject: Kind,
-    /// Which one.
+    /// The kind of subject.
+    subject: SubjectKind,
+    /// The subject.
     value: String,
-    /// The user pool's id, for persons.
+    /// The user pool's id, for users.
     #[arg(long, default_value = "", hide_default_value = true)]
     pool: String,
 }
 
-/// What can be blocked.
+/// The kind of subject that is suspended or exempted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
-    /// An account, by its sub.
+enum SubjectKind {
+    /// An account, by its `sub`.
     Sub,
-    /// A name as it is typed, where there is no sub.
+    /// A user name as it is typed, if there is no `sub`.
     Name,
     /// An address or a network, such as 198.51.100.0/24.
     Range,
-    /// A device id, as the app sends it.
+    /// A device id as the app sends it.
     Device,
-    /// An app client's id.
+    /// An app client id.
     Client,
     /// A value of the attribute that `TENANT_ATTRIBUTE` names.
     Tenant,
 }
 
-/// A row of a file.
+/// A row of the CSV file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
-    subject: Kind,
+struct BlockFileRow {
+    subject: SubjectKind,
     value: String,
     #[serde(default)]
     pool: String,
     #[serde(default)]
-    kind: Option<EntryKind>,
+    kind: Option<BlockEntryKind>,
     #[serde(default)]
     until: Option<Timestamp>,
     #[serde(default)]
@@ -135,160 +135,162 @@ struct Row {
     message: Option<String>,
 }
 
-/// Whom a change concerns, as the store names them.
-enum Whom {
-    Person {
-        pool: String,
-        name: String,
-    },
-    /// The subject under every pseudonym key, newest first: written under the first, removed under all.
-    Shared(Vec<Subject>),
+/// The subject of a change, as the store identifies it.
+enum BlockTarget {
+    /// A user, by pool and name.
+    Person { pool: String, name: String },
+    /// The subject under every pseudonym key, newest first.
+    Shared(Vec<BlockSubject>),
 }
 
 /// Runs the command.
 ///
 /// # Errors
 ///
-/// A subject that cannot be read, or a store that cannot be reached.
+/// The subject is invalid, or the store cannot be reached.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    with_ledger(async |ledger| match &args.deed {
-        Deed::Add(addition) => add(ledger, addition).await,
-        Deed::Remove(removal) => {
-            let whom = removal.target.whom(ledger).map_err(Failure::Usage)?;
-            check(ledger, removal.target.person(), Now::read().wall).await?;
-            match &whom {
-                Whom::Person { pool, name } => ledger.unblock_person(pool, name, Now::read().wall).await,
-                Whom::Shared(subjects) => futures_util::future::try_join_all(subjects.iter().map(|subject| ledger.unblock(subject))).await.map(|_| ()),
+    with_repository(async |repository| match &args.action {
+        BlockAction::Add(add) => add_entries(repository, add).await,
+        BlockAction::Remove(remove) => {
+            let target = remove.target.resolve(repository).map_err(Failure::Usage)?;
+            check_deployment(repository, remove.target.person(), clock::read().wall).await?;
+            match &target {
+                BlockTarget::Person { pool, name } => repository.unblock_user(pool, name, clock::read().wall).await,
+                BlockTarget::Shared(subjects) => {
+                    futures_util::future::try_join_all(subjects.iter().map(|subject| repository.unblock(subject))).await.map(|_| ())
+                }
             }
-            .map_err(away)?;
-            say(&format!("removed: {}", whom.key(ledger)));
+            .map_err(store_failure)?;
+            print_line(&format!("removed: {}", target.key(repository)));
             Ok(())
         }
-        Deed::List => list(ledger).await,
+        BlockAction::List => list_entries(repository).await,
     })
 }
 
-async fn add(ledger: &Ledger, addition: &Addition) -> Result<(), Failure> {
-    let now = Now::read().wall;
-    let changes = match (addition.subject, &addition.value, &addition.from) {
+async fn add_entries(repository: &HistoryRepository, add: &AddArgs) -> Result<(), Failure> {
+    let now = clock::read().wall;
+    let changes = match (add.subject, &add.value, &add.from) {
         (Some(subject), Some(value), _) => {
-            let target = Target { subject, value: value.clone(), pool: addition.pool.clone() };
-            let until = match addition.lasts {
-                Some(lasts) => Some(now.checked_add(lasts).map_err(|_| Failure::Usage("--for is too long".to_owned()))?),
-                None => addition.until,
+            let target = Target { subject, value: value.clone(), pool: add.pool.clone() };
+            let until = match add.duration {
+                Some(duration) => Some(now.checked_add(duration).map_err(|_| Failure::Usage("--for is too long".to_owned()))?),
+                None => add.until,
             };
-            let kind = if addition.exempt { EntryKind::Exempt } else { EntryKind::Suspend };
-            let entry = Entry { kind, until, note: addition.note.clone(), message: addition.message.as_deref().map(Into::into) };
-            let whom = target.whom(ledger).map_err(Failure::Usage)?;
-            check(ledger, target.person(), now).await?;
-            vec![(whom, entry)]
+            let kind = if add.exempt { BlockEntryKind::Exempt } else { BlockEntryKind::Suspend };
+            let entry = BlockEntry { kind, until, note: add.note.clone(), message: add.message.as_deref().map(Into::into) };
+            let block_target = target.resolve(repository).map_err(Failure::Usage)?;
+            check_deployment(repository, target.person(), now).await?;
+            vec![(block_target, entry)]
         }
-        (_, _, Some(file)) => read(ledger, file, now).await?,
+        (_, _, Some(file)) => read_file(repository, file, now).await?,
         (_, _, None) => return Err(Failure::Usage("name a subject and its value, or a file with --from".to_owned())),
     };
-    let keys = &check(ledger, None, now).await?;
+    let keys = &check_deployment(repository, None, now).await?;
     let count = changes.len();
     futures_util::stream::iter(changes)
         .map(Ok)
-        .try_for_each_concurrent(AT_ONCE, async |(whom, entry)| {
+        .try_for_each_concurrent(MAX_CONCURRENT_WRITES, async |(target, entry)| {
             for key in keys {
-                match &whom {
-                    Whom::Person { pool, name } => ledger.block_person_under(*key, pool, name, &entry, now).await,
-                    Whom::Shared(subjects) => ledger.block_under(*key, subjects.get(*key).unwrap_or(&subjects[0]), &entry).await,
+                match &target {
+                    BlockTarget::Person { pool, name } => repository.block_user_under(*key, pool, name, &entry, now).await,
+                    BlockTarget::Shared(subjects) => repository.block_under(*key, subjects.get(*key).unwrap_or(&subjects[0]), &entry).await,
                 }
-                .map_err(away)?;
+                .map_err(store_failure)?;
             }
             if count == 1 {
-                say(&format!("{}: {}", word(entry.kind), whom.key(ledger)));
+                print_line(&format!("{}: {}", kind_label(entry.kind), target.key(repository)));
             }
             Ok(())
         })
         .await?;
     if count != 1 {
-        say(&format!("{count} entries written"));
+        print_line(&format!("{count} entries written"));
     }
     Ok(())
 }
 
-/// Reads a whole file before anything is written.
-async fn read(ledger: &Ledger, file: &PathBuf, now: Timestamp) -> Result<Vec<(Whom, Entry)>, Failure> {
+/// Reads the complete file. Nothing is written if one of its rows is faulty.
+async fn read_file(repository: &HistoryRepository, file: &PathBuf, now: Timestamp) -> Result<Vec<(BlockTarget, BlockEntry)>, Failure> {
     let name = file.display();
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
     let mut changes = Vec::new();
-    for (number, row) in reader.deserialize::<Row>().enumerate() {
+    for (number, row) in reader.deserialize::<BlockFileRow>().enumerate() {
         let fault = |problem: String| Failure::Run(format!("{name}: row {}: {problem}", number + 2));
         let row = row.map_err(|error| fault(error.to_string()))?;
         let target = Target { subject: row.subject, value: row.value, pool: row.pool };
-        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let entry = Entry { kind: row.kind.unwrap_or(EntryKind::Suspend), until: row.until, note: some(row.note), message: some(row.message).map(Into::into) };
-        let whom = target.whom(ledger).map_err(fault)?;
+        let non_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let entry = BlockEntry {
+            kind: row.kind.unwrap_or(BlockEntryKind::Suspend),
+            until: row.until,
+            note: non_empty(row.note),
+            message: non_empty(row.message).map(Into::into),
+        };
+        let block_target = target.resolve(repository).map_err(fault)?;
         if let Some(person) = target.person().filter(|(pool, _)| pool.is_empty()) {
-            check(ledger, Some(person), now).await.map_err(|failure| match failure {
+            check_deployment(repository, Some(person), now).await.map_err(|failure| match failure {
                 Failure::Usage(problem) => fault(problem),
                 other @ Failure::Run(_) => other,
             })?;
         }
-        changes.push((whom, entry));
+        changes.push((block_target, entry));
     }
     Ok(changes)
 }
 
-async fn list(ledger: &Ledger) -> Result<(), Failure> {
-    for block in ledger.blocks(Now::read().wall).await.map_err(away)? {
+async fn list_entries(repository: &HistoryRepository) -> Result<(), Failure> {
+    for block in repository.blocks(clock::read().wall).await.map_err(store_failure)? {
         let until = block.entry.until.map(|until| format!("  until {until}")).unwrap_or_default();
         let note = block.entry.note.as_deref().map(|note| format!("  ({note})")).unwrap_or_default();
         let message = block.entry.message.as_deref().map(|message| format!("  {message:?}")).unwrap_or_default();
-        say(&format!("{:8} {}{until}{note}{message}", word(block.entry.kind), block.subject));
+        print_line(&format!("{:8} {}{until}{note}{message}", kind_label(block.entry.kind), block.subject));
     }
     Ok(())
 }
 
-fn word(kind: EntryKind) -> &'static str {
+fn kind_label(kind: BlockEntryKind) -> &'static str {
     match kind {
-        EntryKind::Suspend => "suspend",
-        EntryKind::Exempt => "exempt",
+        BlockEntryKind::Suspend => "suspend",
+        BlockEntryKind::Exempt => "exempt",
     }
 }
 
-fn say(line: &str) {
-    // A closed pipe is the reader's choice.
+fn print_line(line: &str) {
+    // A closed pipe is not an error.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-// === impl Target ===
-
 impl Target {
-    /// The pool of a person, and whether it is needed.
-    fn person(&self) -> Option<(&str, Pool)> {
+    /// The pool of a user and whether it is needed. `None` for other subjects.
+    fn person(&self) -> Option<(&str, PoolRule)> {
         match self.subject {
-            Kind::Sub => Some((&self.pool, Pool::Needed)),
-            Kind::Name => Some((&self.pool, Pool::AsDeployed)),
-            Kind::Range | Kind::Device | Kind::Client | Kind::Tenant => None,
+            SubjectKind::Sub => Some((&self.pool, PoolRule::Required)),
+            SubjectKind::Name => Some((&self.pool, PoolRule::IfDeployed)),
+            SubjectKind::Range | SubjectKind::Device | SubjectKind::Client | SubjectKind::Tenant => None,
         }
     }
 
-    fn whom(&self, ledger: &Ledger) -> Result<Whom, String> {
+    /// Resolves the subject to its keys in the store.
+    fn resolve(&self, repository: &HistoryRepository) -> Result<BlockTarget, String> {
         if self.value.is_empty() {
             return Err("the value is empty".to_owned());
         }
         Ok(match self.subject {
-            Kind::Sub | Kind::Name => Whom::Person { pool: self.pool.clone(), name: self.value.clone() },
-            Kind::Range => Whom::Shared(vec![Subject::Range(cidr(&self.value)?)]),
-            Kind::Device => Whom::Shared(ledger.subject_keys("device", &self.value).into_iter().map(Subject::Device).collect()),
-            Kind::Client => Whom::Shared(vec![Subject::Client(self.value.as_str().into())]),
-            Kind::Tenant => Whom::Shared(ledger.subject_keys("tenant", &self.value).into_iter().map(Subject::Tenant).collect()),
+            SubjectKind::Sub | SubjectKind::Name => BlockTarget::Person { pool: self.pool.clone(), name: self.value.clone() },
+            SubjectKind::Range => BlockTarget::Shared(vec![BlockSubject::Range(parse_network(&self.value)?)]),
+            SubjectKind::Device => BlockTarget::Shared(repository.subject_keys("device", &self.value).into_iter().map(BlockSubject::Device).collect()),
+            SubjectKind::Client => BlockTarget::Shared(vec![BlockSubject::Client(self.value.as_str().into())]),
+            SubjectKind::Tenant => BlockTarget::Shared(repository.subject_keys("tenant", &self.value).into_iter().map(BlockSubject::Tenant).collect()),
         })
     }
 }
 
-// === impl Whom ===
-
-impl Whom {
-    /// The key that was touched.
-    fn key(&self, ledger: &Ledger) -> String {
+impl BlockTarget {
+    /// The key of the changed record.
+    fn key(&self, repository: &HistoryRepository) -> String {
         match self {
-            Whom::Person { pool, name } => format!("u#{}", ledger.keys(pool, name)[0]),
-            Whom::Shared(subjects) => format!("b#shared {}", subjects[0].entry_name()),
+            BlockTarget::Person { pool, name } => format!("u#{}", repository.record_keys(pool, name)[0]),
+            BlockTarget::Shared(subjects) => format!("b#shared {}", subjects[0].entry_name()),
         }
     }
 }

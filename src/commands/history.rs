@@ -1,57 +1,53 @@
-//! `riskgate history`: what is kept of one person, out, or gone.
+//! `riskgate history`: exports or erases the stored data of one user, or ends a restriction of their tokens.
 
 use std::{io::Write, sync::Arc, time::Duration};
 
 use clap::Subcommand;
 
-use super::Failure;
-use crate::{
-    event::Now,
-    evidence::{
-        Face,
-        history::{self, Ledger, Pseudonyms},
-    },
-};
+use crate::commands::Failure;
+use riskgate_config::pseudonym::Pseudonyms;
+use riskgate_history::repository::HistoryRepository;
+use riskgate_runtime::{clock, mode::RuntimeMode};
 
-/// A command may wait longer for the store than a person signing in.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The store timeout of a command, which may wait longer than a sign-in.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is kept of one person: export it, erase it, or end a hold on their tokens.
+/// Exports or erases the stored data of one user, or ends a restriction of their tokens.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate history export --pool eu-west-1_AbCdEf --sub 8b1a4c1e-...
   riskgate history forget --pool eu-west-1_AbCdEf --name ada@example.com
 
-History is kept under the sub where Cognito sends one, else under the name that was typed; --name is for
-names that no account has, and for the sidecar's callers.")]
+History is stored under the sub if Cognito sends one, otherwise under the name that was typed. Use --name for
+names without an account and for users of the sidecar.")]
 pub struct Args {
     #[command(subcommand)]
-    deed: Deed,
+    action: HistoryAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Deed {
-    /// Everything that is kept of a person, as JSON.
-    Export(Who),
-    /// Erases everything that is kept of a person, blocks included.
-    Forget(Who),
-    /// Ends the hold that a sign-in under review put on a person's tokens.
-    Release(Who),
+enum HistoryAction {
+    /// Exports everything that is stored about a user, as JSON.
+    Export(UserArgs),
+    /// Erases everything that is stored about a user, including blocks.
+    Forget(UserArgs),
+    /// Ends the restriction that a sign-in under review put on a user's tokens.
+    Release(UserArgs),
 }
 
-/// Whose record.
+/// Arguments that identify a user.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Who {
-    /// The user pool's id; leave it out where sign-ins name no pool.
+pub struct UserArgs {
+    /// The user pool's id. Leave it out if sign-ins have no pool.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub pool: String,
     #[command(flatten)]
-    name: Name,
+    name: UserName,
 }
 
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
-struct Name {
+struct UserName {
     /// The account's `sub`.
     #[arg(long)]
     sub: Option<String>,
@@ -64,97 +60,100 @@ struct Name {
 ///
 /// # Errors
 ///
-/// A store that is memory or cannot be reached, or a faulty configuration.
+/// The configuration is faulty, or the store is memory or cannot be reached.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    with_ledger(async |ledger| {
-        let now = Now::read().wall;
-        let (Deed::Export(who) | Deed::Forget(who) | Deed::Release(who)) = &args.deed;
-        let (pool, person) = (who.pool.as_str(), who.person());
-        let needs_pool = if who.name.sub.is_some() { Pool::Needed } else { Pool::AsDeployed };
-        check(ledger, Some((pool, needs_pool)), now).await?;
-        let keys: Vec<String> = ledger.keys(pool, person).iter().map(|key| format!("u#{key}")).collect();
+    with_repository(async |repository| {
+        let now = clock::read().wall;
+        let (HistoryAction::Export(user) | HistoryAction::Forget(user) | HistoryAction::Release(user)) = &args.action;
+        let (pool, person) = (user.pool.as_str(), user.person());
+        let pool_rule = if user.name.sub.is_some() { PoolRule::Required } else { PoolRule::IfDeployed };
+        check_deployment(repository, Some((pool, pool_rule)), now).await?;
+        let keys: Vec<String> = repository.record_keys(pool, person).iter().map(|key| format!("u#{key}")).collect();
         let keys = keys.join(" ");
-        let text = match &args.deed {
-            Deed::Export(_) => {
-                let export = ledger.export(pool, person, now).await.map_err(away)?;
+        let text = match &args.action {
+            HistoryAction::Export(_) => {
+                let export = repository.export(pool, person, now).await.map_err(store_failure)?;
                 serde_json::to_string_pretty(&export).map_err(|error| Failure::Run(error.to_string()))?
             }
-            Deed::Forget(_) => {
-                let rows = ledger.forget(pool, person, now).await.map_err(away)?;
+            HistoryAction::Forget(_) => {
+                let rows = repository.forget(pool, person, now).await.map_err(store_failure)?;
                 format!("forgotten: {keys} and {rows} activity rows")
             }
-            Deed::Release(_) => {
-                ledger.release(pool, person, now).await.map_err(away)?;
+            HistoryAction::Release(_) => {
+                repository.lift_restriction(pool, person, now).await.map_err(store_failure)?;
                 format!("released: {keys}")
             }
         };
-        // A closed pipe is the reader's choice.
+        // A closed pipe is not an error.
         let _ = writeln!(std::io::stdout(), "{text}");
         Ok(())
     })
 }
 
-/// Does something with the configured store.
+/// Opens the configured store and runs `work` on it.
 ///
 /// # Errors
 ///
-/// A faulty configuration, a store in memory, or what is done fails.
-pub fn with_ledger<T>(work: impl AsyncFnOnce(&Ledger) -> Result<T, Failure>) -> Result<T, Failure> {
-    let (mut config, faults) = super::configured()?;
+/// The configuration is faulty, the store is memory, or `work` fails.
+pub fn with_repository<T>(work: impl AsyncFnOnce(&HistoryRepository) -> Result<T, Failure>) -> Result<T, Failure> {
+    let (mut config, faults) = crate::commands::read_config_with_secrets()?;
     if !faults.is_empty() {
         return Err(Failure::Usage(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
     }
-    config.budget.store = config.budget.store.max(PATIENCE);
+    config.budget.store = config.budget.store.max(STORE_TIMEOUT);
     let pseudonyms = Arc::new(Pseudonyms::new(&config.history.pseudonym_keys));
-    let ledger = history::open(&config, pseudonyms, Face::Command, &Arc::default()).map_err(|fault| Failure::Usage(fault.to_string()))?;
-    let Some(ledger) = ledger else {
-        return Err(Failure::Usage("RISKGATE_STORE: memory lives in the process that serves; name a shared store".to_owned()));
+    let repository = riskgate_history::open(&config, pseudonyms, RuntimeMode::Command, &Arc::default()).map_err(|fault| Failure::Usage(fault.to_string()))?;
+    let Some(repository) = repository else {
+        return Err(Failure::Usage(
+            "RISKGATE_STORE: the memory store belongs to the serving process and cannot be read by a command; configure a shared store".to_owned(),
+        ));
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
-    runtime.block_on(work(&ledger)).map_err(|failure| match (failure, ledger.store().problem()) {
-        (Failure::Run(what), Some(problem)) => Failure::Run(format!("{what}: {problem}")),
+    runtime.block_on(work(&repository)).map_err(|failure| match (failure, repository.store().problem()) {
+        (Failure::Run(failure), Some(problem)) => Failure::Run(format!("{failure}: {problem}")),
         (failure, _) => failure,
     })
 }
 
-/// Whether a person cannot be found without their pool.
+/// Whether the pool is needed to find a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pool {
-    /// A sub is an account's in a pool.
-    Needed,
-    /// A name is, where sign-ins name one.
-    AsDeployed,
+pub enum PoolRule {
+    /// Required for a sub, which is unique only within its pool.
+    Required,
+    /// Required for a name only if the deployment's sign-ins have a pool.
+    IfDeployed,
 }
 
-/// Refuses what would have no effect: a key that the deployment does not write under, or a person without the pool. Returns the numbers
-/// of the configured keys that it writes under.
+/// Rejects commands without effect: a missing key of the deployment, or a user without the pool.
+///
+/// Returns the indexes of the configured pseudonym keys that the deployment writes under.
 ///
 /// # Errors
 ///
-/// What is wrong and what to do, or a store that cannot be reached.
-pub async fn check(ledger: &Ledger, person: Option<(&str, Pool)>, now: jiff::Timestamp) -> Result<Vec<usize>, Failure> {
-    let deployment = ledger.deployment(now).await.map_err(away)?;
+/// The command would have no effect, or the store cannot be reached.
+pub async fn check_deployment(repository: &HistoryRepository, person: Option<(&str, PoolRule)>, now: jiff::Timestamp) -> Result<Vec<usize>, Failure> {
+    let deployment = repository.read_deployment_keys(now).await.map_err(store_failure)?;
     if let Some(key) = deployment.missing {
         return Err(Failure::Usage(format!(
-            "RISKGATE_PSEUDONYM_KEY: the deployment writes under key {} since {}, which is not configured here; use the deployment's list of keys",
+            "RISKGATE_PSEUDONYM_KEY: the deployment writes under key {} since {}, which is not configured here; use the key list of the deployment",
             key.kid, key.since
         )));
     }
-    if let Some(("", pool)) = person
-        && (pool == Pool::Needed || deployment.names_pool == Some(true))
+    if let Some(("", rule)) = person
+        && (rule == PoolRule::Required || deployment.names_pool == Some(true))
     {
-        return Err(Failure::Usage("--pool is needed: the person's record is found by the user pool's id and the name".to_owned()));
+        return Err(Failure::Usage("--pool is needed: records are stored under the user pool's id and the user's name".to_owned()));
     }
     if deployment.in_use.is_empty() { Ok(vec![0]) } else { Ok(deployment.in_use) }
 }
 
-/// The store could not be reached.
-pub fn away(cause: crate::evidence::Cause) -> Failure {
+/// The failure of a store that could not be reached.
+pub fn store_failure(cause: riskgate_engine::evidence::FailureReason) -> Failure {
     Failure::Run(format!("the store did not answer: {}", cause.as_label()))
 }
 
-impl Who {
-    /// The name under which history is kept.
+impl UserArgs {
+    /// The name under which history is stored.
     pub fn person(&self) -> &str {
         self.name.sub.as_deref().or(self.name.name.as_deref()).unwrap_or_default()
     }

@@ -1,24 +1,22 @@
-//! The commands: arguments in, exit code out.
+//! The commands.
 //!
-//! 0 done, 1 the input or the run failed, 2 usage or configuration. Only this folder and `main` write to
-//! standard output by themselves; logs go to standard error.
+//! Exit codes: 0 success, 1 the input or the run failed, 2 wrong usage or configuration. Only this module and
+//! `main` write directly to standard output. Logs go to standard error.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is its purpose")]
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
-use crate::{
-    config::{
-        Config,
-        env::{Fault, ProcessEnv},
-        variables::PREFIX,
-    },
-    event::Now,
-    evidence::Cause,
-    serve::secrets::Secrets,
-    telemetry::subscriber,
+use riskgate_config::{
+    Config,
+    env::{ConfigError, ProcessEnv},
+    variables::PREFIX,
 };
+use riskgate_engine::evidence::FailureReason;
+use riskgate_pipeline::secrets::Secrets;
+use riskgate_runtime::clock;
+use riskgate_telemetry::subscriber;
 
 pub mod assess;
 
@@ -30,19 +28,19 @@ pub mod demo;
 
 pub mod history;
 
+mod provider_check;
+
 pub mod replay;
 
 pub mod serve;
 
-mod trial;
-
 pub mod sign_context;
-
-pub mod watch;
 
 pub mod synth;
 
-/// Decides, while a person is signing in, whether the sign-in may go on.
+pub mod watch;
+
+/// Scores the risk of sign-ins and decides whether they are allowed.
 #[derive(Debug, Parser)]
 #[command(name = "riskgate", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
@@ -64,58 +62,58 @@ enum Command {
     Synth(synth::Args),
 }
 
-/// How long a command waits for a secret that is kept elsewhere.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a command waits for a secrets service.
+const SECRETS_TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "Examples:
-  riskgate assess event.json           one verdict, with every reason and its weight
-  riskgate block list                  who is kept out or let in at run time
-  riskgate config                      every variable, its value and its meaning
-  riskgate demo                        invented sign-ins and the dashboard, without account or network
+  riskgate assess event.json           a verdict with all reasons and their weights
+  riskgate block list                  the suspensions and exemptions
+  riskgate config                      all variables with values and meanings
+  riskgate demo                        the dashboard with generated sign-ins; needs no account and no network
   riskgate serve                       the HTTP sidecar on 127.0.0.1:8710
-  riskgate watch audit.jsonl           the dashboard, fed from an audit log
-  riskgate sign-context --help         a signed client context, for tests and for backends to copy
+  riskgate watch audit.jsonl           the dashboard of an audit log
+  riskgate sign-context --help         creates a signed client context, for tests and as an example
 
-Started with AWS_LAMBDA_RUNTIME_API set, and no command, it is the Lambda trigger.
-Exit codes: 0 done, 1 the input or the run failed, 2 usage or configuration.";
+Without a command and with AWS_LAMBDA_RUNTIME_API set, it runs as the Lambda trigger.
+Exit codes: 0 success, 1 the input or the run failed, 2 wrong usage or configuration.";
 
-/// Why a command ends without having done its work.
+/// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
     /// The input or the run failed: exit 1.
     Run(String),
-    /// Usage or configuration: exit 2.
+    /// Wrong usage or configuration: exit 2.
     Usage(String),
 }
 
-/// The configuration of a command that needs secrets; one that is kept elsewhere and cannot be had is a fault here.
-fn configured() -> Result<(Config, Vec<Fault>), Failure> {
-    let secrets = Secrets::named_by(ProcessEnv);
-    if !secrets.causes().is_empty() {
+/// Reads the configuration of a command that needs secrets. A secret that cannot be fetched is a fault.
+fn read_config_with_secrets() -> Result<(Config, Vec<ConfigError>), Failure> {
+    let secrets = Secrets::new(ProcessEnv);
+    if !secrets.failures().is_empty() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
-        runtime.block_on(secrets.ask(PATIENCE, Now::read()));
+        runtime.block_on(secrets.fetch(SECRETS_TIMEOUT, clock::read()));
         runtime.shutdown_background();
     }
-    let (config, mut faults) = secrets.read();
-    let missing = secrets.causes().into_iter().filter_map(|(variable, cause)| Some((variable, cause?)));
-    faults.extend(missing.map(|(variable, cause)| Fault {
+    let (config, mut faults) = secrets.read_config();
+    let missing = secrets.failures().into_iter().filter_map(|(variable, cause)| Some((variable, cause?)));
+    faults.extend(missing.map(|(variable, cause)| ConfigError {
         variable: format!("{PREFIX}{variable}"),
         problem: match secrets.problem() {
-            Some(problem) if cause == Cause::NoCredentials => format!("could not be fetched: {}: {problem}", cause.as_label()),
-            _ => format!("could not be had where it is kept: {}", cause.as_label()),
+            Some(problem) if cause == FailureReason::NoCredentials => format!("could not be fetched: {}: {problem}", cause.as_label()),
+            _ => format!("could not be fetched: {}", cause.as_label()),
         },
     }));
     Ok((config, faults))
 }
 
-/// Writes why the program ends to standard error, behind its log lines. A standard error that is not read does not hold up the end.
+/// Writes an error to standard error after the pending log lines. Does not block when standard error is not read.
 pub fn print_error(problem: &str) {
     subscriber::write(format!("riskgate: {problem}\n").as_bytes());
 }
 
-/// Runs the command that the arguments name.
+/// Runs the command given by the arguments.
 pub fn run(cli: Cli) -> ExitCode {
-    let done = match cli.command {
+    let result = match cli.command {
         Command::Assess(args) => assess::run(&args),
         Command::Block(args) => block::run(&args),
         Command::Config(args) => config::run(&args),
@@ -127,7 +125,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Synth(args) => synth::run(&args),
         Command::Watch(args) => watch::run(&args),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Run(problem)) => {
             print_error(&problem);

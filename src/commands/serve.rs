@@ -2,26 +2,23 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::Failure;
-use crate::{
-    config::env::ProcessEnv,
-    event::Now,
-    evidence::Face,
-    serve::{
-        Instance,
-        secrets::{self, Secrets},
-        shutdown, sidecar,
-    },
-    telemetry::subscriber,
+use crate::commands::Failure;
+use riskgate_config::env::ProcessEnv;
+use riskgate_pipeline::{
+    instance::Instance,
+    secrets::{self, Secrets},
 };
+use riskgate_runtime::{clock, mode::RuntimeMode, shutdown};
+use riskgate_server::sidecar;
+use riskgate_telemetry::subscriber;
 
-/// Serves the HTTP sidecar until SIGTERM or Ctrl-C; sign-ins in flight are answered first.
+/// Serves the HTTP sidecar until SIGTERM or Ctrl-C. Sign-ins in flight are answered before it exits.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate serve
   curl -s http://127.0.0.1:8710/v1/assess -H 'Content-Type: application/json' -d '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}'")]
 pub struct Args {
-    /// Address and port; RISKGATE_LISTEN when left out.
+    /// Address and port. The default is RISKGATE_LISTEN.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 }
@@ -30,31 +27,31 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// A faulty configuration, or an address that cannot be listened on.
+/// The configuration is faulty, or the address cannot be bound.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    // Two threads fight with the load generator on a small machine, and gain nothing: one does until there are cores to spare.
+    // With one or two cores a single thread is as fast, and leaves a core to other processes.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut builder = if cores > 2 { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
     let runtime = builder.enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
-    let secrets = Secrets::named_by(ProcessEnv);
-    runtime.block_on(secrets.ask(secrets::WAIT, Now::read()));
-    let (mut config, faults) = secrets.read();
+    let secrets = Secrets::new(ProcessEnv);
+    runtime.block_on(secrets.fetch(secrets::WAIT_TIMEOUT, clock::read()));
+    let (mut config, faults) = secrets.read_config();
     if let Some(listen) = args.listen {
         config.sidecar.listen = listen;
     }
     subscriber::install(&config.telemetry);
-    let instance = Instance::strict(config, faults, Face::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
-    instance.keep(secrets);
+    let instance = Instance::strict(config, faults, RuntimeMode::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    instance.set_secrets(secrets);
     instance.report_notices(&ProcessEnv);
     sidecar::check(&instance).map_err(|fault| Failure::Usage(fault.to_string()))?;
     let listen = instance.config.sidecar.listen;
-    let hung_up = Arc::clone(&instance);
+    let on_hangup = Arc::clone(&instance);
     runtime.spawn(shutdown::on_hangup(move || {
-        tracing::info!("hangup: the audit file is opened again");
-        hung_up.telemetry.reopen();
+        tracing::info!("reopening the audit file after SIGHUP");
+        on_hangup.telemetry.reopen();
     }));
-    let served = runtime.block_on(sidecar::run(instance, shutdown::requested()));
-    // A name server that hangs holds a thread of the system's resolver: not the end of the process.
+    let result = runtime.block_on(sidecar::run(instance, shutdown::requested()));
+    // A hanging name server blocks a resolver thread. The process does not wait for it.
     runtime.shutdown_background();
-    served.map_err(|error| Failure::Run(format!("{listen}: {error}")))
+    result.map_err(|error| Failure::Run(format!("{listen}: {error}")))
 }

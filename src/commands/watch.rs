@@ -1,4 +1,4 @@
-//! `riskgate watch`: the page, fed from an audit log, so that Lambda users watch it too.
+//! `riskgate watch`: shows the dashboard of an audit log, which also works for Lambda.
 
 use std::{
     fs::File,
@@ -15,53 +15,53 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use super::Failure;
-use crate::{
-    config::{Config, env::ProcessEnv},
-    replay::rows::{Source, SourceError},
-    score::Model,
-    serve::{
-        dashboard::{Dashboard, Feed, Settings},
-        shutdown, sidecar,
-    },
-    telemetry::{subscriber, writer::LineWriter},
+use crate::commands::Failure;
+use riskgate_config::{Config, env::ProcessEnv};
+use riskgate_engine::score::model::Model;
+use riskgate_lab::rows::source::{Source, SourceError};
+use riskgate_runtime::shutdown;
+use riskgate_server::{
+    dashboard::{Dashboard, Feed, Settings},
+    sidecar,
 };
+use riskgate_telemetry::{subscriber, writer::LineWriter};
 
-/// The longest line that is shown.
-const LONGEST: usize = 64 * 1024;
+/// The maximum length of an event in bytes. Longer events are not shown.
+const MAX_EVENT_LENGTH: usize = 64 * 1024;
 
-/// How often a file is looked at for new lines.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// The interval at which a file is checked for new lines.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Lines that may wait for the page; a reader that is faster waits.
-const QUEUE: usize = 4096;
+/// The maximum number of lines queued for the dashboard. A faster reader blocks.
+const MAX_QUEUED_LINES: usize = 4096;
 
-/// What every gzip member begins with (RFC 1952).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// The first bytes of a gzip member (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// What every zstd frame begins with (RFC 8878).
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The first bytes of a zstd frame (RFC 8878).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// A file that ends only when it is replaced or cut.
-struct Tail {
+/// A reader of a file that waits for appended bytes. It ends when the file is replaced or truncated.
+struct FollowedFile {
     path: PathBuf,
     file: File,
-    /// Unset for what has to be read to its end.
+    /// If `false`, the reader ends at the end of the file.
     is_followed: Arc<AtomicBool>,
 }
 
-/// Shows the dashboard from an audit log: a file that may grow or be rotated, or standard input; in every wrapper, compression and encoding that `replay` reads.
+/// Shows the dashboard of an audit log. The log is standard input or a file, which may grow or be rotated.
+/// It may have every wrapper, compression and encoding that `replay` reads.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   aws logs tail /aws/lambda/riskgate --follow --format short | riskgate watch -
   riskgate watch audit.jsonl --listen 127.0.0.1:8711
 
-Thresholds and the budget that the page draws are RISKGATE_DENY_AT, RISKGATE_REVIEW_AT and RISKGATE_BUDGET of this process.")]
+The dashboard shows thresholds and budget from RISKGATE_DENY_AT, RISKGATE_REVIEW_AT and RISKGATE_BUDGET of this process.")]
 pub struct Args {
-    /// An audit log; `-` is standard input.
+    /// An audit log. `-` is standard input.
     #[arg(default_value = "-", value_name = "FILE")]
     file: PathBuf,
-    /// Address and port of the page; a loopback one.
+    /// The loopback address and port of the dashboard.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8710")]
     listen: SocketAddr,
 }
@@ -70,7 +70,7 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, or an address that cannot be listened on.
+/// The file cannot be read, or the address cannot be bound.
 pub fn run(args: &Args) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
         return Err(Failure::Usage("--listen must be a loopback address".to_owned()));
@@ -81,39 +81,39 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     subscriber::install(&config.telemetry);
     let name = args.file.display().to_string();
-    let (lines, queue) = sync_channel(QUEUE);
+    let (lines, queue) = sync_channel(MAX_QUEUED_LINES);
     let source = if args.file.as_os_str() == "-" { "standard input".to_owned() } else { name.clone() };
-    let settings = Settings::new(&config, &Model::bundled(&config.history), source);
+    let settings = Settings::new(&config, &Model::bundled(config.history.model_config()), source);
     if args.file.as_os_str() == "-" {
-        std::thread::spawn(move || told(&name, stream(io::stdin(), &AtomicBool::new(false), &lines).map(|_| ())));
+        std::thread::spawn(move || log_read_error(&name, read_stream(io::stdin(), &AtomicBool::new(false), &lines).map(|_| ())));
     } else {
         let file = File::open(&args.file).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
         let path = args.file.clone();
-        std::thread::spawn(move || told(&name, follow(&path, file, &lines)));
+        std::thread::spawn(move || log_read_error(&name, follow_file(&path, file, &lines)));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
     runtime
         .block_on(async {
             let listener = TcpListener::bind(args.listen).await?;
             let address = listener.local_addr()?;
-            // A terminal that is not read does not hold up the page.
+            // The writer does not block when the terminal is not read.
             let out = LineWriter::stdout();
-            out.write(format!("watch it at http://{address}/   (Ctrl-C ends it)\n").as_bytes());
-            let page = Dashboard::start(settings, Feed::Log(queue));
-            sidecar::serve_page(listener, page, &config.sidecar, shutdown::requested_or_hung_up()).await
+            out.write(format!("dashboard: http://{address}/   (Ctrl-C stops it)\n").as_bytes());
+            let dashboard = Dashboard::start(settings, Feed::Log(queue));
+            sidecar::serve_dashboard(listener, dashboard, &config.sidecar, shutdown::requested_or_hung_up()).await
         })
         .map_err(|error: io::Error| Failure::Run(format!("{}: {error}", args.listen)))
 }
 
-/// Tells how reading ended; the page stays up.
-fn told(name: &str, ended: io::Result<()>) {
-    if let Err(error) = ended {
-        tracing::error!(file = name, error.kind = ?error.kind(), problem = %error, "the log cannot be read any further");
+/// Logs an error of reading. The dashboard continues.
+fn log_read_error(name: &str, result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(file = name, error.kind = ?error.kind(), problem = %error, "the audit log cannot be read");
     }
 }
 
-/// Sends the events of a log until it ends, in whatever they are wrapped, compressed or encoded: what `replay` reads. `false` when the page is gone.
-fn stream(input: impl Read + Send + 'static, is_followed: &AtomicBool, lines: &SyncSender<Arc<str>>) -> io::Result<bool> {
+/// Sends the events of a log until it ends, in every wrapper, compression and encoding that `replay` reads. Returns `false` if the dashboard has stopped.
+fn read_stream(input: impl Read + Send + 'static, is_followed: &AtomicBool, lines: &SyncSender<Arc<str>>) -> io::Result<bool> {
     let mut events = match Source::from_reader(input, String::new(), &[]) {
         Ok(source) => source.events()?,
         Err(SourceError::Empty) => return Ok(true),
@@ -124,8 +124,8 @@ fn stream(input: impl Read + Send + 'static, is_followed: &AtomicBool, lines: &S
         is_followed.store(false, Ordering::Relaxed);
     }
     while let Some(event) = events.next_event()? {
-        // The page counts a line without an event, and needs no more of a longer one.
-        let line = if event.len() <= LONGEST { event } else { String::new() };
+        // The dashboard counts an empty line as a line without an event.
+        let line = if event.len() <= MAX_EVENT_LENGTH { event } else { String::new() };
         if lines.send(line.into()).is_err() {
             return Ok(false);
         }
@@ -133,18 +133,18 @@ fn stream(input: impl Read + Send + 'static, is_followed: &AtomicBool, lines: &S
     Ok(true)
 }
 
-/// Reads a file and then what is added to it. A file that is replaced or cut is read from its new beginning; an archive ends.
-fn follow(path: &Path, mut file: File, lines: &SyncSender<Arc<str>>) -> io::Result<()> {
+/// Reads a file and the lines that are appended to it. A replaced or truncated file is read again from its start. A compressed file is read once.
+fn follow_file(path: &Path, mut file: File, lines: &SyncSender<Arc<str>>) -> io::Result<()> {
     loop {
-        let is_followed = Arc::new(AtomicBool::new(!is_archive(&mut file)?));
-        let tail = Tail { path: path.to_owned(), file, is_followed: Arc::clone(&is_followed) };
-        if !stream(tail, &is_followed, lines)? || !is_followed.load(Ordering::Relaxed) {
+        let is_followed = Arc::new(AtomicBool::new(!is_compressed(&mut file)?));
+        let followed = FollowedFile { path: path.to_owned(), file, is_followed: Arc::clone(&is_followed) };
+        if !read_stream(followed, &is_followed, lines)? || !is_followed.load(Ordering::Relaxed) {
             return Ok(());
         }
         file = loop {
             match File::open(path) {
-                // Between two rotations the name may be missing for a moment.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(LOOK_EVERY),
+                // During a rotation the file may be missing for a moment.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(POLL_INTERVAL),
                 opened => break opened?,
             }
         };
@@ -152,33 +152,33 @@ fn follow(path: &Path, mut file: File, lines: &SyncSender<Arc<str>>) -> io::Resu
 }
 
 /// Whether a file is compressed, by its first bytes.
-fn is_archive(file: &mut File) -> io::Result<bool> {
+fn is_compressed(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.by_ref().take(4).read_to_end(&mut start)?;
     file.rewind()?;
-    Ok(start.starts_with(&GZIP) || start == ZSTD)
+    Ok(start.starts_with(&GZIP_MAGIC) || start == ZSTD_MAGIC)
 }
 
-impl Read for Tail {
+impl Read for FollowedFile {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = self.file.read(into)?;
             if read > 0 || !self.is_followed.load(Ordering::Relaxed) {
                 return Ok(read);
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_INTERVAL);
             let Ok(now) = self.path.metadata() else { continue };
-            let is_cut = now.len() < self.file.stream_position()?;
-            if is_cut || !same_file(&now, &self.file.metadata()?) {
-                // What was written just before the file was replaced, else the end.
-                return if is_cut { Ok(0) } else { self.file.read(into) };
+            let is_truncated = now.len() < self.file.stream_position()?;
+            if is_truncated || !is_same_file(&now, &self.file.metadata()?) {
+                // A replaced file may have received more bytes just before it was replaced.
+                return if is_truncated { Ok(0) } else { self.file.read(into) };
             }
         }
     }
 }
 
 #[cfg(unix)]
-fn same_file(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
+fn is_same_file(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
@@ -196,14 +196,14 @@ mod tests {
     #[track_caller]
     fn check(input: &[u8], expected: &[&str]) {
         let (sender, receiver) = sync_channel(64);
-        stream(io::Cursor::new(input.to_vec()), &AtomicBool::new(false), &sender).expect("reads");
+        read_stream(io::Cursor::new(input.to_vec()), &AtomicBool::new(false), &sender).expect("reads");
         drop(sender);
         let lines: Vec<Arc<str>> = receiver.iter().filter(|line| !line.is_empty()).collect();
         assert_eq!(lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn plain_and_gzipped_streams_are_read_and_overlong_lines_skipped() {
+    fn plain_and_gzipped_streams_are_read_and_long_lines_are_skipped() {
         check(b"one\ntwo", &["one", "two"]);
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(b"one\ntwo\n").expect("writes");
@@ -236,7 +236,7 @@ mod tests {
             gzip.finish().expect("ends"),
         ] {
             let (sender, receiver) = sync_channel(64);
-            stream(io::Cursor::new(input.clone()), &AtomicBool::new(false), &sender).expect("reads");
+            read_stream(io::Cursor::new(input.clone()), &AtomicBool::new(false), &sender).expect("reads");
             drop(sender);
             let found: Vec<serde_json::Value> = receiver.iter().filter_map(|line| serde_json::from_str(&line).ok()).collect();
             assert_eq!(found, [serde_json::from_str::<serde_json::Value>(EVENT).expect("JSON")], "{}", String::from_utf8_lossy(&input));
@@ -252,18 +252,18 @@ mod tests {
         log.write_all(&text).expect("writes");
         let (sender, lines) = sync_channel(64);
         let (file, followed) = (File::open(&path).expect("opens"), path.clone());
-        std::thread::spawn(move || follow(&followed, file, &sender));
+        std::thread::spawn(move || follow_file(&followed, file, &sender));
         assert_eq!(&*next(&lines), EVENT);
         log.write_all(&text[2..]).expect("writes");
         assert_eq!(&*next(&lines), EVENT);
     }
 
     fn next(lines: &Receiver<Arc<str>>) -> Arc<str> {
-        lines.recv_timeout(Duration::from_secs(10)).expect("a line comes")
+        lines.recv_timeout(Duration::from_secs(10)).expect("a line arrives")
     }
 
     #[test]
-    fn a_growing_file_is_followed_through_half_lines_and_rotation() {
+    fn a_file_is_followed_through_incomplete_lines_and_rotation() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("audit.jsonl");
         let mut log = File::create(&path).expect("creates");
@@ -271,7 +271,7 @@ mod tests {
         let (sender, lines) = sync_channel(64);
         let file = File::open(&path).expect("opens");
         let followed = path.clone();
-        std::thread::spawn(move || follow(&followed, file, &sender));
+        std::thread::spawn(move || follow_file(&followed, file, &sender));
         assert_eq!(&*next(&lines), "one");
         log.write_all(b"o\nthree\n").expect("writes");
         assert_eq!((&*next(&lines), &*next(&lines)), ("two", "three"));

@@ -6,7 +6,9 @@ port=$(free_port)
 start sidecar env RISKGATE_LISTEN="127.0.0.1:$port" RISKGATE_AUDIT=off "$RISKGATE" serve
 until_listens "$port"
 
-schemathesis run "http://127.0.0.1:$port/openapi.json" --max-examples 200 --max-time 60 --continue-on-failure --seed 1 >"$WORK/schemathesis.log" 2>&1 \
+# The sidecar reads more forms of addresses, countries and times than it asks for, so data that breaks the description may be accepted. Unknown
+# fields are rejected: tests/integration/server/sidecar.rs.
+schemathesis run "http://127.0.0.1:$port/openapi.json" --exclude-checks negative_data_rejection --max-examples 200 --max-time 60 --continue-on-failure --seed 1 >"$WORK/schemathesis.log" 2>&1 \
   || fail "schemathesis found something"
 cases=$(sed -n 's/^ *\([0-9]*\) generated.*/\1/p' "$WORK/schemathesis.log")
 [ "${cases:-0}" -ge 300 ] || fail "only ${cases:-0} requests were made"

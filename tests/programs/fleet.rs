@@ -10,13 +10,13 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, future::join_all};
-use riskgate::evidence::Face;
+use riskgate_runtime::mode::RuntimeMode;
 use tokio::time::Instant;
 
 use super::{
-    asking::{Asking, HANG, described, sign_in},
+    fixtures::{self, KEY},
+    harness::{Asking, HANG, described, sign_in},
     runtime_api::{Answer, Environment},
-    stores::{self, KEY},
     wire::{Act, Server, json},
 };
 
@@ -73,7 +73,7 @@ impl Drop for Redis {
 fn process(redis: &Redis, origin: &str, more: &[(&str, &str)]) -> Asking {
     let url = redis.url();
     let own = [("PROVIDERS", "http"), ("HTTP_URL", origin), ("HTTP_BODY", r#"{"ip":{ip}}"#), ("STORE", &url), ("PSEUDONYM_KEY", KEY), ("STORE_TIMEOUT", "1s")];
-    Asking::new(Face::Lambda, &[&own[..], more].concat())
+    Asking::new(RuntimeMode::Lambda, &[&own[..], more].concat())
 }
 
 fn address(n: u32) -> String {
@@ -110,7 +110,7 @@ impl Member {
     }
 
     async fn sign_in(&self, ip: &str) {
-        let event = stores::pre(&format!("user-{ip}"), "web", serde_json::json!({"ip":ip})).to_string();
+        let event = fixtures::pre(&format!("user-{ip}"), "web", serde_json::json!({"ip":ip})).to_string();
         assert_eq!(self.lambda.invoke(event.clone()).await, Answer::Event(event));
         self.lambda.settled().await;
     }
@@ -235,16 +235,16 @@ async fn redis_killed_under_load_delays_nobody_and_counts_again_when_it_is_back(
 #[tokio::test]
 async fn every_store_counts_to_its_limit_and_no_further() {
     // moto does not keep simultaneous updates apart, so its table is asked one call after the other.
-    let one_at_a_time = stores::all().await.into_iter().map(|kept| (kept, 1));
-    let at_once = stores::atomic().await.into_iter().map(|kept| (kept, 20));
+    let one_at_a_time = fixtures::all().await.into_iter().map(|kept| (kept, 1));
+    let at_once = fixtures::atomic().await.into_iter().map(|kept| (kept, 20));
     for (kept, width) in one_at_a_time.chain(at_once) {
         let (now, day) = (jiff::Timestamp::now(), Duration::from_secs(86_400));
-        let calls = futures_util::stream::iter((0..20).map(|_| kept.store.count("calls:test:1", 7, day, now)));
+        let calls = futures_util::stream::iter((0..20).map(|_| kept.store.increment_up_to("calls:test:1", 7, day, now)));
         let counts: Vec<_> = calls.buffer_unordered(width).collect().await;
         let counted = counts.into_iter().map(|counted| counted.unwrap_or_else(|cause| panic!("{}: {cause:?}", kept.name))).filter(|counted| *counted).count();
         assert_eq!(counted, 7, "{}", kept.name);
-        assert!(!kept.store.count("calls:test:1", 7, day, now).await.unwrap(), "{}", kept.name);
-        assert!(kept.store.count("calls:test:1", 8, day, now).await.unwrap(), "{}: a higher limit has room", kept.name);
-        assert!(kept.store.count("calls:test:2", 7, day, now).await.unwrap(), "{}: another key", kept.name);
+        assert!(!kept.store.increment_up_to("calls:test:1", 7, day, now).await.unwrap(), "{}", kept.name);
+        assert!(kept.store.increment_up_to("calls:test:1", 8, day, now).await.unwrap(), "{}: a higher limit has room", kept.name);
+        assert!(kept.store.increment_up_to("calls:test:2", 7, day, now).await.unwrap(), "{}: another key", kept.name);
     }
 }

@@ -10,15 +10,15 @@
     reason = "a test fails by panicking, reads the clock as its clients would, prints what it measured, and ends its servers when they are dropped"
 )]
 
-mod desk;
+mod admin;
 #[cfg(feature = "redis")]
 mod fleet;
-mod minting;
 mod processes;
 #[cfg(feature = "redis")]
 mod redis_replies;
 #[cfg(feature = "secrets")]
 mod secrets;
+mod sign_context;
 #[cfg(feature = "redis")]
 mod store_start;
 #[cfg(all(feature = "redis", feature = "dynamodb"))]
@@ -26,37 +26,37 @@ mod table;
 
 #[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
-#[path = "../it/asking.rs"]
-mod asking;
+#[path = "../integration/support/harness.rs"]
+mod harness;
 #[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
-#[path = "../it/process.rs"]
+#[path = "../integration/support/process.rs"]
 mod process;
 #[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
-#[path = "../it/runtime_api.rs"]
+#[path = "../integration/support/runtime_api.rs"]
 mod runtime_api;
 #[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, clippy::wildcard_enum_match_arm, reason = "shared with the other integration tests, which use the rest")]
-#[path = "../it/tls.rs"]
+#[path = "../integration/support/tls.rs"]
 mod tls;
 #[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
-#[path = "../it/wire.rs"]
+#[path = "../integration/support/wire.rs"]
 mod wire;
 
 // The same tests as in `it`, there over the store in memory, here over real servers too.
-#[path = "../it/blocks.rs"]
+#[path = "../integration/history/blocks.rs"]
 mod blocks;
-#[path = "../it/claims.rs"]
+#[path = "../integration/lambda/claims.rs"]
 mod claims;
-#[path = "../it/history.rs"]
-mod history;
-#[path = "../it/learn.rs"]
-mod learn;
-#[path = "../it/learned.rs"]
-mod learned;
-#[path = "../it/stores.rs"]
-mod stores;
-#[path = "../it/story.rs"]
-mod story;
+#[path = "../integration/history/end_to_end.rs"]
+mod end_to_end;
+#[path = "../integration/support/fixtures.rs"]
+mod fixtures;
+#[path = "../integration/history/learning.rs"]
+mod learning;
+#[path = "../integration/engine/model_tables.rs"]
+mod model_tables;
+#[path = "../integration/history/profiles.rs"]
+mod profiles;

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::stores::{self, HOME, KEY};
+use crate::fixtures::{self, HOME, KEY};
 
 struct Sidecar {
     child: Child,
@@ -48,7 +48,7 @@ impl Drop for Sidecar {
 
 #[tokio::test]
 async fn two_hundred_sign_ins_twenty_at_once_over_two_processes_are_all_counted() {
-    let server = stores::redis_server();
+    let server = fixtures::redis_server();
     let store = format!("redis://127.0.0.1:{}/0", server.port);
     let sidecars = [Sidecar::start(&store), Sidecar::start(&store)];
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -57,7 +57,7 @@ async fn two_hundred_sign_ins_twenty_at_once_over_two_processes_are_all_counted(
         let at_once = (0..20).map(|number| {
             let (sidecar, client) = (&sidecars[number % 2], &client);
             async move {
-                let mut event = stores::pre("ada", "web", stores::claims(HOME));
+                let mut event = fixtures::pre("ada", "web", fixtures::claims(HOME));
                 event["request"]["userAttributes"]["n"] = json!(format!("{round} {number}"));
                 sidecar.invoke(client, &event).await;
                 event["triggerSource"] = json!("PostAuthentication_Authentication");

@@ -10,20 +10,20 @@ use std::{
 };
 
 use jiff::{Timestamp, ToSpan as _};
-use riskgate::{
-    config::Config,
-    event::{ClientIp, Now, http},
+use riskgate_config::Config;
+use riskgate_engine::{
+    client_ip::ClientIp,
     evidence::{
-        Cause, Evidence, Face, Outcome, Sources,
-        history::{
-            Store,
-            redis::Redis,
-            store::{Change, Keep, List},
-            unread::{Part, Unread},
-        },
-        resilience::deadline::Deadline,
+        Evidence, FailureReason, Outcome,
+        unread::{StorePart, UnreadParts},
     },
+    time::ClockReading,
 };
+use riskgate_event::http;
+use riskgate_pipeline::enricher::Enricher;
+use riskgate_runtime::clock;
+use riskgate_runtime::{deadline::Deadline, mode::RuntimeMode};
+use riskgate_store::{Change, List, Store, Ttl, redis::Redis};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -31,8 +31,8 @@ use tokio::{
 };
 
 use crate::{
-    asking::sign_in as a_sign_in,
-    stores::{House, KEY, Server, free_port, redis_server, redis_server_with},
+    fixtures::{House, KEY, Server, free_port, redis_server, redis_server_with},
+    harness::sign_in as a_sign_in,
     tls::{Authority, Validity},
 };
 
@@ -52,14 +52,14 @@ async fn command(server: &Server, words: &[&str]) {
 }
 
 fn change() -> Change {
-    Change { set: vec![("p".into(), vec![1])], keep: Keep::Least(Duration::from_secs(600)), ..Change::default() }
+    Change { set: vec![("p".into(), vec![1])], ttl: Ttl::AtLeast(Duration::from_secs(600)), ..Change::default() }
 }
 
 #[tokio::test]
 async fn a_replica_is_left_for_a_new_connection() {
     let server = redis_server();
     let (store, now) = (store(&server), Timestamp::now());
-    store.change("ada", change(), now).await.unwrap();
+    store.update("ada", change(), now).await.unwrap();
     let connections = async || {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}/0", server.port)).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -69,12 +69,12 @@ async fn a_replica_is_left_for_a_new_connection() {
     };
     command(&server, &["REPLICAOF", "127.0.0.1", "1"]).await;
     let before = connections().await;
-    assert!(store.change("ada", change(), now).await.is_err());
-    assert!(store.change("ada", change(), now).await.is_err());
+    assert!(store.update("ada", change(), now).await.is_err());
+    assert!(store.update("ada", change(), now).await.is_err());
     // One of them is the one that counts.
     assert!(connections().await >= before + 2, "the connection to the replica is used again");
     command(&server, &["REPLICAOF", "NO", "ONE"]).await;
-    store.change("ada", change(), now).await.unwrap();
+    store.update("ada", change(), now).await.unwrap();
 }
 
 #[tokio::test]
@@ -82,9 +82,9 @@ async fn expired_list_entries_are_deleted() {
     let server = redis_server();
     let (store, now) = (store(&server), Timestamp::now());
     let ago = |hours: i64| now.checked_sub(hours.hours()).ok();
-    store.enlist(List::Shared, "block#range#192.0.2.0/24", b"{}", ago(2)).await.unwrap();
-    store.enlist(List::Shared, "block#range#198.51.100.0/24", b"{}", None).await.unwrap();
-    assert_eq!(store.list(List::Shared, now).await.unwrap().len(), 1);
+    store.put_list_entry(List::BlockList, "block#range#192.0.2.0/24", b"{}", ago(2)).await.unwrap();
+    store.put_list_entry(List::BlockList, "block#range#198.51.100.0/24", b"{}", None).await.unwrap();
+    assert_eq!(store.list_entries(List::BlockList, now).await.unwrap().len(), 1);
     let client = redis::Client::open(format!("redis://127.0.0.1:{}/0", server.port)).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let stored: u64 = redis::cmd("HLEN").arg("riskgate:b#shared").query_async(&mut connection).await.unwrap();
@@ -96,20 +96,20 @@ async fn a_value_of_another_type_is_a_bad_answer_and_a_refused_command_is_a_refu
     let server = redis_server();
     let (store, now) = (store(&server), Timestamp::now());
     command(&server, &["SET", "riskgate:u#ada", "x"]).await;
-    assert_eq!(store.read("ada", now).await, Err(Cause::BadAnswer));
-    assert_eq!(store.change("ada", change(), now).await, Err(Cause::BadAnswer));
+    assert_eq!(store.get_record("ada", now).await, Err(FailureReason::BadAnswer));
+    assert_eq!(store.update("ada", change(), now).await, Err(FailureReason::BadAnswer));
     command(&server, &["ACL", "SETUSER", "default", "-hgetall"]).await;
-    assert_eq!(store.list(List::Shared, now).await, Err(Cause::KeyRefused));
-    assert_eq!(store.change("bob", change(), now).await, Err(Cause::KeyRefused));
+    assert_eq!(store.list_entries(List::BlockList, now).await, Err(FailureReason::KeyRefused));
+    assert_eq!(store.update("bob", change(), now).await, Err(FailureReason::KeyRefused));
 }
 
 /// A sign-in of one person so many seconds from now.
 async fn sign_in(house: &House, user: &str, after: i64) -> Evidence {
-    let now = Now::read();
-    let now = Now { wall: now.wall.checked_add(after.seconds()).unwrap(), ..now };
+    let now = clock::read();
+    let now = ClockReading { wall: now.wall.checked_add(after.seconds()).unwrap(), ..now };
     let body = format!(r#"{{"user":"{user}","ip":"192.0.2.7"}}"#);
     let parsed = http::parse(body.as_bytes(), ClientIp::Missing, now).unwrap();
-    *house.gate.sources().gather(parsed, Deadline::after(now.mono, Duration::from_secs(5))).await.evidence
+    *house.engine.enricher().enrich(parsed, Deadline::after(now.mono, Duration::from_secs(5))).await.evidence
 }
 
 #[tokio::test]
@@ -117,25 +117,25 @@ async fn lists_that_cannot_be_read_stay_in_force_and_are_reported() {
     let server = redis_server();
     let store: Arc<dyn Store> = Arc::new(store(&server));
     let house = House::over(&store, &[("STORE_TIMEOUT", "2s")]);
-    store.enlist(List::Shared, "block#range#192.0.2.0/24", br#"{"kind":"suspend"}"#, None).await.unwrap();
+    store.put_list_entry(List::BlockList, "block#range#192.0.2.0/24", br#"{"kind":"suspend"}"#, None).await.unwrap();
     let read = sign_in(&house, "ada", 0).await;
-    assert!(read.history.block.is_some() && read.history.unread == Unread::default());
+    assert!(read.history.block.is_some() && read.history.unread == UnreadParts::default());
     command(&server, &["ACL", "SETUSER", "default", "-hgetall", "-zremrangebyscore"]).await;
     for after in [11, 12] {
         let refused = sign_in(&house, "ada", after).await;
         assert!(refused.history.block.is_some(), "the list that was read last is in force");
-        assert_eq!(refused.history.unread.cause(Part::BlockList), Some(Cause::KeyRefused));
+        assert_eq!(refused.history.unread.cause(StorePart::BlockList), Some(FailureReason::KeyRefused));
     }
-    let health = house.gate.sources().health();
-    assert!(health.store.failures(Part::BlockList) >= 2);
-    assert!(health.store.failing().any(|(part, _)| part == Part::BlockList), "/readyz names it");
+    let health = house.engine.enricher().health();
+    assert!(health.store.failures(StorePart::BlockList) >= 2);
+    assert!(health.store.failing().any(|(part, _)| part == StorePart::BlockList), "/readyz names it");
     command(&server, &["ACL", "SETUSER", "default", "+@all"]).await;
     let again = sign_in(&house, "ada", 30).await;
-    assert!(again.history_outcome.is_usable() && again.history.unread == Unread::default());
+    assert!(again.history_outcome.is_usable() && again.history.unread == UnreadParts::default());
     drop(server);
     let gone = sign_in(&house, "ada", 60).await;
     assert!(!gone.history_outcome.is_usable() && gone.history.block.is_some());
-    assert!(sign_in(&house, "ada", 60 + 2 * 86_400).await.history.unread.cause(Part::BlockList).is_some());
+    assert!(sign_in(&house, "ada", 60 + 2 * 86_400).await.history.unread.cause(StorePart::BlockList).is_some());
 }
 
 #[tokio::test]
@@ -144,8 +144,8 @@ async fn a_persons_unreadable_record_is_that_persons_alone() {
     let store: Arc<dyn Store> = Arc::new(store(&server));
     let house = House::over(&store, &[("STORE_TIMEOUT", "2s")]);
     sign_in(&house, "bob", 0).await;
-    let ledger = house.gate.sources().ledger().unwrap();
-    let key = format!("riskgate:u#{}", ledger.keys("", "ada")[0]);
+    let repository = house.engine.enricher().repository().unwrap();
+    let key = format!("riskgate:u#{}", repository.record_keys("", "ada")[0]);
     command(&server, &["SET", &key, "x"]).await;
     for _ in 0..10 {
         assert!(!sign_in(&house, "ada", 0).await.history_outcome.is_usable());
@@ -213,44 +213,44 @@ async fn command_name(stream: &mut BufReader<tokio::net::TcpStream>) -> Option<S
 #[tokio::test]
 async fn each_refusal_has_its_cause_and_is_recovered_from() {
     for (reply, cause, is_left) in [
-        ("-LOADING Redis is loading the dataset in memory", Cause::Shed, true),
-        ("-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Cause::NoStore, true),
-        ("-READONLY You can't write against a read only replica.", Cause::NoStore, true),
-        ("-MOVED 3999 192.0.2.1:6381", Cause::NoStore, true),
-        ("-ASK 3999 192.0.2.1:6381", Cause::NoStore, true),
-        ("-CLUSTERDOWN Hash slot not served", Cause::NoStore, true),
-        ("-NOAUTH Authentication required.", Cause::KeyRefused, true),
-        ("-WRONGPASS invalid username-password pair or user is disabled.", Cause::KeyRefused, true),
-        ("-MISCONF Redis is configured to save RDB snapshots", Cause::NoStore, true),
-        ("-NOREPLICAS Not enough good replicas to write.", Cause::NoStore, true),
-        ("-NOPERM this user has no permissions to run the 'hgetall' command", Cause::KeyRefused, false),
-        ("-OOM command not allowed when used memory > 'maxmemory'.", Cause::Shed, false),
-        ("-WRONGTYPE Operation against a key holding the wrong kind of value", Cause::BadAnswer, false),
-        ("-ERR unknown command 'HGETALL', with args beginning with: ", Cause::NoStore, false),
-        ("-DENIED Redis is running in protected mode because protected mode is enabled", Cause::KeyRefused, true),
-        ("-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", Cause::Shed, false),
-        ("-TRYAGAIN Multiple keys request during rehashing of slot", Cause::NoStore, false),
-        ("-ERR max number of clients reached", Cause::Shed, false),
+        ("-LOADING Redis is loading the dataset in memory", FailureReason::Shed, true),
+        ("-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", FailureReason::NoStore, true),
+        ("-READONLY You can't write against a read only replica.", FailureReason::NoStore, true),
+        ("-MOVED 3999 192.0.2.1:6381", FailureReason::NoStore, true),
+        ("-ASK 3999 192.0.2.1:6381", FailureReason::NoStore, true),
+        ("-CLUSTERDOWN Hash slot not served", FailureReason::NoStore, true),
+        ("-NOAUTH Authentication required.", FailureReason::KeyRefused, true),
+        ("-WRONGPASS invalid username-password pair or user is disabled.", FailureReason::KeyRefused, true),
+        ("-MISCONF Redis is configured to save RDB snapshots", FailureReason::NoStore, true),
+        ("-NOREPLICAS Not enough good replicas to write.", FailureReason::NoStore, true),
+        ("-NOPERM this user has no permissions to run the 'hgetall' command", FailureReason::KeyRefused, false),
+        ("-OOM command not allowed when used memory > 'maxmemory'.", FailureReason::Shed, false),
+        ("-WRONGTYPE Operation against a key holding the wrong kind of value", FailureReason::BadAnswer, false),
+        ("-ERR unknown command 'HGETALL', with args beginning with: ", FailureReason::NoStore, false),
+        ("-DENIED Redis is running in protected mode because protected mode is enabled", FailureReason::KeyRefused, true),
+        ("-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", FailureReason::Shed, false),
+        ("-TRYAGAIN Multiple keys request during rehashing of slot", FailureReason::NoStore, false),
+        ("-ERR max number of clients reached", FailureReason::Shed, false),
         // As Redis 6 words the errors of a script's commands.
         (
             "-ERR Error running script (call to f_4f): @user_script:7: @user_script: 7: -READONLY You can't write against a read only replica.",
-            Cause::NoStore,
+            FailureReason::NoStore,
             true,
         ),
         (
             "-ERR Error running script (call to f_4f): @user_script:7: @user_script: 7: -OOM command not allowed when used memory > 'maxmemory'.",
-            Cause::Shed,
+            FailureReason::Shed,
             false,
         ),
     ] {
         let server = Replying::start(reply).await;
         let (store, now) = (server.store(), Timestamp::now());
         for _ in 0..2 {
-            assert_eq!(store.read("ada", now).await, Err(cause), "{reply}");
+            assert_eq!(store.get_record("ada", now).await, Err(cause), "{reply}");
         }
         assert_eq!(server.connections.load(Ordering::Relaxed), if is_left { 2 } else { 1 }, "{reply}");
         *server.reply.lock().unwrap() = "*0";
-        assert!(store.read("ada", now).await.is_ok(), "{reply}");
+        assert!(store.get_record("ada", now).await.is_ok(), "{reply}");
     }
 }
 
@@ -258,24 +258,24 @@ async fn each_refusal_has_its_cause_and_is_recovered_from() {
 async fn a_full_server_and_a_replica_without_its_primary_are_named_by_the_server_itself() {
     let (server, now) = (redis_server(), Timestamp::now());
     let store = store(&server);
-    store.change("ada", change(), now).await.unwrap();
+    store.update("ada", change(), now).await.unwrap();
     command(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
-    assert_eq!(store.change("ada", change(), now).await, Err(Cause::Shed));
-    assert!(store.read("ada", now).await.is_ok(), "reads go on");
+    assert_eq!(store.update("ada", change(), now).await, Err(FailureReason::Shed));
+    assert!(store.get_record("ada", now).await.is_ok(), "reads go on");
     command(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
-    store.change("ada", change(), now).await.unwrap();
+    store.update("ada", change(), now).await.unwrap();
     command(&server, &["CONFIG", "SET", "replica-serve-stale-data", "no"]).await;
     command(&server, &["REPLICAOF", "127.0.0.1", "1"]).await;
-    assert_eq!(store.read("ada", now).await, Err(Cause::NoStore));
+    assert_eq!(store.get_record("ada", now).await, Err(FailureReason::NoStore));
     command(&server, &["REPLICAOF", "NO", "ONE"]).await;
-    assert!(store.read("ada", now).await.is_ok());
+    assert!(store.get_record("ada", now).await.is_ok());
 }
 
 #[tokio::test]
 async fn the_store_trusts_the_authorities_of_services_ca() {
     let (known, other, port) = (Authority::new(), Authority::new(), free_port());
     let home = tempfile::tempdir().unwrap();
-    let (certificate, key) = known.certificate("localhost", Validity::Now);
+    let (certificate, key) = known.certificate("localhost", Validity::ClockReading);
     let file = |name: &str, kind: &str, bytes: &[u8]| {
         use base64::Engine as _;
         let text = base64::engine::general_purpose::STANDARD.encode(bytes);
@@ -299,12 +299,12 @@ async fn the_store_trusts_the_authorities_of_services_ca() {
             variables.into_iter().chain([("SERVICES_CA", authority.pem())]).map(|(name, value)| (format!("RISKGATE_{name}"), value)).collect();
         let (config, faults) = Config::read(&variables);
         assert!(faults.is_empty(), "{faults:?}");
-        let (sources, faults) = Sources::open(&config, Face::Sidecar);
+        let (sources, faults) = Enricher::open(&config, RuntimeMode::Sidecar);
         assert!(faults.is_empty(), "{faults:?}");
         let sign_in = a_sign_in("8.8.8.8");
         let deadline = Deadline::after(sign_in.received.mono, Duration::from_secs(10));
-        sources.gather(sign_in, deadline).await.evidence.history_outcome
+        sources.enrich(sign_in, deadline).await.evidence.history_outcome
     };
     assert_eq!(outcome(&known).await, Outcome::Fresh);
-    assert_eq!(outcome(&other).await, Outcome::Failed(Cause::Tls));
+    assert_eq!(outcome(&other).await, Outcome::Failed(FailureReason::Tls));
 }

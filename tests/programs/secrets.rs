@@ -12,27 +12,26 @@ use std::{
 
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use riskgate::{
-    event::Now,
-    evidence::{
-        Cause, Face, Outcome,
-        history::Nonce,
-        provider::{Client, Tls},
-        vault::Vaults,
-    },
-    serve::{
-        Instance,
-        secrets::{Need, News, Secrets, WAIT},
-    },
+use riskgate_aws::secrets::SecretsClient;
+use riskgate_engine::{
+    evidence::{FailureReason, Outcome, history::NonceStatus},
+    time::ClockReading,
 };
+use riskgate_http_client::{Client, Tls};
+use riskgate_pipeline::{
+    instance::Instance,
+    secrets::{RenewalReason, RenewalResult, Secrets, WAIT_TIMEOUT},
+};
+use riskgate_runtime::clock;
+use riskgate_runtime::mode::RuntimeMode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    asking::{self, HANG},
+    fixtures,
+    harness::{self, HANG},
     process::Process,
     runtime_api::{Answer, Environment},
-    stores,
     wire::{self, Act},
 };
 
@@ -41,14 +40,14 @@ const CONTEXT_2: &str = "k2:HS256:BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ";
 
 /// moto's server, with what it keeps.
 struct Moto {
-    server: stores::Server,
+    server: fixtures::Server,
     client: reqwest::Client,
 }
 
 impl Moto {
     fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Moto { server: stores::moto(&[]), client: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Moto { server: fixtures::moto(&[]), client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
     fn url(&self) -> String {
@@ -73,35 +72,35 @@ impl Moto {
     }
 }
 
-fn vaults(url: &str) -> Vaults {
+fn secrets_client(url: &str) -> SecretsClient {
     let credentials = SharedCredentialsProvider::new(Credentials::new("testing", "testing", Some("session".to_owned()), None, "tests"));
     let surroundings = SdkConfig::builder().region(Region::new("eu-west-1")).credentials_provider(credentials).endpoint_url(url).build();
-    Vaults::over(surroundings, Client::new(WAIT, Face::Lambda, Tls::default()))
+    SecretsClient::with_config(surroundings, Client::new(WAIT_TIMEOUT, RuntimeMode::Lambda, Tls::default()))
 }
 
 fn secrets(url: &str, variables: &[(&str, &str)]) -> Secrets {
     let quiet = [("AUDIT", "off"), ("PROVIDER_TIMEOUT", "2s"), ("STORE_TIMEOUT", "2s")];
     let map: BTreeMap<String, String> = quiet.iter().chain(variables).map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
-    Secrets::named_by(map).from_vaults(vaults(url))
+    Secrets::new(map).with_client(secrets_client(url))
 }
 
 fn instance(secrets: Secrets) -> Arc<Instance> {
-    let (config, faults) = secrets.read();
+    let (config, faults) = secrets.read_config();
     assert!(faults.is_empty(), "{faults:?}");
-    let instance = Instance::strict(config, faults, Face::Sidecar).unwrap();
-    instance.keep(secrets);
+    let instance = Instance::strict(config, faults, RuntimeMode::Sidecar).unwrap();
+    instance.set_secrets(secrets);
     instance
 }
 
 /// So many seconds after a moment, by the wall clock: what a process sees that was frozen meanwhile.
-fn later(now: Now, seconds: i64) -> Now {
-    Now { wall: jiff::Timestamp::from_second(now.wall.as_second() + seconds).unwrap(), mono: now.mono }
+fn later(now: ClockReading, seconds: i64) -> ClockReading {
+    ClockReading { wall: jiff::Timestamp::from_second(now.wall.as_second() + seconds).unwrap(), mono: now.mono }
 }
 
 async fn asked(instance: &Instance, ip: &str) -> Outcome {
-    let sign_in = asking::sign_in(ip);
-    let deadline = instance.gate.deadline(sign_in.received.mono, None);
-    instance.gate.sources().gather(sign_in, deadline).await.evidence.services[0].outcome
+    let sign_in = harness::sign_in(ip);
+    let deadline = instance.engine.deadline(sign_in.received.mono, None);
+    instance.engine.enricher().enrich(sign_in, deadline).await.evidence.services[0].outcome
 }
 
 fn kids(instance: &Instance) -> Vec<String> {
@@ -130,10 +129,10 @@ async fn a_rotated_secret_is_in_force_without_a_restart_and_a_lost_one_stays() {
             ("TOKEN", "ssm:///riskgate/token"),
         ],
     );
-    let start = Now::read();
-    assert_eq!(secrets.ask(Duration::from_secs(5), start).await, News::Changed, "{:?}", secrets.causes());
+    let start = clock::read();
+    assert_eq!(secrets.fetch(Duration::from_secs(5), start).await, RenewalResult::Changed, "{:?}", secrets.failures());
     let instance = instance(secrets);
-    assert!(instance.secrets().iter().all(|(_, cause)| cause.is_none()), "{:?}", instance.secrets());
+    assert!(instance.secret_failures().iter().all(|(_, cause)| cause.is_none()), "{:?}", instance.secret_failures());
     {
         use secrecy::ExposeSecret as _;
         assert_eq!(instance.config.sidecar.token.as_ref().map(|token| token.expose_secret()), Some("a-token-of-sixteen"));
@@ -142,23 +141,23 @@ async fn a_rotated_secret_is_in_force_without_a_restart_and_a_lost_one_stays() {
 
     moto.rotate("keys", json!({ "ipqs": "new-key", "context": format!("{CONTEXT_2},{CONTEXT_1}") })).await;
     revoked.store(true, Ordering::Relaxed);
-    let refresh = async |need: Need, seconds: i64| instance.refresh(need, Duration::from_secs(5), later(start, seconds)).await;
-    assert_eq!(refresh(Need::Old, 299).await, News::None, "not due");
-    assert_eq!(asked(&instance, "8.8.4.4").await, Outcome::Failed(Cause::KeyRefused));
+    let refresh = async |need: RenewalReason, seconds: i64| instance.refresh_secrets(need, Duration::from_secs(5), later(start, seconds)).await;
+    assert_eq!(refresh(RenewalReason::Stale, 299).await, RenewalResult::Unchanged, "not due");
+    assert_eq!(asked(&instance, "8.8.4.4").await, Outcome::Failed(FailureReason::KeyRefused));
     // A key that its service refuses is asked for again before its time.
-    assert_eq!(refresh(Need::Missing, 29).await, News::None, "just asked for");
-    assert_eq!(refresh(Need::Missing, 31).await, News::Changed);
+    assert_eq!(refresh(RenewalReason::Missing, 29).await, RenewalResult::Unchanged, "just asked for");
+    assert_eq!(refresh(RenewalReason::Missing, 31).await, RenewalResult::Changed);
     assert_eq!((asked(&instance, "9.9.9.9").await, kids(&instance)), (Outcome::Fresh, vec!["k2".to_owned(), "k1".to_owned()]));
 
     // One that cannot be used changes nothing.
     moto.rotate("keys", json!({ "ipqs": "new-key", "context": "nonsense" })).await;
-    assert_eq!(refresh(Need::Old, 332).await, News::None);
+    assert_eq!(refresh(RenewalReason::Stale, 332).await, RenewalResult::Unchanged);
     assert_eq!(kids(&instance), ["k2", "k1"]);
 
     // Nor does one that is gone.
     moto.call("secretsmanager.DeleteSecret", json!({ "SecretId": "keys", "ForceDeleteWithoutRecovery": true })).await;
-    assert_eq!(refresh(Need::Old, 700).await, News::None);
-    assert_eq!(instance.secrets(), [("IPQS_KEY", Some(Cause::Http4xx)), ("CONTEXT_KEYS", Some(Cause::Http4xx)), ("TOKEN", None)]);
+    assert_eq!(refresh(RenewalReason::Stale, 700).await, RenewalResult::Unchanged);
+    assert_eq!(instance.secret_failures(), [("IPQS_KEY", Some(FailureReason::Http4xx)), ("CONTEXT_KEYS", Some(FailureReason::Http4xx)), ("TOKEN", None)]);
     assert_eq!((asked(&instance, "1.1.1.1").await, kids(&instance)), (Outcome::Fresh, vec!["k2".to_owned(), "k1".to_owned()]));
     assert!(instance.telemetry.render().unwrap_or_default().contains("riskgate_secrets_missing 2\n"));
 }
@@ -169,39 +168,39 @@ async fn histories_go_on_under_a_rotated_pseudonym_key() {
     let moto = Moto::start();
     moto.create("pseudonym", json!({ "key": "old:AAAAAAAAAAAAAAAAAAAAAA" })).await;
     let secrets = secrets(&moto.url(), &[("PSEUDONYM_KEY", "secretsmanager://pseudonym#key")]);
-    let start = Now::read();
-    secrets.ask(Duration::from_secs(5), start).await;
+    let start = clock::read();
+    secrets.fetch(Duration::from_secs(5), start).await;
     let instance = instance(secrets);
-    let export = async || instance.gate.sources().ledger().unwrap().export("", "user-8.8.8.8", start.wall).await.unwrap();
-    let deadline = instance.gate.deadline(start.mono, None);
-    let assessment = instance.gate.assess(asking::sign_in("8.8.8.8"), deadline).await;
-    let learned = riskgate::learn::outcome(
-        instance.gate.sources(),
+    let export = async || instance.engine.enricher().repository().unwrap().export("", "user-8.8.8.8", start.wall).await.unwrap();
+    let deadline = instance.engine.deadline(start.mono, None);
+    let assessment = instance.engine.assess(harness::sign_in("8.8.8.8"), deadline).await;
+    let learned = riskgate_pipeline::learn::record_outcome(
+        instance.engine.enricher(),
         &assessment.id,
-        riskgate::evidence::history::ledger::Report::Success,
-        Now::read().into(),
-        Now::read(),
+        riskgate_history::repository::outcome::ReportedOutcome::Success,
+        clock::read().into(),
+        clock::read(),
     )
     .await;
     assert!(learned.unwrap().is_some());
     assert_eq!(export().await["records"][0]["successes"], 1);
     moto.rotate("pseudonym", json!({ "key": "new:_____________________w,old:AAAAAAAAAAAAAAAAAAAAAA" })).await;
-    assert_eq!(instance.refresh(Need::Old, Duration::from_secs(5), later(start, 301)).await, News::Changed);
+    assert_eq!(instance.refresh_secrets(RenewalReason::Stale, Duration::from_secs(5), later(start, 301)).await, RenewalResult::Changed);
     let export = export().await;
     assert_eq!((&export["records"][0]["successes"], &export["records"][1]["successes"]), (&json!(0), &json!(1)), "{export}");
-    let again = instance.gate.assess(asking::sign_in("8.8.8.8"), instance.gate.deadline(Instant::now(), None)).await;
+    let again = instance.engine.assess(harness::sign_in("8.8.8.8"), instance.engine.deadline(Instant::now(), None)).await;
     let history = &again.decision.score.signals.evidence.history;
-    assert_eq!((history.profile.successes, history.nonce), (1, Nonce::New));
+    assert_eq!((history.profile.successes, history.nonce), (1, NonceStatus::New));
 }
 
 /// One signed call for one secret, however many variables refer to it; and a vault that hangs costs half a second, once.
 #[tokio::test]
 async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
-    let vault = wire::Server::start(|_| Act::Hang).await;
+    let secrets_service = wire::Server::start(|_| Act::Hang).await;
     let ipqs = wire::Server::json(r#"{"success":true,"fraud_score":0}"#).await;
     let own = wire::Server::json(r#"{"score":3}"#).await;
     let secrets = secrets(
-        &vault.origin(),
+        &secrets_service.origin(),
         &[
             ("PROVIDERS", "ipqs,http"),
             ("IPQS_URL", &ipqs.origin()),
@@ -211,91 +210,91 @@ async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
             ("TOKEN", "secretsmanager://keys#token"),
         ],
     );
-    let (start, clock) = (Now::read(), Instant::now());
-    assert_eq!(secrets.ask(WAIT, start).await, News::None);
+    let (start, clock) = (clock::read(), Instant::now());
+    assert_eq!(secrets.fetch(WAIT_TIMEOUT, start).await, RenewalResult::Unchanged);
     let took = clock.elapsed();
-    assert!((WAIT..HANG).contains(&took), "{took:?}");
-    let calls = vault.requests();
+    assert!((WAIT_TIMEOUT..HANG).contains(&took), "{took:?}");
+    let calls = secrets_service.requests();
     assert_eq!(calls.len(), 1, "{calls:?}");
     let header = |name: &str| calls[0].headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone()).unwrap_or_default();
     assert!(header("authorization").starts_with("AWS4-HMAC-SHA256 Credential=testing/"), "{calls:?}");
     assert_eq!((header("x-amz-target").as_str(), header("x-amz-security-token").as_str()), ("secretsmanager.GetSecretValue", "session"));
 
     let instance = instance(secrets);
-    let sign_in = asking::sign_in("8.8.8.8");
-    let deadline = instance.gate.deadline(sign_in.received.mono, None);
-    let evidence = instance.gate.sources().gather(sign_in, deadline).await.evidence;
+    let sign_in = harness::sign_in("8.8.8.8");
+    let deadline = instance.engine.deadline(sign_in.received.mono, None);
+    let evidence = instance.engine.enricher().enrich(sign_in, deadline).await.evidence;
     let outcomes: Vec<Outcome> = evidence.services.iter().map(|asked| asked.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Failed(Cause::KeyRefused), Outcome::Fresh]);
+    assert_eq!(outcomes, [Outcome::Failed(FailureReason::KeyRefused), Outcome::Fresh]);
     assert_eq!((evidence.history_outcome, ipqs.requests().len()), (Outcome::Fresh, 0), "nobody is asked without a key");
     // The first sign-in tries again at once, those after it do not pay for it.
     let clock = Instant::now();
-    instance.refresh(Need::Missing, WAIT, later(start, 1)).await;
-    assert!(clock.elapsed() >= WAIT);
-    instance.refresh(Need::Missing, WAIT, later(start, 3)).await;
-    assert_eq!(vault.requests().len(), 1, "all of them wait for the same call");
+    instance.refresh_secrets(RenewalReason::Missing, WAIT_TIMEOUT, later(start, 1)).await;
+    assert!(clock.elapsed() >= WAIT_TIMEOUT);
+    instance.refresh_secrets(RenewalReason::Missing, WAIT_TIMEOUT, later(start, 3)).await;
+    assert_eq!(secrets_service.requests().len(), 1, "all of them wait for the same call");
 }
 
 /// A vault that takes longer than a sign-in may wait serves the sign-ins after it.
 #[tokio::test]
 async fn a_slow_vault_is_called_once_and_its_answer_is_taken_up_later() {
-    let vault = wire::Server::start(|_| {
+    let secrets_service = wire::Server::start(|_| {
         Act::After(Duration::from_millis(700), Box::new(wire::json(200, r#"{"SecretString":"kid1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#)))
     })
     .await;
-    let secrets = secrets(&vault.origin(), &[("CONTEXT_KEYS", "secretsmanager://keys")]);
-    let start = Now::read();
-    assert_eq!(secrets.ask(Duration::from_millis(50), start).await, News::None);
-    assert_eq!(secrets.causes(), [("CONTEXT_KEYS", Some(Cause::Timeout))]);
-    let mut news = News::None;
+    let secrets = secrets(&secrets_service.origin(), &[("CONTEXT_KEYS", "secretsmanager://keys")]);
+    let start = clock::read();
+    assert_eq!(secrets.fetch(Duration::from_millis(50), start).await, RenewalResult::Unchanged);
+    assert_eq!(secrets.failures(), [("CONTEXT_KEYS", Some(FailureReason::Timeout))]);
+    let mut news = RenewalResult::Unchanged;
     for _ in 0..100 {
-        news = secrets.ask(Duration::from_millis(50), later(start, 1)).await;
-        if news == News::Changed {
+        news = secrets.fetch(Duration::from_millis(50), later(start, 1)).await;
+        if news == RenewalResult::Changed {
             break;
         }
     }
-    assert_eq!((news, secrets.causes()), (News::Changed, vec![("CONTEXT_KEYS", None)]));
-    assert_eq!(vault.requests().len(), 1);
+    assert_eq!((news, secrets.failures()), (RenewalResult::Changed, vec![("CONTEXT_KEYS", None)]));
+    assert_eq!(secrets_service.requests().len(), 1);
 }
 
 /// moto checks who asks, and knows nobody.
 #[tokio::test]
 async fn a_vault_that_refuses_is_told_by_its_cause() {
-    let server = stores::moto(&[("INITIAL_NO_AUTH_ACTION_COUNT", "0")]);
+    let server = fixtures::moto(&[("INITIAL_NO_AUTH_ACTION_COUNT", "0")]);
     let secrets = secrets(&format!("http://127.0.0.1:{}", server.port), &[("CONTEXT_KEYS", "secretsmanager://keys"), ("TOKEN", "ssm://token")]);
-    assert_eq!(secrets.ask(HANG, Now::read()).await, News::None);
-    assert_eq!(secrets.causes(), [("CONTEXT_KEYS", Some(Cause::KeyRefused)), ("TOKEN", Some(Cause::KeyRefused))]);
+    assert_eq!(secrets.fetch(HANG, clock::read()).await, RenewalResult::Unchanged);
+    assert_eq!(secrets.failures(), [("CONTEXT_KEYS", Some(FailureReason::KeyRefused)), ("TOKEN", Some(FailureReason::KeyRefused))]);
     let instance = instance(secrets);
     assert!(kids(&instance).is_empty());
-    assert_ne!(asked_verdict(&instance).await, riskgate::decision::Verdict::Deny);
+    assert_ne!(asked_verdict(&instance).await, riskgate_engine::decision::Verdict::Deny);
 }
 
-async fn asked_verdict(instance: &Instance) -> riskgate::decision::Verdict {
-    let sign_in = asking::sign_in("8.8.8.8");
-    let deadline = instance.gate.deadline(sign_in.received.mono, None);
-    instance.gate.assess(sign_in, deadline).await.decision.action
+async fn asked_verdict(instance: &Instance) -> riskgate_engine::decision::Verdict {
+    let sign_in = harness::sign_in("8.8.8.8");
+    let deadline = instance.engine.deadline(sign_in.received.mono, None);
+    instance.engine.assess(sign_in, deadline).await.decision.action
 }
 
 /// The binary as Lambda starts it, with a vault that never answers: init and the first sign-in wait half a second each, and are answered.
 #[tokio::test]
 async fn in_lambda_nobody_waits_longer_for_a_vault_than_half_a_second() {
-    let vault = wire::Server::start(|_| Act::Hang).await;
-    let url = vault.origin();
+    let secrets_service = wire::Server::start(|_| Act::Hang).await;
+    let url = secrets_service.origin();
     let aws = [("AWS_ENDPOINT_URL", url.as_str()), ("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing")];
     let variables = [&aws[..], &[("CONTEXT_KEYS", "secretsmanager://keys#context")]].concat();
     let environment = Environment::start(&variables).await;
-    let event = stores::pre("ada", "web", stores::claims(stores::HOME)).to_string();
+    let event = fixtures::pre("ada", "web", fixtures::claims(fixtures::HOME)).to_string();
     assert_eq!(environment.invoke(event.clone()).await, Answer::Event(event.clone()));
-    assert_eq!(vault.requests().len(), 1, "the first use waits for the call of init");
+    assert_eq!(secrets_service.requests().len(), 1, "the first use waits for the call of init");
     assert_eq!(environment.invoke(event.clone()).await, Answer::Event(event));
-    assert_eq!(vault.requests().len(), 1, "nobody waits again");
+    assert_eq!(secrets_service.requests().len(), 1, "nobody waits again");
 }
 
 /// The sidecar whose token is not there yet lets nobody in, and everybody who has it as soon as it is.
 #[tokio::test]
 async fn a_door_whose_token_is_not_there_yet_is_shut() {
     let moto = Moto::start();
-    let port = stores::free_port();
+    let port = fixtures::free_port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]).stdout(Stdio::null()).stderr(Stdio::null()).env_clear();
     command.envs([
@@ -309,9 +308,9 @@ async fn a_door_whose_token_is_not_there_yet_is_shut() {
         let ask = moto.client.post(format!("http://127.0.0.1:{port}/v1/assess")).bearer_auth(token).header("content-type", "application/json");
         ask.body(r#"{"user":"ada"}"#).send().await.map_or(0, |answer| answer.status().as_u16())
     };
-    let patience = Instant::now() + Duration::from_secs(30);
+    let breaker = Instant::now() + Duration::from_secs(30);
     while status("a-token-of-sixteen").await == 0 {
-        assert!(Instant::now() < patience, "the sidecar does not listen");
+        assert!(Instant::now() < breaker, "the sidecar does not listen");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for guess in ["a-token-of-sixteen", "", "secretsmanager://door#token"] {
@@ -319,7 +318,7 @@ async fn a_door_whose_token_is_not_there_yet_is_shut() {
     }
     moto.create("door", json!({ "token": "a-token-of-sixteen" })).await;
     while status("a-token-of-sixteen").await != 200 {
-        assert!(Instant::now() < patience, "the token is not taken up");
+        assert!(Instant::now() < breaker, "the token is not taken up");
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     assert_eq!(status("another-token-of-it").await, 401);

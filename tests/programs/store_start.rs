@@ -8,9 +8,9 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    fixtures::{KEY, Server, free_port, redis_server, redis_server_with},
     process::Process,
     runtime_api::{Answer, Environment},
-    stores::{KEY, Server, free_port, redis_server, redis_server_with},
 };
 
 /// The rules of docs/STORE.md, for a user whose password is `p`.

@@ -6,21 +6,17 @@ use aws_sdk_dynamodb::{
     Client, Config,
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
 };
-use riskgate::{
-    claims,
-    event::Now,
-    evidence::{
-        Cause,
-        history::{Store, dynamodb::DynamoDb, unread::Part},
-        resilience::deadline::Deadline,
-    },
-};
+use riskgate_engine::evidence::{FailureReason, unread::StorePart};
+use riskgate_pipeline::claims;
+use riskgate_runtime::clock;
+use riskgate_runtime::deadline::Deadline;
+use riskgate_store::{Store, dynamodb::DynamoDb};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    asking::HANG,
-    stores::{HOME, House, at, history},
+    fixtures::{HOME, House, at, history},
+    harness::HANG,
     wire::{Act, Server, answer},
 };
 
@@ -33,7 +29,7 @@ fn store(url: &str) -> Arc<dyn Store> {
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .retry_config(RetryConfig::disabled())
         .build();
-    Arc::new(DynamoDb::over(Client::from_conf(config), "riskgate"))
+    Arc::new(DynamoDb::with_client(Client::from_conf(config), "riskgate"))
 }
 
 async fn check(what: &str, url: &str, expected: &str) {
@@ -52,7 +48,7 @@ async fn check(what: &str, url: &str, expected: &str) {
     let event = json!({ "triggerSource": "TokenGeneration_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
         "request": { "userAttributes": { "sub": "sub-ada" }, "groupConfiguration": {} }, "response": {} });
     let started = Instant::now();
-    let claimed = claims::pre_token_generation(house.gate.sources(), &house.config.token, *house.token(event.clone(), time)).await;
+    let claimed = claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event.clone(), time)).await;
     let claimed = claimed.unwrap_or_else(|_| panic!("{what}: a token was refused"));
     assert_eq!(serde_json::from_str::<serde_json::Value>(claimed.event.text()).unwrap(), event, "{what}: it goes back as it came");
     assert!(started.elapsed() < HANG, "{what}: the token took {:?}", started.elapsed());
@@ -92,13 +88,13 @@ async fn the_action_that_a_role_lacks_is_named() {
     })
     .await;
     let house = House::over(&store(&server.origin()), &[]);
-    let sources = house.gate.sources();
-    let now = Now::read();
+    let sources = house.engine.enricher();
+    let now = clock::read();
     sources.probe_store(now, Deadline::after(now.mono, HANG)).await;
-    assert!(house.gate.health().store.failing().eq([(Part::Store, Cause::KeyRefused)]), "before the first sign-in");
+    assert!(house.engine.health().store.failing().eq([(StorePart::Store, FailureReason::KeyRefused)]), "before the first sign-in");
     let assessment = house.attempt("ada", HOME, at(0, "12:00:00")).await;
     assert!(assessment.decision.score.signals.evidence.history_outcome.is_usable());
-    assert_eq!(history(&assessment).unread.cause(Part::BlockList), Some(Cause::KeyRefused));
+    assert_eq!(history(&assessment).unread.cause(StorePart::BlockList), Some(FailureReason::KeyRefused));
     let problem = sources.store_problem().unwrap();
     assert_eq!(problem, "AWS refuses dynamodb:Query: allow the role this action on the table that STORE names");
 }

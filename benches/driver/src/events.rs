@@ -1,10 +1,10 @@
-//! Sign-ins: the same people and addresses for every program.
+//! The sign-ins. Every program gets the same people and addresses.
 
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-/// Different sign-ins, each of another person from another address.
+/// The number of different sign-ins. Each is of another person and from another address.
 pub const PEOPLE: usize = 8192;
 
 const AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
@@ -31,7 +31,7 @@ pub fn event(person: usize) -> String {
     .to_string()
 }
 
-/// The same sign-in as the services are asked about it.
+/// The same sign-in as a request to the HTTP services.
 pub fn body(person: usize) -> String {
     body_from(person, address(person))
 }
@@ -45,9 +45,9 @@ pub fn body_from(person: usize, ip: Ipv4Addr) -> String {
     body.to_string()
 }
 
-/// Public addresses strewn over the whole of IPv4, so that look-ups meet different parts of the database.
+/// Returns a public IPv4 address for each number. The addresses are spread out, so lookups read different parts of the database.
 pub fn address(n: usize) -> Ipv4Addr {
-    // Knuth's multiplicative hash; the first octet is kept out of the special ranges.
+    // Knuth's multiplicative hash. The first octet is not in any special range.
     let hash = (n as u32).wrapping_mul(2_654_435_761);
     let [a, b, c, d] = hash.to_be_bytes();
     Ipv4Addr::new([2, 5, 24, 31, 46, 51, 62, 77, 78, 80, 81, 82, 84, 86, 90, 109][usize::from(a & 15)], b, c, d.max(1))

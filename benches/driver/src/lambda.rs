@@ -1,7 +1,7 @@
-//! The Lambda path, warm: the same sign-ins in a closed loop, one function after the other.
+//! Measures the warm Lambda path: the same sign-ins in a closed loop, one function after the other.
 
 use super::{
-    Args, Outside, events,
+    Args, Dependencies, events,
     process::Program,
     runtime_api::RuntimeApi,
     sample::{Sample, quantile},
@@ -10,17 +10,17 @@ use super::{
 /// The functions, in the order of every table.
 pub const FUNCTIONS: [Function; 5] = [Function::Empty, Function::Riskgate, Function::RiskgateRedis, Function::Python, Function::Node];
 
-/// Any key: nobody's history is in this store.
+/// An arbitrary key, for an empty store.
 const PSEUDONYM_KEY: &str = "bench:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A function under measurement.
+/// A measured function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
-    /// lambda_runtime returning its event.
+    /// A function of `lambda_runtime` that returns its event.
     Empty,
-    /// riskgate without a shared store: in Lambda memory keeps no history.
+    /// riskgate without a shared store. In Lambda, it then has no history.
     Riskgate,
-    /// riskgate with its history in a Redis on loopback.
+    /// riskgate with its history in Redis on loopback.
     RiskgateRedis,
     /// The Python handler.
     Python,
@@ -28,33 +28,33 @@ pub enum Function {
     Node,
 }
 
-/// What a function's rounds gave.
+/// The results of a function.
 #[derive(Debug, Default, Clone)]
 pub struct Figures {
     /// Median, microseconds.
     pub p50: Sample,
     /// 99th percentile, microseconds.
     pub p99: Sample,
-    /// Processor time of the process for each sign-in, microseconds.
+    /// CPU time of the process per sign-in, microseconds.
     pub cpu: Sample,
-    /// Sign-ins a second.
+    /// Sign-ins per second.
     pub rate: Sample,
-    /// Resident bytes in the end.
+    /// Resident bytes at the end.
     pub resident: u64,
-    /// Sign-ins in all.
+    /// The number of sign-ins.
     pub sign_ins: usize,
-    /// Answers that were errors.
+    /// The number of responses that were errors.
     pub errors: usize,
 }
 
 /// Runs all functions in turn.
-pub fn compare(args: &Args, outside: &Outside) -> anyhow::Result<[Figures; FUNCTIONS.len()]> {
+pub fn compare(args: &Args, dependencies: &Dependencies) -> anyhow::Result<[Figures; FUNCTIONS.len()]> {
     let sign_ins: Vec<String> = (0..events::PEOPLE).map(events::event).collect();
     let mut running = Vec::new();
     for function in FUNCTIONS {
         let api = RuntimeApi::start(sign_ins.clone())?;
-        let program = function.start(args, &api, outside)?;
-        // Everybody is met and every address asked about before anything is measured.
+        let program = function.start(args, &api, dependencies)?;
+        // Every person signs in once before the measurement, so their history exists and the answers for their addresses are cached.
         api.run(events::PEOPLE)?;
         running.push((api, program));
     }
@@ -80,7 +80,7 @@ pub fn compare(args: &Args, outside: &Outside) -> anyhow::Result<[Figures; FUNCT
 }
 
 impl Function {
-    /// The name in tables.
+    /// Returns the name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Function::Empty => "empty lambda_runtime function",
@@ -91,15 +91,15 @@ impl Function {
         }
     }
 
-    /// Starts it under a runtime API, as Lambda would.
-    pub fn start(self, args: &Args, api: &RuntimeApi, outside: &Outside) -> anyhow::Result<Program> {
+    /// Starts the function with a runtime API, as Lambda does.
+    pub fn start(self, args: &Args, api: &RuntimeApi, dependencies: &Dependencies) -> anyhow::Result<Program> {
         let mut variables = vec![
             ("AWS_LAMBDA_RUNTIME_API", api.address.to_string()),
             ("AWS_LAMBDA_FUNCTION_NAME", "bench".to_owned()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
         ];
-        let url = format!("http://{}/score", outside.service);
+        let url = format!("http://{}/score", dependencies.service);
         let networks = args.networks.display().to_string();
         match self {
             Function::Empty => Program::start(&args.rust.join("empty_lambda"), &[], &variables),
@@ -111,7 +111,7 @@ impl Function {
                     ("RISKGATE_LEARN", "allow".to_owned()),
                 ]);
                 if self == Function::RiskgateRedis {
-                    variables.extend([("RISKGATE_STORE", format!("redis://{}", outside.redis)), ("RISKGATE_PSEUDONYM_KEY", PSEUDONYM_KEY.to_owned())]);
+                    variables.extend([("RISKGATE_STORE", format!("redis://{}", dependencies.redis)), ("RISKGATE_PSEUDONYM_KEY", PSEUDONYM_KEY.to_owned())]);
                 }
                 Program::start(&args.riskgate, &[], &variables)
             }
@@ -129,7 +129,7 @@ impl Function {
     }
 }
 
-/// The variables and the search path, for programs that are found by name.
+/// Adds the search path to the variables, for programs that are found by name.
 pub fn with_path(mut variables: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
     variables.push(("PATH", std::env::var("PATH").unwrap_or_default()));
     variables

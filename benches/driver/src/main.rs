@@ -1,7 +1,7 @@
-//! Drives riskgate and the programs that it is measured against, and writes `docs/BENCHMARKS.md`.
+//! Measures riskgate and comparable programs, and writes `docs/BENCHMARKS.md`.
 //!
-//! Every comparison is made of rounds, and every round runs each program once, in turn (A B C A B C):
-//! what the machine does meanwhile it does to all of them. `benches/run` builds what is needed and calls this.
+//! Every comparison consists of rounds, and every round runs each program once, in turn (A B C A B C). Changes of the load of the
+//! machine therefore affect all programs. `benches/run` builds the programs and starts the driver.
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -15,6 +15,8 @@ mod cold;
 mod events;
 
 mod http;
+
+mod http_connection;
 
 mod lambda;
 
@@ -30,9 +32,7 @@ mod runtime_api;
 
 mod sample;
 
-mod wire;
-
-/// Measures riskgate against its peers.
+/// Measures riskgate and comparable programs.
 #[derive(Debug, Parser)]
 struct Args {
     /// The release binary of riskgate.
@@ -50,25 +50,25 @@ struct Args {
     /// `data/networks.mmdb`.
     #[arg(long)]
     networks: PathBuf,
-    /// What `cargo bench --bench assess` and `--bench https` wrote, and the instruction counts that are kept.
+    /// The JSON results of `cargo bench --bench assess` and `--bench https`.
     #[arg(long)]
     steps: Vec<PathBuf>,
-    /// Where the page is written; standard output when left out.
+    /// The file for the page; standard output by default.
     #[arg(long)]
     write: Option<PathBuf>,
-    /// Rounds of each comparison.
+    /// The number of rounds of each comparison.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Sign-ins a round on the Lambda path.
+    /// The number of sign-ins per round on the Lambda path.
     #[arg(long, default_value_t = 3000)]
     invocations: usize,
-    /// Milliseconds a round on the HTTP path, for each program and concurrency.
+    /// The length of a round on the HTTP path in milliseconds, for each program and concurrency.
     #[arg(long, default_value_t = 1500)]
     millis: u64,
 }
 
-/// What the programs under measurement use, and is not measured.
-struct Outside {
+/// Services that the measured programs use.
+struct Dependencies {
     /// The risk service.
     service: SocketAddr,
     /// The shared store.
@@ -76,31 +76,31 @@ struct Outside {
     _redis: Program,
 }
 
-impl Outside {
+impl Dependencies {
     fn start() -> anyhow::Result<Self> {
         let service = risk_service::start(Duration::ZERO)?;
         let redis = process::free_address()?;
         let port = redis.port().to_string();
         let args = ["redis-server", "--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"];
         let mut program = Program::start("/usr/bin/env".as_ref(), &args, &lambda::with_path(Vec::new()))?;
-        program.listening(redis).context("redis-server")?;
-        Ok(Outside { service, redis, _redis: program })
+        program.wait_until_listening(redis).context("redis-server")?;
+        Ok(Dependencies { service, redis, _redis: program })
     }
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let outside = Outside::start()?;
+    let dependencies = Dependencies::start()?;
     eprintln!("Lambda path");
-    let lambda = lambda::compare(&args, &outside)?;
+    let lambda = lambda::compare(&args, &dependencies)?;
     eprintln!("starts");
-    let cold = cold::compare(&args, &outside)?;
+    let cold = cold::compare(&args, &dependencies)?;
     eprintln!("HTTP path");
-    let http = http::compare(&args, &outside)?;
+    let http = http::compare(&args, &dependencies)?;
     eprintln!("overload");
     let overload = overload::measure(&args)?;
     let steps = args.steps.iter().map(|path| fs::read_to_string(path).with_context(|| path.display().to_string())).collect::<Result<Vec<_>, _>>()?;
-    let page = report::page(&args, &lambda, &cold, &http, &overload, &steps)?;
+    let page = report::render_page(&args, &lambda, &cold, &http, &overload, &steps)?;
     match &args.write {
         Some(path) => fs::write(path, page).with_context(|| path.display().to_string()),
         None => {

@@ -1,4 +1,4 @@
-//! A program under measurement: started, watched through /proc, ended.
+//! A measured program: starts it, reads its usage from /proc, and stops it.
 
 use std::{
     fs, io,
@@ -11,11 +11,11 @@ use std::{
 
 use anyhow::{Context, bail};
 
-/// A running program; ended when dropped.
+/// A running program. It is stopped on drop.
 pub struct Program(Child);
 
 impl Program {
-    /// Starts a program with nothing in its environment but these variables. Its standard output is a pipe that is read, as Lambda's is.
+    /// Starts a program. Its environment has only these variables. Its standard output is a pipe that is read, as in Lambda.
     pub fn start(program: &Path, args: &[&str], variables: &[(&str, String)]) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(args).env_clear().envs(variables.iter().map(|(name, value)| (*name, value))).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -26,18 +26,18 @@ impl Program {
         Ok(Program(child))
     }
 
-    /// Nanoseconds of processor time that its threads have had.
+    /// Returns the CPU time of its threads in nanoseconds.
     pub fn cpu_ns(&self) -> anyhow::Result<u64> {
         let mut total = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
-            // "time on a processor, time waiting for one, slices", in nanoseconds.
+            // The fields are: time on a CPU and time waiting for one, both in nanoseconds, and the number of time slices.
             let stat = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
             total += stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or_default();
         }
         Ok(total)
     }
 
-    /// Resident memory in bytes.
+    /// Returns the resident memory in bytes.
     pub fn resident(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the program has ended")?;
@@ -45,19 +45,19 @@ impl Program {
         Ok(kib * 1024)
     }
 
-    /// Waits until it listens.
-    pub fn listening(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+    /// Waits until the program listens on an address.
+    pub fn wait_until_listening(&mut self, address: SocketAddr) -> anyhow::Result<()> {
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(20) {
             if TcpStream::connect(address).is_ok() {
                 return Ok(());
             }
             if let Some(status) = self.0.try_wait()? {
-                bail!("ended before it listened: {status}");
+                bail!("the program ended before it was listening: {status}");
             }
             thread::sleep(Duration::from_millis(5));
         }
-        bail!("does not listen");
+        bail!("the program is not listening");
     }
 }
 
@@ -68,7 +68,7 @@ impl Drop for Program {
     }
 }
 
-/// An address that nobody listens on.
+/// Returns an unused address.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

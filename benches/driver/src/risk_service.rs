@@ -1,4 +1,4 @@
-//! The outside risk service that every program asks: plain HTTP on loopback, a harmless score for each address.
+//! The risk service that every program queries: plain HTTP on loopback, a low score for each address.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::wire::Wire;
+use super::http_connection::HttpConnection;
 
-/// Starts the service, which takes `delay` for an answer, and returns its address.
+/// Starts the service and returns its address. It waits for `delay` before each response.
 pub fn start(delay: Duration) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
@@ -21,12 +21,12 @@ pub fn start(delay: Duration) -> anyhow::Result<SocketAddr> {
 }
 
 fn serve(stream: TcpStream, delay: Duration) -> std::io::Result<()> {
-    let mut wire = Wire::new(stream)?;
-    while let Some(question) = wire.request()? {
+    let mut connection = HttpConnection::new(stream)?;
+    while let Some(request) = connection.read_request()? {
         thread::sleep(delay);
-        let score = question.body.iter().fold(7_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte)) % 20;
+        let score = request.body.iter().fold(7_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte)) % 20;
         let answer = format!("{{\"score\": {score}}}");
-        wire.write(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).as_bytes())?;
+        connection.write(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).as_bytes())?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! axum on one thread, reading a typed sign-in and writing a typed verdict that nobody decided: `axum_echo ADDRESS`.
+//! An axum server on one thread that reads a typed sign-in and writes a constant typed decision: `axum_echo ADDRESS`.
 
 use axum::{Json, Router, routing::post};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! A Lambda function that does nothing: it returns its event as it came, on one thread.
+//! A Lambda function on one thread that returns its event unchanged.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;

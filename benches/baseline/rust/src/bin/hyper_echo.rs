@@ -1,4 +1,4 @@
-//! hyper on one thread, answering with the body that it was sent: `hyper_echo ADDRESS`.
+//! A hyper server on one thread that returns the body of the request: `hyper_echo ADDRESS`.
 
 use std::convert::Infallible;
 

@@ -1,0 +1,87 @@
+//! Embeds the engine: learns a user's usual sign-in, then scores the same sign-in and one from another country.
+//!
+//! `cargo run -p riskgate-engine --example score`
+
+use std::sync::Arc;
+
+use riskgate_engine::{
+    client_ip::ClientIp,
+    context::{AssertedFacts, Context, Country, Trust},
+    decision::Decision,
+    evaluator::Evaluator,
+    evidence::{EnrichmentTimings, Evidence, Features, History, LocalTime, NetworkFacts, Outcome},
+    features::FeatureKey,
+    personal::{Personal, RawEvent},
+    profile::{DeviceStatus, Observation, Profile, SignInLocation},
+    score::Model,
+    settings::{DecisionConfig, ModelConfig},
+    sign_in::{Person, SignIn, Trigger},
+    time::{ClockReading, EventTime},
+    user_agent::UserAgent,
+};
+use smallvec::SmallVec;
+
+/// The key of feature hashes. A real embedder derives it from a secret.
+const KEY: [u8; 16] = [7; 16];
+
+fn sign_in(ip: &str, country: Country, user_agent: &str, now: ClockReading) -> SignIn {
+    SignIn {
+        raw: RawEvent::default(),
+        trigger: Trigger::Http,
+        received: now,
+        at: EventTime::from(now),
+        pool: "customers".into(),
+        client: "web".into(),
+        tenant: None,
+        person: Person { name: Personal::new("ada".into()), ..Person::default() },
+        context: Context {
+            trust: Trust::Trusted,
+            ip: ClientIp::parse(ip),
+            user_agent: UserAgent::parse(user_agent),
+            asserted: AssertedFacts { country: Some(country), ..AssertedFacts::default() },
+            ..Context::default()
+        },
+    }
+}
+
+fn enrich(sign_in: SignIn, profile: Profile) -> Evidence {
+    let networks = NetworkFacts { country: sign_in.context.asserted.country, ..NetworkFacts::default() };
+    let features = Features::of(&sign_in, &networks, &FeatureKey::new(KEY));
+    Evidence {
+        sign_in: Arc::new(sign_in),
+        networks,
+        local_time: LocalTime::default(),
+        features,
+        history: History { profile, ..History::default() },
+        history_outcome: Outcome::Fresh,
+        services: SmallVec::new(),
+        took: EnrichmentTimings::default(),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "an example prints its result")]
+fn print(title: &str, decision: &Decision) {
+    println!("{title}: {:?} at {:.1}", decision.verdict, decision.score.value);
+    for reason in &decision.score.reasons {
+        println!("  {:+.2} {}", reason.weight, reason.code.as_label());
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an embedder reads its own clock")]
+fn main() {
+    let evaluator = Evaluator::new(&DecisionConfig::default(), Model::bundled(ModelConfig::default()));
+    let now = ClockReading { wall: "2026-11-28T12:00:00Z".parse().expect("a time"), mono: std::time::Instant::now() };
+    let [norway, brazil] = ["NO", "BR"].map(|code| Country::parse(code).expect("a country code"));
+    let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+
+    let mut profile = Profile::default();
+    let usual = enrich(sign_in("81.166.0.10", norway, firefox, now), Profile::default());
+    for day in 1..=20 {
+        let at = now.wall - jiff::SignedDuration::from_hours(24 * day);
+        let location = SignInLocation::rounded(at, &usual.networks);
+        profile.learn(&Observation { features: &usual.features, hour: None, location, device: DeviceStatus::default() }, 180);
+    }
+
+    print("the usual sign-in", &evaluator.evaluate(Box::new(enrich(sign_in("81.166.0.10", norway, firefox, now), profile.clone()))));
+    print("from another country, automated", &evaluator.evaluate(Box::new(enrich(sign_in("177.10.0.1", brazil, "python-requests/2.32", now), profile))));
+}

@@ -1,0 +1,200 @@
+//! Operations for operators: keys, export, and blocks of a user.
+
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::{Value, json};
+
+use crate::repository::{HistoryRepository, SLACK, user_record::UserRecord};
+use crate::{
+    attempt::Origin,
+    block_list::{BlockEntry, BlockSubject},
+};
+use riskgate_config::pseudonym::PersonKeys;
+use riskgate_engine::{evidence::FailureReason, features::FeatureLevel};
+use riskgate_store::{ActivityRow, Change, List, Ttl};
+
+/// One blocked subject, as `riskgate block list` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedBlock {
+    /// The subject as text: `range 198.51.100.0/24`, `person u#..`.
+    pub subject: String,
+    /// The block.
+    pub entry: BlockEntry,
+}
+
+impl HistoryRepository {
+    /// The keys of a user's records, that of the newest pseudonym key first.
+    pub fn record_keys(&self, pool: &str, person: &str) -> PersonKeys {
+        self.pseudonyms.person(pool, person)
+    }
+
+    /// The pseudonyms of a device or tenant in the block list, that of the newest key first.
+    pub fn subject_keys(&self, purpose: &str, value: &str) -> PersonKeys {
+        self.pseudonyms.records(purpose, &[value.as_bytes()])
+    }
+
+    /// Exports everything that is stored about a user.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn export(&self, pool: &str, person: &str, now: Timestamp) -> Result<Value, FailureReason> {
+        let keys = self.record_keys(pool, person);
+        let mut records = Vec::new();
+        for key in &keys {
+            let record = self.store.get_record(key, now).await?;
+            let user_record = UserRecord::parse(&record);
+            records.push(self.export_record(key, user_record, now));
+        }
+        let user = self.pseudonyms.user(pool, person);
+        let activity: Vec<Value> =
+            self.query_activity(pool, person, now).await?.iter().map(|row| json!({ "at": row.at, "what": parse_json(&row.what) })).collect();
+        Ok(json!({ "user": user, "records": records, "activity": activity }))
+    }
+
+    /// Lifts the restriction of a user's tokens.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn lift_restriction(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), FailureReason> {
+        for key in &self.record_keys(pool, person) {
+            self.store.update(key, Change { remove: vec!["h".into()], ttl: Ttl::AtLeast(SLACK), ..Change::default() }, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Blocks or exempts a user.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn block_user(&self, pool: &str, person: &str, entry: &BlockEntry, now: Timestamp) -> Result<(), FailureReason> {
+        self.block_user_under(0, pool, person, entry, now).await
+    }
+
+    /// Blocks or exempts a user under the configured key of this index. The newest key has index 0.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn block_user_under(&self, key_index: usize, pool: &str, person: &str, entry: &BlockEntry, now: Timestamp) -> Result<(), FailureReason> {
+        let keys = self.record_keys(pool, person);
+        let key = keys.get(key_index).unwrap_or(&keys[0]);
+        let ttl = Ttl::Set(entry.remaining(now).max(self.retention.history) + SLACK);
+        self.store.update(key, Change { set: vec![("b".into(), entry.to_bytes())], remove: Vec::new(), ttl }, now).await?;
+        self.store.put_list_entry(List::BlockedUsers, key, &self.list_entry_bytes(entry, key_index), entry.until).await
+    }
+
+    /// Removes the block of a user.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn unblock_user(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), FailureReason> {
+        for key in &self.record_keys(pool, person) {
+            self.store.update(key, Change { remove: vec!["b".into()], ttl: Ttl::AtLeast(SLACK), ..Change::default() }, now).await?;
+            self.store.delete_list_entry(List::BlockedUsers, key).await?;
+        }
+        Ok(())
+    }
+
+    /// Blocks or exempts a range, a device, a client or a tenant.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn block(&self, subject: &BlockSubject, entry: &BlockEntry) -> Result<(), FailureReason> {
+        self.block_under(0, subject, entry).await
+    }
+
+    /// Blocks or exempts a subject under the configured key of this index. The newest key has index 0.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn block_under(&self, key_index: usize, subject: &BlockSubject, entry: &BlockEntry) -> Result<(), FailureReason> {
+        let bytes = match subject {
+            BlockSubject::Device(_) | BlockSubject::Tenant(_) => self.list_entry_bytes(entry, key_index),
+            // Named in clear text, without a key.
+            BlockSubject::Range(_) | BlockSubject::Client(_) => entry.to_bytes(),
+        };
+        self.store.put_list_entry(List::BlockList, &subject.entry_name(), &bytes, entry.until).await
+    }
+
+    /// Removes a block.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn unblock(&self, subject: &BlockSubject) -> Result<(), FailureReason> {
+        self.store.delete_list_entry(List::BlockList, &subject.entry_name()).await
+    }
+
+    /// Lists the blocks that have not expired.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn blocks(&self, now: Timestamp) -> Result<Vec<ListedBlock>, FailureReason> {
+        let (block_list, persons) = tokio::try_join!(self.store.list_entries(List::BlockList, now), self.store.list_entries(List::BlockedUsers, now))?;
+        let listed = block_list.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("block#")?.replacen('#', " ", 1), BlockEntry::from_bytes(bytes)?)));
+        let persons = persons.iter().filter_map(|(key, bytes)| Some((format!("person u#{key}"), BlockEntry::from_bytes(bytes)?)));
+        Ok(listed.chain(persons).filter(|(_, entry)| entry.at(now).is_some()).map(|(subject, entry)| ListedBlock { subject, entry }).collect())
+    }
+
+    pub(super) async fn query_activity(&self, pool: &str, person: &str, now: Timestamp) -> Result<Vec<ActivityRow>, FailureReason> {
+        let mut rows = Vec::new();
+        if self.store.name() != "dynamodb" {
+            return Ok(rows);
+        }
+        for age in 0..=crate::repository::user_record::days(self.retention.history) {
+            let Ok(at) = now.checked_sub(i64::from(age).saturating_mul(24).hours()) else { break };
+            for user in self.pseudonyms.users(pool, person) {
+                rows.extend(self.store.query_activity(&at.strftime("%Y-%m-%d").to_string(), Some(&user)).await?);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn export_record(&self, key: &str, user_record: UserRecord, now: Timestamp) -> Value {
+        let day = |day: u16| Timestamp::from_second(i64::from(day) * 86_400).map(|at| at.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
+        let attempts: Vec<Value> = user_record
+            .attempts
+            .iter()
+            .map(|(_, attempt)| json!({ "at": attempt.at, "level": attempt.decision.map(|decision| decision.risk_level.as_label()), "origin": format!("{:08x}", attempt.origin) }))
+            .collect();
+        let (last_success, restriction, block, forgotten) =
+            (user_record.last_success, user_record.restriction, user_record.block.clone(), user_record.forgotten);
+        let profile = user_record.into_profile(&Origin::default(), now, self.retention.history);
+        let entries: Vec<Value> = profile
+            .entries
+            .iter()
+            .map(|entry| json!({ "level": level_name(entry.level), "hash": format!("{:08x}", entry.hash), "count": entry.count, "first_day": day(entry.first_day), "last_day": day(entry.last_day) }))
+            .collect();
+        let last = profile.last.map(
+            |last| json!({ "at": last.at, "latitude": last.location.map(|place| place.latitude), "longitude": last.location.map(|place| place.longitude) }),
+        );
+        json!({
+            "key": format!("u#{key}"), "successes": profile.successes, "hours": profile.hours, "last": last, "values": entries, "attempts": attempts,
+            "last_success": last_success, "tokens_held_until": restriction, "block": block, "forgotten_at": forgotten,
+        })
+    }
+}
+
+fn parse_json(what: &str) -> Value {
+    serde_json::from_str(what).unwrap_or(Value::Null)
+}
+
+fn level_name(level: FeatureLevel) -> &'static str {
+    match level {
+        FeatureLevel::Country => "country",
+        FeatureLevel::Asn => "asn",
+        FeatureLevel::Network => "network",
+        FeatureLevel::Ip => "ip",
+        FeatureLevel::DeviceType => "device_type",
+        FeatureLevel::Os => "os",
+        FeatureLevel::Browser => "browser",
+        FeatureLevel::UserAgent => "user_agent",
+        FeatureLevel::Device => "device",
+    }
+}

@@ -1,0 +1,91 @@
+//! The facts for token generation: the user's last sign-in, the token restriction and blocks. One read.
+
+use jiff::Timestamp;
+
+use crate::repository::HistoryRepository;
+use crate::{
+    attempt::{Completeness, RiskLevel, TokenRestriction},
+    block_list::{ClientCapability, select_effective},
+};
+use riskgate_engine::evidence::{
+    FailureReason,
+    history::Block,
+    unread::{StorePart, UnreadParts},
+};
+use riskgate_event::cognito::PreTokenGeneration;
+
+/// The facts for token generation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TokenFacts {
+    /// The last sign-in through this client; `None` if there is no record of it.
+    pub sign_in: Option<SignInSummary>,
+    /// Whether groups and scopes are withheld.
+    pub restriction: TokenRestriction,
+    /// A suspension or exemption of the user, the client or the tenant.
+    pub block: Option<Block>,
+    /// The parts other than the user record that could not be read.
+    pub unread: UnreadParts,
+}
+
+/// The stored decision on a sign-in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SignInSummary {
+    /// When the user signed in.
+    pub at: Timestamp,
+    /// The risk level.
+    pub level: RiskLevel,
+    /// Whether all evidence was available.
+    pub completeness: Completeness,
+    /// The score, 0 to 100.
+    pub score: f64,
+}
+
+impl HistoryRepository {
+    /// The facts for a machine-to-machine token: blocks of the client and the tenant.
+    ///
+    /// # Errors
+    ///
+    /// No usable block list, because the store could not be reached.
+    pub async fn read_machine_token_facts(&self, event: &PreTokenGeneration) -> Result<TokenFacts, FailureReason> {
+        let now = event.received.wall;
+        self.refresh_lists_and_report(now).await;
+        if !self.has_blocks(now) {
+            return Err(self.block_list.cause().unwrap_or(FailureReason::NoStore));
+        }
+        let tenant = event.tenant.as_ref().map(|tenant| tenant.expose().as_str());
+        let block = select_effective(self.block_list.load(now).account_blocks(&event.client, tenant, &self.pseudonyms, now));
+        Ok(TokenFacts { block, unread: self.unread_lists(), ..TokenFacts::default() })
+    }
+
+    /// The facts for a user's token: one read. It starts no restriction.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn read_token_facts(&self, event: &PreTokenGeneration) -> Result<TokenFacts, FailureReason> {
+        let now = event.received.wall;
+        let keys = self.pseudonyms.person(&event.pool, event.person.key());
+        let hashes = self.hash_event(&event.pool, &event.client, None, None);
+        let client = hashes[0].client;
+        let (user_record, ()) =
+            tokio::join!(self.run_reported(StorePart::Record, self.read_and_migrate(&keys, &hashes, now)), self.refresh_lists_and_report(now));
+        let user_record = user_record?;
+        let block_list = self.block_list.load(now);
+        let tenant = event.tenant.as_ref().map(|tenant| tenant.expose().as_str());
+        self.migrate_blocks(&self.find_migrated_tenant(&block_list, tenant), now).await;
+        let account_blocks = block_list.account_blocks(&event.client, tenant, &self.pseudonyms, now);
+        let block = select_effective(account_blocks.into_iter().chain(user_record.block.as_ref().and_then(|entry| entry.at(now))));
+        // A token refresh may look like a sign-in. Only a reported success counts here, because it recorded a level and a restriction.
+        let restriction = if user_record.restriction.is_some_and(|until| until > now) { TokenRestriction::Withhold } else { TokenRestriction::None };
+        let decision = user_record.sign_in(client);
+        self.record_client_capability(client, ClientCapability::IssuesTokens, now).await;
+        self.record_key_use(!event.pool.is_empty(), now).await;
+        let sign_in = decision.map(|decision| SignInSummary {
+            at: decision.at,
+            level: decision.risk_level,
+            completeness: decision.completeness,
+            score: f64::from(decision.score) / 10.0,
+        });
+        Ok(TokenFacts { sign_in, restriction, block, unread: self.unread_lists() })
+    }
+}

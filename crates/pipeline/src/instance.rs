@@ -1,0 +1,188 @@
+//! One running riskgate: configuration, engine, telemetry and secrets. Lambda, the sidecar and the commands share it.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use secrecy::SecretString;
+
+use crate::secrets::{RenewalReason, RenewalResult, Secrets};
+
+use crate::{
+    enricher::Enricher,
+    risk_engine::{RiskEngine, open_model},
+};
+use riskgate_config::{
+    Config, OnBadConfig,
+    env::{ConfigError, EnvSource},
+    platform_settings::Notice,
+    token::TokenConfig,
+    trust::TrustConfig,
+};
+use riskgate_engine::{
+    evaluator::Evaluator,
+    evidence::FailureReason,
+    score::model::Model,
+    settings::{Mode, PerClient},
+    time::ClockReading,
+};
+use riskgate_runtime::mode::RuntimeMode;
+use riskgate_telemetry::{
+    Telemetry,
+    events::{ConfigErrorFound, EngineStarted, SecretMissing, SecretRefused, SecretsRotated},
+};
+
+/// One running riskgate: the current configuration and everything that was built from it.
+#[derive(Debug)]
+pub struct Instance {
+    /// The configuration in use.
+    pub config: Config,
+    /// The errors in the configuration; empty outside Lambda.
+    pub faults: Vec<ConfigError>,
+    /// The risk engine.
+    pub engine: RiskEngine,
+    /// Metrics, audit lines and log events.
+    pub telemetry: Telemetry,
+    /// How this process runs.
+    pub runtime_mode: RuntimeMode,
+    /// Which signed contexts are trusted, with the current keys.
+    pub trust: ArcSwap<TrustConfig>,
+    /// The bearer token, shared with every listener.
+    pub token: Token,
+    secrets: OnceLock<Secrets>,
+}
+
+/// The current bearer token; empty when none is required.
+pub type Token = Arc<ArcSwapOption<SecretString>>;
+
+/// The configuration is invalid. The message has one line for each error.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", join_lines(.0))]
+pub struct BadConfig(pub Vec<ConfigError>);
+
+impl Instance {
+    /// Builds an instance and rejects any configuration error.
+    ///
+    /// # Errors
+    ///
+    /// Every error in the variables and in the files that they name.
+    pub fn strict(config: Config, mut faults: Vec<ConfigError>, runtime_mode: RuntimeMode) -> Result<Arc<Self>, BadConfig> {
+        let instance = Self::build(config, &mut faults, runtime_mode);
+        if faults.is_empty() { Ok(Arc::new(instance)) } else { Err(BadConfig(faults)) }
+    }
+
+    /// Builds an instance for Lambda. A configuration error must not lock all users out, so the instance then runs in monitor mode.
+    ///
+    /// # Errors
+    ///
+    /// The same as `strict`, only when `ON_BAD_CONFIG` is `refuse`.
+    pub fn lenient(config: Config, mut faults: Vec<ConfigError>) -> Result<Arc<Self>, BadConfig> {
+        let is_refused = config.on_bad_config == OnBadConfig::Refuse;
+        let mut instance = Self::build(config.clone(), &mut faults, RuntimeMode::Lambda);
+        if !faults.is_empty() {
+            if is_refused {
+                return Err(BadConfig(faults));
+            }
+            let mut config = config;
+            config.decision.mode = PerClient::all(Mode::Monitor);
+            instance = Self::build(config, &mut Vec::new(), RuntimeMode::Lambda);
+            faults.iter().for_each(|fault| instance.telemetry.emit(ConfigErrorFound(fault)));
+            instance.engine.health().config_faults.store(faults.len() as u64, Ordering::Relaxed);
+            instance.faults = faults;
+        }
+        Ok(Arc::new(instance))
+    }
+
+    fn build(config: Config, faults: &mut Vec<ConfigError>, runtime_mode: RuntimeMode) -> Self {
+        let (enricher, found) = Enricher::open(&config, runtime_mode);
+        faults.extend(found);
+        let model = open_model(&config.history).unwrap_or_else(|error| {
+            faults.push(ConfigError { variable: "RISKGATE_MODEL".to_owned(), problem: error.to_string() });
+            Model::bundled(config.history.model_config())
+        });
+        let (telemetry, found) = Telemetry::open(&config, runtime_mode, enricher.health(), enricher.pseudonyms());
+        faults.extend(found);
+        let engine = RiskEngine::new(&config, enricher, Evaluator::new(&config.decision, model));
+        let trust = ArcSwap::from_pointee(config.trust.clone());
+        let token = Arc::new(ArcSwapOption::from_pointee(config.sidecar.token.clone()));
+        Instance { config, faults: Vec::new(), engine, telemetry, runtime_mode, trust, token, secrets: OnceLock::new() }
+    }
+
+    /// Logs that the instance is ready, after everything that can fail at start has succeeded.
+    pub fn report_ready(&self) {
+        let services: Vec<&str> = self.config.services.services.iter().map(|service| service.service().as_label()).collect();
+        self.telemetry.emit(EngineStarted { runtime_mode: self.runtime_mode, model: self.engine.model().date(), services: &services });
+    }
+
+    /// Platform settings that need the operator's attention.
+    pub fn notices(&self, source: &dyn EnvSource) -> Vec<Notice> {
+        Notice::all(source, &self.config)
+    }
+
+    /// Logs the platform settings that need the operator's attention.
+    pub fn report_notices(&self, source: &dyn EnvSource) {
+        // At the highest level, because lower levels may be filtered out.
+        self.notices(source).iter().for_each(|notice| tracing::error!(problem = %notice, "a platform setting needs attention"));
+    }
+
+    /// The token settings of a client. In monitor mode nothing is withheld or denied, whatever was decided before.
+    pub fn token_config(&self, client: &str) -> Cow<'_, TokenConfig> {
+        match self.config.decision.mode.of(client) {
+            Mode::Enforce => Cow::Borrowed(&self.config.token),
+            Mode::Monitor => {
+                Cow::Owned(TokenConfig { withhold_groups: Vec::new(), withhold_scopes: Vec::new(), denied_clients: Vec::new(), ..self.config.token.clone() })
+            }
+        }
+    }
+
+    /// Stores the secrets that this instance was built with for later renewal, and reports the missing ones.
+    pub fn set_secrets(&self, secrets: Secrets) {
+        self.report_missing(&secrets);
+        let _ = self.secrets.set(secrets);
+    }
+
+    /// The variables that reference a secret, each with the reason why its newest value could not be fetched.
+    pub fn secret_failures(&self) -> Vec<(&'static str, Option<FailureReason>)> {
+        self.secrets.get().map(Secrets::failures).unwrap_or_default()
+    }
+
+    /// Fetches the secrets if a renewal is due for this reason, for at most `wait`, and applies the changed ones.
+    pub async fn refresh_secrets(&self, reason: RenewalReason, wait: Duration, now: ClockReading) -> RenewalResult {
+        let Some(secrets) = self.secrets.get() else { return RenewalResult::Unchanged };
+        if secrets.due_renewal(now, self.engine.health()) != Some(reason) {
+            return RenewalResult::Unchanged;
+        }
+        let result = secrets.fetch(wait, now).await;
+        self.report_missing(secrets);
+        if result == RenewalResult::Changed { self.apply_secrets(secrets) } else { RenewalResult::Unchanged }
+    }
+
+    /// Applies the fetched secrets. If they make the configuration invalid, nothing changes.
+    fn apply_secrets(&self, secrets: &Secrets) -> RenewalResult {
+        let (config, faults) = secrets.read_config();
+        let faults: Vec<ConfigError> = faults.into_iter().filter(|fault| !self.faults.contains(fault)).collect();
+        let renewed = if faults.is_empty() { self.engine.enricher().renew(&config) } else { Err(faults) };
+        if let Err(faults) = renewed {
+            faults.iter().for_each(|fault| self.telemetry.emit(SecretRefused(fault)));
+            return RenewalResult::Unchanged;
+        }
+        self.telemetry.replace_pseudonyms(self.engine.enricher().pseudonyms());
+        self.trust.store(Arc::new(config.trust));
+        self.token.store(config.sidecar.token.map(Arc::new));
+        self.telemetry.emit(SecretsRotated);
+        RenewalResult::Changed
+    }
+
+    fn report_missing(&self, secrets: &Secrets) {
+        let missing = secrets.failures().into_iter().filter_map(|(variable, cause)| Some((variable, cause?)));
+        let count = missing.map(|(variable, cause)| self.telemetry.emit(SecretMissing { variable, cause })).count();
+        self.engine.health().secrets_missing.store(count as u64, Ordering::Relaxed);
+    }
+}
+
+fn join_lines(faults: &[ConfigError]) -> String {
+    faults.iter().map(ConfigError::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,24 @@
+//! The decision pipeline without a transport: enrichment under one deadline, evaluation, and what is learned afterwards.
+//!
+//! ```text
+//! SignIn -> enricher -> Evidence -> evaluator -> Decision -> learn
+//! ```
+//!
+//! `risk_engine` is the order of the stages. `instance` is what a process holds: configuration, engine and telemetry. The Lambda and
+//! HTTP servers call into this crate and translate its answers.
+
+pub mod claims;
+
+pub mod enricher;
+
+pub mod instance;
+
+pub mod keyed_resources;
+
+pub mod learn;
+
+pub mod risk_engine;
+
+pub mod secrets;
+
+pub mod triggers;

@@ -1,0 +1,15 @@
+//! What every crate that waits needs: clocks, deadlines, panic catching, health counters and the signals that end a process.
+
+pub mod catch_panic;
+
+pub mod clock;
+
+pub mod deadline;
+
+pub mod health;
+
+pub mod mode;
+
+pub mod sharing;
+
+pub mod shutdown;

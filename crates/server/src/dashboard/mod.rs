@@ -1,0 +1,277 @@
+//! The dashboard at `/`, updated over server-sent events. The sidecar, the demo and `riskgate watch` serve it.
+//!
+//! Its only inputs are audit lines and counts of their fields, so it shows no more about a person than the audit log does. One
+//! thread aggregates them and writes one message a second. Every client receives the same message, so another client costs only a socket.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures_util::stream;
+use serde::Serialize;
+use tokio::{sync::broadcast, time::Instant};
+
+use crate::dashboard::rolling_stats::RollingStats;
+use riskgate_config::Config;
+use riskgate_engine::{
+    score::{model::Model, reason::ReasonCode},
+    service::Service,
+};
+use riskgate_runtime::clock;
+use riskgate_telemetry::live_stats::LiveStats;
+
+mod assets;
+
+mod decision_row;
+
+mod rolling_stats;
+
+/// Clients that may be connected at once.
+const MAX_CLIENTS: usize = 64;
+
+/// Messages that a slow client may lag behind. After that it receives the complete state again.
+const MAX_LAG: usize = 8;
+
+/// Whether a path belongs to the dashboard, so a browser may request it.
+pub fn is_dashboard_path(path: &str) -> bool {
+    path == "/" || path == "/events" || path.starts_with("/assets/")
+}
+
+/// The interval between messages.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Delay after the end of a second before its counts are read.
+const SETTLE_DELAY: Duration = Duration::from_millis(20);
+
+/// How long the thread waits for more lines after the first one, which avoids a wake-up for each line of a long log.
+const BATCH_DELAY: Duration = Duration::from_millis(20);
+
+/// Lines that are recorded between two readings of the clock.
+const MAX_BATCH: usize = 4096;
+
+/// The dashboard of one process.
+#[derive(Debug)]
+pub struct Dashboard {
+    settings: Settings,
+    rolling_stats: Mutex<RollingStats>,
+    messages: Mutex<Option<broadcast::Sender<Bytes>>>,
+    clients: AtomicUsize,
+}
+
+/// The settings that a client receives once, when it connects.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    /// The version of riskgate.
+    version: &'static str,
+    /// Where the lines come from, shown in the header.
+    source: String,
+    /// `DENY_AT` for clients without their own setting.
+    deny_at: f64,
+    /// `REVIEW_AT` for clients without their own setting.
+    review_at: f64,
+    /// `MODE` for clients without their own setting.
+    mode: &'static str,
+    /// `BUDGET` in milliseconds.
+    budget_ms: u64,
+    /// The configured providers.
+    services: Vec<&'static str>,
+    /// The date of the model's tables.
+    model: String,
+    /// The meaning of each reason code.
+    meanings: BTreeMap<&'static str, &'static str>,
+}
+
+/// The source of the data that the dashboard shows.
+#[derive(Debug)]
+pub enum Feed {
+    /// The sign-ins that this process decides.
+    Live(Arc<LiveStats>),
+    /// The lines of a log.
+    Log(Receiver<Arc<str>>),
+}
+
+/// The clock that advances the ring buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeBase {
+    /// The wall clock, for events that are shown as they happen.
+    Wall,
+    /// The times of the lines, and the wall clock once the lines have caught up with it. For a log that is read from its beginning.
+    Lines,
+}
+
+/// One connected client. Dropping it ends the subscription.
+struct Client {
+    dashboard: Arc<Dashboard>,
+    messages: broadcast::Receiver<Bytes>,
+    next: Option<Bytes>,
+}
+
+impl Settings {
+    /// Collects the settings from a configuration.
+    pub fn new(config: &Config, model: &Model, source: String) -> Self {
+        Settings {
+            version: env!("CARGO_PKG_VERSION"),
+            source,
+            deny_at: config.decision.deny_at.default,
+            review_at: config.decision.review_at.default,
+            mode: config.decision.mode.default.as_label(),
+            budget_ms: u64::try_from(config.budget.total.as_millis()).unwrap_or(u64::MAX),
+            services: config.services.services.iter().map(|service| service.service().as_label()).collect(),
+            model: model.date().to_owned(),
+            meanings: ReasonCode::BUILT_IN.iter().copied().chain(Service::ALL.map(ReasonCode::Service)).map(|code| (code.as_label(), code.meaning())).collect(),
+        }
+    }
+}
+
+impl Dashboard {
+    /// Starts a dashboard and the thread that updates it until it is closed.
+    pub fn start(settings: Settings, feed: Feed) -> Arc<Self> {
+        let (messages, _) = broadcast::channel(MAX_LAG);
+        let dashboard = Arc::new(Dashboard { settings, rolling_stats: Mutex::default(), messages: Mutex::new(Some(messages)), clients: AtomicUsize::new(0) });
+        let weak = Arc::downgrade(&dashboard);
+        let spawned = std::thread::Builder::new().name("riskgate-dashboard".to_owned()).spawn(move || match feed {
+            Feed::Live(live_stats) => run_live(&weak, &live_stats),
+            Feed::Log(lines) => run_log(&weak, &lines),
+        });
+        if let Err(error) = spawned {
+            tracing::error!(error.kind = ?error.kind(), "could not start the dashboard thread; the dashboard stays empty");
+        }
+        dashboard
+    }
+
+    /// The routes of the dashboard.
+    pub fn routes<S: Clone + Send + Sync + 'static>(self: &Arc<Self>) -> Router<S> {
+        let mut router = Router::new().route("/events", get(events)).with_state(Arc::clone(self));
+        for asset in assets::ALL {
+            router = router.route(asset.path, get(|| async { assets::serve(asset) }));
+        }
+        router
+    }
+
+    /// Ends every open event stream. The server cannot shut down while one is open.
+    pub fn close(&self) {
+        drop(self.messages.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// The first events to a new client: the settings and the complete state.
+    fn state(&self) -> Bytes {
+        let settings = serde_json::to_string(&self.settings).unwrap_or_default();
+        let state = self.rolling_stats().state();
+        format!("event: settings\ndata: {settings}\n\nevent: state\ndata: {state}\n\n").into()
+    }
+
+    fn rolling_stats(&self) -> std::sync::MutexGuard<'_, RollingStats> {
+        self.rolling_stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subscribe(&self) -> Option<broadcast::Receiver<Bytes>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(broadcast::Sender::subscribe)
+    }
+
+    fn send(&self, message: Bytes) -> Result<(), Closed> {
+        match self.messages.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(messages) => {
+                // An error only means that no client is connected.
+                let _ = messages.send(message);
+                Ok(())
+            }
+            None => Err(Closed),
+        }
+    }
+}
+
+/// The dashboard has been closed.
+struct Closed;
+
+/// Sends a message with the counts of each second until the dashboard is dropped or closed.
+fn run_live(dashboard: &Weak<Dashboard>, live_stats: &LiveStats) {
+    loop {
+        let nanos = u64::try_from(clock::read().wall.subsec_nanosecond()).unwrap_or_default();
+        std::thread::sleep(TICK.saturating_sub(Duration::from_nanos(nanos)) + SETTLE_DELAY);
+        let Some(dashboard) = dashboard.upgrade() else { return };
+        let now = clock::read().wall;
+        let snapshot = live_stats.take(now);
+        let message = {
+            let mut rolling_stats = dashboard.rolling_stats();
+            rolling_stats.record_snapshot(snapshot, now.as_second() - 1);
+            rolling_stats.tick(now, TimeBase::Wall)
+        };
+        if dashboard.send(format!("event: tick\ndata: {message}\n\n").into()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Records lines and sends a message a second until the dashboard is dropped or closed.
+fn run_log(dashboard: &Weak<Dashboard>, lines: &Receiver<Arc<str>>) {
+    let mut next = Instant::now() + TICK;
+    loop {
+        let line = lines.recv_timeout(next.saturating_duration_since(Instant::now()));
+        let Some(dashboard) = dashboard.upgrade() else { return };
+        match line {
+            Ok(first) => {
+                std::thread::sleep(BATCH_DELAY);
+                let (mut rolling_stats, now) = (dashboard.rolling_stats(), clock::read().wall);
+                std::iter::once(first).chain(lines.try_iter().take(MAX_BATCH)).for_each(|line| rolling_stats.record(&line, now));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            // The log has ended. The last state stays visible.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(next.saturating_duration_since(Instant::now())),
+        }
+        if Instant::now() >= next {
+            next = Instant::now() + TICK;
+            let message = dashboard.rolling_stats().tick(clock::read().wall, TimeBase::Lines);
+            if dashboard.send(format!("event: tick\ndata: {message}\n\n").into()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn events(State(dashboard): State<Arc<Dashboard>>) -> Response {
+    let Some(messages) = dashboard.subscribe() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    if dashboard.clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
+        dashboard.clients.fetch_sub(1, Ordering::Relaxed);
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let next = Some(dashboard.state());
+    let client = Client { dashboard, messages, next };
+    let body = Body::from_stream(stream::unfold(client, |mut client| async move {
+        let message = client.message().await?;
+        Some((Ok::<_, std::convert::Infallible>(message), client))
+    }));
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))], body).into_response()
+}
+
+impl Client {
+    async fn message(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.next.take() {
+            return Some(first);
+        }
+        match self.messages.recv().await {
+            Ok(message) => Some(message),
+            Err(broadcast::error::RecvError::Lagged(_)) => Some(self.dashboard.state()),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.dashboard.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}

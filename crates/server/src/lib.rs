@@ -1,0 +1,5 @@
+//! The HTTP sidecar and the dashboard.
+
+pub mod dashboard;
+
+pub mod sidecar;

@@ -1,0 +1,103 @@
+//! The routes `/healthz`, `/readyz` and `/metrics`.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::sidecar::problem::problem;
+use riskgate_engine::evidence::unread::StorePart;
+use riskgate_pipeline::instance::Instance;
+use riskgate_runtime::clock;
+use riskgate_runtime::{
+    health::{BreakerState, Health},
+    sharing::AddressProblem,
+};
+use riskgate_telemetry::subscriber;
+
+/// The body of `/readyz`.
+#[derive(Debug, Serialize)]
+pub struct Readiness {
+    /// Whether sign-ins can be decided. Always true once the process listens.
+    ready: bool,
+    /// What decisions are currently missing, with the cause.
+    degraded: Vec<Degraded>,
+}
+
+/// One input or output that currently fails.
+#[derive(Debug, Serialize)]
+struct Degraded {
+    what: &'static str,
+    why: &'static str,
+    /// The age of the block list or of the service's decisions in force, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_s: Option<u64>,
+    /// What the operator can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+}
+
+/// `GET /healthz`: the process responds.
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: sign-ins can be decided. The body lists what is degraded.
+pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
+    let health = instance.engine.health();
+    let mut degraded: Vec<Degraded> =
+        instance.config.services.services.iter().filter_map(|configured| degraded_service(health, configured.service())).collect();
+    if health.networks_outdated.load(Ordering::Relaxed) > 0 {
+        degraded.push(Degraded { what: "networks", why: "a changed file could not be read; the previous one is still used", age_s: None, help: None });
+    }
+    let now = u64::try_from(clock::read().wall.as_second()).unwrap_or_default();
+    let read = Some(health.store.block_list_read()).filter(|read| *read > 0);
+    let help = instance.engine.enricher().store_problem();
+    degraded.extend(health.store.failing().map(|(part, cause)| {
+        let age_s = read.filter(|_| part == StorePart::BlockList).map(|read| now.saturating_sub(read));
+        Degraded { what: part.as_label(), why: cause.as_label(), age_s, help: help.clone() }
+    }));
+    for fault in AddressProblem::ALL.into_iter().filter(|fault| health.sharing.addresses.affected_clients(*fault) > 0) {
+        degraded.push(Degraded { what: "client_ip", why: fault.as_label(), age_s: None, help: Some(fault.help().to_owned()) });
+    }
+    if health.sharing.devices.shared_ids() > 0 {
+        let help = "a device id that more than 20 users share tells no device and speaks for no user: let the app make a random one on each device".to_owned();
+        degraded.push(Degraded { what: "device_id", why: "shared", age_s: None, help: Some(help) });
+    }
+    for (what, is_failing) in [("audit", instance.telemetry.is_failing()), ("logs", subscriber::is_failing())] {
+        if is_failing {
+            degraded.push(Degraded { what, why: "lines_lost", age_s: None, help: None });
+        }
+    }
+    Json(Readiness { ready: true, degraded })
+}
+
+fn degraded_service(health: &Health, service: riskgate_engine::service::Service) -> Option<Degraded> {
+    let state = health.service(service);
+    let mut age_s = None;
+    let fault = state.fault();
+    let why = match (fault, state.breaker()) {
+        (Some(fault), _) => fault.as_label(),
+        (None, BreakerState::Open) => "breaker_open",
+        (None, BreakerState::HalfOpen) => "half_open",
+        (None, BreakerState::Closed) => {
+            let (cause, age) = state.unread()?;
+            age_s = age;
+            cause.as_label()
+        }
+    };
+    Some(Degraded { what: service.as_label(), why, age_s, help: fault.map(|fault| fault.help().to_owned()) })
+}
+
+/// `GET /metrics`: the metrics in Prometheus text format.
+pub async fn metrics(State(instance): State<Arc<Instance>>) -> Response {
+    match instance.telemetry.render() {
+        Some(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "metrics are off", "RISKGATE_METRICS is off".to_owned()),
+    }
+}

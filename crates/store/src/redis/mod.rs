@@ -1,0 +1,430 @@
+//! A store in Redis 6.0 or later, or Valkey. A user record and a list are hashes, a window is a sorted set, a value is a string.
+//!
+//! Atomic operations are scripts. The first call connects, and all calls share one connection.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use redis::{
+    Client, Cmd, FromRedisValue, RedisError, Script, TlsCertificates,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use rustls::pki_types::CertificateDer;
+use secrecy::{ExposeSecret, SecretString};
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use crate::{Change, Changed, EntriesByWindow, EntryTime, List, Record, Reply, Store, WindowEntry};
+use riskgate_engine::evidence::FailureReason;
+use riskgate_engine::velocity::{ACCOUNT_WINDOW_SECONDS, MAX_WINDOW_ENTRIES};
+
+use crate::redis::{
+    probe::PROBE,
+    reply::{failure_reason, needs_new_connection},
+};
+
+mod probe;
+
+mod reply;
+
+/// The prefix of every key. Other programs may use the same server.
+const PREFIX: &str = "riskgate:";
+
+/// Sets and removes fields if the version is as expected. Returns the complete record, or nothing on a conflict.
+static UPDATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local key, expected, ttl, sets = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+if expected ~= '' then
+    if (redis.call('HGET', key, 'v') or '0') ~= expected then return false end
+    redis.call('HSET', key, 'v', expected + 1)
+end
+local at = 4
+for _ = 1, sets do
+    redis.call('HSET', key, ARGV[at], ARGV[at + 1])
+    at = at + 2
+end
+while ARGV[at] do
+    redis.call('HDEL', key, ARGV[at])
+    at = at + 1
+end
+if redis.call('TTL', key) < ttl then redis.call('EXPIRE', key, ttl) end
+return redis.call('HGETALL', key)
+",
+    )
+});
+
+/// Adds an entry to each window. Deletes entries that are older than an hour, adds or renews the entry, and deletes the oldest above the limit.
+/// Returns the entries within the hour of its time. The fraction of a score orders the entries of one second, which can then be deleted singly.
+static ADD_TO_WINDOW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local mark, at, window, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local all = {}
+for number, key in ipairs(KEYS) do
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. (math.floor(at) - window + 1))
+    local known = redis.call('ZSCORE', key, mark)
+    if not known or tonumber(known) < at then redis.call('ZADD', key, ARGV[2], mark) end
+    local excess = redis.call('ZCARD', key) - most
+    if excess > 0 then
+        redis.call('ZREMRANGEBYSCORE', key, '-inf', redis.call('ZRANGE', key, excess - 1, excess - 1, 'WITHSCORES')[2])
+    end
+    redis.call('EXPIRE', key, window)
+    local found, marks = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES'), {}
+    for place = 1, #found, 2 do
+        if math.floor(tonumber(found[place + 1])) < math.floor(at) + window then marks[#marks + 1] = found[place] end
+    end
+    all[number] = marks
+end
+return all
+",
+    )
+});
+
+/// Increments a counter unless it has reached the limit. Returns whether it was incremented.
+static INCREMENT_UP_TO: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+if tonumber(redis.call('GET', KEYS[1]) or '0') >= tonumber(ARGV[1]) then return 0 end
+if redis.call('INCR', KEYS[1]) == 1 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+return 1
+",
+    )
+});
+
+/// Stores a value if the key has none. Returns the stored value.
+static PUT_IF_ABSENT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2])
+return redis.call('GET', KEYS[1])
+",
+    )
+});
+
+/// Replaces a hash, including its TTL.
+static REPLACE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'v', ARGV[1])
+for at = 3, #ARGV, 2 do
+    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return redis.status_reply('OK')
+",
+    )
+});
+
+/// Deletes the given entries of a list, unless their value has changed since it was read.
+static DELETE_ENTRIES: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+for at = 1, #ARGV, 2 do
+    if redis.call('HGET', KEYS[1], ARGV[at]) == ARGV[at + 1] then redis.call('HDEL', KEYS[1], ARGV[at]) end
+end
+return redis.status_reply('OK')
+",
+    )
+});
+
+/// Maximum number of expired entries that a read of a list deletes.
+const MAX_DELETED: usize = 100;
+
+/// Seconds between the expiry of an entry and its deletion. They allow for differences between clocks.
+const DELETE_AFTER_SECONDS: i64 = 3600;
+
+/// A store in Redis.
+pub struct Redis {
+    /// Clients that differ in the certificate authorities that they trust: the operator's, then Mozilla's.
+    clients: Vec<Client>,
+    /// Index of the client in use.
+    client: AtomicUsize,
+    timeout: Duration,
+    connection: ArcSwapOption<ConnectionManager>,
+    /// What the server refused in the last probe.
+    refused: ArcSwapOption<String>,
+    /// Advice for the last error.
+    help: ArcSwapOption<&'static str>,
+}
+
+/// Whether a command is sent again after the connection broke. Only idempotent commands are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    Never,
+    OnDisconnect,
+}
+
+impl Redis {
+    /// A store at a URL; the first call connects. Over TLS, it trusts the given authorities and Mozilla's.
+    ///
+    /// # Errors
+    ///
+    /// The URL is not a valid Redis URL.
+    pub fn open(url: &SecretString, authorities: &[CertificateDer<'static>], timeout: Duration) -> Result<Self, String> {
+        // The text of the client's error may contain the URL, and with it a password.
+        let problem = || {
+            "is not a Redis URL: redis://[user:password@]HOST[:PORT][/DB], rediss:// for TLS, or redis+unix:///PATH[?db=DB&user=USER&pass=PASSWORD] for a Unix socket; in the user and the password, percent-encode every character other than letters, digits, - . _ ~"
+                .to_owned()
+        };
+        let url = url.expose_secret();
+        let mut clients = vec![Client::open(url).map_err(|_| problem())?];
+        if !authorities.is_empty() && (url.starts_with("rediss:") || url.starts_with("valkeys:")) {
+            // A client accepts either Mozilla's authorities or others, not both.
+            let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem(authorities)) };
+            clients.insert(0, Client::build_with_tls(url, certificates).map_err(|_| problem())?);
+        }
+        Ok(Redis {
+            clients,
+            client: AtomicUsize::new(0),
+            timeout,
+            connection: ArcSwapOption::empty(),
+            refused: ArcSwapOption::empty(),
+            help: ArcSwapOption::empty(),
+        })
+    }
+
+    fn connection(&self) -> Result<Arc<ConnectionManager>, FailureReason> {
+        if let Some(connection) = self.connection.load_full() {
+            return Ok(connection);
+        }
+        let client = self.clients.get(self.client.load(Ordering::Acquire)).or(self.clients.first()).ok_or(FailureReason::NoStore)?;
+        // The callers of the history repository enforce the deadline. These timeouts only bound the wait for a dead connection.
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout))
+            .set_number_of_retries(1)
+            .set_min_delay(Duration::from_millis(5));
+        let created = Arc::new(ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(|error| failure_reason(&error))?);
+        let earlier = self.connection.compare_and_swap(&None::<Arc<ConnectionManager>>, Some(Arc::clone(&created)));
+        Ok(earlier.as_ref().map_or(created, Arc::clone))
+    }
+
+    /// Converts and logs an error. Drops the connection if the server cannot serve: after a failover, the address leads to another server.
+    fn handle_answer<T>(&self, used: &Arc<ConnectionManager>, answer: Result<T, RedisError>) -> Result<T, FailureReason> {
+        answer.map_err(|error| {
+            if needs_new_connection(&error) {
+                self.connection.compare_and_swap(used, None);
+            }
+            self.help.store(reply::log(&error).map(Arc::new));
+            failure_reason(&error)
+        })
+    }
+
+    /// Switches to the next client after a failed TLS handshake. Returns whether one was left to try.
+    fn next_client(&self, tried: &mut usize) -> bool {
+        *tried += 1;
+        self.client.store((self.client.load(Ordering::Acquire) + 1) % self.clients.len(), Ordering::Release);
+        *tried < self.clients.len()
+    }
+
+    async fn run_command<T: FromRedisValue>(&self, command: &Cmd, retry: Retry) -> Result<T, FailureReason> {
+        let mut tried = 0;
+        loop {
+            let used = self.connection()?;
+            let mut connection = ConnectionManager::clone(&used);
+            let answer = match command.query_async(&mut connection).await {
+                // A Lambda instance that was frozen resumes with dead sockets.
+                Err(error) if retry == Retry::OnDisconnect && error.is_connection_dropped() => command.query_async(&mut connection).await,
+                answer => answer,
+            };
+            match self.handle_answer(&used, answer) {
+                Err(FailureReason::Tls) if self.next_client(&mut tried) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn run_script<T: FromRedisValue>(&self, script: &Script, keys: &[impl AsRef<str>], args: &[&[u8]], retry: Retry) -> Result<T, FailureReason> {
+        let mut call = script.prepare_invoke();
+        keys.iter().for_each(|key| {
+            call.key(key.as_ref());
+        });
+        args.iter().for_each(|arg| {
+            call.arg(*arg);
+        });
+        let mut tried = 0;
+        loop {
+            let used = self.connection()?;
+            let mut connection = ConnectionManager::clone(&used);
+            let answer = match call.invoke_async(&mut connection).await {
+                Err(error) if retry == Retry::OnDisconnect && error.is_connection_dropped() => call.invoke_async(&mut connection).await,
+                answer => answer,
+            };
+            match self.handle_answer(&used, answer) {
+                Err(FailureReason::Tls) if self.next_client(&mut tried) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn run_update(&self, key: &str, expected: &str, change: &Change, retry: Retry) -> Result<Option<Record>, FailureReason> {
+        let (ttl, sets) = (change.ttl.duration().as_secs().to_string(), change.set.len().to_string());
+        let mut args: Vec<&[u8]> = vec![expected.as_bytes(), ttl.as_bytes(), sets.as_bytes()];
+        args.extend(change.set.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]));
+        args.extend(change.remove.iter().map(|name| name.as_bytes()));
+        let fields: Option<BTreeMap<String, Vec<u8>>> = self.run_script(&UPDATE, &[user_key(key)], &args, retry).await?;
+        Ok(fields.map(parse_record))
+    }
+}
+
+impl Store for Redis {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn problem(&self) -> Option<String> {
+        let refused = self.refused.load_full().map(|refused| refused.to_string());
+        refused.or_else(|| self.help.load_full().map(|help| (*help).to_owned()))
+    }
+
+    fn probe(&self, _now: Timestamp) -> Reply<'_, ()> {
+        Box::pin(async move {
+            let refused: Vec<String> = self.run_script(&PROBE, &[probe::KEY], &[], Retry::OnDisconnect).await?;
+            let (reason, problem) = probe::problem(&refused).unzip();
+            self.refused.store(problem.map(Arc::new));
+            reason.map_or(Ok(()), Err)
+        })
+    }
+
+    fn update<'a>(&'a self, key: &'a str, change: Change, _now: Timestamp) -> Reply<'a, Arc<Record>> {
+        Box::pin(async move { self.run_update(key, "", &change, Retry::OnDisconnect).await?.map(Arc::new).ok_or(FailureReason::BadAnswer) })
+    }
+
+    fn update_if_version<'a>(&'a self, key: &'a str, version: u64, change: Change, _now: Timestamp) -> Reply<'a, Changed> {
+        Box::pin(async move {
+            let changed = self.run_update(key, &version.to_string(), &change, Retry::Never).await?;
+            Ok(changed.map_or(Changed::Conflict(change), |_| Changed::Done))
+        })
+    }
+
+    fn get_record<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Arc<Record>> {
+        Box::pin(async move { Ok(Arc::new(parse_record(self.run_command(redis::cmd("HGETALL").arg(user_key(key)), Retry::OnDisconnect).await?))) })
+    }
+
+    fn replace<'a>(&'a self, key: &'a str, record: Record, ttl: Duration, _now: Timestamp) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let (version, ttl) = (record.version.to_string(), seconds(ttl));
+            let mut args: Vec<&[u8]> = vec![version.as_bytes(), ttl.as_bytes()];
+            args.extend(record.fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]));
+            self.run_script(&REPLACE, &[user_key(key)], &args, Retry::OnDisconnect).await
+        })
+    }
+
+    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, time: EntryTime) -> Reply<'a, EntriesByWindow> {
+        Box::pin(async move {
+            let keys: SmallVec<[String; 2]> = windows.iter().map(|window| format!("{PREFIX}{window}")).collect();
+            let score = format!("{}.{:06}", time.at.as_second(), rand::random_range(0..1_000_000));
+            let (window, most) = (ACCOUNT_WINDOW_SECONDS.to_string(), MAX_WINDOW_ENTRIES.to_string());
+            let args: [&[u8]; 4] = [&entry.to_bytes(), score.as_bytes(), window.as_bytes(), most.as_bytes()];
+            // One script call per window: in cluster mode a script may name keys of one slot only.
+            let call = |key| self.run_script(&ADD_TO_WINDOW, std::slice::from_ref(key), &args, Retry::OnDisconnect);
+            let windows: Vec<Vec<Vec<Vec<u8>>>> = try_join_all(keys.iter().map(call)).await?;
+            Ok(windows.iter().flatten().map(|entries| entries.iter().filter_map(|bytes| WindowEntry::from_bytes(bytes)).collect()).collect())
+        })
+    }
+
+    fn put_if_absent<'a>(&'a self, key: &'a str, value: &'a [u8], ttl: Duration, _now: Timestamp) -> Reply<'a, Vec<u8>> {
+        Box::pin(async move { self.run_script(&PUT_IF_ABSENT, &[format!("{PREFIX}{key}")], &[value, seconds(ttl).as_bytes()], Retry::OnDisconnect).await })
+    }
+
+    fn put<'a>(&'a self, key: &'a str, value: &'a [u8], ttl: Duration, _now: Timestamp) -> Reply<'a, ()> {
+        Box::pin(
+            async move { self.run_command(redis::cmd("SET").arg(format!("{PREFIX}{key}")).arg(value).arg("EX").arg(seconds(ttl)), Retry::OnDisconnect).await },
+        )
+    }
+
+    fn increment_up_to<'a>(&'a self, key: &'a str, limit: u64, ttl: Duration, _now: Timestamp) -> Reply<'a, bool> {
+        Box::pin(async move {
+            self.run_script(&INCREMENT_UP_TO, &[format!("{PREFIX}{key}")], &[limit.to_string().as_bytes(), seconds(ttl).as_bytes()], Retry::Never).await
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
+        Box::pin(async move { self.run_command(redis::cmd("GET").arg(format!("{PREFIX}{key}")), Retry::OnDisconnect).await })
+    }
+
+    fn list_entries<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {
+        Box::pin(async move {
+            let key = format!("{PREFIX}{}", list.key());
+            let entries: BTreeMap<String, Vec<u8>> = self.run_command(redis::cmd("HGETALL").arg(&key), Retry::OnDisconnect).await?;
+            let expired: Vec<&[u8]> = entries
+                .iter()
+                .filter(|(_, stored)| has_long_expired(stored, now))
+                .take(MAX_DELETED)
+                .flat_map(|(name, stored)| [name.as_bytes(), stored.as_slice()])
+                .collect();
+            if !expired.is_empty() {
+                // Best effort: an entry that is not deleted now is deleted by a later read. The failure is logged where it occurs.
+                self.run_script::<()>(&DELETE_ENTRIES, &[&key], &expired, Retry::Never).await.unwrap_or_default();
+            }
+            Ok(entries.into_iter().filter_map(|(name, stored)| Some((name, unexpired_value(&stored, now)?))).collect())
+        })
+    }
+
+    fn put_list_entry<'a>(&'a self, list: List, name: &'a str, value: &'a [u8], until: Option<Timestamp>) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let until = until.map_or(i64::MAX, Timestamp::as_second).to_be_bytes();
+            let stored = [&until, value].concat();
+            self.run_command::<i64>(redis::cmd("HSET").arg(format!("{PREFIX}{}", list.key())).arg(name).arg(stored), Retry::OnDisconnect).await.map(|_| ())
+        })
+    }
+
+    fn delete_list_entry<'a>(&'a self, list: List, name: &'a str) -> Reply<'a, ()> {
+        Box::pin(async move { self.run_command(redis::cmd("HDEL").arg(format!("{PREFIX}{}", list.key())).arg(name), Retry::OnDisconnect).await })
+    }
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Redis")
+    }
+}
+
+/// The authorities in PEM, the only format that the client accepts.
+fn pem(authorities: &[CertificateDer<'static>]) -> Vec<u8> {
+    use base64::Engine as _;
+    let block = |authority: &CertificateDer<'static>| {
+        let text = base64::engine::general_purpose::STANDARD.encode(authority.as_ref());
+        let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    };
+    authorities.iter().map(block).collect::<String>().into_bytes()
+}
+
+fn user_key(key: &str) -> String {
+    format!("{PREFIX}u#{key}")
+}
+
+fn parse_record(mut fields: BTreeMap<String, Vec<u8>>) -> Record {
+    let version = fields.remove("v").and_then(|version| String::from_utf8(version).ok()?.parse().ok()).unwrap_or_default();
+    Record { fields: fields.into_iter().map(|(name, value)| (name.into(), value)).collect(), version }
+}
+
+/// The value of a list entry, which is stored after its expiry time. `None` if it has expired.
+fn unexpired_value(stored: &[u8], now: Timestamp) -> Option<Vec<u8>> {
+    match stored.split_first_chunk() {
+        Some((until, value)) => (i64::from_be_bytes(*until) > now.as_second()).then(|| value.to_vec()),
+        // Returned unchanged: the reader of the entry reports that it is unreadable.
+        None => Some(stored.to_vec()),
+    }
+}
+
+/// Whether a list entry expired so long ago that it has expired by the clock of every instance.
+fn has_long_expired(stored: &[u8], now: Timestamp) -> bool {
+    stored.split_first_chunk().is_some_and(|(until, _)| i64::from_be_bytes(*until) < now.as_second().saturating_sub(DELETE_AFTER_SECONDS))
+}
+
+fn seconds(ttl: Duration) -> String {
+    ttl.as_secs().max(1).to_string()
+}

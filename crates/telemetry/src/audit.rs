@@ -1,0 +1,121 @@
+//! The audit line: one JSON object per line with the assessment and the pseudonyms of the user, the network and the device.
+//!
+//! Its format is `data/audit.schema.json`. Users, networks and devices appear only as keyed
+//! pseudonyms. The same value always has the same pseudonym, which reveals nothing without the key.
+
+use smol_str::SmolStr;
+
+use crate::emf::EmfBlock;
+use riskgate_config::pseudonym::Pseudonyms;
+use riskgate_engine::evidence::Evidence;
+use riskgate_event::response::{Assessment, http::AssessmentJson, object::Object};
+
+/// The version of the format. It changes when a member changes its meaning, not when one is added.
+pub const SCHEMA: u32 = 1;
+
+/// The maximum length of a pool, client or tenant in bytes. It keeps every line far below EMF's limit of 1 MB.
+const MAX_TEXT_LENGTH: usize = 256;
+
+/// The initial capacity of a line in bytes. Most lines fit without another allocation.
+const INITIAL_CAPACITY: usize = 2560;
+
+/// An assessment and the parameters of its line.
+#[derive(Debug)]
+pub struct AuditLine<'a> {
+    /// The assessment.
+    pub assessment: &'a Assessment,
+    /// The pseudonyms of the user, the network and the device.
+    pub pseudonyms: &'a Pseudonyms,
+    /// Which members are written.
+    pub part: Part,
+}
+
+/// Which members a line contains.
+#[derive(Debug)]
+pub enum Part {
+    /// The members of the audit line.
+    Audit,
+    /// The members of the audit line and the CloudWatch metrics.
+    Both(EmfBlock),
+    /// Only the CloudWatch metrics.
+    Metrics(EmfBlock),
+}
+
+impl AuditLine<'_> {
+    /// Replaces the content of `line` by the object and a line break.
+    pub fn write_to(&self, line: &mut Vec<u8>) {
+        line.clear();
+        line.reserve(INITIAL_CAPACITY);
+        Object::write(line, |object| match &self.part {
+            Part::Audit => self.write_audit_members(object),
+            Part::Both(block) => {
+                block.write_members(object);
+                self.write_audit_members(object);
+            }
+            Part::Metrics(block) => {
+                block.write_members(object);
+                object.plain("decision", self.assessment.decision.verdict.as_label());
+                object.plain("mode", self.assessment.decision.mode.as_label());
+            }
+        });
+        line.push(b'\n');
+    }
+
+    fn write_audit_members(&self, object: &mut Object<'_>) {
+        let AuditLine { assessment, pseudonyms, part: _ } = self;
+        let evidence = &assessment.decision.score.signals.evidence;
+        let Evidence { sign_in, networks, .. } = &**evidence;
+        let person = sign_in.person.key();
+        let device = sign_in.context.device_id.as_ref();
+        object.member("schema", &SCHEMA);
+        object.timestamp("time", sign_in.at.timestamp());
+        AssessmentJson(assessment).write_members(object);
+        object.plain("trigger", sign_in.trigger.as_label());
+        object.member("pool", truncate(&sign_in.pool));
+        object.member("client", truncate(&sign_in.client));
+        object.member("tenant", &sign_in.tenant.as_ref().map(|tenant| truncate(tenant.expose())));
+        object.plain_or_null("user", (!person.is_empty()).then(|| pseudonyms.user(&sign_in.pool, person)).as_deref());
+        object.plain_or_null("net", sign_in.context.ip.any().map(|ip| pseudonyms.network(ip)).as_deref());
+        object.plain_or_null("country", networks.country.as_ref().map(|country| country.as_str()));
+        object.member("asn", &networks.asn);
+        object.plain_or_null("device", device.map(|id| pseudonyms.device(id.expose())).as_deref());
+        object.object("took_ms", |took| {
+            took.member("networks", &millis(evidence.took.networks));
+            took.member("history", &millis(evidence.took.history));
+            took.member("evidence", &millis(evidence.took.total));
+            took.member("judge", &millis(assessment.evaluation));
+            for result in &evidence.services {
+                took.member(result.service.as_label(), &millis(result.took));
+            }
+        });
+        // The cache tier of each answer that came from a cache.
+        object.object("tiers", |tiers| {
+            for result in &evidence.services {
+                if let Some(tier) = result.tier {
+                    tiers.plain(result.service.as_label(), tier.as_label());
+                }
+            }
+        });
+        if codes(evidence).next().is_some() {
+            object.object("codes", |object| codes(evidence).for_each(|(service, codes)| object.member(service, codes)));
+        }
+    }
+}
+
+fn millis(took: std::time::Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The reason codes of each service that returned any.
+fn codes(evidence: &Evidence) -> impl Iterator<Item = (&'static str, &[SmolStr])> {
+    evidence
+        .services
+        .iter()
+        .filter_map(move |result| Some((result.service.as_label(), result.answer.as_ref()?.codes.as_slice())))
+        .filter(|(_, codes)| !codes.is_empty())
+}
+
+/// Truncates a text to at most 256 bytes at a character boundary.
+pub(super) fn truncate(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT_LENGTH)]
+}

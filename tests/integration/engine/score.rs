@@ -1,0 +1,190 @@
+//! The model: exact services, sums that hold, claims that cannot help a thief, order between sign-ins.
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use riskgate_config::Config;
+use riskgate_engine::{
+    client_ip::ClientIp,
+    context::Trust,
+    decision::Decision,
+    evaluator::Evaluator,
+    evidence::{
+        Answer, EnrichmentTimings, Evidence, Outcome, ProviderResult, Risk,
+        history::{History, Velocity},
+    },
+    features::Features,
+    network_facts::{Location, NetworkFacts, NetworkKind},
+    profile::SignInLocation,
+    score::{model::Model, reason::ReasonCode},
+    service::Service,
+    sign_in::SignIn,
+    time::ClockReading,
+};
+use riskgate_event::http;
+use riskgate_network::local_time;
+use serde_json::json;
+use smallvec::{SmallVec, smallvec};
+
+use crate::fixtures::{self, HOME, House, at, claims, pre, reasons};
+
+const NOON: &str = "2026-11-21T12:00:00Z";
+
+fn evaluator() -> Evaluator {
+    let config = Config::defaults();
+    Evaluator::new(&config.decision, Model::bundled(config.history.model_config()))
+}
+
+fn sign_in(body: &str, trust: Trust) -> SignIn {
+    let now = ClockReading { wall: NOON.parse().unwrap(), mono: tokio::time::Instant::now().into_std() };
+    let mut sign_in = http::parse(body.as_bytes(), ClientIp::Missing, now).expect("a sign-in");
+    sign_in.context.trust = trust;
+    sign_in
+}
+
+fn evidence(sign_in: SignIn) -> Box<Evidence> {
+    let networks = NetworkFacts::default();
+    let local_time = local_time::read(&sign_in, &networks);
+    Box::new(Evidence {
+        sign_in: sign_in.into(),
+        networks,
+        local_time,
+        features: Features::default(),
+        history: History::default(),
+        history_outcome: Outcome::Fresh,
+        services: SmallVec::new(),
+        took: EnrichmentTimings::default(),
+    })
+}
+
+fn answered(score: f64, weight: f64) -> ProviderResult {
+    let answer = Some(Answer::new(Risk::Score(score), SmallVec::new()));
+    ProviderResult { service: Service::Http, outcome: Outcome::Fresh, answer, weight, tier: None, took: std::time::Duration::ZERO, outdated: None }
+}
+
+fn sums_up(decision: &Decision) {
+    let score = &decision.score;
+    let sum: f64 = score.reasons.iter().map(|reason| reason.weight).sum();
+    assert!((score.base + sum - score.log_odds).abs() < 1e-9, "{} + {sum} is not {}", score.base, score.log_odds);
+}
+
+#[test]
+fn a_service_alone_gives_its_own_score() {
+    let evaluator = evaluator();
+    for score in 0..=100 {
+        let mut evidence = evidence(sign_in(r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted));
+        evidence.services = smallvec![answered(f64::from(score), 1.0)];
+        let decision = evaluator.evaluate(evidence);
+        assert_eq!(decision.score.value, f64::from(score));
+        sums_up(&decision);
+    }
+}
+
+#[test]
+fn the_loudest_voice_about_a_network_counts_alone() {
+    let evaluator = evaluator();
+    let score = |services: &[f64], kind: NetworkKind| {
+        let mut evidence = evidence(sign_in(r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted));
+        evidence.services = services.iter().map(|score| answered(*score, 1.0)).collect();
+        evidence.networks.kind = kind;
+        evaluator.evaluate(evidence).score.value
+    };
+    let hosting = NetworkKind { hosting: true, ..NetworkKind::default() };
+    assert_eq!(score(&[95.0, 60.0], NetworkKind::default()), 95.0);
+    assert_eq!(score(&[95.0], hosting), 95.0);
+    assert!(score(&[1.0], hosting) > score(&[1.0], NetworkKind::default()));
+}
+
+#[test]
+fn remarks_weigh_nothing_and_are_there() {
+    let evaluator = evaluator();
+    let codes = |body: &str, trust| evaluator.evaluate(evidence(sign_in(body, trust))).score.reasons.iter().map(|r| r.code).collect::<Vec<_>>();
+    assert_eq!(codes(r#"{"user":"a"}"#, Trust::None), [ReasonCode::ColdStart, ReasonCode::NoContext]);
+    let unsigned = codes(r#"{"user":"a","ip":"10.0.0.1","userAgent":"Mozilla/5.0 (Windows NT 10.0)"}"#, Trust::Unsigned);
+    assert_eq!(unsigned, [ReasonCode::ColdStart, ReasonCode::NoIp, ReasonCode::UnsignedContext]);
+}
+
+#[test]
+fn strangers_cannot_get_somebody_denied() {
+    let evaluator = evaluator();
+    let elsewhere = |seconds: i64| SignInLocation {
+        at: NOON.parse::<Timestamp>().unwrap() - SignedDuration::from_secs(seconds),
+        location: Some(Location { latitude: 21.0, longitude: 105.5, radius_km: 10.0 }),
+        anonymous: false,
+    };
+    for (body, trust) in [(r#"{"user":"a"}"#, Trust::None), (r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted)] {
+        // Who fails on purpose, who is let on far away at the same time, and who does both.
+        for (account_failures, concurrent) in [(100_000, vec![]), (0, vec![elsewhere(60)]), (100_000, vec![elsewhere(60), elsewhere(1)])] {
+            let mut evidence = evidence(sign_in(body, trust));
+            evidence.networks.location = Some(Location { latitude: 60.0, longitude: 10.5, radius_km: 10.0 });
+            evidence.history.velocity = Velocity { account_failures, ..Velocity::default() };
+            evidence.history.concurrent = concurrent;
+            let decision = evaluator.evaluate(evidence);
+            assert!(decision.score.value < 65.0 && decision.score.value > 20.0, "{} {:?}", decision.score.value, decision.score.reasons);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn reasons_and_base_add_up(failures in 0_u32..1000, score in 0.0..100.0_f64, weight in 0.0..4.0_f64, hosting: bool, tor: bool, ua in "\\PC{0,40}") {
+        let body = serde_json::json!({"user": "a", "ip": "8.8.8.8", "userAgent": ua, "timezone": "Asia/Tokyo"}).to_string();
+        let mut evidence = evidence(sign_in(&body, Trust::Trusted));
+        evidence.history.velocity = Velocity { account_failures: failures, accounts_per_ip: failures, accounts_per_network: 2 };
+        evidence.networks.kind = NetworkKind { hosting, tor, ..NetworkKind::default() };
+        evidence.services = smallvec![answered(score, weight)];
+        sums_up(&evaluator().evaluate(evidence));
+    }
+
+    #[test]
+    fn unsigned_claims_never_lower_the_score(failures in 0_u32..50, score in 0.0..100.0_f64, hosting: bool) {
+        let evaluator = evaluator();
+        let velocity = Velocity { account_failures: failures, ..Velocity::default() };
+        let mut without = evidence(sign_in(r#"{"user":"a"}"#, Trust::None));
+        without.history.velocity = velocity;
+        let mut with = evidence(sign_in(r#"{"user":"a","ip":"8.8.8.8","timezone":"Asia/Tokyo"}"#, Trust::Unsigned));
+        with.history.velocity = velocity;
+        with.networks.kind.hosting = hosting;
+        with.services = smallvec![answered(score, 1.0)];
+        prop_assert!(evaluator.evaluate(with).score.value >= evaluator.evaluate(without).score.value);
+    }
+}
+
+/// All that a thief has to say is what the owner's device would: it helps him as little as silence.
+#[tokio::test]
+async fn familiar_claims_help_nobody_who_only_says_them() {
+    let kept = fixtures::memory();
+    let house = House::over(&kept.store, &[]);
+    for day in 0..10 {
+        house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+    }
+    let owner = house.attempt("ada", HOME, at(10, "07:00:00")).await;
+    assert!(owner.decision.score.reasons.iter().any(|reason| reason.weight < 0.0), "{:?}", reasons(&owner));
+    let thief = house.attempt_by(pre("ada", "app", claims(HOME)), at(11, "07:00:00")).await;
+    let silent = house.attempt_by(pre("ada", "app", json!({})), at(12, "07:00:00")).await;
+    assert!(thief.decision.score.reasons.iter().all(|reason| reason.weight >= 0.0), "{:?}", thief.decision.score.reasons);
+    assert!(thief.decision.score.value >= silent.decision.score.value, "{} {}", thief.decision.score.value, silent.decision.score.value);
+}
+
+/// What of a sign-in can be riskier.
+fn risky(failures: u32, accounts: u32, score: f64, (hosting, tor): (bool, bool)) -> Box<Evidence> {
+    let mut evidence = evidence(sign_in(r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted));
+    evidence.history.velocity = Velocity { account_failures: failures, accounts_per_ip: accounts, accounts_per_network: accounts };
+    evidence.networks.kind = NetworkKind { hosting, tor, ..NetworkKind::default() };
+    evidence.services = smallvec![answered(score, 1.0)];
+    evidence
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn more_risk_is_never_a_lower_score(
+        failures in (0_u32..100, 0_u32..100), accounts in (0_u32..100, 0_u32..100), score in (0.0..100.0_f64, 0.0..100.0_f64), hosting: bool, tor: bool, more: bool
+    ) {
+        static JUDGE: std::sync::LazyLock<Evaluator> = std::sync::LazyLock::new(evaluator);
+        let low = risky(failures.0.min(failures.1), accounts.0.min(accounts.1), score.0.min(score.1), (hosting, tor));
+        let high = risky(failures.0.max(failures.1), accounts.0.max(accounts.1), score.0.max(score.1), (hosting || more, tor || more));
+        let (low, high) = (JUDGE.evaluate(low).score, JUDGE.evaluate(high).score);
+        prop_assert!(high.value >= low.value && high.log_odds >= low.log_odds - 1e-9, "{} then {}", low.log_odds, high.log_odds);
+    }
+}

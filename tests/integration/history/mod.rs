@@ -1,0 +1,13 @@
+//! What is stored of people, and what it changes.
+
+pub mod blocks;
+pub mod end_to_end;
+pub mod forgetting;
+pub mod interrupted;
+pub mod learning;
+pub mod outcome_reports;
+pub mod outcomes;
+pub mod profiles;
+pub mod rotation;
+pub mod store_failures;
+pub mod velocity;

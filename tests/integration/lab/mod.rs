@@ -1,0 +1,6 @@
+//! Replay and synthetic logs.
+
+pub mod replay;
+pub mod synth;
+pub mod tuning;
+pub mod wrappers;

@@ -1,0 +1,225 @@
+//! Token events, V1 to V3: claims are added, groups and scopes withheld, and everything else is as it was.
+
+use riskgate_history::block_list::{BlockEntry, BlockEntryKind, BlockSubject};
+use riskgate_pipeline::claims::{self, Suspended};
+use serde_json::{Value, json};
+
+use crate::fixtures::{self, AFAR, HOME, House, at};
+
+/// Every score is under review.
+const REVIEW: [(&str, &str); 4] = [("REVIEW_AT", "0"), ("DENY_AT", "100"), ("WITHHOLD_GROUPS", "admins"), ("WITHHOLD_SCOPES", "payments/write")];
+
+fn event(version: &str, source: &str) -> Value {
+    let (version, details) = match version {
+        "1" => ("1", "claimsOverrideDetails"),
+        other => (other, "claimsAndScopeOverrideDetails"),
+    };
+    let mut event = json!({ "version": version, "triggerSource": format!("TokenGeneration_{source}"), "region": "eu-west-1", "userPoolId": "pool", "userName": "ada",
+        "callerContext": { "awsSdkVersion": "x", "clientId": "web" }, "unknown": [1, null],
+        "request": { "userAttributes": { "sub": "sub-ada" }, "groupConfiguration": { "groupsToOverride": ["admins", "staff"], "iamRolesToOverride": ["arn:aws:iam::1:role/admins"], "preferredRole": null } },
+        "response": { details: null } });
+    if version != "1" {
+        event["request"]["scopes"] = json!(["openid", "payments/write"]);
+    }
+    event
+}
+
+async fn answer(house: &House, event: &Value, time: jiff::Timestamp) -> Value {
+    let claimed = claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event.clone(), time)).await.unwrap();
+    serde_json::from_str(claimed.event.text()).unwrap()
+}
+
+#[tokio::test]
+async fn an_ordinary_sign_in_adds_claims_and_nothing_else() {
+    for kept in fixtures::all().await {
+        let house = House::over(&kept.store, &[]);
+        house.sign_in("ada", HOME, at(0, "07:00:00")).await;
+        let mut expected = event("1", "Authentication");
+        expected["response"]["claimsOverrideDetails"] = json!({ "claimsToAddOrOverride": { "riskgate:level": "low", "riskgate:degraded": "false" } });
+        assert_eq!(answer(&house, &event("1", "Authentication"), at(0, "07:00:01")).await, expected, "{}", kept.name);
+        for version in ["2", "3"] {
+            let mut expected = event(version, "Authentication");
+            let claims = json!({ "claimsToAddOrOverride": { "riskgate:level": "low", "riskgate:degraded": false } });
+            expected["response"]["claimsAndScopeOverrideDetails"] = json!({ "idTokenGeneration": claims, "accessTokenGeneration": claims });
+            assert_eq!(answer(&house, &event(version, "Authentication"), at(0, "07:00:01")).await, expected, "{}", kept.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_under_review_is_held_on_every_source_until_its_time_has_passed() {
+    for kept in fixtures::all().await {
+        let house = House::over(&kept.store, &REVIEW);
+        house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+        for source in ["Authentication", "RefreshTokens", "HostedAuth", "NewPasswordChallenge"] {
+            let held = answer(&house, &event("2", source), at(1, "06:59:00")).await;
+            let details = &held["response"]["claimsAndScopeOverrideDetails"];
+            assert_eq!(
+                details["groupOverrideDetails"],
+                json!({ "groupsToOverride": ["staff"], "iamRolesToOverride": [], "preferredRole": null }),
+                "{}: {source}",
+                kept.name
+            );
+            assert_eq!(details["accessTokenGeneration"]["scopesToSuppress"], json!(["payments/write"]), "{}: {source}", kept.name);
+            assert_eq!(details["idTokenGeneration"]["claimsToAddOrOverride"]["riskgate:level"], "medium", "{}: {source}", kept.name);
+        }
+        let v1 = answer(&house, &event("1", "RefreshTokens"), at(1, "06:59:00")).await;
+        assert_eq!(v1["response"]["claimsOverrideDetails"]["groupOverrideDetails"]["groupsToOverride"], json!(["staff"]), "{}", kept.name);
+        let free = answer(&house, &event("2", "RefreshTokens"), at(1, "07:00:01")).await;
+        assert_eq!(free["response"]["claimsAndScopeOverrideDetails"].get("groupOverrideDetails"), None, "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn groups_that_are_not_withheld_are_not_touched() {
+    let kept = fixtures::memory();
+    let house = House::over(&kept.store, &REVIEW);
+    house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+    for groups in [json!({ "groupsToOverride": ["staff"], "iamRolesToOverride": ["r"], "preferredRole": "r" }), json!({}), Value::Null] {
+        let mut event = event("2", "Authentication");
+        event["request"]["groupConfiguration"] = groups;
+        let held = answer(&house, &event, at(0, "07:00:01")).await;
+        let details = &held["response"]["claimsAndScopeOverrideDetails"];
+        assert_eq!(details.get("groupOverrideDetails"), None, "{details}");
+        assert_eq!(details["accessTokenGeneration"]["scopesToSuppress"], json!(["payments/write"]));
+    }
+}
+
+#[tokio::test]
+async fn an_operator_ends_a_hold() {
+    let kept = fixtures::memory();
+    let house = House::over(&kept.store, &REVIEW);
+    house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+    house.engine.enricher().repository().unwrap().lift_restriction("pool", "sub-ada", at(0, "08:00:00")).await.unwrap();
+    let free = answer(&house, &event("2", "RefreshTokens"), at(0, "08:00:01")).await;
+    assert_eq!(free["response"]["claimsAndScopeOverrideDetails"].get("groupOverrideDetails"), None);
+}
+
+#[tokio::test]
+async fn a_token_without_a_known_success_starts_no_restriction() {
+    for kept in fixtures::all().await {
+        let house = House::over(&kept.store, &REVIEW);
+        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        for source in ["Authentication", "HostedAuth", "NewPasswordChallenge", "AuthenticateDevice", "RefreshTokens"] {
+            let event = event("2", source);
+            assert_eq!(answer(&house, &event, at(0, "07:00:02")).await, event, "{}: {source}", kept.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_attempt_does_not_restrict_the_owner() {
+    const CALM: [(&str, &str); 3] = [("REVIEW_AT", "99"), ("DENY_AT", "100"), ("WITHHOLD_GROUPS", "admins")];
+    for kept in fixtures::all().await {
+        let (calm, strict) = (House::over(&kept.store, &CALM), House::over(&kept.store, &REVIEW));
+        strict.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        calm.sign_in("ada", HOME, at(0, "07:00:30")).await;
+        let token = answer(&calm, &event("2", "Authentication"), at(0, "07:00:31")).await;
+        let details = &token["response"]["claimsAndScopeOverrideDetails"];
+        assert_eq!(details.get("groupOverrideDetails"), None, "{}", kept.name);
+        assert_eq!(details["idTokenGeneration"]["claimsToAddOrOverride"]["riskgate:level"], "low", "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_in_flight_lifts_no_restriction() {
+    for kept in fixtures::all().await {
+        let house = House::over(&kept.store, &REVIEW);
+        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        let second = house.sign_in_of(fixtures::pre("ada", "web", fixtures::claims(AFAR)), at(0, "07:00:01"));
+        let deadline = house.engine.deadline(second.received.mono, None);
+        // It is recorded, and its decision is not.
+        drop(house.engine.enricher().enrich(second, deadline).await);
+        house.success("ada", "web", at(0, "07:00:01")).await.expect("the store answers");
+        let token = answer(&house, &event("2", "Authentication"), at(0, "07:00:02")).await;
+        assert!(token["response"]["claimsAndScopeOverrideDetails"]["groupOverrideDetails"].is_object(), "{}: {token}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn what_others_have_overridden_stays() {
+    let kept = fixtures::memory();
+    let house = House::over(&kept.store, &REVIEW);
+    house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+    let mut before = event("2", "Authentication");
+    before["request"]["groupConfiguration"] = Value::Null;
+    before["response"]["claimsAndScopeOverrideDetails"] = json!({
+        "idTokenGeneration": { "claimsToAddOrOverride": { "favorite_number": 2.50, "big": 12345678901234567890_u64 }, "claimsToSuppress": ["email"] },
+        "accessTokenGeneration": { "claimsToAddOrOverride": { "x": 1 }, "scopesToAdd": ["s"], "scopesToSuppress": ["phone_number"] },
+        "groupOverrideDetails": { "groupsToOverride": ["group-A", "admins"], "iamRolesToOverride": ["r"], "preferredRole": "r" } });
+    let after = answer(&house, &before, at(0, "07:00:01")).await;
+    let mut expected = before.clone();
+    let details = &mut expected["response"]["claimsAndScopeOverrideDetails"];
+    for generation in ["idTokenGeneration", "accessTokenGeneration"] {
+        details[generation]["claimsToAddOrOverride"]["riskgate:level"] = json!("medium");
+        details[generation]["claimsToAddOrOverride"]["riskgate:degraded"] = json!(false);
+    }
+    details["accessTokenGeneration"]["scopesToSuppress"] = json!(["phone_number", "payments/write"]);
+    details["groupOverrideDetails"] = json!({ "groupsToOverride": ["group-A"], "iamRolesToOverride": [], "preferredRole": null });
+    assert_eq!(after, expected);
+}
+
+#[tokio::test]
+async fn who_has_no_trace_or_is_a_machine_gets_the_event_back_as_it_came() {
+    let kept = fixtures::memory();
+    let house = House::over(&kept.store, &REVIEW);
+    for (version, source) in [("1", "Authentication"), ("2", "RefreshTokens"), ("3", "ClientCredentials")] {
+        let event = event(version, source);
+        let claimed = claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event.clone(), at(0, "07:00:00"))).await.unwrap();
+        assert_eq!(claimed.event.text(), serde_json::to_string(&event).unwrap(), "{source}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_kept_out_gets_no_token_for_any_grant() {
+    const GRANTS: [&str; 6] = ["ClientCredentials", "Authentication", "HostedAuth", "NewPasswordChallenge", "AuthenticateDevice", "RefreshTokens"];
+    for kept in fixtures::all().await {
+        let (listed, suspended) = (House::over(&kept.store, &[("DENY_CLIENTS", "web")]), House::over(&kept.store, &[]));
+        let monitored = House::over(&kept.store, &[("DENY_CLIENTS", "web"), ("MODE", "monitor")]);
+        let other = House::over(&kept.store, &[("DENY_CLIENTS", "other")]);
+        let refused = async |house: &House, source, second| {
+            let config = if house.config.decision.mode.default == riskgate_engine::settings::Mode::Monitor {
+                riskgate_config::token::TokenConfig { denied_clients: Vec::new(), ..house.config.token.clone() }
+            } else {
+                house.config.token.clone()
+            };
+            claims::pre_token_generation(house.engine.enricher(), &config, *house.token(event("3", source), at(0, second))).await.is_err()
+        };
+        for source in GRANTS {
+            assert!(refused(&listed, source, "07:00:00").await, "{} DENY_CLIENTS {source}", kept.name);
+            for house in [&suspended, &monitored, &other] {
+                assert!(!refused(house, source, "07:00:00").await, "{} {source}", kept.name);
+            }
+        }
+        let entry = BlockEntry { kind: BlockEntryKind::Suspend, until: Some(at(9, "00:00:00")), note: None, message: None };
+        let repository = suspended.engine.enricher().repository().unwrap();
+        repository.block(&BlockSubject::Client("web".into()), &entry).await.unwrap();
+        for source in GRANTS {
+            assert!(refused(&suspended, source, "09:00:00").await, "{} a suspended client: {source}", kept.name);
+            assert!(refused(&monitored, source, "09:00:00").await, "{} a suspension holds in monitor mode: {source}", kept.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_suspended_are_told_when_their_password_was_right() {
+    for kept in fixtures::all().await {
+        let house = House::over(&kept.store, &[]);
+        let repository = house.engine.enricher().repository().unwrap();
+        // Tokens of this client were made here within the hour.
+        house.sign_in("ada", HOME, at(1, "06:50:00")).await;
+        answer(&house, &event("2", "Authentication"), at(1, "06:50:01")).await;
+        let message = "Your subscription has expired. Please renew.";
+        let entry = BlockEntry { kind: BlockEntryKind::Suspend, until: Some(at(9, "00:00:00")), note: None, message: Some(message.into()) };
+        repository.block_user("pool", "sub-ada", &entry, at(1, "07:00:00")).await.unwrap();
+        let attempt = house.attempt("ada", HOME, at(1, "07:01:00")).await;
+        assert_eq!(attempt.decision.action.as_label(), "allow", "{}: before the password nothing is told", kept.name);
+        let told =
+            claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event("2", "Authentication"), at(1, "07:01:01"))).await;
+        assert_eq!(told.unwrap_err(), Suspended { message: Some(message.into()) }, "{}", kept.name);
+        // Without a message there is nothing to wait for.
+        repository.block_user("pool", "sub-ada", &BlockEntry { message: None, ..entry }, at(1, "08:00:00")).await.unwrap();
+        assert_eq!(house.attempt("ada", HOME, at(1, "08:01:00")).await.decision.action.as_label(), "deny", "{}", kept.name);
+        assert_eq!(house.attempt("ada", HOME, at(9, "00:00:01")).await.decision.action.as_label(), "allow", "{}: it has ended", kept.name);
+    }
+}

@@ -1,0 +1,74 @@
+//! Connections that are open before the first sign-in: a Lambda's init opens them, and waits for none that does not come.
+
+use std::time::Duration;
+
+use riskgate_engine::service::Service;
+use riskgate_runtime::clock;
+use riskgate_runtime::mode::RuntimeMode;
+use tokio::time::Instant;
+
+use crate::{
+    harness::{Asking, HANG},
+    runtime_api::{Answer, Environment},
+    tls,
+    wire::{Act, Server, json},
+};
+
+fn event(ip: &str) -> String {
+    serde_json::json!({"version":"1","triggerSource":"PreAuthentication_Authentication","userPoolId":"eu-west-1_test","userName":"ada",
+        "request":{"validationData":{"ip":ip},"userAttributes":{}},"response":{}})
+    .to_string()
+}
+
+#[tokio::test]
+async fn the_first_question_goes_over_the_connection_that_init_opened() {
+    let server = Server::json(r#"{"score":1}"#).await;
+    let url = format!("{}/v1/score?key=secret", server.origin());
+    let lambda = Environment::start(&[("PROVIDERS", "http"), ("HTTP_URL", &url), ("HTTP_HEADERS", "X-Key: secret"), ("FALLBACK", "deny")]).await;
+    assert_eq!(lambda.invoke(event("8.8.8.8")).await, Answer::Event(event("8.8.8.8")));
+    let requests = server.requests();
+    assert_eq!(requests.iter().map(|request| request.line.as_str()).collect::<Vec<_>>(), ["HEAD /", "POST /v1/score?key=secret"]);
+    assert!(requests[0].header("x-key").is_none() && requests[0].body.is_empty(), "no key and nobody's data: {:?}", requests[0]);
+    assert_eq!((server.connections(), server.count()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_does_not_come_is_waited_for_no_longer_than_a_connection_may_take() {
+    let (hanging, well) = (Server::start(|_| Act::Hang).await, Server::start(|_| Act::After(Duration::from_millis(50), Box::new(json(403, "{}")))).await);
+    let (hanging_origin, origin) = (hanging.origin(), well.origin());
+    let services =
+        [("PROVIDERS", "abuseipdb,http"), ("ABUSEIPDB_URL", &hanging_origin), ("ABUSEIPDB_KEY", "k"), ("HTTP_URL", &origin), ("CONNECT_TIMEOUT", "200ms")];
+    let asking = Asking::new(RuntimeMode::Lambda, &services);
+    let started = Instant::now();
+    asking.sources.warm(clock::read()).await;
+    let took = started.elapsed();
+    // All at once: the one that hangs costs the other nothing, and both together what one may.
+    assert!(took >= Duration::from_millis(200) && took < HANG, "{took:?}");
+    assert_eq!((well.connections(), well.count()), (1, 0));
+    assert_eq!((asking.calls(Service::Http), asking.calls(Service::Abuseipdb)), (0, 0), "nothing is asked, so nothing is spent");
+}
+
+/// Prints what it saves: `cargo test --release --test it warm:: -- --nocapture`.
+#[tokio::test]
+async fn the_handshake_is_not_the_first_sign_ins_to_wait_for() {
+    let authority = tls::Authority::new();
+    let server = tls::Server::start(authority.certificate("localhost", tls::Validity::ClockReading)).await;
+    let (origin, pem) = (server.origin("localhost"), authority.pem());
+    let sources = || Asking::new(RuntimeMode::Lambda, &[("PROVIDERS", "http"), ("HTTP_URL", &origin), ("SERVICES_CA", &pem)]);
+    let (cold, warm): (Vec<Asking>, Vec<Asking>) = (0..20).map(|_| (sources(), sources())).unzip();
+    let mut measured = [Vec::new(), Vec::new()];
+    for asking in &warm {
+        asking.sources.warm(clock::read()).await;
+    }
+    for (times, askings) in measured.iter_mut().zip([&cold, &warm]) {
+        for asking in askings {
+            let started = Instant::now();
+            assert_eq!(asking.outcome("8.8.8.8").await, "fresh");
+            times.push(started.elapsed());
+        }
+        times.sort();
+    }
+    let [cold, warm] = measured.map(|times| times[times.len() / 2]);
+    println!("the first question over TLS takes {cold:?}, over a connection that is open {warm:?}");
+    assert!(warm < cold, "{warm:?}, without {cold:?}");
+}

@@ -1,0 +1,3 @@
+//! Network databases.
+
+pub mod networks;

@@ -1,0 +1,225 @@
+//! Both faces behind one door: the same event goes in, and what comes back is told alike.
+
+use std::{fs, path::Path, sync::Mutex, time::Duration};
+
+use riskgate_runtime::mode::RuntimeMode;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    runtime_api::{Answer, Environment},
+    sidecar::Sidecar,
+    soak::{Serving, client},
+};
+
+/// An answer may come so much after its budget, measured at the client of a busy machine: one that waits for what never comes is later.
+pub const GRACE: Duration = Duration::from_secs(15);
+
+/// The sidecar's way in for Cognito's own events.
+const INVOKE: &str = "/2015-03-31/functions/riskgate/invocations";
+
+/// The longest wait for an audit line: the sidecar writes it behind its answer, and so does Lambda when the deadline has passed.
+const LINE: Duration = Duration::from_secs(5);
+
+/// One face, and the file that its audit lines go to.
+pub struct Door {
+    inner: Inner,
+    budget: Duration,
+    audit: tempfile::NamedTempFile,
+    read: Mutex<usize>,
+}
+
+enum Inner {
+    Lambda(Box<Environment>),
+    Sidecar(Sidecar),
+    Process(Box<Serving>, reqwest::Client),
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Told {
+    /// `allow` where the event came back as it was, `deny` where it did not, `gone` where nothing did.
+    pub verdict: &'static str,
+    /// How long it took at the client.
+    pub took: Duration,
+    /// The budget that it had.
+    pub budget: Duration,
+}
+
+impl Told {
+    /// How much later than the budget it came.
+    pub fn late(&self) -> Duration {
+        self.took.saturating_sub(self.budget)
+    }
+}
+
+impl Door {
+    /// Starts a face under some variables, `BUDGET` among them, and waits until it answers.
+    pub async fn open(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
+        let (audit, variables) = audited(variables);
+        let variables = borrowed(&variables);
+        let inner = match runtime_mode {
+            RuntimeMode::Lambda => lambda(&variables).await,
+            RuntimeMode::Sidecar | RuntimeMode::Command => Inner::Sidecar(Sidecar::start(&variables).await),
+        };
+        Door { inner, budget: budget(&variables), audit, read: Mutex::default() }
+    }
+
+    /// As `open`, as a process of its own, which can be sent signals.
+    pub async fn open_process(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
+        let (audit, variables) = audited(variables);
+        let variables = borrowed(&variables);
+        let inner = match runtime_mode {
+            RuntimeMode::Lambda => lambda(&variables).await,
+            RuntimeMode::Sidecar | RuntimeMode::Command => Inner::Process(Box::new(Serving::start(&variables).await), client()),
+        };
+        Door { inner, budget: budget(&variables), audit, read: Mutex::default() }
+    }
+
+    /// Sends an event of any trigger: by the runtime API, or by the sidecar's Invoke API.
+    pub async fn send(&self, event: &[u8]) -> Told {
+        let started = Instant::now();
+        let (verdict, took) = match &self.inner {
+            Inner::Lambda(lambda) => {
+                let answered = lambda.invoke(event.to_vec()).await;
+                let took = started.elapsed();
+                let verdict = match answered {
+                    Answer::Event(text) if text.as_bytes() == event => "allow",
+                    Answer::Event(_) => "changed",
+                    Answer::Error(body) if body.contains("SignInDenied") => "deny",
+                    Answer::Error(_) | Answer::Gone => "gone",
+                };
+                (verdict, took)
+            }
+            Inner::Sidecar(sidecar) => {
+                let (status, body) = sidecar.post(INVOKE, event.to_vec()).await;
+                (verdict(status, &body, event), started.elapsed())
+            }
+            Inner::Process(serving, client) => {
+                let url = serving.url.replace("/v1/assess", INVOKE);
+                let answered = client.post(url).body(event.to_vec()).send().await;
+                let (status, text) = match answered {
+                    Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
+                    Err(_) => (0, String::new()),
+                };
+                (verdict(status, &serde_json::from_str(&text).unwrap_or_default(), event), started.elapsed())
+            }
+        };
+        Told { verdict, took, budget: self.budget }
+    }
+
+    /// Assesses a sign-in through the sidecar's own route; the whole Assessment.
+    pub async fn assess(&self, body: &str) -> (Told, Value) {
+        let Inner::Sidecar(sidecar) = &self.inner else { panic!("Lambda has no routes") };
+        let started = Instant::now();
+        let (status, assessment) = sidecar.post("/v1/assess", body.to_owned()).await;
+        let took = started.elapsed();
+        let verdict = match (status, assessment["decision"].as_str()) {
+            (200, Some("allow" | "review")) => "allow",
+            (200, Some("deny")) => "deny",
+            _ => "gone",
+        };
+        (Told { verdict, took, budget: self.budget }, assessment)
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, name: &str) {
+        match &self.inner {
+            Inner::Lambda(lambda) => lambda.process.signal(name),
+            Inner::Process(serving, _) => serving.process.signal(name),
+            Inner::Sidecar(_) => panic!("it runs inside the test"),
+        }
+    }
+
+    /// Waits for the process to end; its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        match &mut self.inner {
+            Inner::Lambda(lambda) => lambda.process.ended().await.code(),
+            Inner::Process(serving, _) => serving.process.ended().await.code(),
+            Inner::Sidecar(_) => panic!("it runs inside the test"),
+        }
+    }
+
+    /// What the next invocations are told of Lambda's own deadline; the sidecar's callers tell none.
+    pub fn set_deadline(&self, deadline: Duration) {
+        if let Inner::Lambda(lambda) = &self.inner {
+            lambda.set_deadline(Some(deadline));
+        }
+    }
+
+    /// The audit line of the next sign-in that was decided. Null when none comes.
+    pub async fn audited(&self) -> Value {
+        let started = Instant::now();
+        loop {
+            let lines = decided(self.audit.path());
+            {
+                let mut read = self.read.lock().expect("the count");
+                if lines.len() > *read {
+                    *read += 1;
+                    return lines[*read - 1].clone();
+                }
+            }
+            if started.elapsed() > LINE {
+                return Value::Null;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Signs in as somebody and tells the verdict behind what the evidence says of a source: `timeout deny`.
+    pub async fn sign_in(&self, user: &str, data: Value, source: &str) -> (String, Told) {
+        let told = self.send(event(user, data).as_bytes()).await;
+        let line = self.audited().await;
+        let evidence = line["evidence"][source].as_str().unwrap_or("-").to_owned();
+        (format!("{evidence} {}", told.verdict), told)
+    }
+}
+
+async fn lambda(variables: &[(&str, &str)]) -> Inner {
+    let lambda = Environment::start(variables).await;
+    // The first invocation waits for the process to start, which is not the answer's time.
+    lambda.invoke(r#"{"triggerSource":"PreSignUp_SignUp"}"#).await;
+    Inner::Lambda(Box::new(lambda))
+}
+
+/// The variables, behind a file for audit lines.
+fn audited(variables: &[(&str, &str)]) -> (tempfile::NamedTempFile, Vec<(String, String)>) {
+    let audit = tempfile::NamedTempFile::new().expect("a file");
+    let path = audit.path().to_string_lossy().into_owned();
+    let mut all = vec![("AUDIT".to_owned(), path)];
+    all.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    (audit, all)
+}
+
+fn borrowed(variables: &[(String, String)]) -> Vec<(&str, &str)> {
+    variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+fn budget(variables: &[(&str, &str)]) -> Duration {
+    let stated = variables.iter().rfind(|(name, _)| *name == "BUDGET").and_then(|(_, value)| value.strip_suffix("ms")?.parse().ok());
+    Duration::from_millis(stated.expect("a budget in ms"))
+}
+
+/// How the Invoke API's answer reads.
+fn verdict(status: u16, body: &Value, event: &[u8]) -> &'static str {
+    match (status, body["errorType"].as_str()) {
+        (200, Some("SignInDenied")) => "deny",
+        (200, None) if serde_json::from_slice::<Value>(event).is_ok_and(|sent| sent == *body) => "allow",
+        (200, _) => "changed",
+        _ => "gone",
+    }
+}
+
+/// A pre-authentication of somebody with some validation data.
+pub fn event(user: &str, data: Value) -> String {
+    json!({
+        "version":"1","triggerSource":"PreAuthentication_Authentication","region":"eu-west-1","userPoolId":"eu-west-1_test","userName":user,
+        "callerContext":{"clientId":"web"},"request":{"validationData":data,"userAttributes":{"sub":format!("sub-{user}")}},"response":{}})
+    .to_string()
+}
+
+/// The audit lines of decided sign-ins, oldest first.
+pub fn decided(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).expect("audit lines");
+    text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|line| line.get("evidence").is_some()).collect()
+}

@@ -1,0 +1,4 @@
+//! The HTTP sidecar.
+
+pub mod request_filter;
+pub mod sidecar;

@@ -1,0 +1,331 @@
+//! Real stores to test with, and a gate over any of them that is driven by Cognito's own events.
+
+use std::{collections::BTreeMap, sync::Arc};
+#[cfg(feature = "programs")]
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use riskgate_config::Config;
+use riskgate_engine::{evaluator::Evaluator, evidence::FailureReason, personal::RawEvent, score::model::Model, sign_in::SignIn};
+use riskgate_event::{
+    cognito::{self, Event, PostAuthentication, PreTokenGeneration},
+    response::Assessment,
+};
+use riskgate_history::repository::learning::Learned;
+use riskgate_pipeline::{enricher::Enricher, learn, risk_engine::RiskEngine};
+use riskgate_runtime::clock;
+use riskgate_runtime::mode::RuntimeMode;
+use riskgate_store::{Store, memory::Memory};
+use serde_json::{Value, json};
+
+/// A key for tests; the same in every gate, as in a fleet.
+pub const KEY: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// A store, and the server behind it where there is one.
+pub struct Kept {
+    pub name: &'static str,
+    pub store: Arc<dyn Store>,
+    #[cfg(feature = "programs")]
+    _server: Option<Server>,
+}
+
+/// A server's process, ended with its test.
+#[cfg(feature = "programs")]
+pub struct Server {
+    child: Child,
+    pub port: u16,
+    _home: tempfile::TempDir,
+}
+
+/// A gate over a store.
+pub struct House {
+    pub engine: RiskEngine,
+    pub config: Config,
+}
+
+/// One device in one place.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    pub ip: &'static str,
+    pub agent: &'static str,
+    pub device: &'static str,
+}
+
+pub const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+pub const IPHONE: &str =
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
+pub const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+/// At home in Norway, on the laptop.
+pub const HOME: Origin = Origin { ip: "84.208.20.110", agent: CHROME, device: "laptop-1" };
+/// Somebody in Vietnam.
+pub const AFAR: Origin = Origin { ip: "14.162.100.3", agent: FIREFOX, device: "box-9" };
+
+/// Every store that this build has, real and empty: with the feature `programs` those that need a server too.
+pub async fn all() -> Vec<Kept> {
+    let stores = vec![memory()];
+    #[cfg(all(feature = "programs", feature = "redis"))]
+    let stores = with(stores, redis());
+    #[cfg(all(feature = "programs", feature = "dynamodb"))]
+    let stores = with(stores, dynamodb().await);
+    stores
+}
+
+/// Every store that keeps simultaneous changes apart, as the real ones do.
+pub async fn atomic() -> Vec<Kept> {
+    let stores = vec![memory()];
+    #[cfg(all(feature = "programs", feature = "redis"))]
+    let stores = with(stores, redis());
+    #[cfg(all(feature = "programs", feature = "dynamodb"))]
+    let stores = with(stores, atomic_dynamodb().await);
+    stores
+}
+
+#[cfg(feature = "programs")]
+fn with(mut stores: Vec<Kept>, store: Kept) -> Vec<Kept> {
+    stores.push(store);
+    stores
+}
+
+pub fn memory() -> Kept {
+    Kept {
+        name: "memory",
+        store: Arc::new(Memory::default()),
+        #[cfg(feature = "programs")]
+        _server: None,
+    }
+}
+
+#[cfg(all(feature = "programs", feature = "redis"))]
+pub fn redis() -> Kept {
+    let server = redis_server();
+    let url = secrecy::SecretString::from(format!("redis://127.0.0.1:{}/0", server.port));
+    let store = riskgate_store::redis::Redis::open(&url, &[], Duration::from_secs(2)).unwrap();
+    Kept { name: "redis", store: Arc::new(store), _server: Some(server) }
+}
+
+#[cfg(feature = "programs")]
+pub fn redis_server() -> Server {
+    redis_server_with(&[])
+}
+
+/// A Redis with further options.
+#[cfg(feature = "programs")]
+pub fn redis_server_with(options: &[&str]) -> Server {
+    let home = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut command = Command::new("redis-server");
+    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"]).arg(home.path()).args(options);
+    Server::start(command, port, home, "redis-server is needed (Debian: apt-get install redis-server)")
+}
+
+/// The table in moto's server, which knows most of DynamoDB but does not keep its updates apart.
+#[cfg(all(feature = "programs", feature = "dynamodb"))]
+pub async fn dynamodb() -> Kept {
+    let server = moto(&[]);
+    let store = dynamodb_table(server.port).await;
+    Kept { name: "dynamodb", store: Arc::new(store), _server: Some(server) }
+}
+
+/// The table in dynalite, which knows less but is atomic.
+#[cfg(all(feature = "programs", feature = "dynamodb"))]
+pub async fn atomic_dynamodb() -> Kept {
+    let mut command = Command::new("dynalite");
+    let port = free_port();
+    command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--createTableMs", "0"]);
+    emulated(command, port, "dynalite is needed (npm install dynalite, and its .bin on PATH)").await
+}
+
+#[cfg(all(feature = "programs", feature = "dynamodb"))]
+async fn emulated(command: Command, port: u16, needed: &str) -> Kept {
+    let server = Server::start(command, port, tempfile::tempdir().unwrap(), needed);
+    let store = dynamodb_table(port).await;
+    Kept { name: "dynamodb", store: Arc::new(store), _server: Some(server) }
+}
+
+#[cfg(all(feature = "programs", feature = "dynamodb"))]
+async fn dynamodb_table(port: u16) -> riskgate_store::dynamodb::DynamoDb {
+    use aws_sdk_dynamodb::{
+        Client,
+        config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
+        types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
+    };
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("testing", "testing", None, None, "tests"))
+        .endpoint_url(format!("http://127.0.0.1:{port}"))
+        .http_client(http)
+        .retry_config(RetryConfig::disabled())
+        .build();
+    let client = Client::from_conf(config);
+    let mut creation = client.create_table().table_name("riskgate").billing_mode(BillingMode::PayPerRequest);
+    for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+        creation = creation
+            .attribute_definitions(AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build().unwrap())
+            .key_schema(KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap());
+    }
+    creation.send().await.expect("the emulator makes the table");
+    riskgate_store::dynamodb::DynamoDb::with_client(client, "riskgate")
+}
+
+/// moto's server, with these variables of its own.
+#[cfg(all(feature = "programs", feature = "aws"))]
+pub fn moto(variables: &[(&str, &str)]) -> Server {
+    let (mut command, port) = (Command::new("moto_server"), free_port());
+    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).envs(variables.iter().copied());
+    Server::start(command, port, tempfile::tempdir().unwrap(), "moto_server is needed (pip install 'moto[dynamodb,secretsmanager,server,ssm]')")
+}
+
+#[cfg(feature = "programs")]
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A moment of a day of November and December 2026.
+pub fn at(day: i64, time: &str) -> Timestamp {
+    let start: Timestamp = format!("2026-11-01T{time}Z").parse().unwrap();
+    Timestamp::from_second(start.as_second() + day * 86_400).unwrap()
+}
+
+#[cfg(feature = "programs")]
+impl Server {
+    fn start(mut command: Command, port: u16, home: tempfile::TempDir, needed: &str) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{needed}: {error}"));
+        let server = Server { child, port, _home: home };
+        for _ in 0..600 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return server;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("nothing listens on port {port}: {needed}");
+    }
+}
+
+#[cfg(feature = "programs")]
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl House {
+    /// A gate over a store; app client `web` is trusted, `app` is not.
+    pub fn over(store: &Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
+        House::with_face(store, variables, RuntimeMode::Sidecar)
+    }
+
+    /// A gate of some face over a store; that of a command reads it and writes nothing.
+    pub fn with_face(store: &Arc<dyn Store>, variables: &[(&str, &str)], runtime_mode: RuntimeMode) -> Self {
+        let defaults = [("PSEUDONYM_KEY", KEY), ("TRUSTED_CLIENTS", "web"), ("STORE_TIMEOUT", "2400ms"), ("BUDGET", "2900ms")];
+        let map: BTreeMap<String, String> = defaults.iter().chain(variables).map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
+        let (config, faults) = Config::read(&map);
+        assert!(faults.is_empty(), "{faults:?}");
+        let (sources, faults) = Enricher::open(&config, runtime_mode);
+        assert!(faults.is_empty(), "{faults:?}");
+        let sources = sources.with_store(&config, Arc::clone(store));
+        let engine = RiskEngine::new(&config, sources, Evaluator::new(&config.decision, Model::bundled(config.history.model_config())));
+        House { engine, config }
+    }
+
+    /// A person's attempt, through the trusted client.
+    pub async fn attempt(&self, user: &str, origin: Origin, at: Timestamp) -> Assessment {
+        self.attempt_by(pre(user, "web", claims(origin)), at).await
+    }
+
+    /// An attempt, by its event.
+    pub async fn attempt_by(&self, event: Value, at: Timestamp) -> Assessment {
+        self.assess(self.sign_in_of(event, at)).await
+    }
+
+    /// A sign-in's assessment.
+    pub async fn assess(&self, sign_in: SignIn) -> Assessment {
+        let deadline = self.engine.deadline(sign_in.received.mono, None);
+        self.engine.assess(sign_in, deadline).await
+    }
+
+    /// A pre-authentication event, read.
+    pub fn sign_in_of(&self, event: Value, at: Timestamp) -> SignIn {
+        match self.parsed(event, at) {
+            Event::PreAuthentication(sign_in) => Arc::unwrap_or_clone(sign_in),
+            other @ (Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotHandled(_) | Event::Check) => {
+                panic!("{other:?} is no pre-authentication")
+            }
+        }
+    }
+
+    /// The password was right.
+    pub async fn success(&self, user: &str, client: &str, at: Timestamp) -> Result<Learned, FailureReason> {
+        let event = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": user, "callerContext": { "clientId": client },
+            "request": { "userAttributes": { "sub": format!("sub-{user}") } }, "response": {} });
+        self.success_by(event, at).await
+    }
+
+    /// The password was right, by its event.
+    pub async fn success_by(&self, event: Value, at: Timestamp) -> Result<Learned, FailureReason> {
+        learn::post_authentication(self.engine.enricher(), &self.post(event, at)).await.map(|success| success.learned)
+    }
+
+    pub fn post(&self, event: Value, at: Timestamp) -> Box<PostAuthentication> {
+        match self.parsed(event, at) {
+            Event::PostAuthentication(event) => event,
+            other @ (Event::PreAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotHandled(_) | Event::Check) => {
+                panic!("{other:?} is no post-authentication")
+            }
+        }
+    }
+
+    pub fn token(&self, event: Value, at: Timestamp) -> Box<PreTokenGeneration> {
+        match self.parsed(event, at) {
+            Event::PreTokenGeneration(event) => event,
+            other @ (Event::PreAuthentication(_) | Event::PostAuthentication(_) | Event::NotHandled(_) | Event::Check) => panic!("{other:?} makes no token"),
+        }
+    }
+
+    /// A sign-in from attempt to success, half a second later.
+    pub async fn sign_in(&self, user: &str, origin: Origin, time: Timestamp) -> Assessment {
+        let assessment = self.attempt(user, origin, time).await;
+        self.success(user, "web", time).await.expect("the store answers");
+        assessment
+    }
+
+    fn parsed(&self, event: Value, at: Timestamp) -> Event {
+        let raw = RawEvent::new(serde_json::value::to_raw_value(&event).unwrap());
+        cognito::parse(raw, clock::at(at), &self.config.trust).unwrap()
+    }
+}
+
+/// What a trusted client says of a connection.
+pub fn claims(origin: Origin) -> Value {
+    json!({ "ip": origin.ip, "userAgent": origin.agent, "deviceId": origin.device })
+}
+
+/// A pre-authentication event.
+pub fn pre(user: &str, client: &str, claims: Value) -> Value {
+    json!({ "version": "1", "triggerSource": "PreAuthentication_Authentication", "region": "eu-west-1", "userPoolId": "pool", "userName": user,
+        "callerContext": { "awsSdkVersion": "aws-sdk-unknown-unknown", "clientId": client },
+        "request": { "userAttributes": { "sub": format!("sub-{user}"), "cognito:user_status": "CONFIRMED" }, "validationData": claims }, "response": {} })
+}
+
+/// A token is made after a sign-in; returns the block that its maker finds.
+pub async fn tokens(house: &House, user: &str, client: &str, at: Timestamp) -> Option<riskgate_engine::evidence::history::Block> {
+    let event = json!({ "triggerSource": "TokenGeneration_Authentication", "userPoolId": "pool", "userName": user, "callerContext": { "clientId": client },
+        "request": { "userAttributes": { "sub": format!("sub-{user}") }, "groupConfiguration": {} }, "response": { "claimsOverrideDetails": null } });
+    house.engine.enricher().repository().unwrap().read_token_facts(&house.token(event, at)).await.expect("the store answers").block
+}
+
+/// The codes of an assessment's reasons, weightiest first.
+pub fn reasons(assessment: &Assessment) -> Vec<&'static str> {
+    assessment.decision.score.reasons.iter().map(|reason| reason.code.as_label()).collect()
+}
+
+/// What the store said during an assessment.
+pub fn history(assessment: &Assessment) -> &riskgate_engine::evidence::history::History {
+    &assessment.decision.score.signals.evidence.history
+}

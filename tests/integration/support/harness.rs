@@ -1,0 +1,81 @@
+//! Stage 2 as a test drives it: a configuration in, evidence out.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use riskgate_config::Config;
+use riskgate_engine::{
+    client_ip::ClientIp,
+    evidence::{Evidence, ProviderResult},
+    service::Service,
+    sign_in::SignIn,
+};
+use riskgate_event::http;
+use riskgate_pipeline::enricher::Enricher;
+use riskgate_runtime::clock;
+use riskgate_runtime::{deadline::Deadline, health::Health, mode::RuntimeMode};
+
+/// Only a wait that never ends takes so long, however busy the machine is.
+pub const HANG: Duration = Duration::from_secs(20);
+
+/// Times that a busy machine keeps, for tests that are not about them.
+const GENEROUS: [(&str, &str); 3] = [("BUDGET", "2900ms"), ("PROVIDER_TIMEOUT", "2500ms"), ("CONNECT_TIMEOUT", "2s")];
+
+/// The sources that some variables describe, given without prefix.
+pub struct Asking {
+    pub sources: Enricher,
+    budget: Duration,
+}
+
+impl Asking {
+    #[track_caller]
+    pub fn new(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
+        let is_about_time = variables.iter().any(|(name, _)| GENEROUS.iter().any(|(generous, _)| generous == name));
+        let generous = if is_about_time { &[][..] } else { &GENEROUS[..] };
+        let map: BTreeMap<String, String> = generous.iter().chain(variables).map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
+        let (config, faults) = Config::read(&map);
+        assert!(faults.is_empty(), "{faults:?}");
+        let (sources, faults) = Enricher::open(&config, runtime_mode);
+        assert!(faults.is_empty(), "{faults:?}");
+        Asking { sources, budget: config.budget.total }
+    }
+
+    pub async fn gather(&self, sign_in: SignIn) -> Box<Evidence> {
+        let deadline = Deadline::after(sign_in.received.mono, self.budget);
+        self.sources.enrich(sign_in, deadline).await.evidence
+    }
+
+    /// Asks about an address and returns what the one configured service said.
+    pub async fn ask(&self, ip: &str) -> ProviderResult {
+        self.gather(sign_in(ip)).await.services.into_iter().next().expect("one service is configured")
+    }
+
+    /// As `ask`, at a given time of the sign-in.
+    pub async fn ask_at(&self, ip: &str, time: &str) -> ProviderResult {
+        let evidence = self.gather(described(&format!(r#"{{"user":"user-{ip}","ip":"{ip}","time":"{time}"}}"#))).await;
+        evidence.services.into_iter().next().expect("one service is configured")
+    }
+
+    /// The label of the one service's outcome.
+    pub async fn outcome(&self, ip: &str) -> &'static str {
+        self.ask(ip).await.outcome.as_label()
+    }
+
+    pub fn health(&self) -> &Arc<Health> {
+        self.sources.health()
+    }
+
+    /// How many requests were sent to a service.
+    pub fn calls(&self, service: Service) -> u64 {
+        self.health().service(service).calls.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// A sign-in of a trusted caller from an address, under a name of its own: one account that is tried thousands of times has a history to match.
+pub fn sign_in(ip: &str) -> SignIn {
+    described(&format!(r#"{{"user":"user-{ip}","ip":"{ip}","userAgent":"Mozilla/5.0 (X11) Probe/1.0","deviceId":"device-1","acceptLanguage":"nb-NO"}}"#))
+}
+
+/// A sign-in in the sidecar's JSON.
+pub fn described(body: &str) -> SignIn {
+    http::parse(body.as_bytes(), ClientIp::Missing, clock::read()).expect("an assess request")
+}
