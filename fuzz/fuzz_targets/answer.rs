@@ -9,13 +9,13 @@ use std::{
 
 use libfuzzer_sys::fuzz_target;
 use riskgate_config::Config;
-use riskgate_engine::{client_ip::ClientIp, time::ClockReading, evidence::Risk};
+use riskgate_engine::{client_ip::ClientIp, evidence::Risk};
 use riskgate_event::http;
+use riskgate_fuzz::timed;
+use riskgate_http_client::{Client, Tls};
+use riskgate_providers::{Adapter, ProviderRequest, RequestFields};
 use riskgate_runtime::clock;
 use riskgate_runtime::mode::RuntimeMode;
-use riskgate_providers::{Adapter, ProviderRequest, RequestFields};
-use riskgate_http_client::{Client, Tls};
-use riskgate_fuzz::timed;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -56,7 +56,8 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let (config, faults) = Config::read(&map);
     assert!(faults.is_empty(), "{faults:?}");
     let client = || Client::new(Duration::from_secs(1), RuntimeMode::Command, Tls::default());
-    let adapters = config.services.services.iter().map(|service| riskgate_providers::open(service, client(), RuntimeMode::Command).expect("an adapter")).collect();
+    let adapters =
+        config.services.services.iter().map(|service| riskgate_providers::open(service, client(), RuntimeMode::Command).expect("an adapter")).collect();
     Bench { runtime, answer, adapters }
 });
 

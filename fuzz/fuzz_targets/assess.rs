@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use riskgate_runtime::clock;
-use riskgate_engine::{client_ip::{ClientIp, forwarded::forwarded_for}, time::ClockReading};
+use riskgate_engine::client_ip::{ClientIp, forwarded::forwarded_for};
 use riskgate_event::http;
 use riskgate_fuzz::timed;
+use riskgate_runtime::clock;
 
 fuzz_target!(init: run(include_bytes!("../seeds/assess/full.json")), |bytes: &[u8]| timed(|| run(bytes)));
 

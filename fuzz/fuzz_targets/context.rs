@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 
 use jsonwebtoken::{Algorithm, EncodingKey};
 use libfuzzer_sys::fuzz_target;
-use riskgate_runtime::clock;
 use riskgate_config::Config;
-use riskgate_engine::{time::ClockReading, sign_in::Person, personal::Personal, context::Trust};
+use riskgate_engine::{context::Trust, personal::Personal, sign_in::Person};
 use riskgate_event::signed_context::{Audience, Claims, sign, verify};
 use riskgate_fuzz::timed;
+use riskgate_runtime::clock;
 
 const KEY: &str = "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM";
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {

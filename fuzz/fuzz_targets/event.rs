@@ -4,11 +4,17 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use riskgate_runtime::clock;
-use riskgate_engine::{evaluator::Evaluator, time::ClockReading, personal::RawEvent, evidence::{Evidence, history::History}, network_facts::NetworkFacts, score::model::Model};
 use riskgate_config::{Config, env::EnvSource};
+use riskgate_engine::{
+    evaluator::Evaluator,
+    evidence::{Evidence, history::History},
+    network_facts::NetworkFacts,
+    personal::RawEvent,
+    score::model::Model,
+};
 use riskgate_event::cognito::{self, Event};
 use riskgate_fuzz::timed;
+use riskgate_runtime::clock;
 use serde_json::value::RawValue;
 
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {

@@ -5,9 +5,12 @@ use std::{path::PathBuf, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use riskgate_config::networks::NetworksConfig;
-use riskgate_engine::{client_ip::ClientIp, context::{Context, Trust}};
-use riskgate_network::Networks;
+use riskgate_engine::{
+    client_ip::ClientIp,
+    context::{Context, Trust},
+};
 use riskgate_fuzz::timed;
+use riskgate_network::Networks;
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     let directory = tempfile::tempdir().expect("a directory").keep();

@@ -4,8 +4,12 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
-use riskgate_lab::rows::{source::{Batch, Source}, time::TimeParser, LogLine};
 use riskgate_fuzz::timed;
+use riskgate_lab::rows::{
+    LogLine,
+    source::{Batch, Source},
+    time::TimeParser,
+};
 
 fuzz_target!(init: run(include_bytes!("../seeds/rows/rba.csv")), |bytes: &[u8]| timed(|| run(bytes)));
 

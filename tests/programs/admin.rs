@@ -4,11 +4,11 @@ use std::process::{Command, Output};
 
 use crate::fixtures::{self, HOME, House, KEY, at};
 
-struct Desk {
+struct CommandLine {
     url: String,
 }
 
-impl Desk {
+impl CommandLine {
     fn run(&self, args: &[&str]) -> Output {
         self.run_with(KEY, args)
     }
@@ -30,30 +30,30 @@ impl Desk {
 #[tokio::test]
 async fn an_operator_looks_blocks_and_erases() {
     let server = fixtures::redis_server();
-    let desk = Desk { url: format!("redis://127.0.0.1:{}/0", server.port) };
-    let store = riskgate_store::redis::Redis::open(&secrecy::SecretString::from(desk.url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
+    let command_line = CommandLine { url: format!("redis://127.0.0.1:{}/0", server.port) };
+    let store = riskgate_store::redis::Redis::open(&secrecy::SecretString::from(command_line.url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
     let store: std::sync::Arc<dyn riskgate_store::Store> = std::sync::Arc::new(store);
     let house = House::over(&store, &[]);
     for day in 0..3 {
         house.sign_in("ada", HOME, at(day, "07:00:00")).await;
     }
-    let export = desk.says(&["history", "export", "--pool", "pool", "--sub", "sub-ada"]);
+    let export = command_line.says(&["history", "export", "--pool", "pool", "--sub", "sub-ada"]);
     let export: serde_json::Value = serde_json::from_str(&export).unwrap();
     assert_eq!(export["records"][0]["successes"], 3);
     let key = export["records"][0]["key"].as_str().unwrap().to_owned();
 
-    assert_eq!(desk.says(&["block", "add", "sub", "sub-ada", "--pool", "pool", "--note", "chargeback"]), format!("suspend: {key}\n"));
+    assert_eq!(command_line.says(&["block", "add", "sub", "sub-ada", "--pool", "pool", "--note", "chargeback"]), format!("suspend: {key}\n"));
     assert_eq!(house.attempt("ada", HOME, at(4, "07:00:00")).await.decision.action.as_label(), "deny");
-    assert!(desk.says(&["block", "list"]).contains(&format!("suspend  person {key}  (chargeback)")));
-    assert_eq!(desk.says(&["block", "remove", "sub", "sub-ada", "--pool", "pool"]), format!("removed: {key}\n"));
+    assert!(command_line.says(&["block", "list"]).contains(&format!("suspend  person {key}  (chargeback)")));
+    assert_eq!(command_line.says(&["block", "remove", "sub", "sub-ada", "--pool", "pool"]), format!("removed: {key}\n"));
     assert_eq!(house.attempt("ada", HOME, at(4, "08:00:00")).await.decision.action.as_label(), "allow");
 
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("blocks.csv");
     let file = file.to_str().unwrap();
     std::fs::write(file, "subject,value,pool,kind,until,note,message\nrange,84.208.0.0/16,,,,,\nclient,app,,exempt,,,\nsub,sub-eve,pool,,2199-01-01T00:00:00Z,late,Please renew\n").unwrap();
-    assert_eq!(desk.says(&["block", "add", "--from", file]), "3 entries written\n");
-    let list = desk.says(&["block", "list"]);
+    assert_eq!(command_line.says(&["block", "add", "--from", file]), "3 entries written\n");
+    let list = command_line.says(&["block", "list"]);
     for line in ["suspend  range 84.208.0.0/16", "exempt   client app", "until 2199-01-01T00:00:00Z  (late)  \"Please renew\""] {
         assert!(list.contains(line), "{line:?} is not in {list}");
     }
@@ -61,13 +61,13 @@ async fn an_operator_looks_blocks_and_erases() {
 
     // A file with a fault changes nothing, and its row is named.
     std::fs::write(file, "subject,value\nclient,late\nrange,not-a-network\n").unwrap();
-    let refused = desk.run(&["block", "add", "--from", file]);
+    let refused = command_line.run(&["block", "add", "--from", file]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("row 3"), "{refused:?}");
-    assert!(!desk.says(&["block", "list"]).contains("late\n"));
+    assert!(!command_line.says(&["block", "list"]).contains("late\n"));
 
-    assert!(desk.says(&["history", "forget", "--pool", "pool", "--sub", "sub-ada"]).starts_with(&format!("forgotten: {key}")));
-    assert!(desk.says(&["history", "export", "--pool", "pool", "--sub", "sub-ada"]).contains("\"successes\": 0"));
+    assert!(command_line.says(&["history", "forget", "--pool", "pool", "--sub", "sub-ada"]).starts_with(&format!("forgotten: {key}")));
+    assert!(command_line.says(&["history", "export", "--pool", "pool", "--sub", "sub-ada"]).contains("\"successes\": 0"));
 }
 
 #[test]
@@ -88,22 +88,22 @@ fn a_store_in_memory_or_away_is_said() {
 #[tokio::test]
 async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
     let server = fixtures::redis_server();
-    let desk = Desk { url: format!("redis://127.0.0.1:{}/0", server.port) };
-    let store = riskgate_store::redis::Redis::open(&secrecy::SecretString::from(desk.url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
+    let command_line = CommandLine { url: format!("redis://127.0.0.1:{}/0", server.port) };
+    let store = riskgate_store::redis::Redis::open(&secrecy::SecretString::from(command_line.url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
     let store: std::sync::Arc<dyn riskgate_store::Store> = std::sync::Arc::new(store);
     let new = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
     let both = format!("{new},{KEY}");
     let refuses = |keys: &str, args: &[&str], words: &str| {
-        let output = desk.run_with(keys, args);
+        let output = command_line.run_with(keys, args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && text.contains(words), "{args:?}: {output:?}");
     };
-    let lists = |keys: &str| String::from_utf8(desk.run_with(keys, &["block", "list"]).stdout).unwrap();
+    let lists = |keys: &str| String::from_utf8(command_line.run_with(keys, &["block", "list"]).stdout).unwrap();
 
     // Before a rotation.
     House::over(&store, &[]).sign_in("ada", HOME, at(0, "07:00:00")).await;
-    desk.says(&["block", "add", "sub", "sub-eve", "--pool", "pool"]);
-    desk.says(&["block", "add", "device", "box-9"]);
+    command_line.says(&["block", "add", "sub", "sub-eve", "--pool", "pool"]);
+    command_line.says(&["block", "add", "device", "box-9"]);
     for args in [
         &["block", "add", "sub", "sub-ada"][..],
         &["block", "add", "name", "ada"],
@@ -114,7 +114,7 @@ async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
     }
     assert_eq!(lists(KEY).lines().count(), 2);
     // The operator is ahead of the deployment: what is written acts there.
-    let ahead = desk.run_with(&both, &["block", "add", "sub", "sub-bob", "--pool", "pool"]);
+    let ahead = command_line.run_with(&both, &["block", "add", "sub", "sub-bob", "--pool", "pool"]);
     assert!(ahead.status.success(), "{ahead:?}");
     assert_eq!(House::over(&store, &[]).attempt("bob", HOME, at(0, "08:00:00")).await.decision.action.as_label(), "deny");
     // A key that nothing knows.
@@ -132,7 +132,7 @@ async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
         refuses(KEY, args, "under key k2");
     }
     assert_eq!(lists(&both).lines().count(), 3, "{}", lists(&both));
-    let config = || String::from_utf8(desk.run_with(&both, &["config"]).stdout).unwrap();
+    let config = || String::from_utf8(command_line.run_with(&both, &["config"]).stdout).unwrap();
     let line = |kid: &str| config().lines().find(|line| line.starts_with(&format!("{kid}: "))).unwrap().to_owned();
     assert!(line("k2").contains("0 blocks of persons, 0 of devices and tenants; newest"), "{}", line("k2"));
     assert!(line("k1").contains("2 blocks of persons, 1 of devices and tenants; do not drop it"), "{}", line("k1"));
@@ -141,14 +141,14 @@ async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
         assert_eq!(house.attempt(user, HOME, at(1, "08:00:00")).await.decision.action.as_label(), "deny");
     }
     assert!(line("k2").contains("2 blocks of persons") && line("k1").contains("0 blocks of persons"), "{}", config());
-    let added = desk.run_with(&both, &["block", "add", "sub", "sub-ada", "--pool", "pool"]);
+    let added = command_line.run_with(&both, &["block", "add", "sub", "sub-ada", "--pool", "pool"]);
     assert!(added.status.success(), "{added:?}");
     assert_eq!(House::over(&store, &[("PSEUDONYM_KEY", new)]).attempt("ada", HOME, at(1, "09:00:00")).await.decision.action.as_label(), "deny");
 }
 
 #[test]
 fn the_configuration_is_listed_without_the_store() {
-    let output = Desk { url: "redis://127.0.0.1:9/0".to_owned() }.run(&["config"]);
+    let output = CommandLine { url: "redis://127.0.0.1:9/0".to_owned() }.run(&["config"]);
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("not known: the store did not answer"), "{output:?}");
 }
