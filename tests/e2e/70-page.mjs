@@ -95,10 +95,10 @@ assert.deepEqual(faults, []);
 // === A time just under a power of ten, where a logarithmic axis once found no end ===
 
 await page.evaluate(async () => {
-  const { timeChart } = await import(new URL("assets/charts.js", document.baseURI));
+  const { createTimeChart } = await import(new URL("assets/charts.js", document.baseURI));
   const box = document.body.appendChild(document.createElement("div"));
   box.style.height = "200px";
-  for (const low of [0.0973, 0.00983, 0.0999]) timeChart(box, 2500)([[1, 0, 0, 0, 0, low, 1, 2], [2, 0, 0, 0, 0, low, 1, 2]]);
+  for (const low of [0.0973, 0.00983, 0.0999]) createTimeChart(box, 2500)([[1, 0, 0, 0, 0, low, 1, 2], [2, 0, 0, 0, 0, low, 1, 2]]);
   box.remove();
 });
 
