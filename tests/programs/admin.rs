@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::fixtures::{self, HOME, House, KEY, at};
+use crate::fixtures::{self, HOME, KEY, TestEngine, at};
 
 struct CommandLine {
     url: String,
@@ -33,9 +33,9 @@ async fn an_operator_looks_blocks_and_erases() {
     let command_line = CommandLine { url: format!("redis://127.0.0.1:{}/0", server.port) };
     let store = riskgate_store::redis::Redis::open(&secrecy::SecretString::from(command_line.url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
     let store: std::sync::Arc<dyn riskgate_store::Store> = std::sync::Arc::new(store);
-    let house = House::over(&store, &[]);
+    let engine_under_test = TestEngine::over(&store, &[]);
     for day in 0..3 {
-        house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+        engine_under_test.sign_in("ada", HOME, at(day, "07:00:00")).await;
     }
     let export = command_line.says(&["history", "export", "--pool", "pool", "--sub", "sub-ada"]);
     let export: serde_json::Value = serde_json::from_str(&export).unwrap();
@@ -43,10 +43,10 @@ async fn an_operator_looks_blocks_and_erases() {
     let key = export["records"][0]["key"].as_str().unwrap().to_owned();
 
     assert_eq!(command_line.says(&["block", "add", "sub", "sub-ada", "--pool", "pool", "--note", "chargeback"]), format!("suspend: {key}\n"));
-    assert_eq!(house.attempt("ada", HOME, at(4, "07:00:00")).await.decision.action.as_label(), "deny");
+    assert_eq!(engine_under_test.attempt("ada", HOME, at(4, "07:00:00")).await.decision.action.as_label(), "deny");
     assert!(command_line.says(&["block", "list"]).contains(&format!("suspend  person {key}  (chargeback)")));
     assert_eq!(command_line.says(&["block", "remove", "sub", "sub-ada", "--pool", "pool"]), format!("removed: {key}\n"));
-    assert_eq!(house.attempt("ada", HOME, at(4, "08:00:00")).await.decision.action.as_label(), "allow");
+    assert_eq!(engine_under_test.attempt("ada", HOME, at(4, "08:00:00")).await.decision.action.as_label(), "allow");
 
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("blocks.csv");
@@ -57,7 +57,7 @@ async fn an_operator_looks_blocks_and_erases() {
     for line in ["suspend  range 84.208.0.0/16", "exempt   client app", "until 2199-01-01T00:00:00Z  (late)  \"Please renew\""] {
         assert!(list.contains(line), "{line:?} is not in {list}");
     }
-    assert_eq!(house.attempt("bob", HOME, at(5, "07:00:00")).await.decision.action.as_label(), "deny");
+    assert_eq!(engine_under_test.attempt("bob", HOME, at(5, "07:00:00")).await.decision.action.as_label(), "deny");
 
     // A file with a fault changes nothing, and its row is named.
     std::fs::write(file, "subject,value\nclient,late\nrange,not-a-network\n").unwrap();
@@ -101,7 +101,7 @@ async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
     let lists = |keys: &str| String::from_utf8(command_line.run_with(keys, &["block", "list"]).stdout).unwrap();
 
     // Before a rotation.
-    House::over(&store, &[]).sign_in("ada", HOME, at(0, "07:00:00")).await;
+    TestEngine::over(&store, &[]).sign_in("ada", HOME, at(0, "07:00:00")).await;
     command_line.says(&["block", "add", "sub", "sub-eve", "--pool", "pool"]);
     command_line.says(&["block", "add", "device", "box-9"]);
     for args in [
@@ -116,13 +116,13 @@ async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
     // The operator is ahead of the deployment: what is written acts there.
     let ahead = command_line.run_with(&both, &["block", "add", "sub", "sub-bob", "--pool", "pool"]);
     assert!(ahead.status.success(), "{ahead:?}");
-    assert_eq!(House::over(&store, &[]).attempt("bob", HOME, at(0, "08:00:00")).await.decision.action.as_label(), "deny");
+    assert_eq!(TestEngine::over(&store, &[]).attempt("bob", HOME, at(0, "08:00:00")).await.decision.action.as_label(), "deny");
     // A key that nothing knows.
     refuses("k9:CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCA", &["block", "add", "sub", "sub-ada", "--pool", "pool"], "under key k1");
 
     // After it.
-    let house = House::over(&store, &[("PSEUDONYM_KEY", &both)]);
-    house.sign_in("ada", HOME, at(1, "07:00:00")).await;
+    let engine_under_test = TestEngine::over(&store, &[("PSEUDONYM_KEY", &both)]);
+    engine_under_test.sign_in("ada", HOME, at(1, "07:00:00")).await;
     for args in [
         &["block", "add", "sub", "sub-ada", "--pool", "pool"][..],
         &["block", "add", "tenant", "acme"],
@@ -138,12 +138,12 @@ async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
     assert!(line("k1").contains("2 blocks of persons, 1 of devices and tenants; do not drop it"), "{}", line("k1"));
     // Seen again, they move.
     for user in ["eve", "bob"] {
-        assert_eq!(house.attempt(user, HOME, at(1, "08:00:00")).await.decision.action.as_label(), "deny");
+        assert_eq!(engine_under_test.attempt(user, HOME, at(1, "08:00:00")).await.decision.action.as_label(), "deny");
     }
     assert!(line("k2").contains("2 blocks of persons") && line("k1").contains("0 blocks of persons"), "{}", config());
     let added = command_line.run_with(&both, &["block", "add", "sub", "sub-ada", "--pool", "pool"]);
     assert!(added.status.success(), "{added:?}");
-    assert_eq!(House::over(&store, &[("PSEUDONYM_KEY", new)]).attempt("ada", HOME, at(1, "09:00:00")).await.decision.action.as_label(), "deny");
+    assert_eq!(TestEngine::over(&store, &[("PSEUDONYM_KEY", new)]).attempt("ada", HOME, at(1, "09:00:00")).await.decision.action.as_label(), "deny");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     fixtures::{self, KEY},
-    harness::{Asking, HANG, described, sign_in},
+    harness::{HANG, TestEnricher, described, sign_in},
     runtime_api::{Answer, Environment},
     wire::{Act, Server, json},
 };
@@ -70,10 +70,10 @@ impl Drop for Redis {
     }
 }
 
-fn process(redis: &Redis, origin: &str, more: &[(&str, &str)]) -> Asking {
+fn process(redis: &Redis, origin: &str, more: &[(&str, &str)]) -> TestEnricher {
     let url = redis.url();
     let own = [("PROVIDERS", "http"), ("HTTP_URL", origin), ("HTTP_BODY", r#"{"ip":{ip}}"#), ("STORE", &url), ("PSEUDONYM_KEY", KEY), ("STORE_TIMEOUT", "1s")];
-    Asking::new(RuntimeMode::Lambda, &[&own[..], more].concat())
+    TestEnricher::new(RuntimeMode::Lambda, &[&own[..], more].concat())
 }
 
 fn address(n: u32) -> String {
@@ -116,14 +116,14 @@ impl Member {
     }
 
     /// What each of its audit lines says of the service; the service's metric stands in every one of them.
-    fn told(&self) -> Vec<String> {
+    fn result(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.output.path()).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).filter(|line| line.get("_aws").is_some());
-        let told = |line: serde_json::Value| {
+        let result = |line: serde_json::Value| {
             assert!(line["riskgate_provider_duration_seconds"].is_number() && line["provider"] == "http", "{line}");
             line["evidence"]["http"].as_str().map(str::to_owned)
         };
-        lines.filter_map(told).collect()
+        lines.filter_map(result).collect()
     }
 }
 
@@ -145,7 +145,7 @@ async fn twenty_processes_ask_about_an_address_once() {
         }
     }))
     .await;
-    let outcomes: Vec<String> = fleet.iter().flat_map(Member::told).collect();
+    let outcomes: Vec<String> = fleet.iter().flat_map(Member::result).collect();
     let count = |wanted: &str| outcomes.iter().filter(|outcome| *outcome == wanted).count();
     println!("10,000 sign-ins by 20 processes in {:?}: {} calls seen by the service", begun.elapsed(), server.count());
     assert_eq!((server.count(), count("fresh"), count("hit")), (500, 500, 9_500));
@@ -168,7 +168,7 @@ async fn a_days_limit_holds_for_the_whole_fleet_failed_calls_included() {
         }
     }))
     .await;
-    let outcomes: Vec<String> = fleet.iter().flat_map(Member::told).collect();
+    let outcomes: Vec<String> = fleet.iter().flat_map(Member::result).collect();
     let count = |wanted: &str| outcomes.iter().filter(|outcome| *outcome == wanted).count();
     println!("400 questions: {} fresh, {} over quota, {} calls seen", count("fresh"), count("over_quota"), server.count());
     assert_eq!(outcomes.len(), 400);
@@ -183,20 +183,20 @@ async fn a_days_limit_holds_for_the_whole_fleet_failed_calls_included() {
 async fn redis_killed_under_load_delays_nobody_and_counts_again_when_it_is_back() {
     let mut redis = Redis::start();
     let server = Server::json(r#"{"score":1}"#).await;
-    let asking = Arc::new(process(
+    let enricher = Arc::new(process(
         &redis,
         &server.origin(),
         &[("STORE_TIMEOUT", "200ms"), ("BUDGET", "2900ms"), ("PROVIDER_TIMEOUT", "2500ms"), ("CONNECT_TIMEOUT", "2s")],
     ));
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let load = (0..20_u32).map(|worker| {
-        let (asking, stop) = (Arc::clone(&asking), Arc::clone(&stop));
+        let (enricher, stop) = (Arc::clone(&enricher), Arc::clone(&stop));
         tokio::spawn(async move {
             let (mut longest, mut number) = (Duration::ZERO, 0);
             while !stop.load(Ordering::Relaxed) {
                 number += 1;
                 let started = Instant::now();
-                let evidence = asking.gather(sign_in(&address(worker * 1000 + number % 50))).await;
+                let evidence = enricher.gather(sign_in(&address(worker * 1000 + number % 50))).await;
                 longest = longest.max(started.elapsed());
                 assert!(evidence.services[0].outcome.is_usable(), "{:?}", evidence.services[0].outcome);
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -208,13 +208,13 @@ async fn redis_killed_under_load_delays_nobody_and_counts_again_when_it_is_back(
     tokio::time::sleep(Duration::from_millis(1000)).await;
     redis.kill();
     tokio::time::sleep(Duration::from_millis(3000)).await;
-    let away = asking.gather(sign_in("8.8.9.9")).await;
+    let away = enricher.gather(sign_in("8.8.9.9")).await;
     assert!(away.history_outcome.cause().is_some(), "{:?}", away.history_outcome);
     redis.start_again();
     // Left alone for five seconds at a time.
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        if asking.gather(sign_in("8.8.9.9")).await.history_outcome.cause().is_none() {
+        if enricher.gather(sign_in("8.8.9.9")).await.history_outcome.cause().is_none() {
             break;
         }
     }
@@ -225,7 +225,7 @@ async fn redis_killed_under_load_delays_nobody_and_counts_again_when_it_is_back(
     assert!(longest < HANG, "{longest:?}");
     let mut accounts = 0;
     for n in 0..4 {
-        let evidence = asking.gather(described(&format!(r#"{{"user":"somebody-{n}","ip":"9.9.9.9"}}"#))).await;
+        let evidence = enricher.gather(described(&format!(r#"{{"user":"somebody-{n}","ip":"9.9.9.9"}}"#))).await;
         assert_eq!(evidence.history_outcome.as_label(), "fresh", "back again");
         accounts = evidence.history.velocity.accounts_per_ip;
     }

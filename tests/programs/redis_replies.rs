@@ -31,7 +31,7 @@ use tokio::{
 };
 
 use crate::{
-    fixtures::{House, KEY, Server, free_port, redis_server, redis_server_with},
+    fixtures::{KEY, Server, TestEngine, free_port, redis_server, redis_server_with},
     harness::sign_in as a_sign_in,
     tls::{Authority, Validity},
 };
@@ -104,53 +104,53 @@ async fn a_value_of_another_type_is_a_bad_answer_and_a_refused_command_is_a_refu
 }
 
 /// A sign-in of one person so many seconds from now.
-async fn sign_in(house: &House, user: &str, after: i64) -> Evidence {
+async fn sign_in(engine_under_test: &TestEngine, user: &str, after: i64) -> Evidence {
     let now = clock::read();
     let now = ClockReading { wall: now.wall.checked_add(after.seconds()).unwrap(), ..now };
     let body = format!(r#"{{"user":"{user}","ip":"192.0.2.7"}}"#);
     let parsed = http::parse(body.as_bytes(), ClientIp::Missing, now).unwrap();
-    *house.engine.enricher().enrich(parsed, Deadline::after(now.mono, Duration::from_secs(5))).await.evidence
+    *engine_under_test.engine.enricher().enrich(parsed, Deadline::after(now.mono, Duration::from_secs(5))).await.evidence
 }
 
 #[tokio::test]
 async fn lists_that_cannot_be_read_stay_in_force_and_are_reported() {
     let server = redis_server();
     let store: Arc<dyn Store> = Arc::new(store(&server));
-    let house = House::over(&store, &[("STORE_TIMEOUT", "2s")]);
+    let engine_under_test = TestEngine::over(&store, &[("STORE_TIMEOUT", "2s")]);
     store.put_list_entry(List::BlockList, "block#range#192.0.2.0/24", br#"{"kind":"suspend"}"#, None).await.unwrap();
-    let read = sign_in(&house, "ada", 0).await;
+    let read = sign_in(&engine_under_test, "ada", 0).await;
     assert!(read.history.block.is_some() && read.history.unread == UnreadParts::default());
     command(&server, &["ACL", "SETUSER", "default", "-hgetall", "-zremrangebyscore"]).await;
     for after in [11, 12] {
-        let refused = sign_in(&house, "ada", after).await;
+        let refused = sign_in(&engine_under_test, "ada", after).await;
         assert!(refused.history.block.is_some(), "the list that was read last is in force");
         assert_eq!(refused.history.unread.cause(StorePart::BlockList), Some(FailureReason::KeyRefused));
     }
-    let health = house.engine.enricher().health();
+    let health = engine_under_test.engine.enricher().health();
     assert!(health.store.failures(StorePart::BlockList) >= 2);
     assert!(health.store.failing().any(|(part, _)| part == StorePart::BlockList), "/readyz names it");
     command(&server, &["ACL", "SETUSER", "default", "+@all"]).await;
-    let again = sign_in(&house, "ada", 30).await;
+    let again = sign_in(&engine_under_test, "ada", 30).await;
     assert!(again.history_outcome.is_usable() && again.history.unread == UnreadParts::default());
     drop(server);
-    let gone = sign_in(&house, "ada", 60).await;
+    let gone = sign_in(&engine_under_test, "ada", 60).await;
     assert!(!gone.history_outcome.is_usable() && gone.history.block.is_some());
-    assert!(sign_in(&house, "ada", 60 + 2 * 86_400).await.history.unread.cause(StorePart::BlockList).is_some());
+    assert!(sign_in(&engine_under_test, "ada", 60 + 2 * 86_400).await.history.unread.cause(StorePart::BlockList).is_some());
 }
 
 #[tokio::test]
 async fn a_persons_unreadable_record_is_that_persons_alone() {
     let server = redis_server();
     let store: Arc<dyn Store> = Arc::new(store(&server));
-    let house = House::over(&store, &[("STORE_TIMEOUT", "2s")]);
-    sign_in(&house, "bob", 0).await;
-    let repository = house.engine.enricher().repository().unwrap();
+    let engine_under_test = TestEngine::over(&store, &[("STORE_TIMEOUT", "2s")]);
+    sign_in(&engine_under_test, "bob", 0).await;
+    let repository = engine_under_test.engine.enricher().repository().unwrap();
     let key = format!("riskgate:u#{}", repository.record_keys("", "ada")[0]);
     command(&server, &["SET", &key, "x"]).await;
     for _ in 0..10 {
-        assert!(!sign_in(&house, "ada", 0).await.history_outcome.is_usable());
+        assert!(!sign_in(&engine_under_test, "ada", 0).await.history_outcome.is_usable());
     }
-    assert!(sign_in(&house, "bob", 0).await.history_outcome.is_usable());
+    assert!(sign_in(&engine_under_test, "bob", 0).await.history_outcome.is_usable());
 }
 
 /// A server that answers every command with one reply.

@@ -107,9 +107,9 @@ fn the_command_says_what_it_misses() {
         ("RISKGATE_CONTEXT_KEYS", format!("k1:EdDSA:{}", B64.encode(SECRET)), "RISKGATE_CONTEXT_KEYS has no matching HS256 key"),
     ] {
         let output = command().env(name, &value).output().expect("it runs");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains(expected), "{told}");
-        assert!(value.is_empty() || !told.contains(value.rsplit(':').next().unwrap_or_default()), "a key is told: {told}");
+        let result = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{result}");
+        assert!(result.contains(expected), "{result}");
+        assert!(value.is_empty() || !result.contains(value.rsplit(':').next().unwrap_or_default()), "a key is told: {result}");
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    fixtures::{HOME, House, at, history},
+    fixtures::{HOME, TestEngine, at, history},
     harness::HANG,
     wire::{Act, Server, answer},
 };
@@ -34,21 +34,22 @@ fn store(url: &str) -> Arc<dyn Store> {
 
 async fn check(what: &str, url: &str, expected: &str) {
     let store = store(url);
-    let house = House::over(&store, &[("STORE_TIMEOUT", "300ms")]);
+    let engine_under_test = TestEngine::over(&store, &[("STORE_TIMEOUT", "300ms")]);
     let time = at(0, "12:00:00");
     let started = Instant::now();
-    let assessment = house.attempt("ada", HOME, time).await;
+    let assessment = engine_under_test.attempt("ada", HOME, time).await;
     let took = started.elapsed();
     let outcome = assessment.decision.score.signals.evidence.history_outcome.as_label();
     assert_eq!((outcome, assessment.decision.action.as_label()), (expected, "allow"), "{what}");
     assert!(took < HANG, "{what}: the sign-in took {took:?}");
     let started = Instant::now();
-    let learned = house.success("ada", "web", time).await;
+    let learned = engine_under_test.success("ada", "web", time).await;
     assert!(learned.is_err() && started.elapsed() < HANG, "{what}: {learned:?} after {:?}", started.elapsed());
     let event = json!({ "triggerSource": "TokenGeneration_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
         "request": { "userAttributes": { "sub": "sub-ada" }, "groupConfiguration": {} }, "response": {} });
     let started = Instant::now();
-    let claimed = claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event.clone(), time)).await;
+    let claimed =
+        claims::pre_token_generation(engine_under_test.engine.enricher(), &engine_under_test.config.token, *engine_under_test.token(event.clone(), time)).await;
     let claimed = claimed.unwrap_or_else(|_| panic!("{what}: a token was refused"));
     assert_eq!(serde_json::from_str::<serde_json::Value>(claimed.event.text()).unwrap(), event, "{what}: it goes back as it came");
     assert!(started.elapsed() < HANG, "{what}: the token took {:?}", started.elapsed());
@@ -87,12 +88,12 @@ async fn the_action_that_a_role_lacks_is_named() {
         _ => answer(200, &json, "{}"),
     })
     .await;
-    let house = House::over(&store(&server.origin()), &[]);
-    let sources = house.engine.enricher();
+    let engine_under_test = TestEngine::over(&store(&server.origin()), &[]);
+    let sources = engine_under_test.engine.enricher();
     let now = clock::read();
     sources.probe_store(now, Deadline::after(now.mono, HANG)).await;
-    assert!(house.engine.health().store.failing().eq([(StorePart::Store, FailureReason::KeyRefused)]), "before the first sign-in");
-    let assessment = house.attempt("ada", HOME, at(0, "12:00:00")).await;
+    assert!(engine_under_test.engine.health().store.failing().eq([(StorePart::Store, FailureReason::KeyRefused)]), "before the first sign-in");
+    let assessment = engine_under_test.attempt("ada", HOME, at(0, "12:00:00")).await;
     assert!(assessment.decision.score.signals.evidence.history_outcome.is_usable());
     assert_eq!(history(&assessment).unread.cause(StorePart::BlockList), Some(FailureReason::KeyRefused));
     let problem = sources.store_problem().unwrap();

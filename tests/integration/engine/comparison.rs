@@ -10,7 +10,7 @@ use riskgate_runtime::mode::RuntimeMode;
 use riskgate_store::List;
 use serde_json::{Value, json};
 
-use crate::fixtures::{self, FIREFOX, House, at};
+use crate::fixtures::{self, FIREFOX, TestEngine, at};
 
 /// How many names of each kind are compared beside all other tests, in a debug build.
 const FEW: usize = 600;
@@ -71,7 +71,7 @@ fn event(name: &str, exists: bool, client: &str, data: &Value) -> Value {
 }
 
 /// Six weeks of a pool: everybody signs in at least once, half of them at most three times, from home and some from a mobile network.
-async fn live(house: &House, people: usize) {
+async fn live(engine_under_test: &TestEngine, people: usize) {
     let mut draw = ChaCha8Rng::seed_from_u64(14);
     let mut sign_ins = Vec::new();
     for person in 0..people {
@@ -92,8 +92,8 @@ async fn live(house: &House, people: usize) {
     sign_ins.sort_by_key(|(time, ..)| *time);
     for (time, person, data) in sign_ins {
         let (name, moment) = (format!("person{person}"), jiff::Timestamp::from_second(at(0, "00:00:00").as_second() + time).unwrap());
-        house.attempt_by(event(&name, true, "web", &data), moment).await;
-        house.success(&name, "web", moment).await.expect("the store answers");
+        engine_under_test.attempt_by(event(&name, true, "web", &data), moment).await;
+        engine_under_test.success(&name, "web", moment).await.expect("the store answers");
     }
 }
 
@@ -108,12 +108,12 @@ fn agent(mut percentile: usize) -> &'static str {
 }
 
 /// The scores of known and of unknown names for one caller.
-async fn scores(house: &House, names: usize, client: &str, ip: &str, agent: &str) -> [Vec<f64>; 2] {
+async fn scores(engine_under_test: &TestEngine, names: usize, client: &str, ip: &str, agent: &str) -> [Vec<f64>; 2] {
     let data = json!({ "ip": ip, "userAgent": agent, "deviceId": "box-9", "timezone": "Europe/Oslo" });
     let mut scores = [const { Vec::new() }; 2];
     for number in 0..names {
         for (kind, (name, exists)) in [(format!("person{number}"), true), (format!("nobody{number}"), false)].into_iter().enumerate() {
-            let assessment = house.attempt_by(event(&name, exists, client, &data), at(42, "12:00:00")).await;
+            let assessment = engine_under_test.attempt_by(event(&name, exists, client, &data), at(42, "12:00:00")).await;
             scores[kind].push(assessment.decision.score.value);
         }
     }
@@ -172,11 +172,11 @@ fn significant(p: &[f64]) -> Vec<bool> {
 async fn known_and_unknown_names_score_alike_for_callers_near_and_far() {
     let names = std::env::var("RISKGATE_NAMES").map_or(FEW, |names| names.parse().expect("RISKGATE_NAMES is a number"));
     let kept = fixtures::memory();
-    live(&House::over(&kept.store, &[]), names).await;
+    live(&TestEngine::over(&kept.store, &[]), names).await;
     let templates = kept.store.list_entries(List::DecoyTemplates, at(42, "12:00:00")).await.unwrap();
     println!("{} shapes, {} bytes", templates.len(), templates.values().map(Vec::len).sum::<usize>());
     // What is compared is read only: otherwise the attempts themselves would raise every score.
-    let reader = House::with_face(&kept.store, &[], RuntimeMode::Command);
+    let reader = TestEngine::with_face(&kept.store, &[], RuntimeMode::Command);
     let (mut comparisons, mut distances) = (Vec::new(), Vec::new());
     for (client, context) in [("web", "trusted"), ("app", "unsigned")] {
         let mut by_caller = Vec::new();

@@ -8,7 +8,7 @@ use riskgate_engine::decision::Verdict;
 use riskgate_event::response::{Assessment, cognito::denial};
 use serde_json::{Value, json};
 
-use crate::fixtures::{self, CHROME, FIREFOX, HOME, House, IPHONE, at, reasons};
+use crate::fixtures::{self, CHROME, FIREFOX, HOME, IPHONE, TestEngine, at, reasons};
 
 /// How many names of each kind are tried.
 const NAMES: usize = 2_000;
@@ -33,7 +33,7 @@ fn unknown(name: &str, data: Value) -> Value {
 }
 
 /// Five weeks of a pool: everybody signs in once at home, most of them again, a fifth of them every week.
-async fn live(house: &House) {
+async fn live(engine_under_test: &TestEngine) {
     for week in 0..5 {
         let moment = |number: usize| at(i64::try_from(week * 5 + number % 5).unwrap(), &format!("{:02}:{:02}:00", 6 + number % 16, number % 60));
         let mut numbers: Vec<usize> = (0..NAMES).filter(|number| week <= number % 5).collect();
@@ -44,8 +44,8 @@ async fn live(house: &House) {
             let agent = if number.is_multiple_of(3) { IPHONE } else { CHROME };
             let time = moment(number);
             let home = data(format!("84.208.{}.{}", number / 250, 1 + number % 250), agent, format!("device-{number}"));
-            house.attempt_by(known(&name, home), time).await;
-            house.success(&name, "web", time).await.expect("the store answers");
+            engine_under_test.attempt_by(known(&name, home), time).await;
+            engine_under_test.success(&name, "web", time).await.expect("the store answers");
         }
     }
 }
@@ -64,13 +64,13 @@ struct Compared {
 }
 
 impl Compared {
-    async fn from(house: &House, network: &str, agent: &str, day: i64) -> Self {
+    async fn from(engine_under_test: &TestEngine, network: &str, agent: &str, day: i64) -> Self {
         let mut found = Compared { scores: Default::default(), times: Default::default(), denied: [0; 2], words: BTreeSet::new() };
         for number in 0..NAMES {
             let time = Timestamp::from_second(at(day, "12:00:00").as_second() + i64::try_from(number).unwrap() * 2).unwrap();
             let stranger = || data(format!("{network}.{}", 1 + number % 250), agent, "box-9".to_owned());
             for (kind, event) in [known(&format!("person{number}"), stranger()), unknown(&format!("nobody{number}"), stranger())].into_iter().enumerate() {
-                let assessment = house.attempt_by(event, time).await;
+                let assessment = engine_under_test.attempt_by(event, time).await;
                 found.scores[kind].push(assessment.decision.score.value);
                 found.times[kind].push(assessment.elapsed);
                 found.denied[kind] += usize::from(assessment.decision.action == Verdict::Deny);
@@ -94,16 +94,16 @@ impl Compared {
 #[tokio::test(start_paused = true)]
 async fn known_and_unknown_names_are_told_alike() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &[]);
-    live(&house).await;
+    let engine_under_test = TestEngine::over(&kept.store, &[]);
+    live(&engine_under_test).await;
     // From afar, where everybody's score is high: within two points.
-    let afar = Compared::from(&house, "14.162.100", FIREFOX, 30).await;
+    let afar = Compared::from(&engine_under_test, "14.162.100", FIREFOX, 30).await;
     afar.check_rates(NAMES / 50);
     assert!(afar.words.len() == 1, "a denial has one wording: {:?}", afar.words);
     // Time is paused: it passes only where something waits.
     assert_eq!(afar.times[0], afar.times[1], "neither waits where the other does not");
     // From next door with an everyday browser a third of them is denied; there the histories that are lent are a sample.
-    let near = Compared::from(&house, "2.104.3", CHROME, 31).await;
+    let near = Compared::from(&engine_under_test, "2.104.3", CHROME, 31).await;
     assert!((NAMES / 5..NAMES / 2).contains(&near.denied[0]), "{:?}", near.denied);
     near.check_rates(NAMES / 20);
 }
@@ -111,16 +111,16 @@ async fn known_and_unknown_names_are_told_alike() {
 #[tokio::test]
 async fn a_siege_does_not_lock_the_owner_out() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &[]);
+    let engine_under_test = TestEngine::over(&kept.store, &[]);
     for day in 0..20 {
-        house.sign_in("ada", HOME, at(day, "07:10:00")).await;
+        engine_under_test.sign_in("ada", HOME, at(day, "07:10:00")).await;
     }
     for attempt in 0..1_000_i64 {
         let time = Timestamp::from_second(at(20, "06:30:00").as_second() + attempt * 2).unwrap();
         let thief = data(format!("14.162.{}.{}", attempt % 16, 1 + attempt % 250), FIREFOX, format!("box-{attempt}"));
-        house.attempt_by(known("ada", thief), time).await;
+        engine_under_test.attempt_by(known("ada", thief), time).await;
     }
-    let owner = house.attempt("ada", HOME, at(20, "07:04:00")).await;
+    let owner = engine_under_test.attempt("ada", HOME, at(20, "07:04:00")).await;
     assert_ne!(owner.decision.verdict, Verdict::Deny, "{:.1} {:?}", owner.decision.score.value, owner.decision.score.reasons);
     assert!(reasons(&owner).contains(&"account_failures") || owner.decision.score.value < 50.0, "{:?}", reasons(&owner));
 }

@@ -25,7 +25,7 @@ use riskgate_network::local_time;
 use serde_json::json;
 use smallvec::{SmallVec, smallvec};
 
-use crate::fixtures::{self, HOME, House, at, claims, pre, reasons};
+use crate::fixtures::{self, HOME, TestEngine, at, claims, pre, reasons};
 
 const NOON: &str = "2026-11-21T12:00:00Z";
 
@@ -153,14 +153,14 @@ proptest! {
 #[tokio::test]
 async fn familiar_claims_help_nobody_who_only_says_them() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &[]);
+    let engine_under_test = TestEngine::over(&kept.store, &[]);
     for day in 0..10 {
-        house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+        engine_under_test.sign_in("ada", HOME, at(day, "07:00:00")).await;
     }
-    let owner = house.attempt("ada", HOME, at(10, "07:00:00")).await;
+    let owner = engine_under_test.attempt("ada", HOME, at(10, "07:00:00")).await;
     assert!(owner.decision.score.reasons.iter().any(|reason| reason.weight < 0.0), "{:?}", reasons(&owner));
-    let thief = house.attempt_by(pre("ada", "app", claims(HOME)), at(11, "07:00:00")).await;
-    let silent = house.attempt_by(pre("ada", "app", json!({})), at(12, "07:00:00")).await;
+    let thief = engine_under_test.attempt_by(pre("ada", "app", claims(HOME)), at(11, "07:00:00")).await;
+    let silent = engine_under_test.attempt_by(pre("ada", "app", json!({})), at(12, "07:00:00")).await;
     assert!(thief.decision.score.reasons.iter().all(|reason| reason.weight >= 0.0), "{:?}", thief.decision.score.reasons);
     assert!(thief.decision.score.value >= silent.decision.score.value, "{} {}", thief.decision.score.value, silent.decision.score.value);
 }

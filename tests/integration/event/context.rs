@@ -32,7 +32,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::fixtures::{self, HOME, House, at, pre, reasons};
+use crate::fixtures::{self, HOME, TestEngine, at, pre, reasons};
 
 const POOL: &str = "eu-west-1_AbCdEf";
 const CLIENT: &str = "web";
@@ -492,8 +492,8 @@ fn no_part_of_a_context_is_printed() {
 async fn a_replayed_context_has_no_exemption_and_teaches_nothing() {
     let kept = fixtures::memory();
     let keys = format!("hs:HS256:{}", B64.encode(SECRET));
-    let house = House::over(&kept.store, &[("CONTEXT_KEYS", &keys), ("DENY_AT", "100"), ("REVIEW_AT", "100")]);
-    let repository = house.engine.enricher().repository().unwrap();
+    let engine_under_test = TestEngine::over(&kept.store, &[("CONTEXT_KEYS", &keys), ("DENY_AT", "100"), ("REVIEW_AT", "100")]);
+    let repository = engine_under_test.engine.enricher().repository().unwrap();
     let exempt = BlockEntry { kind: BlockEntryKind::Exempt, until: None, note: None, message: None };
     let subjects = [BlockSubject::Range("84.208.0.0/16".parse().unwrap()), BlockSubject::Device(repository.subject_keys("device", HOME.device)[0].clone())];
     for (day, subject) in (0..).zip(subjects) {
@@ -508,13 +508,13 @@ async fn a_replayed_context_has_no_exemption_and_teaches_nothing() {
             device_id: Some(HOME.device.to_owned()),
             ..Claims::default()
         };
-        let attempt = async |user: &str, time: &str| house.attempt_by(pre(user, "app", json!({ "riskgate": hs256(&signed) })), at(day, time)).await;
+        let attempt = async |user: &str, time: &str| engine_under_test.attempt_by(pre(user, "app", json!({ "riskgate": hs256(&signed) })), at(day, time)).await;
         assert_eq!(attempt("ada", "07:00:00").await.decision.rule, Rule::Exempt, "{subject:?}");
-        assert_eq!(house.success("ada", "app", at(day, "07:00:01")).await, Ok(Learned::ProfileUpdated), "{subject:?}");
+        assert_eq!(engine_under_test.success("ada", "app", at(day, "07:00:01")).await, Ok(Learned::ProfileUpdated), "{subject:?}");
         let copied = attempt("bea", "07:01:00").await;
         assert_eq!(copied.decision.rule, Rule::Thresholds, "{subject:?}");
         assert_ne!(copied.decision.action, Verdict::Deny, "the password is asked for");
-        assert_eq!(house.success("bea", "app", at(day, "07:01:01")).await, Ok(Learned::NotLearnable), "{subject:?}");
+        assert_eq!(engine_under_test.success("bea", "app", at(day, "07:01:01")).await, Ok(Learned::NotLearnable), "{subject:?}");
         repository.unblock(&subject).await.unwrap();
     }
     let export = repository.export("pool", "sub-bea", at(3, "00:00:00")).await.unwrap();
@@ -526,9 +526,9 @@ async fn a_replayed_context_has_no_exemption_and_teaches_nothing() {
 async fn a_replayed_context_is_not_believed() {
     let kept = fixtures::memory();
     let keys = format!("hs:HS256:{}", B64.encode(SECRET));
-    let house = House::over(&kept.store, &[("CONTEXT_KEYS", &keys), ("ALLOW_CIDRS", "84.208.0.0/16")]);
+    let engine_under_test = TestEngine::over(&kept.store, &[("CONTEXT_KEYS", &keys), ("ALLOW_CIDRS", "84.208.0.0/16")]);
     for day in 0..5 {
-        house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+        engine_under_test.sign_in("ada", HOME, at(day, "07:00:00")).await;
     }
     let time = at(5, "07:00:00");
     for sub in [Some("ada".to_owned()), None] {
@@ -544,11 +544,11 @@ async fn a_replayed_context_is_not_believed() {
             ..Claims::default()
         };
         let event = || pre("ada", "app", json!({ "riskgate": hs256(&signed) }));
-        let first = house.attempt_by(event(), time).await;
+        let first = engine_under_test.attempt_by(event(), time).await;
         assert!(first.decision.score.signals.lists.allowed, "{:?}", reasons(&first));
-        let retried = house.attempt_by(event(), Timestamp::from_second(time.as_second() + 6).unwrap()).await;
+        let retried = engine_under_test.attempt_by(event(), Timestamp::from_second(time.as_second() + 6).unwrap()).await;
         assert!(retried.decision.score.signals.lists.allowed && !reasons(&retried).contains(&"replayed_context"), "Cognito's own retry");
-        let copied = house.attempt_by(event(), Timestamp::from_second(time.as_second() + 60).unwrap()).await;
+        let copied = engine_under_test.attempt_by(event(), Timestamp::from_second(time.as_second() + 60).unwrap()).await;
         assert!(reasons(&copied).contains(&"replayed_context"), "{:?}", reasons(&copied));
         assert!(!copied.decision.score.signals.lists.allowed, "the allow list takes no copy");
         let lowered: Vec<_> = copied.decision.score.reasons.iter().filter(|reason| reason.weight < 0.0).collect();

@@ -12,7 +12,7 @@ use riskgate_runtime::clock;
 use riskgate_runtime::mode::RuntimeMode;
 use riskgate_store::memory::Memory;
 
-use crate::{fixtures::history, harness::Asking, wire::Server};
+use crate::{fixtures::history, harness::TestEnricher, wire::Server};
 
 fn engine() -> RiskEngine {
     let config = Config::defaults();
@@ -56,11 +56,11 @@ fn profile(assessment: &Assessment) -> &Profile {
 async fn alternating_dates_do_not_reset_a_daily_limit() {
     let server = Server::json(r#"{"score":1}"#).await;
     let url = server.origin();
-    let asking = Asking::new(RuntimeMode::Sidecar, &[("PROVIDERS", "http"), ("HTTP_URL", &url), ("HTTP_DAILY_LIMIT", "5")]);
+    let enricher = TestEnricher::new(RuntimeMode::Sidecar, &[("PROVIDERS", "http"), ("HTTP_URL", &url), ("HTTP_DAILY_LIMIT", "5")]);
     for n in 0..30 {
-        asking.ask_at(&format!("8.8.8.{n}"), if n % 2 == 0 { "2026-01-01T07:30:00Z" } else { "2026-01-02T07:30:00Z" }).await;
+        enricher.ask_at(&format!("8.8.8.{n}"), if n % 2 == 0 { "2026-01-01T07:30:00Z" } else { "2026-01-02T07:30:00Z" }).await;
     }
-    assert!(server.count() <= 5 && asking.calls(Service::Http) <= 5, "{} calls", server.count());
+    assert!(server.count() <= 5 && enricher.calls(Service::Http) <= 5, "{} calls", server.count());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use riskgate_history::block_list::{BlockEntry, BlockEntryKind, BlockSubject};
 use riskgate_store::List;
 use serde_json::json;
 
-use crate::fixtures::{self, AFAR, HOME, House, at, claims, pre, tokens};
+use crate::fixtures::{self, AFAR, HOME, TestEngine, at, claims, pre, tokens};
 
 const SUSPEND: BlockEntry = BlockEntry { kind: BlockEntryKind::Suspend, until: None, note: None, message: None };
 const EXEMPT: BlockEntry = BlockEntry { kind: BlockEntryKind::Exempt, until: None, note: None, message: None };
@@ -14,7 +14,7 @@ const EXEMPT: BlockEntry = BlockEntry { kind: BlockEntryKind::Exempt, until: Non
 async fn each_subject_is_kept_out_and_let_in_again() {
     for kept in fixtures::all().await {
         let (desk, other) =
-            (House::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]), House::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]));
+            (TestEngine::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]), TestEngine::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]));
         let repository = desk.engine.enricher().repository().unwrap();
         let subjects = [
             BlockSubject::Range("84.208.0.0/16".parse().unwrap()),
@@ -42,17 +42,17 @@ async fn each_subject_is_kept_out_and_let_in_again() {
 #[tokio::test]
 async fn an_exempt_person_is_let_in_whatever_the_score_but_not_by_a_claimed_address() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[("DENY_AT", "1")]);
-        let repository = house.engine.enricher().repository().unwrap();
+        let engine_under_test = TestEngine::over(&kept.store, &[("DENY_AT", "1")]);
+        let repository = engine_under_test.engine.enricher().repository().unwrap();
         repository.block_user("pool", "sub-ada", &EXEMPT, at(0, "06:00:00")).await.unwrap();
-        assert_eq!(house.attempt("ada", AFAR, at(0, "07:00:00")).await.decision.rule, Rule::Exempt, "{}", kept.name);
+        assert_eq!(engine_under_test.attempt("ada", AFAR, at(0, "07:00:00")).await.decision.rule, Rule::Exempt, "{}", kept.name);
         let listed = repository.blocks(at(0, "07:00:00")).await.unwrap();
         assert!(listed.iter().any(|block| block.subject.starts_with("person u#")), "{}: {listed:?}", kept.name);
         repository.unblock_user("pool", "sub-ada", at(0, "07:00:00")).await.unwrap();
-        assert_eq!(house.attempt("ada", AFAR, at(0, "07:01:00")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
+        assert_eq!(engine_under_test.attempt("ada", AFAR, at(0, "07:01:00")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
         repository.block(&BlockSubject::Range("84.208.0.0/16".parse().unwrap()), &EXEMPT).await.unwrap();
-        let trusted = house.attempt("bob", HOME, at(0, "08:00:00")).await;
-        let claimed = house.attempt_by(pre("bob", "app", claims(HOME)), at(0, "08:00:01")).await;
+        let trusted = engine_under_test.attempt("bob", HOME, at(0, "08:00:00")).await;
+        let claimed = engine_under_test.attempt_by(pre("bob", "app", claims(HOME)), at(0, "08:00:01")).await;
         assert_eq!((trusted.decision.rule, claimed.decision.rule), (Rule::Exempt, Rule::Thresholds), "{}", kept.name);
     }
 }
@@ -60,26 +60,26 @@ async fn an_exempt_person_is_let_in_whatever_the_score_but_not_by_a_claimed_addr
 #[tokio::test]
 async fn a_block_ends_by_itself_and_outlives_a_history() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        let repository = house.engine.enricher().repository().unwrap();
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        let repository = engine_under_test.engine.enricher().repository().unwrap();
         let until = Some(at(2, "00:00:00"));
         repository.block(&BlockSubject::Client("web".into()), &BlockEntry { until, ..SUSPEND }).await.unwrap();
-        assert_eq!(house.attempt("ada", HOME, at(1, "23:59:59")).await.decision.rule, Rule::Suspended, "{}", kept.name);
-        assert_eq!(house.attempt("ada", HOME, at(2, "00:00:11")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
+        assert_eq!(engine_under_test.attempt("ada", HOME, at(1, "23:59:59")).await.decision.rule, Rule::Suspended, "{}", kept.name);
+        assert_eq!(engine_under_test.attempt("ada", HOME, at(2, "00:00:11")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
         repository.block_user("pool", "sub-eve", &EXEMPT, at(0, "00:00:00")).await.unwrap();
-        house.sign_in("eve", HOME, at(3, "07:00:00")).await;
+        engine_under_test.sign_in("eve", HOME, at(3, "07:00:00")).await;
         let much_later = jiff::Timestamp::from_second(at(3, "07:00:00").as_second() + 200 * 86_400).unwrap();
-        assert_eq!(house.attempt("eve", AFAR, much_later).await.decision.rule, Rule::Exempt, "{}", kept.name);
+        assert_eq!(engine_under_test.attempt("eve", AFAR, much_later).await.decision.rule, Rule::Exempt, "{}", kept.name);
     }
 }
 
 #[tokio::test]
 async fn a_person_is_exported_and_forgotten() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        let repository = house.engine.enricher().repository().unwrap();
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        let repository = engine_under_test.engine.enricher().repository().unwrap();
         for day in 0..3 {
-            house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+            engine_under_test.sign_in("ada", HOME, at(day, "07:00:00")).await;
         }
         let export = repository.export("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();
         assert_eq!(export["records"][0]["successes"], 3, "{}: {export}", kept.name);
@@ -109,15 +109,15 @@ async fn a_person_is_exported_and_forgotten() {
 #[tokio::test]
 async fn a_range_and_a_device_with_a_message_are_denied_before_the_password() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        let repository = house.engine.enricher().repository().unwrap();
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        let repository = engine_under_test.engine.enricher().repository().unwrap();
         let with_message = BlockEntry { message: Some("Not from here".into()), ..SUSPEND };
         for (day, subject) in
             (0..).zip([BlockSubject::Range("84.208.0.0/16".parse().unwrap()), BlockSubject::Device(repository.subject_keys("device", HOME.device)[0].clone())])
         {
-            tokens(&house, "ada", "web", at(day, "07:00:00")).await;
+            tokens(&engine_under_test, "ada", "web", at(day, "07:00:00")).await;
             repository.block(&subject, &with_message).await.unwrap();
-            assert_eq!(house.attempt("ada", HOME, at(day, "07:00:20")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", kept.name);
+            assert_eq!(engine_under_test.attempt("ada", HOME, at(day, "07:00:20")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", kept.name);
             repository.unblock(&subject).await.unwrap();
         }
     }
@@ -126,19 +126,19 @@ async fn a_range_and_a_device_with_a_message_are_denied_before_the_password() {
 #[tokio::test]
 async fn a_message_waits_for_the_token_only_while_tokens_of_its_client_are_made_here() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]);
-        let repository = house.engine.enricher().repository().unwrap();
+        let engine_under_test = TestEngine::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]);
+        let repository = engine_under_test.engine.enricher().repository().unwrap();
         let with_message = BlockEntry { message: Some("Please renew".into()), ..SUSPEND };
         repository.block_user("pool", "sub-ada", &with_message, at(0, "06:00:00")).await.unwrap();
-        let rule = async |client: &str, time| house.attempt_by(pre("ada", client, claims(HOME)), time).await.decision.rule;
+        let rule = async |client: &str, time| engine_under_test.attempt_by(pre("ada", client, claims(HOME)), time).await.decision.rule;
         assert_eq!(rule("web", at(0, "07:00:00")).await, Rule::Suspended, "{}: no token was seen yet", kept.name);
         // Tokens that are made for as long as a quarter of a day keep it waiting.
         for minute in 0..36_i64 {
             let time = jiff::Timestamp::from_second(at(1, "07:00:00").as_second() + minute * 600).unwrap();
-            tokens(&house, "bob", "web", time).await;
+            tokens(&engine_under_test, "bob", "web", time).await;
             let time = jiff::Timestamp::from_second(time.as_second() + 20).unwrap();
             assert_eq!(rule("web", time).await, Rule::Thresholds, "{}: told with the token", kept.name);
-            assert!(tokens(&house, "ada", "web", time).await.is_some_and(|block| block.message.is_some()), "{}", kept.name);
+            assert!(tokens(&engine_under_test, "ada", "web", time).await.is_some_and(|block| block.message.is_some()), "{}", kept.name);
         }
         assert_eq!(rule("app", at(1, "12:51:00")).await, Rule::Suspended, "{}: tokens of another client", kept.name);
         // The trigger is detached.
@@ -150,16 +150,16 @@ async fn a_message_waits_for_the_token_only_while_tokens_of_its_client_are_made_
 #[tokio::test]
 async fn a_message_that_waits_hides_no_other_suspension() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        let repository = house.engine.enricher().repository().unwrap();
-        tokens(&house, "bob", "web", at(0, "07:00:00")).await;
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        let repository = engine_under_test.engine.enricher().repository().unwrap();
+        tokens(&engine_under_test, "bob", "web", at(0, "07:00:00")).await;
         repository.block_user("pool", "sub-ada", &BlockEntry { message: Some("Please renew".into()), ..SUSPEND }, at(0, "07:00:00")).await.unwrap();
-        assert_eq!(house.attempt("ada", HOME, at(0, "07:00:11")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
+        assert_eq!(engine_under_test.attempt("ada", HOME, at(0, "07:00:11")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
         for subject in [BlockSubject::Client("web".into()), BlockSubject::Range("84.208.0.0/16".parse().unwrap())] {
             repository.block(&subject, &SUSPEND).await.unwrap();
-            assert_eq!(house.attempt("ada", HOME, at(0, "07:00:30")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", kept.name);
+            assert_eq!(engine_under_test.attempt("ada", HOME, at(0, "07:00:30")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", kept.name);
             repository.unblock(&subject).await.unwrap();
-            house.attempt("ada", HOME, at(0, "07:00:50")).await;
+            engine_under_test.attempt("ada", HOME, at(0, "07:00:50")).await;
         }
     }
 }

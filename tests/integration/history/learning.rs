@@ -10,19 +10,19 @@ use riskgate_pipeline::learn;
 use riskgate_runtime::clock;
 use serde_json::json;
 
-use crate::fixtures::{self, AFAR, HOME, House, Origin, at, claims, history, pre};
+use crate::fixtures::{self, AFAR, HOME, Origin, TestEngine, at, claims, history, pre};
 
 #[tokio::test]
 async fn fifty_wrong_passwords_teach_nothing() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
         for day in 0..3 {
-            house.sign_in("ada", HOME, at(day, "07:00:00")).await;
+            engine_under_test.sign_in("ada", HOME, at(day, "07:00:00")).await;
         }
         for attempt in 0..50 {
-            house.attempt("ada", AFAR, at(3, &format!("12:{attempt:02}:00"))).await;
+            engine_under_test.attempt("ada", AFAR, at(3, &format!("12:{attempt:02}:00"))).await;
         }
-        let thief = house.attempt("ada", AFAR, at(3, "12:50:00")).await;
+        let thief = engine_under_test.attempt("ada", AFAR, at(3, "12:50:00")).await;
         let profile = &history(&thief).profile;
         assert_eq!((profile.successes, profile.entries.iter().map(|entry| entry.count).max()), (3, Some(3)), "{}", kept.name);
         assert_eq!(profile.last.map(|last| last.at), Some(at(2, "07:00:00")), "{}", kept.name);
@@ -31,10 +31,10 @@ async fn fifty_wrong_passwords_teach_nothing() {
         // A thief next door, whom the score lets on, teaches as little.
         let neighbour = Origin { ip: "84.208.20.111", device: "laptop-2", ..HOME };
         for attempt in 0..5 {
-            let guess = house.attempt("ada", neighbour, at(4, &format!("07:{attempt:02}:00"))).await;
+            let guess = engine_under_test.attempt("ada", neighbour, at(4, &format!("07:{attempt:02}:00"))).await;
             assert_ne!(guess.decision.action, Verdict::Deny, "{}", kept.name);
         }
-        let last = house.attempt("ada", neighbour, at(5, "07:00:00")).await;
+        let last = engine_under_test.attempt("ada", neighbour, at(5, "07:00:00")).await;
         let profile = &history(&last).profile;
         assert_eq!((profile.successes, profile.entries.iter().map(|entry| entry.count).max()), (3, Some(3)), "{}: next door", kept.name);
     }
@@ -43,33 +43,33 @@ async fn fifty_wrong_passwords_teach_nothing() {
 #[tokio::test]
 async fn a_thief_just_before_the_owner_teaches_nothing() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
-        house.attempt("ada", HOME, at(0, "07:00:20")).await;
-        assert_eq!(house.success("ada", "web", at(0, "07:00:21")).await, Ok(Learned::Ambiguous), "{}", kept.name);
-        let later = house.attempt("ada", HOME, at(0, "08:00:00")).await;
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        engine_under_test.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        engine_under_test.attempt("ada", HOME, at(0, "07:00:20")).await;
+        assert_eq!(engine_under_test.success("ada", "web", at(0, "07:00:21")).await, Ok(Learned::Ambiguous), "{}", kept.name);
+        let later = engine_under_test.attempt("ada", HOME, at(0, "08:00:00")).await;
         assert!(history(&later).profile.is_new(), "{}", kept.name);
         // A quarter of an hour later nobody else is waiting.
-        assert_eq!(house.success("ada", "web", at(0, "08:00:01")).await, Ok(Learned::ProfileUpdated), "{}", kept.name);
+        assert_eq!(engine_under_test.success("ada", "web", at(0, "08:00:01")).await, Ok(Learned::ProfileUpdated), "{}", kept.name);
     }
 }
 
 #[tokio::test]
 async fn a_nonce_tells_the_owner_from_the_thief() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
-        let mut owner = house.sign_in_of(pre("ada", "web", claims(HOME)), at(0, "07:00:20"));
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        engine_under_test.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        let mut owner = engine_under_test.sign_in_of(pre("ada", "web", claims(HOME)), at(0, "07:00:20"));
         owner.context.nonce = Some("n-1".into());
         let known = owner.context.ip;
-        let owner = house.assess(owner).await;
+        let owner = engine_under_test.assess(owner).await;
         let event = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
             "request": { "userAttributes": { "sub": "sub-ada" } }, "response": {} });
-        let mut success = house.post(event, at(0, "07:00:21"));
+        let mut success = engine_under_test.post(event, at(0, "07:00:21"));
         success.nonce = Some("n-1".into());
-        let success = learn::post_authentication(house.engine.enricher(), &success).await;
+        let success = learn::post_authentication(engine_under_test.engine.enricher(), &success).await;
         assert_eq!(success, Ok(Success { learned: Learned::ProfileUpdated, id: Some(owner.id) }), "{}", kept.name);
-        let next = house.attempt("ada", HOME, at(1, "07:00:00")).await;
+        let next = engine_under_test.attempt("ada", HOME, at(1, "07:00:00")).await;
         let evidence = &next.decision.score.signals.evidence;
         let level = riskgate_engine::features::FeatureLevel::Ip;
         assert_eq!(evidence.sign_in.context.ip, known);
@@ -80,17 +80,17 @@ async fn a_nonce_tells_the_owner_from_the_thief() {
 #[tokio::test]
 async fn a_success_names_its_sign_in_where_one_can_be_meant() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
         let success = async |time| {
             let event = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
                 "request": { "userAttributes": { "sub": "sub-ada" } }, "response": {} });
-            learn::post_authentication(house.engine.enricher(), &house.post(event, at(0, time))).await.expect("the store answers")
+            learn::post_authentication(engine_under_test.engine.enricher(), &engine_under_test.post(event, at(0, time))).await.expect("the store answers")
         };
-        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
-        house.attempt("ada", HOME, at(0, "07:00:20")).await;
+        engine_under_test.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        engine_under_test.attempt("ada", HOME, at(0, "07:00:20")).await;
         assert_eq!(success("07:00:21").await, Success { learned: Learned::Ambiguous, id: None }, "{}", kept.name);
-        house.attempt("ada", HOME, at(0, "09:00:00")).await;
-        let retyped = house.attempt("ada", HOME, at(0, "09:00:20")).await;
+        engine_under_test.attempt("ada", HOME, at(0, "09:00:00")).await;
+        let retyped = engine_under_test.attempt("ada", HOME, at(0, "09:00:20")).await;
         assert_eq!(success("09:00:21").await, Success { learned: Learned::ProfileUpdated, id: Some(retyped.id) }, "{}: not the mistyped one", kept.name);
         assert_eq!(success("11:00:00").await, Success { learned: Learned::NothingPending, id: None }, "{}", kept.name);
     }
@@ -99,15 +99,15 @@ async fn a_success_names_its_sign_in_where_one_can_be_meant() {
 #[tokio::test]
 async fn one_success_teaches_once() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        house.attempt("ada", HOME, at(0, "07:00:00")).await;
-        assert_eq!(house.success("ada", "app", at(0, "07:00:01")).await, Ok(Learned::NothingPending), "another client");
-        assert_eq!(house.success("ada", "web", at(0, "07:00:01")).await, Ok(Learned::ProfileUpdated));
-        assert_eq!(house.success("ada", "web", at(0, "07:00:02")).await, Ok(Learned::NothingPending), "Cognito's repetition");
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        engine_under_test.attempt("ada", HOME, at(0, "07:00:00")).await;
+        assert_eq!(engine_under_test.success("ada", "app", at(0, "07:00:01")).await, Ok(Learned::NothingPending), "another client");
+        assert_eq!(engine_under_test.success("ada", "web", at(0, "07:00:01")).await, Ok(Learned::ProfileUpdated));
+        assert_eq!(engine_under_test.success("ada", "web", at(0, "07:00:02")).await, Ok(Learned::NothingPending), "Cognito's repetition");
         // After a quarter of an hour an attempt waits no more.
-        house.attempt("ada", HOME, at(1, "07:00:00")).await;
-        assert_eq!(house.success("ada", "web", at(1, "07:15:00")).await, Ok(Learned::NothingPending));
-        let next = house.attempt("ada", HOME, at(2, "07:00:00")).await;
+        engine_under_test.attempt("ada", HOME, at(1, "07:00:00")).await;
+        assert_eq!(engine_under_test.success("ada", "web", at(1, "07:15:00")).await, Ok(Learned::NothingPending));
+        let next = engine_under_test.attempt("ada", HOME, at(2, "07:00:00")).await;
         assert_eq!(history(&next).profile.successes, 1, "{}", kept.name);
     }
 }
@@ -122,10 +122,10 @@ async fn denied_would_be_denied_and_degraded_sign_ins_teach_nothing() {
             // Nothing listens on port 9: the service that was due failed.
             ("degraded", vec![("PROVIDERS", "http"), ("HTTP_URL", "http://127.0.0.1:9/"), ("FALLBACK", "allow")], Learned::NotLearnable),
         ] {
-            let house = House::over(&kept.store, &variables);
-            house.attempt(user, blocked, at(0, "07:00:00")).await;
-            assert_eq!(house.success(user, "web", at(0, "07:00:01")).await, Ok(expected), "{}: {user}", kept.name);
-            let next = house.attempt(user, blocked, at(1, "07:00:00")).await;
+            let engine_under_test = TestEngine::over(&kept.store, &variables);
+            engine_under_test.attempt(user, blocked, at(0, "07:00:00")).await;
+            assert_eq!(engine_under_test.success(user, "web", at(0, "07:00:01")).await, Ok(expected), "{}: {user}", kept.name);
+            let next = engine_under_test.attempt(user, blocked, at(1, "07:00:00")).await;
             assert!(history(&next).profile.is_new(), "{}: {user}", kept.name);
         }
     }
@@ -134,17 +134,17 @@ async fn denied_would_be_denied_and_degraded_sign_ins_teach_nothing() {
 #[tokio::test]
 async fn learning_from_allowed_sign_ins_is_a_choice() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &[("LEARN", "allow")]);
-    house.attempt("ada", HOME, at(0, "07:00:00")).await;
-    let next = house.attempt("ada", HOME, at(1, "07:00:00")).await;
+    let engine_under_test = TestEngine::over(&kept.store, &[("LEARN", "allow")]);
+    engine_under_test.attempt("ada", HOME, at(0, "07:00:00")).await;
+    let next = engine_under_test.attempt("ada", HOME, at(1, "07:00:00")).await;
     assert_eq!(history(&next).profile.successes, 1);
 }
 
 #[tokio::test]
 async fn an_outcome_is_heard_once_and_teaches() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        let sources = house.engine.enricher();
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        let sources = engine_under_test.engine.enricher();
         for (user, report, expected, successes) in [
             ("ok", ReportedOutcome::Success, Learned::ProfileUpdated, 1),
             ("wrong", ReportedOutcome::Failure, Learned::NotLearnable, 0),
@@ -154,8 +154,8 @@ async fn an_outcome_is_heard_once_and_teaches() {
             let body = |time: &str| json!({ "user": user, "ip": HOME.ip, "userAgent": HOME.agent, "time": time }).to_string();
             let assess = async |time: &str| {
                 let sign_in = http::parse(body(time).as_bytes(), ClientIp::Missing, clock::read()).unwrap();
-                let deadline = house.engine.deadline(sign_in.received.mono, None);
-                house.engine.assess(sign_in, deadline).await
+                let deadline = engine_under_test.engine.deadline(sign_in.received.mono, None);
+                engine_under_test.engine.assess(sign_in, deadline).await
             };
             let first = assess("2026-11-21T07:00:00Z").await;
             let received = clock::at(at(20, "07:00:09"));
@@ -180,12 +180,12 @@ async fn an_outcome_is_heard_once_and_teaches() {
 #[tokio::test]
 async fn an_outcome_is_accepted_once_where_the_decision_taught() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &[("LEARN", "allow")]);
-    let sources = house.engine.enricher();
+    let engine_under_test = TestEngine::over(&kept.store, &[("LEARN", "allow")]);
+    let sources = engine_under_test.engine.enricher();
     let body = json!({ "user": "ada", "ip": HOME.ip, "userAgent": HOME.agent, "time": "2026-11-21T07:00:00Z" }).to_string();
     let sign_in = http::parse(body.as_bytes(), ClientIp::Missing, clock::read()).unwrap();
-    let deadline = house.engine.deadline(sign_in.received.mono, None);
-    let first = house.engine.assess(sign_in, deadline).await;
+    let deadline = engine_under_test.engine.deadline(sign_in.received.mono, None);
+    let first = engine_under_test.engine.assess(sign_in, deadline).await;
     let received = clock::read();
     assert_eq!(learn::record_outcome(sources, &first.id, ReportedOutcome::Success, received.into(), received).await, Ok(Some(Learned::NotLearnable)));
     assert_eq!(learn::record_outcome(sources, &first.id, ReportedOutcome::Success, received.into(), received).await, Ok(None));
@@ -195,19 +195,19 @@ async fn an_outcome_is_accepted_once_where_the_decision_taught() {
 async fn twenty_at_once_leave_what_a_serial_run_leaves() {
     for kept in fixtures::atomic().await {
         // Two gates with caches and lists of their own over one store, as two processes are.
-        let houses = [House::over(&kept.store, &[]), House::over(&kept.store, &[])];
+        let houses = [TestEngine::over(&kept.store, &[]), TestEngine::over(&kept.store, &[])];
         let serial = fixtures::memory();
-        let alone = House::over(&serial.store, &[]);
+        let alone = TestEngine::over(&serial.store, &[]);
         for round in 0..10 {
             let time = at(round, "07:00:00");
             let both = (0..20).map(|number| {
-                let house = &houses[number % 2];
+                let engine_under_test = &houses[number % 2];
                 async move {
                     // Unequal events: equal ones would be Cognito's own repetitions.
                     let mut event = pre("ada", "web", claims(HOME));
                     event["request"]["userAttributes"]["n"] = json!(number);
-                    house.attempt_by(event, time).await;
-                    house.success("ada", "web", time).await
+                    engine_under_test.attempt_by(event, time).await;
+                    engine_under_test.success("ada", "web", time).await
                 }
             });
             let learned = futures_util::future::join_all(both).await;
@@ -230,12 +230,12 @@ async fn twenty_at_once_leave_what_a_serial_run_leaves() {
 #[tokio::test]
 async fn a_rotated_key_keeps_the_history_and_moves_it() {
     for kept in fixtures::all().await {
-        let old = House::over(&kept.store, &[]);
+        let old = TestEngine::over(&kept.store, &[]);
         for day in 0..3 {
             old.sign_in("ada", HOME, at(day, "07:00:00")).await;
         }
         let both = format!("k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA,{}", fixtures::KEY);
-        let new = House::over(&kept.store, &[("PSEUDONYM_KEY", &both)]);
+        let new = TestEngine::over(&kept.store, &[("PSEUDONYM_KEY", &both)]);
         let known = |assessment: &riskgate_event::response::Assessment| {
             let evidence = &assessment.decision.score.signals.evidence;
             let of = |level| evidence.history.profile.entry(level, evidence.features.at(level).unwrap()).map_or(0, |entry| entry.count);
@@ -243,7 +243,7 @@ async fn a_rotated_key_keeps_the_history_and_moves_it() {
         };
         assert_eq!(known(&new.sign_in("ada", HOME, at(3, "07:00:00")).await), (3, 3, 3), "{}", kept.name);
         assert_eq!(known(&new.sign_in("ada", HOME, at(4, "07:00:00")).await), (4, 4, 4), "{}", kept.name);
-        let only = House::over(&kept.store, &[("PSEUDONYM_KEY", "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA")]);
+        let only = TestEngine::over(&kept.store, &[("PSEUDONYM_KEY", "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA")]);
         assert_eq!(known(&only.attempt("ada", HOME, at(5, "07:00:00")).await), (5, 5, 5), "{}", kept.name);
     }
 }
@@ -251,14 +251,14 @@ async fn a_rotated_key_keeps_the_history_and_moves_it() {
 #[tokio::test]
 async fn a_device_that_the_pool_calls_new_is_no_old_friend() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &[]);
+    let engine_under_test = TestEngine::over(&kept.store, &[]);
     for (day, new) in [(0, false), (1, false), (2, true)] {
-        house.attempt("ada", HOME, at(day, "07:00:00")).await;
+        engine_under_test.attempt("ada", HOME, at(day, "07:00:00")).await;
         let event = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
             "request": { "userAttributes": { "sub": "sub-ada" }, "newDeviceUsed": new }, "response": {} });
-        assert_eq!(house.success_by(event, at(day, "07:00:01")).await, Ok(Learned::ProfileUpdated));
+        assert_eq!(engine_under_test.success_by(event, at(day, "07:00:01")).await, Ok(Learned::ProfileUpdated));
     }
-    let next = house.attempt("ada", HOME, at(3, "07:00:00")).await;
+    let next = engine_under_test.attempt("ada", HOME, at(3, "07:00:00")).await;
     let level = riskgate_engine::features::FeatureLevel::Device;
     let hash = next.decision.score.signals.evidence.features.at(level).unwrap();
     assert!(!history(&next).profile.entry(level, hash).unwrap().is_established());

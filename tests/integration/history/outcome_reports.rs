@@ -12,7 +12,7 @@ use riskgate_store::Store;
 use serde_json::json;
 
 use crate::{
-    fixtures::{self, HOME, House, KEY, at, history},
+    fixtures::{self, HOME, KEY, TestEngine, at, history},
     interrupted::{Fault, Interrupted},
 };
 
@@ -20,20 +20,20 @@ use crate::{
 const CALLS: usize = 12;
 
 /// A sign-in at home over HTTP.
-pub async fn assess(house: &House, user: &str, at: Timestamp) -> Assessment {
+pub async fn assess(engine_under_test: &TestEngine, user: &str, at: Timestamp) -> Assessment {
     let body = json!({ "user": user, "ip": HOME.ip, "userAgent": HOME.agent, "deviceId": HOME.device }).to_string();
-    house.assess(http::parse(body.as_bytes(), ClientIp::Missing, clock::at(at)).unwrap()).await
+    engine_under_test.assess(http::parse(body.as_bytes(), ClientIp::Missing, clock::at(at)).unwrap()).await
 }
 
 /// A report of an assessment.
-pub async fn report(house: &House, id: &str, report: ReportedOutcome, at: Timestamp) -> Result<Option<Learned>, FailureReason> {
+pub async fn report(engine_under_test: &TestEngine, id: &str, report: ReportedOutcome, at: Timestamp) -> Result<Option<Learned>, FailureReason> {
     let received = clock::at(at);
-    learn::record_outcome(house.engine.enricher(), id, report, received.into(), received).await
+    learn::record_outcome(engine_under_test.engine.enricher(), id, report, received.into(), received).await
 }
 
 /// How often a value of a person's last sign-in was learned, and from how many successes.
-async fn learned(house: &House, user: &str, at: Timestamp) -> (u32, Option<u16>) {
-    let next = assess(house, user, at).await;
+async fn learned(engine_under_test: &TestEngine, user: &str, at: Timestamp) -> (u32, Option<u16>) {
+    let next = assess(engine_under_test, user, at).await;
     let profile = &history(&next).profile;
     (profile.successes, profile.entries.iter().map(|entry| entry.count).max())
 }
@@ -43,7 +43,7 @@ async fn interrupt_each_call(store: &Arc<dyn Store>, name: &str, fault: Fault) {
     let flaky = Interrupted::over(store);
     // The second key makes the report follow a record that has moved.
     let both = format!("k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA,{KEY}");
-    let (first, second) = (House::over(store, &[]), House::over(&(Arc::clone(&flaky) as Arc<dyn Store>), &[("PSEUDONYM_KEY", &both)]));
+    let (first, second) = (TestEngine::over(store, &[]), TestEngine::over(&(Arc::clone(&flaky) as Arc<dyn Store>), &[("PSEUDONYM_KEY", &both)]));
     let mut interrupted = 0;
     for call in 0..CALLS {
         for (kind, outcome) in [("success", ReportedOutcome::Success), ("not_fraud", ReportedOutcome::NotFraud)] {
@@ -85,17 +85,17 @@ async fn an_outcome_survives_a_store_that_freezes_at_any_call() {
 async fn a_lost_fraud_report_restricts_tokens_when_it_is_sent_again() {
     for kept in fixtures::all().await {
         let flaky = Interrupted::over(&kept.store);
-        let house = House::over(&(Arc::clone(&flaky) as Arc<dyn Store>), &[]);
-        let repository = house.engine.enricher().repository().unwrap();
+        let engine_under_test = TestEngine::over(&(Arc::clone(&flaky) as Arc<dyn Store>), &[]);
+        let repository = engine_under_test.engine.enricher().repository().unwrap();
         for call in 0..8 {
             let user = format!("user{call}");
-            let assessment = assess(&house, &user, at(0, "07:00:00")).await;
+            let assessment = assess(&engine_under_test, &user, at(0, "07:00:00")).await;
             flaky.fail_from(call, Fault::Refused);
-            let answer = report(&house, &assessment.id, ReportedOutcome::Fraud, at(0, "07:00:01")).await;
+            let answer = report(&engine_under_test, &assessment.id, ReportedOutcome::Fraud, at(0, "07:00:01")).await;
             flaky.recover();
             if answer.is_err() {
                 assert_eq!(
-                    report(&house, &assessment.id, ReportedOutcome::Fraud, at(0, "07:00:05")).await,
+                    report(&engine_under_test, &assessment.id, ReportedOutcome::Fraud, at(0, "07:00:05")).await,
                     Ok(Some(Learned::NotLearnable)),
                     "{}: {call}",
                     kept.name
@@ -110,14 +110,16 @@ async fn a_lost_fraud_report_restricts_tokens_when_it_is_sent_again() {
 #[tokio::test]
 async fn an_outcome_that_is_reported_many_times_at_once_teaches_once() {
     for kept in fixtures::atomic().await {
-        let houses = [House::over(&kept.store, &[]), House::over(&kept.store, &[])];
+        let houses = [TestEngine::over(&kept.store, &[]), TestEngine::over(&kept.store, &[])];
         for round in 0..5_u32 {
             let time = at(i64::from(round), "07:00:00");
             let assessments = futures_util::future::join_all((0..4).map(|_| assess(&houses[0], "ada", time))).await;
             // Without a deadline: what is tried is the order of the writes, not a busy machine.
             let reports = (0..24).map(|number| {
-                let (house, id) = (&houses[number % 2], &assessments[number % 4].id);
-                async move { house.engine.enricher().repository().unwrap().record_outcome(id, ReportedOutcome::Success, clock::at(time).into(), time).await }
+                let (engine_under_test, id) = (&houses[number % 2], &assessments[number % 4].id);
+                async move {
+                    engine_under_test.engine.enricher().repository().unwrap().record_outcome(id, ReportedOutcome::Success, clock::at(time).into(), time).await
+                }
             });
             let answers = futures_util::future::join_all(reports).await;
             assert!(answers.iter().all(Result::is_ok), "{}: {answers:?}", kept.name);

@@ -12,7 +12,7 @@ use riskgate_history::{
 use riskgate_store::Store;
 use serde_json::json;
 
-use crate::fixtures::{self, AFAR, HOME, House, KEY, at, claims, history, pre, reasons, tokens};
+use crate::fixtures::{self, AFAR, HOME, KEY, TestEngine, at, claims, history, pre, reasons, tokens};
 use crate::interrupted::{Fault, Interrupted};
 
 const NEW: &str = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
@@ -22,16 +22,16 @@ const EXEMPT: BlockEntry = BlockEntry { kind: BlockEntryKind::Exempt, until: Non
 
 /// The deployment before, during and after a rotation from k1 to k2, over one store.
 struct Rotation {
-    old: House,
-    both: House,
-    new: House,
+    old: TestEngine,
+    both: TestEngine,
+    new: TestEngine,
 }
 
 impl Rotation {
     fn over(store: &std::sync::Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
         let both = format!("{NEW},{KEY}");
-        let house = |keys: &str| House::over(store, &[&[("PSEUDONYM_KEY", keys)], variables].concat());
-        Rotation { old: house(KEY), both: house(&both), new: house(NEW) }
+        let engine_under_test = |keys: &str| TestEngine::over(store, &[&[("PSEUDONYM_KEY", keys)], variables].concat());
+        Rotation { old: engine_under_test(KEY), both: engine_under_test(&both), new: engine_under_test(NEW) }
     }
 }
 
@@ -92,10 +92,10 @@ async fn devices_and_tenants_stay_blocked() {
     for kept in fixtures::all().await {
         let rotation = Rotation::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]);
         let repository = rotation.old.engine.enricher().repository().unwrap();
-        let rule = async |house: &House, time| {
+        let rule = async |engine_under_test: &TestEngine, time| {
             let mut event = pre("ada", "web", claims(HOME));
             event["request"]["userAttributes"]["custom:tenant"] = json!("acme");
-            house.attempt_by(event, time).await.decision.rule
+            engine_under_test.attempt_by(event, time).await.decision.rule
         };
         let subjects = [
             BlockSubject::Device(repository.subject_keys("device", HOME.device)[0].clone()),
@@ -123,10 +123,10 @@ async fn devices_and_tenants_stay_blocked() {
 async fn a_token_restriction_is_moved() {
     for kept in fixtures::all().await {
         let rotation = Rotation::over(&kept.store, &[("REVIEW_AT", "0"), ("WITHHOLD_GROUPS", "admins")]);
-        let hold = async |house: &House, time| {
+        let hold = async |engine_under_test: &TestEngine, time| {
             let event = json!({ "triggerSource": "TokenGeneration_RefreshTokens", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
                 "request": { "userAttributes": { "sub": "sub-ada" }, "groupConfiguration": {} }, "response": {} });
-            house.engine.enricher().repository().unwrap().read_token_facts(&house.token(event, time)).await.unwrap().restriction
+            engine_under_test.engine.enricher().repository().unwrap().read_token_facts(&engine_under_test.token(event, time)).await.unwrap().restriction
         };
         rotation.old.sign_in("ada", HOME, at(0, "07:00:00")).await;
         assert_eq!(hold(&rotation.old, at(0, "07:01:00")).await, TokenRestriction::Withhold, "{}", kept.name);
@@ -178,9 +178,9 @@ async fn failures_count_across_the_rotation() {
 async fn an_assessment_under_the_old_key_hears_its_outcome() {
     for kept in fixtures::all().await {
         let rotation = Rotation::over(&kept.store, &[]);
-        let sign_in = |house: &House, second: &str| -> SignIn {
+        let sign_in = |engine_under_test: &TestEngine, second: &str| -> SignIn {
             let body = json!({ "user": "ada", "ip": HOME.ip, "userAgent": HOME.agent, "deviceId": HOME.device }).to_string();
-            let _ = house;
+            let _ = engine_under_test;
             riskgate_event::http::parse(body.as_bytes(), riskgate_engine::client_ip::ClientIp::Missing, riskgate_runtime::clock::at(at(0, second))).unwrap()
         };
         let before = rotation.old.assess(sign_in(&rotation.old, "07:00:00")).await;
@@ -204,7 +204,7 @@ async fn a_nonce_used_under_one_key_is_known_under_the_other() {
     let keys = format!("hs:HS256:{}", B64.encode(secret));
     for kept in fixtures::all().await {
         let rotation = Rotation::over(&kept.store, &[("CONTEXT_KEYS", &keys)]);
-        let nonce = async |house: &House, user: &str, number: u32, time| {
+        let nonce = async |engine_under_test: &TestEngine, user: &str, number: u32, time| {
             let claims = Claims {
                 aud: "pool".to_owned(),
                 client_id: "app".to_owned(),
@@ -213,8 +213,17 @@ async fn a_nonce_used_under_one_key_is_known_under_the_other() {
                 ..Claims::default()
             };
             let token = sign(&claims, "hs", Algorithm::HS256, &EncodingKey::from_secret(&secret)).unwrap();
-            let sign_in = house.sign_in_of(pre(user, "app", json!({ "riskgate": token })), at(0, time));
-            house.engine.enricher().repository().unwrap().begin_attempt(&sign_in, &Default::default(), &Default::default(), None).await.unwrap().0.nonce
+            let sign_in = engine_under_test.sign_in_of(pre(user, "app", json!({ "riskgate": token })), at(0, time));
+            engine_under_test
+                .engine
+                .enricher()
+                .repository()
+                .unwrap()
+                .begin_attempt(&sign_in, &Default::default(), &Default::default(), None)
+                .await
+                .unwrap()
+                .0
+                .nonce
         };
         assert_eq!(nonce(&rotation.old, "ada", 1, "07:00:00").await, NonceStatus::New, "{}", kept.name);
         assert_eq!(nonce(&rotation.both, "ada", 1, "07:00:05").await, NonceStatus::Retried, "{}: Cognito's retry reaches another instance", kept.name);
@@ -245,8 +254,8 @@ async fn histories_of_both_keys_are_added_up_and_forgotten() {
         let templates = kept.store.list_entries(riskgate_store::List::DecoyTemplates, at(6, "08:00:00")).await.unwrap();
         assert!(templates.is_empty(), "{}: what her history lent is gone under both keys", kept.name);
         // Attempts that follow may lend again: an empty history.
-        for house in [&rotation.old, &rotation.both, &rotation.new] {
-            assert!(history(&house.attempt("ada", HOME, at(7, "07:00:00")).await).profile.is_new(), "{}", kept.name);
+        for engine_under_test in [&rotation.old, &rotation.both, &rotation.new] {
+            assert!(history(&engine_under_test.attempt("ada", HOME, at(7, "07:00:00")).await).profile.is_new(), "{}", kept.name);
         }
     }
 }
@@ -285,7 +294,7 @@ async fn a_move_that_is_interrupted_is_completed() {
                     rotation.old.sign_in(&user, HOME, at(day, "07:00:00")).await;
                 }
                 let flaky = Interrupted::over(&kept.store);
-                let moving = House::over(&(std::sync::Arc::clone(&flaky) as std::sync::Arc<dyn Store>), &[("PSEUDONYM_KEY", &format!("{NEW},{KEY}"))]);
+                let moving = TestEngine::over(&(std::sync::Arc::clone(&flaky) as std::sync::Arc<dyn Store>), &[("PSEUDONYM_KEY", &format!("{NEW},{KEY}"))]);
                 flaky.fail_from(call, fault);
                 moving.attempt(&user, HOME, at(2, "07:00:00")).await;
                 flaky.recover();

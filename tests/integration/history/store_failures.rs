@@ -24,7 +24,7 @@ use riskgate_store::{Change, Changed, EntriesByWindow, EntryTime, List, Record, 
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use crate::fixtures::{self, AFAR, CHROME, HOME, House, KEY, Origin, at, history, pre};
+use crate::fixtures::{self, AFAR, CHROME, HOME, KEY, Origin, TestEngine, at, history, pre};
 
 /// A store in memory that refuses the calls that are named.
 #[derive(Debug, Default)]
@@ -101,10 +101,10 @@ impl Store for Refusing {
     }
 }
 
-fn house(variables: &[(&str, &str)]) -> (Arc<Refusing>, House) {
+fn engine_under_test(variables: &[(&str, &str)]) -> (Arc<Refusing>, TestEngine) {
     let store = Arc::new(Refusing::default());
-    let house = House::over(&(Arc::clone(&store) as Arc<dyn Store>), variables);
-    (store, house)
+    let engine_under_test = TestEngine::over(&(Arc::clone(&store) as Arc<dyn Store>), variables);
+    (store, engine_under_test)
 }
 
 fn unread(part: StorePart) -> UnreadParts {
@@ -113,18 +113,18 @@ fn unread(part: StorePart) -> UnreadParts {
     unread
 }
 
-fn is_failing(house: &House, part: StorePart) -> bool {
-    house.engine.health().store.failing().any(|failing| failing == (part, FailureReason::KeyRefused))
+fn is_failing(engine_under_test: &TestEngine, part: StorePart) -> bool {
+    engine_under_test.engine.health().store.failing().any(|failing| failing == (part, FailureReason::KeyRefused))
 }
 
-fn failures(house: &House, part: StorePart) -> u64 {
-    house.engine.health().store.failures(part)
+fn failures(engine_under_test: &TestEngine, part: StorePart) -> u64 {
+    engine_under_test.engine.health().store.failures(part)
 }
 
 #[tokio::test]
 async fn a_context_whose_nonce_cannot_be_claimed_is_not_believed() {
     let secret = [7; 32];
-    let (store, house) = house(&[("CONTEXT_KEYS", &format!("hs:HS256:{}", B64.encode(secret))), ("ALLOW_CIDRS", "84.208.20.0/24")]);
+    let (store, engine_under_test) = engine_under_test(&[("CONTEXT_KEYS", &format!("hs:HS256:{}", B64.encode(secret))), ("ALLOW_CIDRS", "84.208.20.0/24")]);
     let attempt = async |nonce: &str, second: i64| {
         let time = Timestamp::from_second(at(0, "07:00:00").as_second() + second).unwrap();
         let claims = Claims {
@@ -137,7 +137,7 @@ async fn a_context_whose_nonce_cannot_be_claimed_is_not_believed() {
             ..Claims::default()
         };
         let token = sign(&claims, "hs", Algorithm::HS256, &EncodingKey::from_secret(&secret)).unwrap();
-        house.attempt_by(pre("ada", "app", json!({ "riskgate": token })), time).await
+        engine_under_test.attempt_by(pre("ada", "app", json!({ "riskgate": token })), time).await
     };
     let read = attempt("nonce-000000000001", 0).await;
     assert!(read.decision.score.signals.lists.allowed && !read.decision.is_degraded());
@@ -146,35 +146,35 @@ async fn a_context_whose_nonce_cannot_be_claimed_is_not_believed() {
     assert!(!refused.decision.score.signals.lists.allowed, "an allow list needs a context that is known to be new");
     assert!(!refused.decision.score.signals.evidence.is_trusted());
     assert_eq!((history(&refused).nonce, history(&refused).unread), (NonceStatus::Unchecked, unread(StorePart::Nonce)));
-    assert!(refused.decision.is_degraded() && is_failing(&house, StorePart::Nonce));
-    assert_eq!(failures(&house, StorePart::Nonce), 1);
+    assert!(refused.decision.is_degraded() && is_failing(&engine_under_test, StorePart::Nonce));
+    assert_eq!(failures(&engine_under_test, StorePart::Nonce), 1);
     store.refuse(&[]);
-    assert!(!attempt("nonce-000000000003", 2).await.decision.is_degraded() && !is_failing(&house, StorePart::Nonce));
+    assert!(!attempt("nonce-000000000003", 2).await.decision.is_degraded() && !is_failing(&engine_under_test, StorePart::Nonce));
 }
 
 #[tokio::test]
 async fn velocity_that_cannot_be_counted_is_reported() {
-    let (store, house) = house(&[]);
+    let (store, engine_under_test) = engine_under_test(&[]);
     store.refuse(&["add_to_window"]);
-    let refused = house.attempt("ada", HOME, at(0, "07:00:00")).await;
-    assert!(refused.decision.is_degraded() && is_failing(&house, StorePart::Velocity));
-    assert_eq!((history(&refused).unread, failures(&house, StorePart::Velocity)), (unread(StorePart::Velocity), 1));
+    let refused = engine_under_test.attempt("ada", HOME, at(0, "07:00:00")).await;
+    assert!(refused.decision.is_degraded() && is_failing(&engine_under_test, StorePart::Velocity));
+    assert_eq!((history(&refused).unread, failures(&engine_under_test, StorePart::Velocity)), (unread(StorePart::Velocity), 1));
     store.refuse(&[]);
-    let counted = house.attempt("ada", HOME, at(0, "07:00:01")).await;
-    assert!(!counted.decision.is_degraded() && history(&counted).velocity.accounts_per_ip == 1 && !is_failing(&house, StorePart::Velocity));
+    let counted = engine_under_test.attempt("ada", HOME, at(0, "07:00:01")).await;
+    assert!(!counted.decision.is_degraded() && history(&counted).velocity.accounts_per_ip == 1 && !is_failing(&engine_under_test, StorePart::Velocity));
 }
 
 #[tokio::test]
 async fn a_block_that_cannot_be_read_is_reported_and_the_others_are_in_force() {
-    let (store, house) = house(&[]);
+    let (store, engine_under_test) = engine_under_test(&[]);
     let day = r#"{"kind":"suspend","by":"test","at":"2026-01-01T00:00:00Z"}"#;
     let good = ["block#range#203.0.113.0/24", "block#client#evil"];
     for name in good {
         store.put_list_entry(List::BlockList, name, day.as_bytes(), None).await.unwrap();
     }
-    let sound = house.attempt("ada", HOME, at(0, "07:00:00")).await;
+    let sound = engine_under_test.attempt("ada", HOME, at(0, "07:00:00")).await;
     assert!(!sound.decision.is_degraded());
-    let evil = async |time: &str| house.attempt_by(pre("ada", "evil", json!({})), at(0, time)).await;
+    let evil = async |time: &str| engine_under_test.attempt_by(pre("ada", "evil", json!({})), at(0, time)).await;
     let blocked = format!("{:?}", evil("07:00:01").await.decision.verdict);
     for (number, (name, value)) in
         [("block#range#nonsense", day), ("block#device#x", "torn"), ("block#shape#x", day), ("block#client#web", r#"{"kind":"banish"}"#)]
@@ -183,84 +183,86 @@ async fn a_block_that_cannot_be_read_is_reported_and_the_others_are_in_force() {
     {
         store.put_list_entry(List::BlockList, name, value.as_bytes(), None).await.unwrap();
         let time = |second: u8| format!("07:{:02}:{second:02}", 10 * (number + 1));
-        let assessment = house.attempt("ada", HOME, at(0, &time(0))).await;
+        let assessment = engine_under_test.attempt("ada", HOME, at(0, &time(0))).await;
         assert_eq!(history(&assessment).unread.cause(StorePart::BlockList), Some(FailureReason::BadAnswer), "{name}");
-        assert!(assessment.decision.is_degraded() && house.engine.health().store.is_failing(StorePart::BlockList), "{name}");
+        assert!(assessment.decision.is_degraded() && engine_under_test.engine.health().store.is_failing(StorePart::BlockList), "{name}");
         assert_eq!(format!("{:?}", evil(&time(1)).await.decision.verdict), blocked, "{name}: the other blocks hold");
         store.delete_list_entry(List::BlockList, name).await.unwrap();
-        assert!(!house.attempt("ada", HOME, at(0, &time(50))).await.decision.is_degraded(), "{name}");
+        assert!(!engine_under_test.attempt("ada", HOME, at(0, &time(50))).await.decision.is_degraded(), "{name}");
     }
 }
 
-async fn token(house: &House, time: Timestamp) -> Value {
+async fn token(engine_under_test: &TestEngine, time: Timestamp) -> Value {
     let event = json!({ "version": "2", "triggerSource": "TokenGeneration_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
         "request": { "userAttributes": { "sub": "sub-ada" }, "groupConfiguration": {} }, "response": { "claimsAndScopeOverrideDetails": null } });
-    let claimed = claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event, time)).await.unwrap();
+    let claimed = claims::pre_token_generation(engine_under_test.engine.enricher(), &engine_under_test.config.token, *engine_under_test.token(event, time))
+        .await
+        .unwrap();
     let event: Value = serde_json::from_str(claimed.event.text()).unwrap();
     event["response"]["claimsAndScopeOverrideDetails"]["idTokenGeneration"]["claimsToAddOrOverride"]["riskgate:degraded"].clone()
 }
 
 #[tokio::test]
 async fn lists_that_later_triggers_cannot_read_are_reported() {
-    let (store, house) = house(&[]);
-    house.sign_in("ada", HOME, at(0, "07:00:00")).await;
-    assert_eq!(token(&house, at(0, "07:00:01")).await, json!(false));
+    let (store, engine_under_test) = engine_under_test(&[]);
+    engine_under_test.sign_in("ada", HOME, at(0, "07:00:00")).await;
+    assert_eq!(token(&engine_under_test, at(0, "07:00:01")).await, json!(false));
     store.refuse(&["list_entries BlockList"]);
-    assert_eq!(token(&house, at(0, "07:01:00")).await, json!(true));
-    assert!(is_failing(&house, StorePart::BlockList));
-    let before = failures(&house, StorePart::BlockList);
-    assert_eq!(before, house.engine.health().store.all_failures());
+    assert_eq!(token(&engine_under_test, at(0, "07:01:00")).await, json!(true));
+    assert!(is_failing(&engine_under_test, StorePart::BlockList));
+    let before = failures(&engine_under_test, StorePart::BlockList);
+    assert_eq!(before, engine_under_test.engine.health().store.all_failures());
     store.refuse(&[]);
-    assert_eq!(token(&house, at(0, "07:02:00")).await, json!(false));
-    assert!(!is_failing(&house, StorePart::BlockList));
+    assert_eq!(token(&engine_under_test, at(0, "07:02:00")).await, json!(false));
+    assert!(!is_failing(&engine_under_test, StorePart::BlockList));
     store.refuse(&["list_entries BlockList"]);
-    house.success("ada", "web", at(0, "07:03:00")).await.unwrap();
-    assert!(is_failing(&house, StorePart::BlockList) && failures(&house, StorePart::BlockList) > before);
+    engine_under_test.success("ada", "web", at(0, "07:03:00")).await.unwrap();
+    assert!(is_failing(&engine_under_test, StorePart::BlockList) && failures(&engine_under_test, StorePart::BlockList) > before);
 }
 
 #[tokio::test]
 async fn records_that_later_triggers_cannot_read_or_write_are_reported() {
-    let (store, house) = house(&[]);
-    house.attempt("ada", HOME, at(0, "07:00:00")).await;
+    let (store, engine_under_test) = engine_under_test(&[]);
+    engine_under_test.attempt("ada", HOME, at(0, "07:00:00")).await;
     store.refuse(&["get_record"]);
-    house.success("ada", "web", at(0, "07:00:01")).await.unwrap_err();
-    assert!(is_failing(&house, StorePart::Record));
+    engine_under_test.success("ada", "web", at(0, "07:00:01")).await.unwrap_err();
+    assert!(is_failing(&engine_under_test, StorePart::Record));
     store.refuse(&["update_if_version"]);
-    house.success("ada", "web", at(0, "07:00:02")).await.unwrap_err();
-    assert!(!is_failing(&house, StorePart::Record) && is_failing(&house, StorePart::Success));
+    engine_under_test.success("ada", "web", at(0, "07:00:02")).await.unwrap_err();
+    assert!(!is_failing(&engine_under_test, StorePart::Record) && is_failing(&engine_under_test, StorePart::Success));
     store.refuse(&["get_record"]);
-    token(&house, at(0, "07:00:03")).await;
-    assert!(is_failing(&house, StorePart::Record));
+    token(&engine_under_test, at(0, "07:00:03")).await;
+    assert!(is_failing(&engine_under_test, StorePart::Record));
 }
 
 #[tokio::test]
 async fn writes_that_a_sign_in_can_do_without_are_reported() {
-    let (store, house) = house(&[]);
+    let (store, engine_under_test) = engine_under_test(&[]);
     store.refuse(&["put_list_entry BlockList", "put_list_entry DecoyTemplates"]);
     for day in 0..3 {
-        house.sign_in("ada", HOME, at(day, "07:00:00")).await;
-        token(&house, at(day, "07:00:01")).await;
+        engine_under_test.sign_in("ada", HOME, at(day, "07:00:00")).await;
+        token(&engine_under_test, at(day, "07:00:01")).await;
     }
     for part in [StorePart::ClientUse, StorePart::KeyUse, StorePart::TemplateWrite] {
-        assert!(is_failing(&house, part) && failures(&house, part) > 0, "{part:?}");
+        assert!(is_failing(&engine_under_test, part) && failures(&engine_under_test, part) > 0, "{part:?}");
     }
-    assert!(!is_failing(&house, StorePart::Success) && !is_failing(&house, StorePart::Decision));
+    assert!(!is_failing(&engine_under_test, StorePart::Success) && !is_failing(&engine_under_test, StorePart::Decision));
     store.refuse(&[]);
     for day in 3..6 {
-        house.sign_in("ada", AFAR, at(day, "07:00:00")).await;
+        engine_under_test.sign_in("ada", AFAR, at(day, "07:00:00")).await;
     }
-    assert!(!is_failing(&house, StorePart::ClientUse) && !is_failing(&house, StorePart::KeyUse));
+    assert!(!is_failing(&engine_under_test, StorePart::ClientUse) && !is_failing(&engine_under_test, StorePart::KeyUse));
 }
 
 #[tokio::test]
 async fn what_cannot_be_moved_to_the_newest_key_is_reported() {
-    let (store, old) = house(&[]);
+    let (store, old) = engine_under_test(&[]);
     old.sign_in("ada", HOME, at(0, "07:00:00")).await;
     let newest = format!("k2:{},{KEY}", B64.encode([9; 32]));
-    let house = House::over(&(Arc::clone(&store) as Arc<dyn Store>), &[("PSEUDONYM_KEY", &newest)]);
+    let engine_under_test = TestEngine::over(&(Arc::clone(&store) as Arc<dyn Store>), &[("PSEUDONYM_KEY", &newest)]);
     store.refuse(&["update_if_version"]);
-    house.attempt("ada", HOME, at(1, "07:00:00")).await;
-    assert!(is_failing(&house, StorePart::KeyRotation));
+    engine_under_test.attempt("ada", HOME, at(1, "07:00:00")).await;
+    assert!(is_failing(&engine_under_test, StorePart::KeyRotation));
 }
 
 /// The block list is read, then refused: for a day it is in force, then the fallback decides until it can be read again.
@@ -269,11 +271,11 @@ async fn after_a_day_without_the_block_list_the_fallback_decides() {
     for (name, fallback, verdict) in
         [("deny", Fallback::Deny, Verdict::Deny), ("allow", Fallback::Allow, Verdict::Allow), ("local", Fallback::Local, Verdict::Allow)]
     {
-        let (store, house) = house(&[("FALLBACK", name)]);
+        let (store, engine_under_test) = engine_under_test(&[("FALLBACK", name)]);
         store.put_list_entry(List::BlockList, "block#range#14.162.100.0/24", br#"{"kind":"suspend"}"#, None).await.unwrap();
-        let attempt = async |origin: Origin, day: i64, time: &str| house.attempt("ada", origin, at(day, time)).await.decision;
+        let attempt = async |origin: Origin, day: i64, time: &str| engine_under_test.attempt("ada", origin, at(day, time)).await.decision;
         attempt(HOME, 0, "07:00:00").await;
-        let health = &house.engine.health().store;
+        let health = &engine_under_test.engine.health().store;
         assert_eq!(health.block_list_read(), u64::try_from(at(0, "07:00:00").as_second()).unwrap());
         store.refuse(&["list_entries BlockList"]);
         for (day, time) in [(0, "07:00:11"), (1, "07:00:00")] {
@@ -298,12 +300,15 @@ async fn after_a_day_without_the_block_list_the_fallback_decides() {
 /// Without a block list a machine's token is reported with the store's own cause.
 #[tokio::test]
 async fn a_machines_token_without_a_block_list_names_the_cause() {
-    let (store, house) = house(&[]);
+    let (store, engine_under_test) = engine_under_test(&[]);
     store.refuse(&["list_entries BlockList"]);
     let event = json!({ "version": "3", "triggerSource": "TokenGeneration_ClientCredentials", "userPoolId": "pool", "callerContext": { "clientId": "web" },
         "request": {}, "response": {} });
-    let claimed = claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event, at(0, "07:00:00"))).await.unwrap();
+    let claimed =
+        claims::pre_token_generation(engine_under_test.engine.enricher(), &engine_under_test.config.token, *engine_under_test.token(event, at(0, "07:00:00")))
+            .await
+            .unwrap();
     assert_eq!(claimed.missing, Some(FailureReason::KeyRefused));
-    assert!(is_failing(&house, StorePart::BlockList));
-    assert!(fixtures::reasons(&house.attempt("ada", HOME, at(0, "07:00:01")).await).contains(&"degraded"));
+    assert!(is_failing(&engine_under_test, StorePart::BlockList));
+    assert!(fixtures::reasons(&engine_under_test.attempt("ada", HOME, at(0, "07:00:01")).await).contains(&"degraded"));
 }

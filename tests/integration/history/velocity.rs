@@ -14,28 +14,28 @@ use riskgate_store::memory::Memory;
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::{self, AFAR, CHROME, FIREFOX, HOME, House, Origin, at, history},
+    fixtures::{self, AFAR, CHROME, FIREFOX, HOME, Origin, TestEngine, at, history},
     replay::scores_under,
 };
 
 #[tokio::test]
 async fn an_address_in_a_busy_network_is_counted_for_itself() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
         let start = at(0, "07:00:00");
         let after = |seconds: i64| start.checked_add(SignedDuration::from_secs(seconds)).unwrap();
         // More accounts than are stored for a network, each at an address that it shares with few.
         for number in 0..60_i64 {
             let ip: &'static str = format!("84.208.20.{}", 1 + number % 50).leak();
-            house.attempt(&format!("resident{number}"), Origin { ip, ..HOME }, after(number)).await;
+            engine_under_test.attempt(&format!("resident{number}"), Origin { ip, ..HOME }, after(number)).await;
         }
         for number in 0..20_i64 {
-            let stuffing = house.attempt(&format!("victim{number}"), Origin { ip: "84.208.20.200", ..AFAR }, after(100 + 3 * number)).await;
+            let stuffing = engine_under_test.attempt(&format!("victim{number}"), Origin { ip: "84.208.20.200", ..AFAR }, after(100 + 3 * number)).await;
             let seen = history(&stuffing).velocity;
             assert_eq!((i64::from(seen.accounts_per_ip), seen.accounts_per_network), (number + 1, 32), "{}", kept.name);
             // The others go on beside it, and have nothing to do with it.
             let ip: &'static str = format!("84.208.20.{}", 60 + number).leak();
-            let resident = house.attempt(&format!("neighbour{number}"), Origin { ip, ..HOME }, after(101 + 3 * number)).await;
+            let resident = engine_under_test.attempt(&format!("neighbour{number}"), Origin { ip, ..HOME }, after(101 + 3 * number)).await;
             assert_eq!(history(&resident).velocity.accounts_per_ip, 1, "{}", kept.name);
         }
     }

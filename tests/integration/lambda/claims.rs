@@ -4,7 +4,7 @@ use riskgate_history::block_list::{BlockEntry, BlockEntryKind, BlockSubject};
 use riskgate_pipeline::claims::{self, Suspended};
 use serde_json::{Value, json};
 
-use crate::fixtures::{self, AFAR, HOME, House, at};
+use crate::fixtures::{self, AFAR, HOME, TestEngine, at};
 
 /// Every score is under review.
 const REVIEW: [(&str, &str); 4] = [("REVIEW_AT", "0"), ("DENY_AT", "100"), ("WITHHOLD_GROUPS", "admins"), ("WITHHOLD_SCOPES", "payments/write")];
@@ -24,24 +24,27 @@ fn event(version: &str, source: &str) -> Value {
     event
 }
 
-async fn answer(house: &House, event: &Value, time: jiff::Timestamp) -> Value {
-    let claimed = claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event.clone(), time)).await.unwrap();
+async fn answer(engine_under_test: &TestEngine, event: &Value, time: jiff::Timestamp) -> Value {
+    let claimed =
+        claims::pre_token_generation(engine_under_test.engine.enricher(), &engine_under_test.config.token, *engine_under_test.token(event.clone(), time))
+            .await
+            .unwrap();
     serde_json::from_str(claimed.event.text()).unwrap()
 }
 
 #[tokio::test]
 async fn an_ordinary_sign_in_adds_claims_and_nothing_else() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        house.sign_in("ada", HOME, at(0, "07:00:00")).await;
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        engine_under_test.sign_in("ada", HOME, at(0, "07:00:00")).await;
         let mut expected = event("1", "Authentication");
         expected["response"]["claimsOverrideDetails"] = json!({ "claimsToAddOrOverride": { "riskgate:level": "low", "riskgate:degraded": "false" } });
-        assert_eq!(answer(&house, &event("1", "Authentication"), at(0, "07:00:01")).await, expected, "{}", kept.name);
+        assert_eq!(answer(&engine_under_test, &event("1", "Authentication"), at(0, "07:00:01")).await, expected, "{}", kept.name);
         for version in ["2", "3"] {
             let mut expected = event(version, "Authentication");
             let claims = json!({ "claimsToAddOrOverride": { "riskgate:level": "low", "riskgate:degraded": false } });
             expected["response"]["claimsAndScopeOverrideDetails"] = json!({ "idTokenGeneration": claims, "accessTokenGeneration": claims });
-            assert_eq!(answer(&house, &event(version, "Authentication"), at(0, "07:00:01")).await, expected, "{}", kept.name);
+            assert_eq!(answer(&engine_under_test, &event(version, "Authentication"), at(0, "07:00:01")).await, expected, "{}", kept.name);
         }
     }
 }
@@ -49,10 +52,10 @@ async fn an_ordinary_sign_in_adds_claims_and_nothing_else() {
 #[tokio::test]
 async fn a_sign_in_under_review_is_held_on_every_source_until_its_time_has_passed() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &REVIEW);
-        house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+        let engine_under_test = TestEngine::over(&kept.store, &REVIEW);
+        engine_under_test.sign_in("ada", AFAR, at(0, "07:00:00")).await;
         for source in ["Authentication", "RefreshTokens", "HostedAuth", "NewPasswordChallenge"] {
-            let held = answer(&house, &event("2", source), at(1, "06:59:00")).await;
+            let held = answer(&engine_under_test, &event("2", source), at(1, "06:59:00")).await;
             let details = &held["response"]["claimsAndScopeOverrideDetails"];
             assert_eq!(
                 details["groupOverrideDetails"],
@@ -63,9 +66,9 @@ async fn a_sign_in_under_review_is_held_on_every_source_until_its_time_has_passe
             assert_eq!(details["accessTokenGeneration"]["scopesToSuppress"], json!(["payments/write"]), "{}: {source}", kept.name);
             assert_eq!(details["idTokenGeneration"]["claimsToAddOrOverride"]["riskgate:level"], "medium", "{}: {source}", kept.name);
         }
-        let v1 = answer(&house, &event("1", "RefreshTokens"), at(1, "06:59:00")).await;
+        let v1 = answer(&engine_under_test, &event("1", "RefreshTokens"), at(1, "06:59:00")).await;
         assert_eq!(v1["response"]["claimsOverrideDetails"]["groupOverrideDetails"]["groupsToOverride"], json!(["staff"]), "{}", kept.name);
-        let free = answer(&house, &event("2", "RefreshTokens"), at(1, "07:00:01")).await;
+        let free = answer(&engine_under_test, &event("2", "RefreshTokens"), at(1, "07:00:01")).await;
         assert_eq!(free["response"]["claimsAndScopeOverrideDetails"].get("groupOverrideDetails"), None, "{}", kept.name);
     }
 }
@@ -73,12 +76,12 @@ async fn a_sign_in_under_review_is_held_on_every_source_until_its_time_has_passe
 #[tokio::test]
 async fn groups_that_are_not_withheld_are_not_touched() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &REVIEW);
-    house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+    let engine_under_test = TestEngine::over(&kept.store, &REVIEW);
+    engine_under_test.sign_in("ada", AFAR, at(0, "07:00:00")).await;
     for groups in [json!({ "groupsToOverride": ["staff"], "iamRolesToOverride": ["r"], "preferredRole": "r" }), json!({}), Value::Null] {
         let mut event = event("2", "Authentication");
         event["request"]["groupConfiguration"] = groups;
-        let held = answer(&house, &event, at(0, "07:00:01")).await;
+        let held = answer(&engine_under_test, &event, at(0, "07:00:01")).await;
         let details = &held["response"]["claimsAndScopeOverrideDetails"];
         assert_eq!(details.get("groupOverrideDetails"), None, "{details}");
         assert_eq!(details["accessTokenGeneration"]["scopesToSuppress"], json!(["payments/write"]));
@@ -88,21 +91,21 @@ async fn groups_that_are_not_withheld_are_not_touched() {
 #[tokio::test]
 async fn an_operator_ends_a_hold() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &REVIEW);
-    house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
-    house.engine.enricher().repository().unwrap().lift_restriction("pool", "sub-ada", at(0, "08:00:00")).await.unwrap();
-    let free = answer(&house, &event("2", "RefreshTokens"), at(0, "08:00:01")).await;
+    let engine_under_test = TestEngine::over(&kept.store, &REVIEW);
+    engine_under_test.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+    engine_under_test.engine.enricher().repository().unwrap().lift_restriction("pool", "sub-ada", at(0, "08:00:00")).await.unwrap();
+    let free = answer(&engine_under_test, &event("2", "RefreshTokens"), at(0, "08:00:01")).await;
     assert_eq!(free["response"]["claimsAndScopeOverrideDetails"].get("groupOverrideDetails"), None);
 }
 
 #[tokio::test]
 async fn a_token_without_a_known_success_starts_no_restriction() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &REVIEW);
-        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        let engine_under_test = TestEngine::over(&kept.store, &REVIEW);
+        engine_under_test.attempt("ada", AFAR, at(0, "07:00:00")).await;
         for source in ["Authentication", "HostedAuth", "NewPasswordChallenge", "AuthenticateDevice", "RefreshTokens"] {
             let event = event("2", source);
-            assert_eq!(answer(&house, &event, at(0, "07:00:02")).await, event, "{}: {source}", kept.name);
+            assert_eq!(answer(&engine_under_test, &event, at(0, "07:00:02")).await, event, "{}: {source}", kept.name);
         }
     }
 }
@@ -111,7 +114,7 @@ async fn a_token_without_a_known_success_starts_no_restriction() {
 async fn a_strangers_attempt_does_not_restrict_the_owner() {
     const CALM: [(&str, &str); 3] = [("REVIEW_AT", "99"), ("DENY_AT", "100"), ("WITHHOLD_GROUPS", "admins")];
     for kept in fixtures::all().await {
-        let (calm, strict) = (House::over(&kept.store, &CALM), House::over(&kept.store, &REVIEW));
+        let (calm, strict) = (TestEngine::over(&kept.store, &CALM), TestEngine::over(&kept.store, &REVIEW));
         strict.attempt("ada", AFAR, at(0, "07:00:00")).await;
         calm.sign_in("ada", HOME, at(0, "07:00:30")).await;
         let token = answer(&calm, &event("2", "Authentication"), at(0, "07:00:31")).await;
@@ -124,14 +127,14 @@ async fn a_strangers_attempt_does_not_restrict_the_owner() {
 #[tokio::test]
 async fn an_attempt_in_flight_lifts_no_restriction() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &REVIEW);
-        house.attempt("ada", AFAR, at(0, "07:00:00")).await;
-        let second = house.sign_in_of(fixtures::pre("ada", "web", fixtures::claims(AFAR)), at(0, "07:00:01"));
-        let deadline = house.engine.deadline(second.received.mono, None);
+        let engine_under_test = TestEngine::over(&kept.store, &REVIEW);
+        engine_under_test.attempt("ada", AFAR, at(0, "07:00:00")).await;
+        let second = engine_under_test.sign_in_of(fixtures::pre("ada", "web", fixtures::claims(AFAR)), at(0, "07:00:01"));
+        let deadline = engine_under_test.engine.deadline(second.received.mono, None);
         // It is recorded, and its decision is not.
-        drop(house.engine.enricher().enrich(second, deadline).await);
-        house.success("ada", "web", at(0, "07:00:01")).await.expect("the store answers");
-        let token = answer(&house, &event("2", "Authentication"), at(0, "07:00:02")).await;
+        drop(engine_under_test.engine.enricher().enrich(second, deadline).await);
+        engine_under_test.success("ada", "web", at(0, "07:00:01")).await.expect("the store answers");
+        let token = answer(&engine_under_test, &event("2", "Authentication"), at(0, "07:00:02")).await;
         assert!(token["response"]["claimsAndScopeOverrideDetails"]["groupOverrideDetails"].is_object(), "{}: {token}", kept.name);
     }
 }
@@ -139,15 +142,15 @@ async fn an_attempt_in_flight_lifts_no_restriction() {
 #[tokio::test]
 async fn what_others_have_overridden_stays() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &REVIEW);
-    house.sign_in("ada", AFAR, at(0, "07:00:00")).await;
+    let engine_under_test = TestEngine::over(&kept.store, &REVIEW);
+    engine_under_test.sign_in("ada", AFAR, at(0, "07:00:00")).await;
     let mut before = event("2", "Authentication");
     before["request"]["groupConfiguration"] = Value::Null;
     before["response"]["claimsAndScopeOverrideDetails"] = json!({
         "idTokenGeneration": { "claimsToAddOrOverride": { "favorite_number": 2.50, "big": 12345678901234567890_u64 }, "claimsToSuppress": ["email"] },
         "accessTokenGeneration": { "claimsToAddOrOverride": { "x": 1 }, "scopesToAdd": ["s"], "scopesToSuppress": ["phone_number"] },
         "groupOverrideDetails": { "groupsToOverride": ["group-A", "admins"], "iamRolesToOverride": ["r"], "preferredRole": "r" } });
-    let after = answer(&house, &before, at(0, "07:00:01")).await;
+    let after = answer(&engine_under_test, &before, at(0, "07:00:01")).await;
     let mut expected = before.clone();
     let details = &mut expected["response"]["claimsAndScopeOverrideDetails"];
     for generation in ["idTokenGeneration", "accessTokenGeneration"] {
@@ -162,10 +165,16 @@ async fn what_others_have_overridden_stays() {
 #[tokio::test]
 async fn who_has_no_trace_or_is_a_machine_gets_the_event_back_as_it_came() {
     let kept = fixtures::memory();
-    let house = House::over(&kept.store, &REVIEW);
+    let engine_under_test = TestEngine::over(&kept.store, &REVIEW);
     for (version, source) in [("1", "Authentication"), ("2", "RefreshTokens"), ("3", "ClientCredentials")] {
         let event = event(version, source);
-        let claimed = claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event.clone(), at(0, "07:00:00"))).await.unwrap();
+        let claimed = claims::pre_token_generation(
+            engine_under_test.engine.enricher(),
+            &engine_under_test.config.token,
+            *engine_under_test.token(event.clone(), at(0, "07:00:00")),
+        )
+        .await
+        .unwrap();
         assert_eq!(claimed.event.text(), serde_json::to_string(&event).unwrap(), "{source}");
     }
 }
@@ -174,21 +183,23 @@ async fn who_has_no_trace_or_is_a_machine_gets_the_event_back_as_it_came() {
 async fn a_client_that_is_kept_out_gets_no_token_for_any_grant() {
     const GRANTS: [&str; 6] = ["ClientCredentials", "Authentication", "HostedAuth", "NewPasswordChallenge", "AuthenticateDevice", "RefreshTokens"];
     for kept in fixtures::all().await {
-        let (listed, suspended) = (House::over(&kept.store, &[("DENY_CLIENTS", "web")]), House::over(&kept.store, &[]));
-        let monitored = House::over(&kept.store, &[("DENY_CLIENTS", "web"), ("MODE", "monitor")]);
-        let other = House::over(&kept.store, &[("DENY_CLIENTS", "other")]);
-        let refused = async |house: &House, source, second| {
-            let config = if house.config.decision.mode.default == riskgate_engine::settings::Mode::Monitor {
-                riskgate_config::token::TokenConfig { denied_clients: Vec::new(), ..house.config.token.clone() }
+        let (listed, suspended) = (TestEngine::over(&kept.store, &[("DENY_CLIENTS", "web")]), TestEngine::over(&kept.store, &[]));
+        let monitored = TestEngine::over(&kept.store, &[("DENY_CLIENTS", "web"), ("MODE", "monitor")]);
+        let other = TestEngine::over(&kept.store, &[("DENY_CLIENTS", "other")]);
+        let refused = async |engine_under_test: &TestEngine, source, second| {
+            let config = if engine_under_test.config.decision.mode.default == riskgate_engine::settings::Mode::Monitor {
+                riskgate_config::token::TokenConfig { denied_clients: Vec::new(), ..engine_under_test.config.token.clone() }
             } else {
-                house.config.token.clone()
+                engine_under_test.config.token.clone()
             };
-            claims::pre_token_generation(house.engine.enricher(), &config, *house.token(event("3", source), at(0, second))).await.is_err()
+            claims::pre_token_generation(engine_under_test.engine.enricher(), &config, *engine_under_test.token(event("3", source), at(0, second)))
+                .await
+                .is_err()
         };
         for source in GRANTS {
             assert!(refused(&listed, source, "07:00:00").await, "{} DENY_CLIENTS {source}", kept.name);
-            for house in [&suspended, &monitored, &other] {
-                assert!(!refused(house, source, "07:00:00").await, "{} {source}", kept.name);
+            for engine_under_test in [&suspended, &monitored, &other] {
+                assert!(!refused(engine_under_test, source, "07:00:00").await, "{} {source}", kept.name);
             }
         }
         let entry = BlockEntry { kind: BlockEntryKind::Suspend, until: Some(at(9, "00:00:00")), note: None, message: None };
@@ -204,22 +215,26 @@ async fn a_client_that_is_kept_out_gets_no_token_for_any_grant() {
 #[tokio::test]
 async fn the_suspended_are_told_when_their_password_was_right() {
     for kept in fixtures::all().await {
-        let house = House::over(&kept.store, &[]);
-        let repository = house.engine.enricher().repository().unwrap();
+        let engine_under_test = TestEngine::over(&kept.store, &[]);
+        let repository = engine_under_test.engine.enricher().repository().unwrap();
         // Tokens of this client were made here within the hour.
-        house.sign_in("ada", HOME, at(1, "06:50:00")).await;
-        answer(&house, &event("2", "Authentication"), at(1, "06:50:01")).await;
+        engine_under_test.sign_in("ada", HOME, at(1, "06:50:00")).await;
+        answer(&engine_under_test, &event("2", "Authentication"), at(1, "06:50:01")).await;
         let message = "Your subscription has expired. Please renew.";
         let entry = BlockEntry { kind: BlockEntryKind::Suspend, until: Some(at(9, "00:00:00")), note: None, message: Some(message.into()) };
         repository.block_user("pool", "sub-ada", &entry, at(1, "07:00:00")).await.unwrap();
-        let attempt = house.attempt("ada", HOME, at(1, "07:01:00")).await;
+        let attempt = engine_under_test.attempt("ada", HOME, at(1, "07:01:00")).await;
         assert_eq!(attempt.decision.action.as_label(), "allow", "{}: before the password nothing is told", kept.name);
-        let told =
-            claims::pre_token_generation(house.engine.enricher(), &house.config.token, *house.token(event("2", "Authentication"), at(1, "07:01:01"))).await;
-        assert_eq!(told.unwrap_err(), Suspended { message: Some(message.into()) }, "{}", kept.name);
+        let result = claims::pre_token_generation(
+            engine_under_test.engine.enricher(),
+            &engine_under_test.config.token,
+            *engine_under_test.token(event("2", "Authentication"), at(1, "07:01:01")),
+        )
+        .await;
+        assert_eq!(result.unwrap_err(), Suspended { message: Some(message.into()) }, "{}", kept.name);
         // Without a message there is nothing to wait for.
         repository.block_user("pool", "sub-ada", &BlockEntry { message: None, ..entry }, at(1, "08:00:00")).await.unwrap();
-        assert_eq!(house.attempt("ada", HOME, at(1, "08:01:00")).await.decision.action.as_label(), "deny", "{}", kept.name);
-        assert_eq!(house.attempt("ada", HOME, at(9, "00:00:01")).await.decision.action.as_label(), "allow", "{}: it has ended", kept.name);
+        assert_eq!(engine_under_test.attempt("ada", HOME, at(1, "08:01:00")).await.decision.action.as_label(), "deny", "{}", kept.name);
+        assert_eq!(engine_under_test.attempt("ada", HOME, at(9, "00:00:01")).await.decision.action.as_label(), "allow", "{}: it has ended", kept.name);
     }
 }

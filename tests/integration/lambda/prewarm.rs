@@ -8,7 +8,7 @@ use riskgate_runtime::mode::RuntimeMode;
 use tokio::time::Instant;
 
 use crate::{
-    harness::{Asking, HANG},
+    harness::{HANG, TestEnricher},
     runtime_api::{Answer, Environment},
     tls,
     wire::{Act, Server, json},
@@ -38,14 +38,14 @@ async fn what_does_not_come_is_waited_for_no_longer_than_a_connection_may_take()
     let (hanging_origin, origin) = (hanging.origin(), well.origin());
     let services =
         [("PROVIDERS", "abuseipdb,http"), ("ABUSEIPDB_URL", &hanging_origin), ("ABUSEIPDB_KEY", "k"), ("HTTP_URL", &origin), ("CONNECT_TIMEOUT", "200ms")];
-    let asking = Asking::new(RuntimeMode::Lambda, &services);
+    let enricher = TestEnricher::new(RuntimeMode::Lambda, &services);
     let started = Instant::now();
-    asking.sources.warm(clock::read()).await;
+    enricher.sources.warm(clock::read()).await;
     let took = started.elapsed();
     // All at once: the one that hangs costs the other nothing, and both together what one may.
     assert!(took >= Duration::from_millis(200) && took < HANG, "{took:?}");
     assert_eq!((well.connections(), well.count()), (1, 0));
-    assert_eq!((asking.calls(Service::Http), asking.calls(Service::Abuseipdb)), (0, 0), "nothing is asked, so nothing is spent");
+    assert_eq!((enricher.calls(Service::Http), enricher.calls(Service::Abuseipdb)), (0, 0), "nothing is asked, so nothing is spent");
 }
 
 /// Prints what it saves: `cargo test --release --test it warm:: -- --nocapture`.
@@ -54,16 +54,16 @@ async fn the_handshake_is_not_the_first_sign_ins_to_wait_for() {
     let authority = tls::Authority::new();
     let server = tls::Server::start(authority.certificate("localhost", tls::Validity::ClockReading)).await;
     let (origin, pem) = (server.origin("localhost"), authority.pem());
-    let sources = || Asking::new(RuntimeMode::Lambda, &[("PROVIDERS", "http"), ("HTTP_URL", &origin), ("SERVICES_CA", &pem)]);
-    let (cold, warm): (Vec<Asking>, Vec<Asking>) = (0..20).map(|_| (sources(), sources())).unzip();
+    let sources = || TestEnricher::new(RuntimeMode::Lambda, &[("PROVIDERS", "http"), ("HTTP_URL", &origin), ("SERVICES_CA", &pem)]);
+    let (cold, warm): (Vec<TestEnricher>, Vec<TestEnricher>) = (0..20).map(|_| (sources(), sources())).unzip();
     let mut measured = [Vec::new(), Vec::new()];
-    for asking in &warm {
-        asking.sources.warm(clock::read()).await;
+    for enricher in &warm {
+        enricher.sources.warm(clock::read()).await;
     }
     for (times, askings) in measured.iter_mut().zip([&cold, &warm]) {
-        for asking in askings {
+        for enricher in askings {
             let started = Instant::now();
-            assert_eq!(asking.outcome("8.8.8.8").await, "fresh");
+            assert_eq!(enricher.outcome("8.8.8.8").await, "fresh");
             times.push(started.elapsed());
         }
         times.sort();

@@ -16,9 +16,9 @@ use riskgate_runtime::mode::RuntimeMode;
 use self::{
     cases::CASES,
     chaos::{Outcome, chaos},
-    entry_points::{Door, GRACE, Told, event},
+    entry_points::{EntryPoint, GRACE, InvocationResult, event},
     rows::{Bring, Row, rows},
-    stories::{Played, Story, stories},
+    stories::{Scenario, ScenarioResult, stories},
 };
 use crate::threats;
 
@@ -50,7 +50,7 @@ const AT_ONCE: usize = 6;
 struct Seen {
     evidence: String,
     verdict: &'static str,
-    told: Vec<Told>,
+    results: Vec<InvocationResult>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -69,7 +69,7 @@ async fn every_fault_has_its_answer_in_time_in_both_faces() {
             }
         }
     }
-    let played: Vec<(Played, Played)> = stream::iter(&stories)
+    let played: Vec<(ScenarioResult, ScenarioResult)> = stream::iter(&stories)
         .map(|story| async { tokio::join!((story.play)(RuntimeMode::Lambda), (story.play)(RuntimeMode::Sidecar)) })
         .buffered(AT_ONCE / 2)
         .collect()
@@ -83,14 +83,14 @@ async fn every_fault_has_its_answer_in_time_in_both_faces() {
     }
     let chaos = chaos().await;
     wrong.extend(chaos.wrong.iter().map(|wrong| format!("chaos with RISKGATE_CHAOS_SEED={}: {wrong}", chaos.seed)));
-    let told: Vec<&Told> = seen
+    let results: Vec<&InvocationResult> = seen
         .iter()
-        .flat_map(|(lambda, sidecar)| lambda.told.iter().chain(&sidecar.told))
-        .chain(played.iter().flat_map(|(lambda, sidecar)| lambda.told.iter().chain(&sidecar.told)))
-        .chain(&chaos.told)
+        .flat_map(|(lambda, sidecar)| lambda.results.iter().chain(&sidecar.results))
+        .chain(played.iter().flat_map(|(lambda, sidecar)| lambda.results.iter().chain(&sidecar.results)))
+        .chain(&chaos.results)
         .collect();
-    wrong.extend(told.iter().filter(|told| told.late() > GRACE).map(|told| format!("late: {told:?}")));
-    println!("{}", lateness(&told));
+    wrong.extend(results.iter().filter(|result| result.late() > GRACE).map(|result| format!("late: {result:?}")));
+    println!("{}", lateness(&results));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     hold(&page(&rows, &seen, &stories, &played, &chaos));
 }
@@ -126,49 +126,49 @@ fn every_case_is_shown() {
 async fn answered(row: &Row, runtime_mode: RuntimeMode) -> Seen {
     let placed = row.place().await;
     let own: Vec<(&str, &str)> = placed.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let door = Door::open(runtime_mode, &[&SETTINGS[..], &own].concat()).await;
-    let (told, line) = match (&row.bring, runtime_mode) {
+    let entry_point = EntryPoint::open(runtime_mode, &[&SETTINGS[..], &own].concat()).await;
+    let (result, line) = match (&row.bring, runtime_mode) {
         // The sidecar's own route takes no events: the Invoke API does.
-        (Bring::Event(event), _) => (door.send(event).await, None),
-        (_, RuntimeMode::Lambda) => (door.send(event("ada", serde_json::json!({"ip":"8.8.8.8"})).as_bytes()).await, None),
+        (Bring::Event(event), _) => (entry_point.send(event).await, None),
+        (_, RuntimeMode::Lambda) => (entry_point.send(event("ada", serde_json::json!({"ip":"8.8.8.8"})).as_bytes()).await, None),
         (_, RuntimeMode::Sidecar | RuntimeMode::Command) => {
-            let (told, assessment) = door.assess(r#"{"user":"ada","client":"web","ip":"8.8.8.8"}"#).await;
-            (told, Some(assessment))
+            let (result, assessment) = entry_point.assess(r#"{"user":"ada","client":"web","ip":"8.8.8.8"}"#).await;
+            (result, Some(assessment))
         }
     };
     let line = match line {
         Some(line) => line,
         None if row.evidence.is_empty() => serde_json::Value::Null,
-        None => door.audited().await,
+        None => entry_point.audited().await,
     };
-    let mut seen = Seen { evidence: line["evidence"][row.source()].as_str().unwrap_or_default().to_owned(), verdict: told.verdict, told: vec![told] };
+    let mut seen = Seen { evidence: line["evidence"][row.source()].as_str().unwrap_or_default().to_owned(), verdict: result.verdict, results: vec![result] };
     for event in LATER {
-        let told = door.send(event.as_bytes()).await;
+        let result = entry_point.send(event.as_bytes()).await;
         // A token has claims where the store knows of the sign-in; nobody is ever turned away by these two.
         let expected: &[&str] = if row.source() == "history" { &["allow"] } else { &["allow", "changed"] };
-        assert!(expected.contains(&told.verdict), "{} {runtime_mode:?}: a later trigger: {}", row.id, told.verdict);
-        seen.told.push(Told { budget: LATER_BUDGET, ..told });
+        assert!(expected.contains(&result.verdict), "{} {runtime_mode:?}: a later trigger: {}", row.id, result.verdict);
+        seen.results.push(InvocationResult { budget: LATER_BUDGET, ..result });
     }
     seen
 }
 
 /// A histogram of how long before or after their budget answers came.
-fn lateness(told: &[&Told]) -> String {
-    let mut text = format!("{} answers, by what was left of their budget:\n", told.len());
-    let left = |told: &Told| told.budget.as_secs_f64() * 1e3 - told.took.as_secs_f64() * 1e3;
+fn lateness(result: &[&InvocationResult]) -> String {
+    let mut text = format!("{} answers, by what was left of their budget:\n", result.len());
+    let left = |result: &InvocationResult| result.budget.as_secs_f64() * 1e3 - result.took.as_secs_f64() * 1e3;
     let steps = [1000.0, 800.0, 600.0, 400.0, 200.0, 100.0, 50.0, 0.0, -50.0];
     let mut above = f64::INFINITY;
     for step in steps {
         let name = if step < 0.0 { "late by up to 50 ms".to_owned() } else { format!("over {step} ms") };
-        let _ = writeln!(text, "{name:>20} {}", told.iter().filter(|told| (step..above).contains(&left(told))).count());
+        let _ = writeln!(text, "{name:>20} {}", result.iter().filter(|result| (step..above).contains(&left(result))).count());
         above = step;
     }
-    let _ = write!(text, "{:>20} {}", "later", told.iter().filter(|told| left(told) < above).count());
+    let _ = write!(text, "{:>20} {}", "later", result.iter().filter(|result| left(result) < above).count());
     text
 }
 
 /// The page that the run writes.
-fn page(rows: &[Row], seen: &[(Seen, Seen)], stories: &[Story], played: &[(Played, Played)], chaos: &Outcome) -> String {
+fn page(rows: &[Row], seen: &[(Seen, Seen)], stories: &[Scenario], played: &[(ScenarioResult, ScenarioResult)], chaos: &Outcome) -> String {
     let mut page = String::from(
         "# Faults, and what riskgate answers\n\nWritten by `RISKGATE_WRITE_FAULTS=1 cargo test --test integration faults::`, which causes each fault over real TCP in Lambda and in the sidecar.\n\
          Every other run fails if its results differ from this page. All rows run with `FALLBACK=deny`: the answer `deny` shows that the fallback decided.\n\

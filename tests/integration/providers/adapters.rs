@@ -15,7 +15,7 @@ use riskgate_engine::{
 use riskgate_runtime::mode::RuntimeMode;
 
 use crate::{
-    harness::{Asking, described},
+    harness::{TestEnricher, described},
     sidecar::Sidecar,
     wire::{Act, Server, answer, json},
 };
@@ -40,7 +40,7 @@ fn variables<'a>(service: &'a str, origin: &'a str) -> Vec<(&'a str, &'a str)> {
 /// Asks a service that treats every request so; the outcome's label, and the answer.
 async fn asked(service: &str, act: Act) -> (&'static str, Option<Answer>) {
     let server = Server::start(move |_| act.clone()).await;
-    let consultation = Asking::new(RuntimeMode::Lambda, &variables(service, &server.origin())).ask("8.8.8.8").await;
+    let consultation = TestEnricher::new(RuntimeMode::Lambda, &variables(service, &server.origin())).ask("8.8.8.8").await;
     (consultation.outcome.as_label(), consultation.answer)
 }
 
@@ -86,10 +86,10 @@ fn common() -> Vec<(Act, &'static str)> {
 async fn minfraud_is_asked_in_its_format() {
     let server = Server::json(MINFRAUD).await;
     let origin = server.origin();
-    let asking =
-        Asking::new(RuntimeMode::Lambda, &[&variables("minfraud", &origin)[..], &[("MINFRAUD_SEND", "all"), ("MINFRAUD_SERVICE", "insights")]].concat());
-    assert_eq!(asking.outcome("8.8.8.8").await, "fresh");
-    let narrow = Asking::new(RuntimeMode::Lambda, &variables("minfraud", &origin));
+    let enricher =
+        TestEnricher::new(RuntimeMode::Lambda, &[&variables("minfraud", &origin)[..], &[("MINFRAUD_SEND", "all"), ("MINFRAUD_SERVICE", "insights")]].concat());
+    assert_eq!(enricher.outcome("8.8.8.8").await, "fresh");
+    let narrow = TestEnricher::new(RuntimeMode::Lambda, &variables("minfraud", &origin));
     assert_eq!(narrow.outcome("8.8.8.8").await, "fresh");
     let requests = server.requests();
     assert_eq!(requests[0].line, "POST /minfraud/v2.0/insights");
@@ -129,13 +129,13 @@ async fn minfraud_answers_in_its_format() {
 async fn ipqs_is_asked_with_its_key_in_the_path() {
     let server = Server::json(r#"{"success":true,"fraud_score":10}"#).await;
     let origin = server.origin();
-    let asking = Asking::new(RuntimeMode::Lambda, &[&variables("ipqs", &origin)[..], &[("IPQS_SEND", "ip_device")]].concat());
-    assert_eq!(asking.outcome("2001:4860:4860::8888").await, "fresh");
+    let enricher = TestEnricher::new(RuntimeMode::Lambda, &[&variables("ipqs", &origin)[..], &[("IPQS_SEND", "ip_device")]].concat());
+    assert_eq!(enricher.outcome("2001:4860:4860::8888").await, "fresh");
     assert_eq!(
         server.requests()[0].line,
         "GET /api/json/ip/ip%2Fqs/2001%3A4860%3A4860%3A%3A8888?strictness=0&fast=true&allow_public_access_points=true&user_agent=Mozilla%2F5.0%20%28X11%29%20Probe%2F1.0&user_language=nb-NO"
     );
-    let narrow = Asking::new(RuntimeMode::Lambda, &variables("ipqs", &origin));
+    let narrow = TestEnricher::new(RuntimeMode::Lambda, &variables("ipqs", &origin));
     assert_eq!(narrow.outcome("8.8.8.8").await, "fresh");
     assert_eq!(server.requests()[1].line, "GET /api/json/ip/ip%2Fqs/8.8.8.8?strictness=0&fast=true&allow_public_access_points=true");
 }
@@ -166,7 +166,7 @@ async fn ipqs_answers_in_its_format() {
 #[tokio::test]
 async fn abuseipdb_answers_in_its_format() {
     let server = Server::json(r#"{"data":{"abuseConfidenceScore":0}}"#).await;
-    assert_eq!(Asking::new(RuntimeMode::Lambda, &variables("abuseipdb", &server.origin())).outcome("8.8.8.8").await, "fresh");
+    assert_eq!(TestEnricher::new(RuntimeMode::Lambda, &variables("abuseipdb", &server.origin())).outcome("8.8.8.8").await, "fresh");
     let request = &server.requests()[0];
     assert_eq!((request.line.as_str(), request.header("key")), ("GET /api/v2/check?ipAddress=8.8.8.8&maxAgeInDays=30", Some("abuse-key")));
     let clean = r#"{"data":{"ipAddress":"8.8.8.8","isPublic":true,"ipVersion":4,"isWhitelisted":null,"abuseConfidenceScore":0,"countryCode":null,"usageType":null,
@@ -192,7 +192,7 @@ async fn abuseipdb_answers_in_its_format() {
 #[tokio::test]
 async fn crowdsec_live_answers_in_its_format() {
     let server = Server::json("null").await;
-    assert_eq!(Asking::new(RuntimeMode::Lambda, &variables("crowdsec", &server.origin())).outcome("8.8.8.8").await, "negative");
+    assert_eq!(TestEnricher::new(RuntimeMode::Lambda, &variables("crowdsec", &server.origin())).outcome("8.8.8.8").await, "negative");
     let request = &server.requests()[0];
     assert_eq!((request.line.as_str(), request.header("x-api-key")), ("GET /v1/decisions?ip=8.8.8.8", Some("bouncer-key")));
     assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("riskgate/")));
@@ -214,19 +214,19 @@ async fn crowdsec_stream_keeps_the_set_in_memory() {
         _ => json(200, "null"),
     })
     .await;
-    let asking = Asking::new(RuntimeMode::Sidecar, &variables("crowdsec", &server.origin()));
-    assert_eq!(asking.outcome("1.1.1.1").await, "negative", "asked live until the set is there");
+    let enricher = TestEnricher::new(RuntimeMode::Sidecar, &variables("crowdsec", &server.origin()));
+    assert_eq!(enricher.outcome("1.1.1.1").await, "negative", "asked live until the set is there");
     for _ in 0..200 {
-        if asking.ask("8.8.8.8").await.answer.is_some() {
+        if enricher.ask("8.8.8.8").await.answer.is_some() {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     let before = server.count();
     for _ in 0..100 {
-        let asked = asking.ask("8.8.8.8").await;
+        let asked = enricher.ask("8.8.8.8").await;
         assert_eq!((asked.outcome.as_label(), asked.answer.map(|answer| answer.risk)), ("fresh", Some(Risk::Ban)));
-        assert_eq!(asking.outcome("8.8.8.9").await, "negative");
+        assert_eq!(enricher.outcome("8.8.8.9").await, "negative");
     }
     assert_eq!(server.count(), before, "nobody is asked");
 }
@@ -253,9 +253,9 @@ async fn crowdsec_decisions_end_on_time_while_the_local_api_is_down() {
     {
         let is_down = Arc::<AtomicBool>::default();
         let server = local_api(duration, &is_down).await;
-        let asking = Asking::new(runtime_mode, &variables("crowdsec", &server.origin()));
-        let risk = async || asking.ask("8.8.8.8").await.answer.map(|answer| answer.risk);
-        while asking.ask("8.8.8.8").await.outcome.as_label() == "negative" || !(runtime_mode == RuntimeMode::Lambda || server.count() > 1) {
+        let enricher = TestEnricher::new(runtime_mode, &variables("crowdsec", &server.origin()));
+        let risk = async || enricher.ask("8.8.8.8").await.answer.map(|answer| answer.risk);
+        while enricher.ask("8.8.8.8").await.outcome.as_label() == "negative" || !(runtime_mode == RuntimeMode::Lambda || server.count() > 1) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         // The set may still be on its way when one address was queried.
@@ -264,18 +264,18 @@ async fn crowdsec_decisions_end_on_time_while_the_local_api_is_down() {
         is_down.store(true, Ordering::Relaxed);
         tokio::time::pause();
         tokio::time::sleep(Duration::from_secs(70)).await;
-        let stale = asking.ask("8.8.8.8").await;
+        let stale = enricher.ask("8.8.8.8").await;
         assert_eq!((stale.outcome.as_label(), stale.answer.as_ref().map(|answer| answer.risk)), ("stale", Some(Risk::Ban)), "{runtime_mode:?} {duration}");
         assert!(stale.outdated.is_some_and(|outdated| (60..90).contains(&outdated.age.as_secs())), "{:?}", stale.outdated);
-        assert_eq!(asking.health().service(Service::Crowdsec).unread().map(|(_, age)| age.is_some()), Some(true));
+        assert_eq!(enricher.health().service(Service::Crowdsec).unread().map(|(_, age)| age.is_some()), Some(true));
         tokio::time::sleep(Duration::from_secs(ends - 100)).await;
         assert_eq!(risk().await, Some(Risk::Ban), "{runtime_mode:?} {duration}");
         tokio::time::sleep(Duration::from_secs(31)).await;
-        let ended = asking.ask("8.8.8.8").await;
+        let ended = enricher.ask("8.8.8.8").await;
         assert_eq!(ended.answer, None, "{runtime_mode:?} {duration}");
         assert!(ended.degraded().is_some(), "{runtime_mode:?} {duration}");
         tokio::time::sleep(Duration::from_secs(300)).await;
-        assert!(asking.ask("8.8.8.8").await.outcome.cause().is_some(), "{runtime_mode:?} {duration}");
+        assert!(enricher.ask("8.8.8.8").await.outcome.cause().is_some(), "{runtime_mode:?} {duration}");
         tokio::time::resume();
     }
 }
@@ -284,15 +284,15 @@ async fn crowdsec_decisions_end_on_time_while_the_local_api_is_down() {
 async fn crowdsec_stream_that_never_came_is_a_failure() {
     for (act, expected) in [(json(403, r#"{"message":"access forbidden"}"#), "key_refused"), (Act::Reset, "reset")] {
         let server = Server::start(move |_| act.clone()).await;
-        let asking = Asking::new(RuntimeMode::Sidecar, &variables("crowdsec", &server.origin()));
-        assert_eq!(asking.outcome("8.8.8.8").await, expected);
+        let enricher = TestEnricher::new(RuntimeMode::Sidecar, &variables("crowdsec", &server.origin()));
+        assert_eq!(enricher.outcome("8.8.8.8").await, expected);
     }
 }
 
 #[tokio::test]
 async fn crowdsec_cti_answers_in_its_format() {
     let server = Server::json("{}").await;
-    assert_eq!(Asking::new(RuntimeMode::Lambda, &variables("crowdsec_cti", &server.origin())).outcome("8.8.8.8").await, "bad_answer");
+    assert_eq!(TestEnricher::new(RuntimeMode::Lambda, &variables("crowdsec_cti", &server.origin())).outcome("8.8.8.8").await, "bad_answer");
     let request = &server.requests()[0];
     assert_eq!((request.line.as_str(), request.header("x-api-key")), ("GET /v2/smoke/8.8.8.8", Some("cti-key")));
     let malicious = r#"{"ip":"8.8.8.8","reputation":"malicious","confidence":"high","background_noise_score":10,"location":{"country":null,"latitude":null},
@@ -313,13 +313,15 @@ async fn an_own_service_is_asked_as_its_settings_say() {
     let server = Server::json(r#"{"data":{"risk":0.25,"why":["a","b"]}}"#).await;
     let url = format!("{}/check/{{ip}}?ua={{userAgent}}", server.origin());
     let shape = [("HTTP_SCORE_POINTER", "/data/risk"), ("HTTP_SCORE_SCALE", "1"), ("HTTP_REASONS_POINTER", "/data/why"), ("HTTP_SEND", "ip_device")];
-    let get =
-        Asking::new(RuntimeMode::Lambda, &[&variables("http", &url)[..], &shape, &[("HTTP_METHOD", "GET"), ("HTTP_HEADERS", "X-Key: k1\nX-Two: 2")]].concat());
+    let get = TestEnricher::new(
+        RuntimeMode::Lambda,
+        &[&variables("http", &url)[..], &shape, &[("HTTP_METHOD", "GET"), ("HTTP_HEADERS", "X-Key: k1\nX-Two: 2")]].concat(),
+    );
     let asked = get.ask("8.8.8.8").await.answer.expect("an answer");
     assert_eq!((asked.risk, asked.codes.as_slice()), (Risk::Score(25.0), ["a".into(), "b".into()].as_slice()));
     let request = &server.requests()[0];
     assert_eq!((request.line.as_str(), request.header("x-key")), ("GET /check/8.8.8.8?ua=Mozilla%2F5.0%20%28X11%29%20Probe%2F1.0", Some("k1")));
-    let post = Asking::new(RuntimeMode::Lambda, &[&variables("http", &url)[..], &shape[..3]].concat());
+    let post = TestEnricher::new(RuntimeMode::Lambda, &[&variables("http", &url)[..], &shape[..3]].concat());
     assert_eq!(
         post.gather(described(r#"{"user":"ada","ip":"8.8.8.8","deviceId":"d","time":"2026-01-01T07:30:00Z"}"#)).await.services[0].outcome.as_label(),
         "fresh"
@@ -396,13 +398,13 @@ async fn the_disposition_of_minfraud_is_a_reason() {
 #[tokio::test]
 async fn nobody_is_asked_about_an_address_that_is_not_public() {
     let server = Server::json(r#"{"score":1}"#).await;
-    let asking = Asking::new(RuntimeMode::Lambda, &variables("http", &server.origin()));
+    let enricher = TestEnricher::new(RuntimeMode::Lambda, &variables("http", &server.origin()));
     for ip in ["10.0.0.1", "127.0.0.1", "192.0.2.1", "fe80::1"] {
-        assert_eq!(asking.outcome(ip).await, "not_asked", "{ip}");
+        assert_eq!(enricher.outcome(ip).await, "not_asked", "{ip}");
     }
-    let evidence = asking.gather(described(r#"{"user":"ada"}"#)).await;
+    let evidence = enricher.gather(described(r#"{"user":"ada"}"#)).await;
     assert_eq!(evidence.services[0].outcome.as_label(), "not_asked");
-    assert_eq!((server.count(), asking.calls(Service::Http)), (0, 0));
+    assert_eq!((server.count(), enricher.calls(Service::Http)), (0, 0));
 }
 
 #[tokio::test]
@@ -475,9 +477,9 @@ async fn a_refused_key_is_told_until_it_is_mended() {
     let mended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let state = std::sync::Arc::clone(&mended);
     let server = Server::start(move |_| if state.load(std::sync::atomic::Ordering::Relaxed) { fine.clone() } else { refuse.clone() }).await;
-    let asking = Asking::new(RuntimeMode::Lambda, &variables("minfraud", &server.origin()));
-    let fault = || asking.health().service(Service::Minfraud).fault().map(|fault| fault.as_label());
-    assert_eq!((asking.outcome("8.8.8.1").await, fault()), ("key_refused", Some("key_refused")));
+    let enricher = TestEnricher::new(RuntimeMode::Lambda, &variables("minfraud", &server.origin()));
+    let fault = || enricher.health().service(Service::Minfraud).fault().map(|fault| fault.as_label());
+    assert_eq!((enricher.outcome("8.8.8.1").await, fault()), ("key_refused", Some("key_refused")));
     mended.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!((asking.outcome("8.8.8.2").await, fault()), ("fresh", None));
+    assert_eq!((enricher.outcome("8.8.8.2").await, fault()), ("fresh", None));
 }

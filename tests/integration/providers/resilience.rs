@@ -20,7 +20,7 @@ use riskgate_runtime::{
 use tokio::time::Instant;
 
 use crate::{
-    harness::{Asking, HANG, described, sign_in},
+    harness::{HANG, TestEnricher, described, sign_in},
     wire::{Act, Server, json},
 };
 
@@ -47,8 +47,8 @@ fn http<'a>(origin: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a s
     [&[("PROVIDERS", "http"), ("HTTP_URL", origin)], more].concat()
 }
 
-fn cached(asking: &Asking, result: CacheResult) -> u64 {
-    asking.health().cache(Tier::Memory, result).load(Ordering::Relaxed)
+fn cached(enricher: &TestEnricher, result: CacheResult) -> u64 {
+    enricher.health().cache(Tier::Memory, result).load(Ordering::Relaxed)
 }
 
 async fn pause(ms: u64) {
@@ -63,7 +63,7 @@ async fn four_services_of_which_one_is_well() {
     let well = Server::json(r#"{"score":60}"#).await;
     let (a, b, c, d) = (hanging.origin(), failing.origin(), refusing.origin(), well.origin());
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
-        let asking = Asking::new(
+        let enricher = TestEnricher::new(
             runtime_mode,
             &[
                 ("PROVIDERS", "ipqs,abuseipdb,minfraud,http"),
@@ -79,7 +79,7 @@ async fn four_services_of_which_one_is_well() {
             ],
         );
         let started = Instant::now();
-        let evidence = asking.gather(sign_in("8.8.8.8")).await;
+        let evidence = enricher.gather(sign_in("8.8.8.8")).await;
         let took = started.elapsed();
         let outcomes: Vec<&str> = evidence.services.iter().map(|asked| asked.outcome.as_label()).collect();
         assert_eq!(outcomes, ["timeout", "http_5xx", "key_refused", "fresh"]);
@@ -92,11 +92,11 @@ async fn four_services_of_which_one_is_well() {
 async fn two_hundred_who_miss_make_one_call() {
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
         let (server, _act) = switchable(after(100, fine())).await;
-        let asking = Asking::new(runtime_mode, &http(&server.origin(), &[]));
-        let outcomes = join_all((0..200).map(|_| asking.outcome("8.8.8.8"))).await;
+        let enricher = TestEnricher::new(runtime_mode, &http(&server.origin(), &[]));
+        let outcomes = join_all((0..200).map(|_| enricher.outcome("8.8.8.8"))).await;
         assert!(outcomes.iter().all(|outcome| *outcome == "fresh"));
-        assert_eq!((server.count(), cached(&asking, CacheResult::Miss), cached(&asking, CacheResult::Coalesced)), (1, 1, 199));
-        assert_eq!(asking.outcome("8.8.8.8").await, "hit");
+        assert_eq!((server.count(), cached(&enricher, CacheResult::Miss), cached(&enricher, CacheResult::Coalesced)), (1, 1, 199));
+        assert_eq!(enricher.outcome("8.8.8.8").await, "hit");
         assert_eq!(server.count(), 1);
     }
 }
@@ -106,8 +106,8 @@ async fn a_leader_whose_connection_breaks_costs_the_others_one_more_call() {
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
         let calls = AtomicUsize::new(0);
         let server = Server::start(move |_| if calls.fetch_add(1, Ordering::Relaxed) == 0 { after(100, Act::Reset) } else { after(50, fine()) }).await;
-        let asking = Asking::new(runtime_mode, &http(&server.origin(), &[]));
-        let outcomes = join_all((0..200).map(|_| asking.outcome("8.8.8.8"))).await;
+        let enricher = TestEnricher::new(runtime_mode, &http(&server.origin(), &[]));
+        let outcomes = join_all((0..200).map(|_| enricher.outcome("8.8.8.8"))).await;
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == "reset").count(), 1, "the leader's own");
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == "fresh").count(), 199);
         assert_eq!(server.count(), 2);
@@ -118,10 +118,10 @@ async fn a_leader_whose_connection_breaks_costs_the_others_one_more_call() {
 async fn a_leader_who_leaves_costs_the_others_nothing() {
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
         let (server, _act) = switchable(after(200, fine())).await;
-        let asking = Arc::new(Asking::new(runtime_mode, &http(&server.origin(), &[])));
+        let enricher = Arc::new(TestEnricher::new(runtime_mode, &http(&server.origin(), &[])));
         let ask = || {
-            let asking = Arc::clone(&asking);
-            tokio::spawn(async move { asking.outcome("8.8.8.8").await })
+            let enricher = Arc::clone(&enricher);
+            tokio::spawn(async move { enricher.outcome("8.8.8.8").await })
         };
         let leader = ask();
         pause(50).await;
@@ -138,31 +138,31 @@ async fn a_leader_who_leaves_costs_the_others_nothing() {
 #[tokio::test]
 async fn ten_thousand_sign_ins_from_500_addresses_make_500_calls() {
     let server = Server::json(r#"{"score":1}"#).await;
-    let asking = Asking::new(RuntimeMode::Sidecar, &http(&server.origin(), &[]));
+    let enricher = TestEnricher::new(RuntimeMode::Sidecar, &http(&server.origin(), &[]));
     for _ in 0..20 {
         for addresses in (0..500_u32).collect::<Vec<_>>().chunks(50) {
             let addresses: Vec<String> = addresses.iter().map(|n| std::net::Ipv4Addr::from(0x0808_0000 + n).to_string()).collect();
-            join_all(addresses.iter().map(|ip| asking.ask_at(ip, "2026-01-01T07:30:00Z"))).await;
+            join_all(addresses.iter().map(|ip| enricher.ask_at(ip, "2026-01-01T07:30:00Z"))).await;
         }
     }
-    assert_eq!((server.count(), asking.calls(Service::Http)), (500, 500));
-    assert_eq!((cached(&asking, CacheResult::Hit), cached(&asking, CacheResult::Miss)), (9_500, 500));
+    assert_eq!((server.count(), enricher.calls(Service::Http)), (500, 500));
+    assert_eq!((cached(&enricher, CacheResult::Hit), cached(&enricher, CacheResult::Miss)), (9_500, 500));
 }
 
 #[tokio::test]
 async fn an_answer_grows_stale_and_stands_in_for_a_failed_call() {
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
         let (server, act) = switchable(fine()).await;
-        let asking = Asking::new(runtime_mode, &http(&server.origin(), &[("CACHE_TTL", "300ms"), ("CACHE_STALE_FOR", "900ms")]));
-        assert_eq!((asking.outcome("8.8.8.8").await, asking.outcome("8.8.8.8").await), ("fresh", "hit"));
+        let enricher = TestEnricher::new(runtime_mode, &http(&server.origin(), &[("CACHE_TTL", "300ms"), ("CACHE_STALE_FOR", "900ms")]));
+        assert_eq!((enricher.outcome("8.8.8.8").await, enricher.outcome("8.8.8.8").await), ("fresh", "hit"));
         set(&act, json(500, "{}"));
         pause(400).await;
-        let asked = asking.ask("8.8.8.8").await;
+        let asked = enricher.ask("8.8.8.8").await;
         assert_eq!((asked.outcome.as_label(), asked.answer.map(|answer| answer.risk)), ("stale", Some(Risk::Score(20.0))), "{runtime_mode:?}");
         pause(1000).await;
-        assert_eq!(asking.outcome("8.8.8.8").await, "http_5xx", "{runtime_mode:?}: too old to stand in");
+        assert_eq!(enricher.outcome("8.8.8.8").await, "http_5xx", "{runtime_mode:?}: too old to stand in");
         set(&act, fine());
-        assert_eq!(asking.outcome("8.8.8.8").await, "fresh", "{runtime_mode:?}: a failure is never kept");
+        assert_eq!(enricher.outcome("8.8.8.8").await, "fresh", "{runtime_mode:?}: a failure is never kept");
     }
 }
 
@@ -170,13 +170,13 @@ async fn an_answer_grows_stale_and_stands_in_for_a_failed_call() {
 async fn a_stale_answer_is_refreshed_before_the_answer_in_lambda_and_behind_it_in_the_sidecar() {
     for (runtime_mode, first) in [(RuntimeMode::Lambda, "fresh"), (RuntimeMode::Sidecar, "stale")] {
         let (server, act) = switchable(fine()).await;
-        let asking = Asking::new(runtime_mode, &http(&server.origin(), &[("CACHE_TTL", "1s")]));
-        assert_eq!(asking.outcome("8.8.8.8").await, "fresh");
+        let enricher = TestEnricher::new(runtime_mode, &http(&server.origin(), &[("CACHE_TTL", "1s")]));
+        assert_eq!(enricher.outcome("8.8.8.8").await, "fresh");
         pause(1050).await;
         set(&act, json(200, r#"{"score":70}"#));
-        assert_eq!(asking.outcome("8.8.8.8").await, first, "{runtime_mode:?}");
+        assert_eq!(enricher.outcome("8.8.8.8").await, first, "{runtime_mode:?}");
         pause(200).await;
-        let asked = asking.ask("8.8.8.8").await;
+        let asked = enricher.ask("8.8.8.8").await;
         assert_eq!((asked.outcome.as_label(), asked.answer.map(|answer| answer.risk)), ("hit", Some(Risk::Score(70.0))), "{runtime_mode:?}");
         assert_eq!(server.count(), 2);
     }
@@ -186,7 +186,7 @@ async fn a_stale_answer_is_refreshed_before_the_answer_in_lambda_and_behind_it_i
 async fn a_service_that_hangs_for_good_costs_next_to_nothing() {
     let server = Server::start(|_| Act::Hang).await;
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
-        let with = Asking::new(runtime_mode, &http(&server.origin(), &[("PROVIDER_TIMEOUT", "100ms"), ("CONNECT_TIMEOUT", "50ms")]));
+        let with = TestEnricher::new(runtime_mode, &http(&server.origin(), &[("PROVIDER_TIMEOUT", "100ms"), ("CONNECT_TIMEOUT", "50ms")]));
         let mut n = 0;
         while with.health().service(Service::Http).breaker() != BreakerState::Open {
             n += 1;
@@ -204,38 +204,38 @@ async fn a_service_that_hangs_for_good_costs_next_to_nothing() {
 async fn a_service_that_comes_back_is_asked_again_by_one_probe() {
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
         let (server, act) = switchable(json(500, "{}")).await;
-        let asking = Asking::new(runtime_mode, &http(&server.origin(), &[]));
+        let enricher = TestEnricher::new(runtime_mode, &http(&server.origin(), &[]));
         let mut n = 0;
-        while asking.health().service(Service::Http).breaker() != BreakerState::Open {
+        while enricher.health().service(Service::Http).breaker() != BreakerState::Open {
             n += 1;
-            asking.ask(&format!("8.8.8.{n}")).await;
+            enricher.ask(&format!("8.8.8.{n}")).await;
         }
         let failed = server.count();
         set(&act, after(50, fine()));
         pause(5_100).await;
-        let outcomes = join_all((0..20).map(|n| asking_outcome(&asking, n))).await;
+        let outcomes = join_all((0..20).map(|n| asking_outcome(&enricher, n))).await;
         pause(200).await;
         assert_eq!(server.count(), failed + 1, "{runtime_mode:?}: one probe");
         let answered = outcomes.iter().filter(|outcome| **outcome == "fresh").count();
         assert_eq!(answered, usize::from(runtime_mode == RuntimeMode::Lambda), "{runtime_mode:?}: in the sidecar nobody waits for the probe");
-        assert_eq!(asking.outcome("8.8.7.1").await, "fresh", "{runtime_mode:?}");
+        assert_eq!(enricher.outcome("8.8.7.1").await, "fresh", "{runtime_mode:?}");
     }
 }
 
-async fn asking_outcome(asking: &Asking, n: u8) -> &'static str {
-    asking.outcome(&format!("8.8.9.{n}")).await
+async fn asking_outcome(enricher: &TestEnricher, n: u8) -> &'static str {
+    enricher.outcome(&format!("8.8.9.{n}")).await
 }
 
 #[tokio::test]
 async fn bad_input_does_not_turn_a_service_off_for_others() {
     for (status, runtime_mode) in [400, 404, 422, 403, 401].into_iter().flat_map(|status| [(status, RuntimeMode::Lambda), (status, RuntimeMode::Sidecar)]) {
         let server = Server::start(move |request| if request.body.contains("jndi") { json(status, "{}") } else { fine() }).await;
-        let asking = Asking::new(runtime_mode, &http(&server.origin(), &[("HTTP_SEND", "ip_device")]));
+        let enricher = TestEnricher::new(runtime_mode, &http(&server.origin(), &[("HTTP_SEND", "ip_device")]));
         for n in 0..20 {
-            let evidence = asking.gather(described(&format!(r#"{{"user":"eve","ip":"8.8.8.{n}","userAgent":"${{jndi:ldap://x}} {n}"}}"#))).await;
+            let evidence = enricher.gather(described(&format!(r#"{{"user":"eve","ip":"8.8.8.{n}","userAgent":"${{jndi:ldap://x}} {n}"}}"#))).await;
             assert_ne!(evidence.services[0].outcome.as_label(), "fresh");
         }
-        assert_eq!(asking.outcome("8.8.4.4").await, "fresh", "{status} {runtime_mode:?}");
+        assert_eq!(enricher.outcome("8.8.4.4").await, "fresh", "{status} {runtime_mode:?}");
     }
 }
 
@@ -243,14 +243,14 @@ async fn bad_input_does_not_turn_a_service_off_for_others() {
 async fn a_connection_that_died_idle_is_replaced_within_the_same_question() {
     let (server, _act) = switchable(fine()).await;
     let address = server.address();
-    let asking = Asking::new(RuntimeMode::Lambda, &http(&server.origin(), &[]));
-    assert_eq!(asking.outcome("8.8.8.1").await, "fresh");
+    let enricher = TestEnricher::new(RuntimeMode::Lambda, &http(&server.origin(), &[]));
+    assert_eq!(enricher.outcome("8.8.8.1").await, "fresh");
     assert_eq!(server.open(), 1, "kept alive");
     drop(server);
     // What Lambda's network does to a frozen environment: the peer is gone and another listens there.
     pause(50).await;
     let server = Server::start_at(address, |_| fine()).await;
-    assert_eq!(asking.outcome("8.8.8.2").await, "fresh");
+    assert_eq!(enricher.outcome("8.8.8.2").await, "fresh");
     assert_eq!(server.count(), 1);
 }
 
@@ -258,12 +258,12 @@ async fn a_connection_that_died_idle_is_replaced_within_the_same_question() {
 async fn a_request_that_reached_the_service_is_not_repeated() {
     for (method, runtime_mode) in [("GET", RuntimeMode::Lambda), ("POST", RuntimeMode::Lambda), ("POST", RuntimeMode::Sidecar)] {
         let (server, act) = switchable(fine()).await;
-        let asking = Asking::new(runtime_mode, &http(&server.origin(), &[("HTTP_METHOD", method)]));
-        assert_eq!(asking.outcome("8.8.8.1").await, "fresh");
+        let enricher = TestEnricher::new(runtime_mode, &http(&server.origin(), &[("HTTP_METHOD", method)]));
+        assert_eq!(enricher.outcome("8.8.8.1").await, "fresh");
         // The service reads the request from the connection that just answered, and closes it without a word.
         set(&act, Act::Reset);
-        assert_eq!(asking.outcome("8.8.8.2").await, "reset");
-        assert_eq!((server.count(), asking.calls(Service::Http)), (2, 2), "{method} {runtime_mode:?}: the request may have been billed");
+        assert_eq!(enricher.outcome("8.8.8.2").await, "reset");
+        assert_eq!((server.count(), enricher.calls(Service::Http)), (2, 2), "{method} {runtime_mode:?}: the request may have been billed");
     }
 }
 
@@ -274,18 +274,18 @@ async fn a_refused_connection_is_tried_twice_and_never_more() {
     drop(server);
     pause(20).await;
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
-        let asking = Asking::new(runtime_mode, &http(&format!("http://{address}"), &[]));
-        assert_eq!(asking.outcome("8.8.8.8").await, "connect");
-        assert_eq!(asking.calls(Service::Http), 2, "{runtime_mode:?}");
+        let enricher = TestEnricher::new(runtime_mode, &http(&format!("http://{address}"), &[]));
+        assert_eq!(enricher.outcome("8.8.8.8").await, "connect");
+        assert_eq!(enricher.calls(Service::Http), 2, "{runtime_mode:?}");
     }
 }
 
 #[tokio::test]
 async fn a_person_never_gets_what_was_said_of_another() {
     let server = Server::start(|request| json(200, format!(r#"{{"score":{}}}"#, if request.body.contains("eves-device") { 90 } else { 1 }))).await;
-    let asking = Asking::new(RuntimeMode::Sidecar, &http(&server.origin(), &[("HTTP_SEND", "ip_device")]));
+    let enricher = TestEnricher::new(RuntimeMode::Sidecar, &http(&server.origin(), &[("HTTP_SEND", "ip_device")]));
     let score = async |device: &str| {
-        let evidence = asking.gather(described(&format!(r#"{{"user":"x","ip":"8.8.8.8","deviceId":"{device}"}}"#))).await;
+        let evidence = enricher.gather(described(&format!(r#"{{"user":"x","ip":"8.8.8.8","deviceId":"{device}"}}"#))).await;
         evidence.services[0].answer.as_ref().map(|answer| answer.risk)
     };
     assert_eq!(score("eves-device").await, Some(Risk::Score(90.0)));
@@ -297,11 +297,11 @@ async fn a_person_never_gets_what_was_said_of_another() {
 #[tokio::test]
 async fn many_questions_to_a_service_that_hangs_hold_few_sockets() {
     let server = Server::start(|_| Act::Hang).await;
-    let asking = Asking::new(RuntimeMode::Sidecar, &http(&server.origin(), &[("PROVIDER_TIMEOUT", "2s"), ("CONNECT_TIMEOUT", "1900ms")]));
+    let enricher = TestEnricher::new(RuntimeMode::Sidecar, &http(&server.origin(), &[("PROVIDER_TIMEOUT", "2s"), ("CONNECT_TIMEOUT", "1900ms")]));
     let started = Instant::now();
     let asked = join_all((0..400_u32).map(|n| {
-        let asking = &asking;
-        async move { asking.outcome(&std::net::Ipv4Addr::from(0x0808_0000 + n).to_string()).await }
+        let enricher = &enricher;
+        async move { enricher.outcome(&std::net::Ipv4Addr::from(0x0808_0000 + n).to_string()).await }
     }));
     let watch = async {
         let mut most = 0;

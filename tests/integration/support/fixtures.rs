@@ -41,7 +41,7 @@ pub struct Server {
 }
 
 /// A gate over a store.
-pub struct House {
+pub struct TestEngine {
     pub engine: RiskEngine,
     pub config: Config,
 }
@@ -215,10 +215,10 @@ impl Drop for Server {
     }
 }
 
-impl House {
+impl TestEngine {
     /// A gate over a store; app client `web` is trusted, `app` is not.
     pub fn over(store: &Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
-        House::with_face(store, variables, RuntimeMode::Sidecar)
+        TestEngine::with_face(store, variables, RuntimeMode::Sidecar)
     }
 
     /// A gate of some face over a store; that of a command reads it and writes nothing.
@@ -231,7 +231,7 @@ impl House {
         assert!(faults.is_empty(), "{faults:?}");
         let sources = sources.with_store(&config, Arc::clone(store));
         let engine = RiskEngine::new(&config, sources, Evaluator::new(&config.decision, Model::bundled(config.history.model_config())));
-        House { engine, config }
+        TestEngine { engine, config }
     }
 
     /// A person's attempt, through the trusted client.
@@ -314,10 +314,10 @@ pub fn pre(user: &str, client: &str, claims: Value) -> Value {
 }
 
 /// A token is made after a sign-in; returns the block that its maker finds.
-pub async fn tokens(house: &House, user: &str, client: &str, at: Timestamp) -> Option<riskgate_engine::evidence::history::Block> {
+pub async fn tokens(engine_under_test: &TestEngine, user: &str, client: &str, at: Timestamp) -> Option<riskgate_engine::evidence::history::Block> {
     let event = json!({ "triggerSource": "TokenGeneration_Authentication", "userPoolId": "pool", "userName": user, "callerContext": { "clientId": client },
         "request": { "userAttributes": { "sub": format!("sub-{user}") }, "groupConfiguration": {} }, "response": { "claimsOverrideDetails": null } });
-    house.engine.enricher().repository().unwrap().read_token_facts(&house.token(event, at)).await.expect("the store answers").block
+    engine_under_test.engine.enricher().repository().unwrap().read_token_facts(&engine_under_test.token(event, at)).await.expect("the store answers").block
 }
 
 /// The codes of an assessment's reasons, weightiest first.

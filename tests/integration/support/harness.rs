@@ -14,19 +14,19 @@ use riskgate_pipeline::enricher::Enricher;
 use riskgate_runtime::clock;
 use riskgate_runtime::{deadline::Deadline, health::Health, mode::RuntimeMode};
 
-/// Only a wait that never ends takes so long, however busy the machine is.
+/// Longer than any wait that ends, even on a busy machine.
 pub const HANG: Duration = Duration::from_secs(20);
 
-/// Times that a busy machine keeps, for tests that are not about them.
+/// Timeouts that hold on a busy machine, for tests that are not about timeouts.
 const GENEROUS: [(&str, &str); 3] = [("BUDGET", "2900ms"), ("PROVIDER_TIMEOUT", "2500ms"), ("CONNECT_TIMEOUT", "2s")];
 
-/// The sources that some variables describe, given without prefix.
-pub struct Asking {
+/// An enricher configured by variables, which are given without their prefix.
+pub struct TestEnricher {
     pub sources: Enricher,
     budget: Duration,
 }
 
-impl Asking {
+impl TestEnricher {
     #[track_caller]
     pub fn new(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
         let is_about_time = variables.iter().any(|(name, _)| GENEROUS.iter().any(|(generous, _)| generous == name));
@@ -36,7 +36,7 @@ impl Asking {
         assert!(faults.is_empty(), "{faults:?}");
         let (sources, faults) = Enricher::open(&config, runtime_mode);
         assert!(faults.is_empty(), "{faults:?}");
-        Asking { sources, budget: config.budget.total }
+        TestEnricher { sources, budget: config.budget.total }
     }
 
     pub async fn gather(&self, sign_in: SignIn) -> Box<Evidence> {

@@ -9,7 +9,7 @@ use std::{
 use riskgate_runtime::mode::RuntimeMode;
 
 use crate::{
-    harness::{Asking, described},
+    harness::{TestEnricher, described},
     wire::{Act, Server, answer, json},
 };
 
@@ -83,7 +83,7 @@ async fn fail_in_every_way() {
 
 async fn ask_everybody(runtime_mode: RuntimeMode, origin: &str) {
     let url = format!("{origin}/s3cr3t-header/{{ip}}?agent={{userAgent}}");
-    let asking = Asking::new(
+    let enricher = TestEnricher::new(
         runtime_mode,
         &[
             ("PROVIDERS", "minfraud,ipqs,abuseipdb,crowdsec,crowdsec_cti,http"),
@@ -109,7 +109,7 @@ async fn ask_everybody(runtime_mode: RuntimeMode, origin: &str) {
     );
     for n in 1..5 {
         let body = format!(r#"{{"user":"ada.lovelace","ip":"81.2.69.{n}","userAgent":"Mozilla/5.0 Probe-Agent","deviceId":"ada.lovelace-phone"}}"#);
-        let evidence = asking.gather(described(&body)).await;
+        let evidence = enricher.gather(described(&body)).await;
         let shown = format!("{evidence:?}");
         assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
     }

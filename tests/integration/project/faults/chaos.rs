@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     SETTINGS,
-    entry_points::{Door, Told},
+    entry_points::{EntryPoint, InvocationResult},
 };
 use crate::wire::{Act, Server, json as json_answer};
 
@@ -23,7 +23,7 @@ const DRAWS: usize = 36;
 
 /// What the cache holds when the toxic comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held {
+enum CacheContent {
     Nothing,
     Fresh,
     Old,
@@ -43,7 +43,7 @@ struct Toxic {
 struct Draw {
     runtime_mode: RuntimeMode,
     fallback: &'static str,
-    held: Held,
+    held: CacheContent,
     toxic: Toxic,
 }
 
@@ -52,7 +52,7 @@ pub struct Outcome {
     pub seed: u64,
     pub draws: usize,
     pub wrong: Vec<String>,
-    pub told: Vec<Told>,
+    pub results: Vec<InvocationResult>,
 }
 
 /// Draws and plays.
@@ -64,15 +64,15 @@ pub async fn chaos() -> Outcome {
     println!("chaos: {draws} draws with RISKGATE_CHAOS_SEED={seed}");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let all: Vec<Draw> = (0..draws).map(|_| draw(&mut rng)).collect();
-    let played: Vec<(Told, Option<String>)> = stream::iter(all).map(play).buffered(6).collect().await;
-    let (told, wrong): (Vec<Told>, Vec<Option<String>>) = played.into_iter().unzip();
-    Outcome { seed, draws, wrong: wrong.into_iter().flatten().collect(), told }
+    let played: Vec<(InvocationResult, Option<String>)> = stream::iter(all).map(play).buffered(6).collect().await;
+    let (results, wrong): (Vec<InvocationResult>, Vec<Option<String>>) = played.into_iter().unzip();
+    Outcome { seed, draws, wrong: wrong.into_iter().flatten().collect(), results }
 }
 
 fn draw(rng: &mut ChaCha8Rng) -> Draw {
     let runtime_mode = [RuntimeMode::Lambda, RuntimeMode::Sidecar][rng.random_range(0..2)];
     let fallback = ["allow", "deny", "local"][rng.random_range(0..3)];
-    let held = [Held::Nothing, Held::Fresh, Held::Old][rng.random_range(0..3)];
+    let held = [CacheContent::Nothing, CacheContent::Fresh, CacheContent::Old][rng.random_range(0..3)];
     Draw { runtime_mode, fallback, held, toxic: toxic(rng) }
 }
 
@@ -110,35 +110,35 @@ fn toxic(rng: &mut ChaCha8Rng) -> Toxic {
     Toxic { name, act, ends }
 }
 
-async fn play(draw: Draw) -> (Told, Option<String>) {
+async fn play(draw: Draw) -> (InvocationResult, Option<String>) {
     let act = Arc::new(Mutex::new(json_answer(200, r#"{"score":1}"#)));
     let current = Arc::clone(&act);
     let server = Server::start(move |_| current.lock().expect("the act").clone()).await;
     let origin = server.origin();
     // Old: past its time, and past that in which the sidecar serves it while it asks again.
-    let ttl = if draw.held == Held::Old { "200ms" } else { "1h" };
+    let ttl = if draw.held == CacheContent::Old { "200ms" } else { "1h" };
     let own = [("PROVIDERS", "http"), ("HTTP_URL", origin.as_str()), ("HTTP_BODY", r#"{"ip":{ip}}"#), ("FALLBACK", draw.fallback), ("CACHE_TTL", ttl)];
-    let door = Door::open(draw.runtime_mode, &[&SETTINGS[..], &own].concat()).await;
+    let entry_point = EntryPoint::open(draw.runtime_mode, &[&SETTINGS[..], &own].concat()).await;
     let data = json!({"ip":"8.8.8.8"});
-    if draw.held != Held::Nothing {
-        door.sign_in("ada", data.clone(), "http").await;
+    if draw.held != CacheContent::Nothing {
+        entry_point.sign_in("ada", data.clone(), "http").await;
     }
-    if draw.held == Held::Old {
+    if draw.held == CacheContent::Old {
         tokio::time::sleep(Duration::from_millis(450)).await;
     }
     *act.lock().expect("the act") = draw.toxic.act.clone();
-    let (seen, told) = door.sign_in("ada", data, "http").await;
+    let (seen, result) = entry_point.sign_in("ada", data, "http").await;
     let expected: Vec<String> = match (draw.held, draw.toxic.ends) {
-        (Held::Fresh, _) => vec!["hit allow".to_owned()],
+        (CacheContent::Fresh, _) => vec!["hit allow".to_owned()],
         (_, ["fresh"]) => vec!["fresh allow".to_owned()],
-        (Held::Old, _) => vec!["stale allow".to_owned()],
-        (Held::Nothing, ends) => ends.iter().map(|end| format!("{end} {}", if draw.fallback == "deny" { "deny" } else { "allow" })).collect(),
+        (CacheContent::Old, _) => vec!["stale allow".to_owned()],
+        (CacheContent::Nothing, ends) => ends.iter().map(|end| format!("{end} {}", if draw.fallback == "deny" { "deny" } else { "allow" })).collect(),
     };
     let wrong = (!expected.contains(&seen)).then(|| {
         format!(
             "{:?}, FALLBACK={}, cache {:?}, {}: {seen} after {:?}; expected {expected:?}",
-            draw.runtime_mode, draw.fallback, draw.held, draw.toxic.name, told.took
+            draw.runtime_mode, draw.fallback, draw.held, draw.toxic.name, result.took
         )
     });
-    (told, wrong)
+    (result, wrong)
 }

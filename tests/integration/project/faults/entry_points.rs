@@ -1,4 +1,4 @@
-//! Both faces behind one door: the same event goes in, and what comes back is told alike.
+//! Lambda and the sidecar behind one interface: the same event goes in, and the responses are compared alike.
 
 use std::{fs, path::Path, sync::Mutex, time::Duration};
 
@@ -12,17 +12,17 @@ use crate::{
     soak::{Serving, client},
 };
 
-/// An answer may come so much after its budget, measured at the client of a busy machine: one that waits for what never comes is later.
+/// How much later than its budget a response may arrive at the client of a busy machine. A response that hangs is later.
 pub const GRACE: Duration = Duration::from_secs(15);
 
-/// The sidecar's way in for Cognito's own events.
+/// The sidecar's route for Cognito events.
 const INVOKE: &str = "/2015-03-31/functions/riskgate/invocations";
 
-/// The longest wait for an audit line: the sidecar writes it behind its answer, and so does Lambda when the deadline has passed.
+/// The longest wait for an audit line. It is written after the response.
 const LINE: Duration = Duration::from_secs(5);
 
-/// One face, and the file that its audit lines go to.
-pub struct Door {
+/// Lambda or the sidecar, with the file of its audit lines.
+pub struct EntryPoint {
     inner: Inner,
     budget: Duration,
     audit: tempfile::NamedTempFile,
@@ -35,9 +35,9 @@ enum Inner {
     Process(Box<Serving>, reqwest::Client),
 }
 
-/// What came back.
+/// The response to an event.
 #[derive(Debug)]
-pub struct Told {
+pub struct InvocationResult {
     /// `allow` where the event came back as it was, `deny` where it did not, `gone` where nothing did.
     pub verdict: &'static str,
     /// How long it took at the client.
@@ -46,14 +46,14 @@ pub struct Told {
     pub budget: Duration,
 }
 
-impl Told {
+impl InvocationResult {
     /// How much later than the budget it came.
     pub fn late(&self) -> Duration {
         self.took.saturating_sub(self.budget)
     }
 }
 
-impl Door {
+impl EntryPoint {
     /// Starts a face under some variables, `BUDGET` among them, and waits until it answers.
     pub async fn open(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
         let (audit, variables) = audited(variables);
@@ -62,7 +62,7 @@ impl Door {
             RuntimeMode::Lambda => lambda(&variables).await,
             RuntimeMode::Sidecar | RuntimeMode::Command => Inner::Sidecar(Sidecar::start(&variables).await),
         };
-        Door { inner, budget: budget(&variables), audit, read: Mutex::default() }
+        EntryPoint { inner, budget: budget(&variables), audit, read: Mutex::default() }
     }
 
     /// As `open`, as a process of its own, which can be sent signals.
@@ -73,11 +73,11 @@ impl Door {
             RuntimeMode::Lambda => lambda(&variables).await,
             RuntimeMode::Sidecar | RuntimeMode::Command => Inner::Process(Box::new(Serving::start(&variables).await), client()),
         };
-        Door { inner, budget: budget(&variables), audit, read: Mutex::default() }
+        EntryPoint { inner, budget: budget(&variables), audit, read: Mutex::default() }
     }
 
     /// Sends an event of any trigger: by the runtime API, or by the sidecar's Invoke API.
-    pub async fn send(&self, event: &[u8]) -> Told {
+    pub async fn send(&self, event: &[u8]) -> InvocationResult {
         let started = Instant::now();
         let (verdict, took) = match &self.inner {
             Inner::Lambda(lambda) => {
@@ -105,11 +105,11 @@ impl Door {
                 (verdict(status, &serde_json::from_str(&text).unwrap_or_default(), event), started.elapsed())
             }
         };
-        Told { verdict, took, budget: self.budget }
+        InvocationResult { verdict, took, budget: self.budget }
     }
 
     /// Assesses a sign-in through the sidecar's own route; the whole Assessment.
-    pub async fn assess(&self, body: &str) -> (Told, Value) {
+    pub async fn assess(&self, body: &str) -> (InvocationResult, Value) {
         let Inner::Sidecar(sidecar) = &self.inner else { panic!("Lambda has no routes") };
         let started = Instant::now();
         let (status, assessment) = sidecar.post("/v1/assess", body.to_owned()).await;
@@ -119,7 +119,7 @@ impl Door {
             (200, Some("deny")) => "deny",
             _ => "gone",
         };
-        (Told { verdict, took, budget: self.budget }, assessment)
+        (InvocationResult { verdict, took, budget: self.budget }, assessment)
     }
 
     /// Sends a signal to the process.
@@ -167,11 +167,11 @@ impl Door {
     }
 
     /// Signs in as somebody and tells the verdict behind what the evidence says of a source: `timeout deny`.
-    pub async fn sign_in(&self, user: &str, data: Value, source: &str) -> (String, Told) {
-        let told = self.send(event(user, data).as_bytes()).await;
+    pub async fn sign_in(&self, user: &str, data: Value, source: &str) -> (String, InvocationResult) {
+        let result = self.send(event(user, data).as_bytes()).await;
         let line = self.audited().await;
         let evidence = line["evidence"][source].as_str().unwrap_or("-").to_owned();
-        (format!("{evidence} {}", told.verdict), told)
+        (format!("{evidence} {}", result.verdict), result)
     }
 }
 

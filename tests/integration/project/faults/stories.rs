@@ -14,40 +14,40 @@ use serde_json::{Value, json};
 
 use super::{
     BUDGET, SETTINGS,
-    entry_points::{Door, Told, event},
+    entry_points::{EntryPoint, InvocationResult, event},
 };
 use crate::{
-    harness::{Asking, described},
+    harness::{TestEnricher, described},
     runtime_api::{Answer, Environment},
     wire::{Act, Server, json as json_answer},
 };
 
 /// A story, told of both faces.
-pub struct Story {
+pub struct Scenario {
     pub id: &'static str,
     pub what: &'static str,
     /// What is right in Lambda and in the sidecar.
     pub expected: [&'static str; 2],
-    pub play: fn(RuntimeMode) -> BoxFuture<'static, Played>,
+    pub play: fn(RuntimeMode) -> BoxFuture<'static, ScenarioResult>,
 }
 
 /// How a story went.
-pub struct Played {
+pub struct ScenarioResult {
     /// What was seen, in a line.
     pub seen: String,
     /// Every answer, for its time.
-    pub told: Vec<Told>,
+    pub results: Vec<InvocationResult>,
 }
 
 /// One face in a story, and what was seen of it.
 struct Stage {
-    door: Door,
+    entry_point: EntryPoint,
     seen: Vec<String>,
-    told: Vec<Told>,
+    results: Vec<InvocationResult>,
 }
 
 /// Every story.
-pub fn stories() -> Vec<Story> {
+pub fn stories() -> Vec<Scenario> {
     vec![
         story("X1", "an unsigned address of ALLOW_CIDRS that the service classifies as fraud", "fresh deny", |runtime_mode| {
             claimed_address(runtime_mode).boxed()
@@ -78,13 +78,13 @@ pub fn stories() -> Vec<Story> {
         story("X9", "the service's answer changes within CACHE_TTL, and after it", "fresh allow, hit allow, fresh deny", |runtime_mode| {
             changed_mind(runtime_mode).boxed()
         }),
-        Story {
+        Scenario {
             id: "X10",
             what: "HTTP_URL is http://169.254.169.254/",
             expected: ["monitor mode: allow, RISKGATE_HTTP_URL is named", "exit 2, RISKGATE_HTTP_URL is named"],
             play: |runtime_mode| faulty(runtime_mode, ("HTTP_URL", "http://169.254.169.254/".to_owned())).boxed(),
         },
-        Story {
+        Scenario {
             id: "X11",
             what: "CITY_DB is truncated, empty or missing",
             expected: ["monitor mode: allow, RISKGATE_CITY_DB is named, 3 times", "exit 2, RISKGATE_CITY_DB is named, 3 times"],
@@ -120,32 +120,32 @@ pub fn stories() -> Vec<Story> {
     ]
 }
 
-fn story(id: &'static str, what: &'static str, expected: &'static str, play: fn(RuntimeMode) -> BoxFuture<'static, Played>) -> Story {
-    Story { id, what, expected: [expected; 2], play }
+fn story(id: &'static str, what: &'static str, expected: &'static str, play: fn(RuntimeMode) -> BoxFuture<'static, ScenarioResult>) -> Scenario {
+    Scenario { id, what, expected: [expected; 2], play }
 }
 
 impl Stage {
     async fn open(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
-        Stage { door: Door::open(runtime_mode, &[&SETTINGS[..], variables].concat()).await, seen: Vec::new(), told: Vec::new() }
+        Stage { entry_point: EntryPoint::open(runtime_mode, &[&SETTINGS[..], variables].concat()).await, seen: Vec::new(), results: Vec::new() }
     }
 
     /// As `open`, as a process of its own.
     async fn open_process(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
-        Stage { door: Door::open_process(runtime_mode, &[&SETTINGS[..], variables].concat()).await, seen: Vec::new(), told: Vec::new() }
+        Stage { entry_point: EntryPoint::open_process(runtime_mode, &[&SETTINGS[..], variables].concat()).await, seen: Vec::new(), results: Vec::new() }
     }
 
     async fn sign_in(&mut self, user: &str, data: Value) {
-        let (seen, told) = self.door.sign_in(user, data, "http").await;
+        let (seen, result) = self.entry_point.sign_in(user, data, "http").await;
         self.seen.push(seen);
-        self.told.push(told);
+        self.results.push(result);
     }
 
-    fn end(self) -> Played {
-        Played { seen: self.seen.join(", "), told: self.told }
+    fn end(self) -> ScenarioResult {
+        ScenarioResult { seen: self.seen.join(", "), results: self.results }
     }
 
     /// As `end`, with equal sights counted instead of listed.
-    fn end_counted(self) -> Played {
+    fn end_counted(self) -> ScenarioResult {
         let mut counts: Vec<(String, usize)> = Vec::new();
         for seen in self.seen {
             match counts.iter_mut().find(|(known, _)| *known == seen) {
@@ -153,7 +153,7 @@ impl Stage {
                 None => counts.push((seen, 1)),
             }
         }
-        Played { seen: counts.iter().map(|(seen, count)| format!("{count} {seen}")).collect::<Vec<_>>().join(", "), told: self.told }
+        ScenarioResult { seen: counts.iter().map(|(seen, count)| format!("{count} {seen}")).collect::<Vec<_>>().join(", "), results: self.results }
     }
 }
 
@@ -172,14 +172,14 @@ async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
-async fn claimed_address(runtime_mode: RuntimeMode) -> Played {
+async fn claimed_address(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::json(r#"{"score":100}"#).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin()), ("ALLOW_CIDRS", "8.8.8.0/24")]).await;
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
     stage.end()
 }
 
-async fn ignored_claims(runtime_mode: RuntimeMode) -> Played {
+async fn ignored_claims(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::json(r#"{"score":100}"#).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin()), ("UNTRUSTED_CONTEXT", "ignore")]).await;
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
@@ -217,7 +217,7 @@ fn raw_token(header: &str, payload: &str) -> String {
     format!("{message}.{}", B64.encode(signature))
 }
 
-async fn contexts(runtime_mode: RuntimeMode) -> Played {
+async fn contexts(runtime_mode: RuntimeMode) -> ScenarioResult {
     let mut stage = Stage::open(runtime_mode, &[("CONTEXT_KEYS", &context_keys())]).await;
     let now = jiff::Timestamp::now().as_second();
     let good = token(&claims("ada", now));
@@ -239,28 +239,28 @@ async fn contexts(runtime_mode: RuntimeMode) -> Played {
         token(&claims("bob", now)),
     ];
     for token in tokens {
-        stage.told.push(stage.door.send(event("ada", json!({"riskgate":token,"ip":"8.8.4.4"})).as_bytes()).await);
-        let line = stage.door.audited().await;
+        stage.results.push(stage.entry_point.send(event("ada", json!({"riskgate":token,"ip":"8.8.4.4"})).as_bytes()).await);
+        let line = stage.entry_point.audited().await;
         stage.seen.push(line["context"].as_str().unwrap_or("-").to_owned());
     }
     stage.end_counted()
 }
 
-async fn replayed(runtime_mode: RuntimeMode) -> Played {
+async fn replayed(runtime_mode: RuntimeMode) -> ScenarioResult {
     let mut stage = Stage::open(runtime_mode, &[("CONTEXT_KEYS", &context_keys())]).await;
     let token = token(&claims("ada", jiff::Timestamp::now().as_second()));
     for user in ["ada", "ada", "bob"] {
-        stage.told.push(stage.door.send(event(user, json!({"riskgate":token})).as_bytes()).await);
-        let line = stage.door.audited().await;
+        stage.results.push(stage.entry_point.send(event(user, json!({"riskgate":token})).as_bytes()).await);
+        let line = stage.entry_point.audited().await;
         stage.seen.push(line["context"].as_str().unwrap_or("-").to_owned());
     }
     stage.end_counted()
 }
 
-/// The wall clock is an argument of the whole path: what reads it is the face's door alone.
-async fn jumping_clock(runtime_mode: RuntimeMode) -> Played {
+/// The wall clock is an argument of the whole path: what reads it is the entry point alone.
+async fn jumping_clock(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::json(r#"{"score":1}"#).await;
-    let asking = Asking::new(
+    let enricher = TestEnricher::new(
         runtime_mode,
         &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin()), ("HTTP_BODY", r#"{"ip":{ip}}"#), ("CACHE_TTL", "30m"), ("CACHE_STALE_FOR", "1h")],
     );
@@ -268,13 +268,13 @@ async fn jumping_clock(runtime_mode: RuntimeMode) -> Played {
     for jump in [0, -3600, 3 * 3600, 51 * 3600] {
         let mut sign_in = described(r#"{"user":"ada","ip":"8.8.8.8"}"#);
         sign_in.received.wall += jiff::SignedDuration::from_secs(jump);
-        let evidence = asking.gather(sign_in).await;
+        let evidence = enricher.gather(sign_in).await;
         seen.push(evidence.services[0].outcome.as_label());
     }
-    Played { seen: seen.join(", "), told: Vec::new() }
+    ScenarioResult { seen: seen.join(", "), results: Vec::new() }
 }
 
-async fn two_people(runtime_mode: RuntimeMode) -> Played {
+async fn two_people(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|request| score(if request.body.contains("eves-device") { 100 } else { 1 })).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin()), ("HTTP_SEND", "ip_device"), ("CACHE_TTL", "1h")]).await;
     for (user, device) in [("eve", "eves-device"), ("ada", "adas-device"), ("eve", "eves-device-2"), ("ada", "adas-device")] {
@@ -283,7 +283,7 @@ async fn two_people(runtime_mode: RuntimeMode) -> Played {
     stage.end_counted()
 }
 
-async fn errors_are_not_kept(runtime_mode: RuntimeMode) -> Played {
+async fn errors_are_not_kept(runtime_mode: RuntimeMode) -> ScenarioResult {
     let (server, act) = switchable(json_answer(500, "{}")).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
     for next in [score(1), json_answer(500, "{}"), json_answer(500, "{}")] {
@@ -293,19 +293,19 @@ async fn errors_are_not_kept(runtime_mode: RuntimeMode) -> Played {
     stage.end()
 }
 
-async fn nothing_known(runtime_mode: RuntimeMode) -> Played {
+async fn nothing_known(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| json_answer(404, r#"{"message":"IP address information not found"}"#)).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "crowdsec_cti"), ("CROWDSEC_CTI_URL", &server.origin()), ("CROWDSEC_CTI_KEY", "k")]).await;
     for _ in 0..2 {
-        let (seen, told) = stage.door.sign_in("ada", json!({"ip":"8.8.8.8"}), "crowdsec_cti").await;
+        let (seen, result) = stage.entry_point.sign_in("ada", json!({"ip":"8.8.8.8"}), "crowdsec_cti").await;
         stage.seen.push(seen);
-        stage.told.push(told);
+        stage.results.push(result);
     }
     stage.seen.push(format!("{} request", server.count()));
     stage.end()
 }
 
-async fn changed_mind(runtime_mode: RuntimeMode) -> Played {
+async fn changed_mind(runtime_mode: RuntimeMode) -> ScenarioResult {
     let (server, act) = switchable(score(1)).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin()), ("CACHE_TTL", "1s")]).await;
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
@@ -317,7 +317,7 @@ async fn changed_mind(runtime_mode: RuntimeMode) -> Played {
     stage.end()
 }
 
-async fn faulty(runtime_mode: RuntimeMode, (name, value): (&'static str, String)) -> Played {
+async fn faulty(runtime_mode: RuntimeMode, (name, value): (&'static str, String)) -> ScenarioResult {
     let variables = [("PROVIDERS", "http"), ("HTTP_URL", "http://127.0.0.1:9/"), ("DENY_CLIENTS", "web")];
     let mut variables: Vec<(&str, &str)> = variables.into_iter().filter(|(known, _)| *known != name).collect();
     variables.push((name, &value));
@@ -325,7 +325,9 @@ async fn faulty(runtime_mode: RuntimeMode, (name, value): (&'static str, String)
         RuntimeMode::Lambda => {
             let lambda = Environment::start(&variables).await;
             let answered = lambda.invoke(event("ada", Value::Null)).await;
-            let Answer::Event(check) = lambda.invoke(r#"{"riskgate":"check"}"#).await else { return Played { seen: "no check".to_owned(), told: Vec::new() } };
+            let Answer::Event(check) = lambda.invoke(r#"{"riskgate":"check"}"#).await else {
+                return ScenarioResult { seen: "no check".to_owned(), results: Vec::new() };
+            };
             let check: Value = serde_json::from_str(&check).expect("JSON");
             let verdict = if matches!(answered, Answer::Event(_)) { "allow" } else { "deny" };
             format!("monitor mode: {verdict}, {}", named(&check["faults"].to_string(), name))
@@ -337,7 +339,7 @@ async fn faulty(runtime_mode: RuntimeMode, (name, value): (&'static str, String)
             format!("exit {}, {}", output.status.code().unwrap_or(-1), named(&String::from_utf8_lossy(&output.stderr), name))
         }
     };
-    Played { seen, told: Vec::new() }
+    ScenarioResult { seen, results: Vec::new() }
 }
 
 fn named(text: &str, name: &str) -> String {
@@ -345,7 +347,7 @@ fn named(text: &str, name: &str) -> String {
     if text.contains(&whole) { format!("{whole} is named") } else { format!("nothing is named: {text}") }
 }
 
-async fn damaged_database(runtime_mode: RuntimeMode) -> Played {
+async fn damaged_database(runtime_mode: RuntimeMode) -> ScenarioResult {
     let home = tempfile::tempdir().expect("a directory");
     let whole = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mmdb/GeoIP2-City-Test.mmdb")).expect("a database");
     let mut seen = Vec::new();
@@ -357,10 +359,10 @@ async fn damaged_database(runtime_mode: RuntimeMode) -> Played {
         seen.push(faulty(runtime_mode, ("CITY_DB", path.to_string_lossy().into_owned())).await.seen);
     }
     let all_alike = seen.iter().all(|other| *other == seen[0]);
-    Played { seen: if all_alike { format!("{}, 3 times", seen[0]) } else { seen.join("; ") }, told: Vec::new() }
+    ScenarioResult { seen: if all_alike { format!("{}, 3 times", seen[0]) } else { seen.join("; ") }, results: Vec::new() }
 }
 
-async fn refused_key(runtime_mode: RuntimeMode) -> Played {
+async fn refused_key(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| json_answer(401, "{}")).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
@@ -368,7 +370,7 @@ async fn refused_key(runtime_mode: RuntimeMode) -> Played {
     stage.end()
 }
 
-async fn slow_tail(runtime_mode: RuntimeMode) -> Played {
+async fn slow_tail(runtime_mode: RuntimeMode) -> ScenarioResult {
     let asked = std::sync::atomic::AtomicUsize::new(0);
     let treat = move |request: &crate::wire::Request| {
         let is_slow = !request.line.starts_with("HEAD ") && asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 20 == 19;
@@ -385,15 +387,15 @@ async fn slow_tail(runtime_mode: RuntimeMode) -> Played {
     played
 }
 
-async fn dead_connection(runtime_mode: RuntimeMode) -> Played {
+async fn dead_connection(runtime_mode: RuntimeMode) -> ScenarioResult {
     after_a_dead_connection(runtime_mode, score(1)).await
 }
 
-async fn dead_and_slow(runtime_mode: RuntimeMode) -> Played {
+async fn dead_and_slow(runtime_mode: RuntimeMode) -> ScenarioResult {
     after_a_dead_connection(runtime_mode, Act::Hang).await
 }
 
-async fn after_a_dead_connection(runtime_mode: RuntimeMode, next: Act) -> Played {
+async fn after_a_dead_connection(runtime_mode: RuntimeMode, next: Act) -> ScenarioResult {
     let server = Server::json(r#"{"score":1}"#).await;
     let (address, origin) = (server.address(), server.origin());
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &origin)]).await;
@@ -406,7 +408,7 @@ async fn after_a_dead_connection(runtime_mode: RuntimeMode, next: Act) -> Played
     stage.end()
 }
 
-async fn forced_timeouts(runtime_mode: RuntimeMode) -> Played {
+async fn forced_timeouts(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| Act::Hang).await;
     let origin = server.origin();
     let own = [("PROVIDERS", "http"), ("HTTP_URL", origin.as_str()), ("FALLBACK", "allow"), ("DENY_CIDRS", "9.9.9.0/24")];
@@ -416,11 +418,11 @@ async fn forced_timeouts(runtime_mode: RuntimeMode) -> Played {
     let mut strict = Stage::open(runtime_mode, &[&own[..], &[("DENY_AT", "0.1"), ("REVIEW_AT", "0.1")]].concat()).await;
     strict.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
     stage.seen.append(&mut strict.seen);
-    stage.told.append(&mut strict.told);
+    stage.results.append(&mut strict.results);
     stage.end()
 }
 
-async fn short_deadline(runtime_mode: RuntimeMode) -> Played {
+async fn short_deadline(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| Act::Hang).await;
     let origin = server.origin();
     let mut own = vec![("PROVIDERS", "http"), ("HTTP_URL", origin.as_str())];
@@ -428,32 +430,32 @@ async fn short_deadline(runtime_mode: RuntimeMode) -> Played {
     own.extend((runtime_mode == RuntimeMode::Sidecar).then_some(("BUDGET", "300ms")));
     own.extend((runtime_mode == RuntimeMode::Sidecar).then_some(("PROVIDER_TIMEOUT", "300ms")));
     let mut stage = Stage::open(runtime_mode, &own).await;
-    stage.door.set_deadline(Duration::from_millis(300));
+    stage.entry_point.set_deadline(Duration::from_millis(300));
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
-    let told = stage.told.last().expect("an answer");
-    let in_time = told.took <= Duration::from_millis(300) + super::entry_points::GRACE;
+    let result = stage.results.last().expect("an answer");
+    let in_time = result.took <= Duration::from_millis(300) + super::entry_points::GRACE;
     stage.seen[0].push_str(if in_time { " in time" } else { " late" });
     stage.end()
 }
 
-async fn frozen(runtime_mode: RuntimeMode) -> Played {
+async fn frozen(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| Act::After(Duration::from_millis(300), Box::new(score(1)))).await;
     let mut stage = Stage::open_process(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
     let first = event("ada", json!({"ip":"8.8.8.1"}));
-    let (asked, ()) = tokio::join!(stage.door.send(first.as_bytes()), async {
+    let (asked, ()) = tokio::join!(stage.entry_point.send(first.as_bytes()), async {
         pause(100).await;
-        stage.door.signal("-STOP");
+        stage.entry_point.signal("-STOP");
         pause(2_000).await;
-        stage.door.signal("-CONT");
+        stage.entry_point.signal("-CONT");
     });
-    stage.door.audited().await;
+    stage.entry_point.audited().await;
     // Its own time ran out while it was frozen, so what it says is the fallback's or the answer's that lay waiting.
     stage.seen.push(if matches!(asked.verdict, "allow" | "deny") { "answered".to_owned() } else { asked.verdict.to_owned() });
     stage.sign_in("ada", json!({"ip":"8.8.8.2"})).await;
     stage.end()
 }
 
-async fn thrice(runtime_mode: RuntimeMode) -> Played {
+async fn thrice(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::json(r#"{"score":1}"#).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
     for _ in 0..3 {
@@ -462,53 +464,53 @@ async fn thrice(runtime_mode: RuntimeMode) -> Played {
     stage.end()
 }
 
-async fn terminated(runtime_mode: RuntimeMode) -> Played {
+async fn terminated(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| Act::After(Duration::from_millis(400), Box::new(score(1)))).await;
     let mut stage = Stage::open_process(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
     let asked = event("ada", json!({"ip":"8.8.8.1"}));
-    let (told, ()) = tokio::join!(stage.door.send(asked.as_bytes()), async {
+    let (result, ()) = tokio::join!(stage.entry_point.send(asked.as_bytes()), async {
         pause(150).await;
-        stage.door.signal("-TERM");
+        stage.entry_point.signal("-TERM");
     });
-    let code = stage.door.ended().await;
-    let line = stage.door.audited().await;
-    stage.seen.push(format!("{} {}", line["evidence"]["http"].as_str().unwrap_or("-"), told.verdict));
-    stage.told.push(told);
+    let code = stage.entry_point.ended().await;
+    let line = stage.entry_point.audited().await;
+    stage.seen.push(format!("{} {}", line["evidence"]["http"].as_str().unwrap_or("-"), result.verdict));
+    stage.results.push(result);
     stage.seen.push(format!("exit {}", code.unwrap_or(-1)));
     stage.seen.push(if line.is_null() { "not audited" } else { "audited" }.to_owned());
     stage.end()
 }
 
-async fn full_disk(runtime_mode: RuntimeMode) -> Played {
+async fn full_disk(runtime_mode: RuntimeMode) -> ScenarioResult {
     let mut stage = Stage::open_process(runtime_mode, &[("AUDIT", "/dev/full")]).await;
     for n in 0..3 {
-        let told = stage.door.send(event(&format!("user-{n}"), json!({"ip":"8.8.8.8"})).as_bytes()).await;
-        stage.seen.push(told.verdict.to_owned());
-        stage.told.push(told);
+        let result = stage.entry_point.send(event(&format!("user-{n}"), json!({"ip":"8.8.8.8"})).as_bytes()).await;
+        stage.seen.push(result.verdict.to_owned());
+        stage.results.push(result);
     }
     stage.end_counted()
 }
 
-async fn own_reasons(runtime_mode: RuntimeMode) -> Played {
+async fn own_reasons(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::json(r#"{"score":1,"why":["tor","old abuse","b\u0000d",7]}"#).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin()), ("HTTP_REASONS_POINTER", "/why")]).await;
-    let told = stage.door.send(event("ada", json!({"ip":"8.8.8.8"})).as_bytes()).await;
-    let line = stage.door.audited().await;
+    let result = stage.entry_point.send(event("ada", json!({"ip":"8.8.8.8"})).as_bytes()).await;
+    let line = stage.entry_point.audited().await;
     let codes: Vec<&str> = line["codes"]["http"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    stage.seen.push(format!("{}, audited with codes {}", told.verdict, codes.join(", ")));
-    stage.told.push(told);
+    stage.seen.push(format!("{}, audited with codes {}", result.verdict, codes.join(", ")));
+    stage.results.push(result);
     stage.end()
 }
 
-async fn counted_fallback(runtime_mode: RuntimeMode) -> Played {
+async fn counted_fallback(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| json_answer(500, "{}")).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
-    let told = stage.door.send(event("ada", json!({"ip":"8.8.8.8"})).as_bytes()).await;
-    let degraded = &stage.door.audited().await["degraded"];
+    let result = stage.entry_point.send(event("ada", json!({"ip":"8.8.8.8"})).as_bytes()).await;
+    let degraded = &stage.entry_point.audited().await["degraded"];
     let (cause, fallback) = (degraded["causes"]["http"].as_str().unwrap_or("nothing"), degraded["fallback"].as_str().unwrap_or("none"));
-    stage.seen.push(format!("{}, degraded by {cause} under fallback {fallback}", told.verdict));
-    assert!(told.took < BUDGET + super::entry_points::GRACE, "{:?}", told.took);
-    stage.told.push(told);
+    stage.seen.push(format!("{}, degraded by {cause} under fallback {fallback}", result.verdict));
+    assert!(result.took < BUDGET + super::entry_points::GRACE, "{:?}", result.took);
+    stage.results.push(result);
     stage.end()
 }
 
@@ -523,7 +525,7 @@ async fn in_turn(acts: Vec<Act>) -> Server {
     .await
 }
 
-async fn alternating(runtime_mode: RuntimeMode) -> Played {
+async fn alternating(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = in_turn((0..6).map(|turn| if turn % 2 == 0 { json_answer(500, "{}") } else { score(1) }).collect()).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
     for n in 0..6 {
@@ -532,7 +534,7 @@ async fn alternating(runtime_mode: RuntimeMode) -> Played {
     stage.end_counted()
 }
 
-async fn slow_start(runtime_mode: RuntimeMode) -> Played {
+async fn slow_start(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = in_turn([900, 400, 100, 0].map(|ms| Act::After(Duration::from_millis(ms), Box::new(score(1)))).to_vec()).await;
     let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
     for n in 0..4 {
