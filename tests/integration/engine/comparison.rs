@@ -176,7 +176,7 @@ async fn known_and_unknown_names_score_alike_for_callers_near_and_far() {
     let templates = kept.store.list_entries(List::DecoyTemplates, at(42, "12:00:00")).await.unwrap();
     println!("{} shapes, {} bytes", templates.len(), templates.values().map(Vec::len).sum::<usize>());
     // What is compared is read only: otherwise the attempts themselves would raise every score.
-    let reader = TestEngine::with_face(&kept.store, &[], RuntimeMode::Command);
+    let reader = TestEngine::with_mode(&kept.store, &[], RuntimeMode::Command);
     let (mut comparisons, mut distances) = (Vec::new(), Vec::new());
     for (client, context) in [("web", "trusted"), ("app", "unsigned")] {
         let mut by_caller = Vec::new();

@@ -216,13 +216,13 @@ impl Drop for Server {
 }
 
 impl TestEngine {
-    /// A gate over a store; app client `web` is trusted, `app` is not.
+    /// An engine over a store. App client `web` is trusted, `app` is not.
     pub fn over(store: &Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
-        TestEngine::with_face(store, variables, RuntimeMode::Sidecar)
+        TestEngine::with_mode(store, variables, RuntimeMode::Sidecar)
     }
 
-    /// A gate of some face over a store; that of a command reads it and writes nothing.
-    pub fn with_face(store: &Arc<dyn Store>, variables: &[(&str, &str)], runtime_mode: RuntimeMode) -> Self {
+    /// An engine in a runtime mode over a store. In mode `Command` it reads the store and writes nothing.
+    pub fn with_mode(store: &Arc<dyn Store>, variables: &[(&str, &str)], runtime_mode: RuntimeMode) -> Self {
         let defaults = [("PSEUDONYM_KEY", KEY), ("TRUSTED_CLIENTS", "web"), ("STORE_TIMEOUT", "2400ms"), ("BUDGET", "2900ms")];
         let map: BTreeMap<String, String> = defaults.iter().chain(variables).map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
         let (config, faults) = Config::read(&map);
