@@ -273,21 +273,9 @@ impl ProviderRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use riskgate_runtime::clock;
 
     fn request(ip: &str) -> ProviderRequest {
-        let ip = Personal::new(ip.parse().expect("a valid address"));
-        ProviderRequest {
-            ip,
-            user_agent: None,
-            device_id: None,
-            accept_language: None,
-            user: None,
-            hour: None,
-            received: clock::read(),
-            address_trust: AddressTrust::Trusted,
-            account: Personal::default(),
-        }
+        ProviderRequest { ip: Personal::new(ip.parse().expect("a valid address")), ..crate::middleware::tests::request() }
     }
 
     fn text(text: &str) -> Option<Personal<SmolStr>> {

@@ -141,17 +141,7 @@ mod tests {
     use riskgate_engine::personal::Personal;
 
     fn request(ip: &str, account: &str, address_trust: AddressTrust) -> ProviderRequest {
-        ProviderRequest {
-            ip: Personal::new(ip.parse().unwrap()),
-            user_agent: None,
-            device_id: None,
-            accept_language: None,
-            user: None,
-            hour: None,
-            received: clock::read(),
-            address_trust,
-            account: Personal::new(account.into()),
-        }
+        ProviderRequest { ip: Personal::new(ip.parse().unwrap()), address_trust, account: Personal::new(account.into()), ..crate::middleware::tests::request() }
     }
 
     fn quota(limit: Option<u64>) -> Quota {

@@ -47,7 +47,7 @@ pub mod staleness;
 pub mod timeout;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// A request on its way to one provider.
 #[derive(Debug, Clone)]

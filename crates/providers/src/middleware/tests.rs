@@ -40,7 +40,7 @@ pub(super) fn shared_cache() -> SharedCache {
     SharedCache::new(Arc::new(Memory::default()), Arc::<StoreBreaker>::default(), Arc::default(), Duration::from_millis(100))
 }
 
-pub(super) fn request() -> ProviderRequest {
+pub(crate) fn request() -> ProviderRequest {
     ProviderRequest {
         ip: Personal::new("8.8.8.8".parse().expect("a valid address")),
         user_agent: None,
