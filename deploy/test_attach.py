@@ -3,44 +3,27 @@
 Run: python -m pytest deploy/test_attach.py   (needs boto3, moto[cognitoidp,awslambda], pytest)
 """
 
-import importlib.machinery
-import importlib.util
 import io
 import json
-import pathlib
 import zipfile
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 from moto.cognitoidp.exceptions import InvalidParameterException
 from moto.cognitoidp.models import CognitoIdpUserPool
 
-HERE = pathlib.Path(__file__).parent
-REGION = "us-east-1"
+from conftest import REGION, load
+
 ALL_TRIGGERS = ["PreAuthentication", "PostAuthentication", "PreTokenGenerationConfig"]
 
 
-def load():
-    loader = importlib.machinery.SourceFileLoader("attach", str(HERE / "attach"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("attach", loader))
-    loader.exec_module(module)
-    return module
-
-
-attach = load()
+attach = load("attach")
 
 
 @pytest.fixture(autouse=True)
-def aws(monkeypatch, tmp_path):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.chdir(tmp_path)
-    with mock_aws(config={"lambda": {"use_docker": False}}):
-        answers_as_in_november_2026(monkeypatch)
-        yield
+def aws(simulated_aws, monkeypatch):
+    answers_as_in_november_2026(monkeypatch)
 
 
 SESSIONS = {"UserPoolId": "", "UserSessionTracking": "ENABLED", "TokenSession": {"MaxPerUser": 7}}
@@ -169,6 +152,13 @@ def deploy_function(pool_id, environment=None, principal="cognito-idp.amazonaws.
     return arn("riskgate:live")
 
 
+def attachable_pool():
+    """Creates a pool and deploys the function for it."""
+    pool_id = pool()
+    deploy_function(pool_id)
+    return pool_id
+
+
 def state(pool_id):
     answer = cognito().describe_user_pool(UserPoolId=pool_id)["UserPool"]
     mfa = cognito().get_user_pool_mfa_config(UserPoolId=pool_id)
@@ -185,6 +175,19 @@ def leaves(shape, path=""):
             yield from leaves(member, f"{path}.{name}" if path else name)
     else:
         yield path
+
+
+def change_client(monkeypatch, changed, change):
+    """Applies `change` to each boto3 client of a service."""
+    original = boto3.Session.client
+
+    def client(self, service, **kwargs):
+        made = original(self, service, **kwargs)
+        if service == changed:
+            change(made)
+        return made
+
+    monkeypatch.setattr(boto3.Session, "client", client)
 
 
 def test_the_test_pool_sets_every_setting():
@@ -239,8 +242,7 @@ def test_undo_preserves_later_changes():
 
 
 def test_undo_works_without_the_function():
-    pool_id = pool()
-    deploy_function(pool_id)
+    pool_id = attachable_pool()
     before = state(pool_id)
     assert run("apply", pool_id) == 0
     boto3.client("lambda", region_name=REGION).delete_function(FunctionName="riskgate")
@@ -347,8 +349,7 @@ def test_registration_stays_unchanged():
 
 
 def test_changed_session_settings_are_reported(monkeypatch, capsys):
-    pool_id = pool()
-    deploy_function(pool_id)
+    pool_id = attachable_pool()
     answers = iter([SESSIONS, {**SESSIONS, "UserSessionTracking": "DISABLED"}])
     monkeypatch.setattr(attach.Pool, "read_sessions", lambda self: next(answers))
     assert run("apply", pool_id) == 1
@@ -369,23 +370,38 @@ def test_a_pool_that_is_not_served_is_refused(capsys):
     assert "RISKGATE_POOLS does not name" in capsys.readouterr().err
 
 
-def test_a_setting_unknown_to_the_sdk_is_refused(monkeypatch, capsys):
-    """An older boto3 would drop the setting when it reads the pool, and the update would reset it."""
+@pytest.mark.parametrize("by_option", [True, False])
+def test_native_step_up_needs_token_events_of_version_2(by_option, capsys):
+    pool_id = pool()
+    deploy_function(pool_id, {} if by_option else {"RISKGATE_STEP_UP_POOLS": f"us-east-1_other,https://id.example/{pool_id}"})
+    option = ["--step-up"] if by_option else []
+    assert run("check", pool_id, "--token-version", "V1_0", *option) == 1
+    assert "cannot remove aws.cognito.signin.user.admin" in capsys.readouterr().out
+    assert run("apply", pool_id, "--token-version", "V1_0", *option) == 1
+    assert "riskgate" not in str(state(pool_id)[0]["LambdaConfig"])
+    assert run("check", pool_id, "--triggers", "pre,post", *option) == 1
+    assert "needs the token trigger" in capsys.readouterr().out
+    assert run("check", pool_id, *option) == 0
+
+
+def test_without_native_step_up_version_1_is_enough():
     pool_id = pool()
     deploy_function(pool_id)
+    assert run("check", pool_id, "--token-version", "V1_0") == 0
+
+
+def test_a_setting_unknown_to_the_sdk_is_refused(monkeypatch, capsys):
+    """An older boto3 would drop the setting when it reads the pool, and the update would reset it."""
+    pool_id = attachable_pool()
     before = state(pool_id)
-    original = boto3.Session.client
 
-    def older(self, service, **kwargs):
-        made = original(self, service, **kwargs)
-        if service == "cognito-idp":
-            del made.meta.service_model._service_description["shapes"]["PasswordPolicyType"]["members"]["PasswordHistorySize"]
-        return made
+    def older(made):
+        del made.meta.service_model._service_description["shapes"]["PasswordPolicyType"]["members"]["PasswordHistorySize"]
 
-    monkeypatch.setattr(boto3.Session, "client", older)
-    assert run("apply", pool_id) == 1
-    assert "Policies.PasswordPolicy.PasswordHistorySize" in capsys.readouterr().err
-    monkeypatch.setattr(boto3.Session, "client", original)
+    with monkeypatch.context() as patch:
+        change_client(patch, "cognito-idp", older)
+        assert run("apply", pool_id) == 1
+        assert "Policies.PasswordPolicy.PasswordHistorySize" in capsys.readouterr().err
     assert state(pool_id) == before
 
 
@@ -437,8 +453,7 @@ def test_the_backup_is_complete_and_readable_by_its_owner_only(tmp_path):
 
 
 def test_it_requires_confirmation(capsys):
-    pool_id = pool()
-    deploy_function(pool_id)
+    pool_id = attachable_pool()
     before = state(pool_id)
     assert attach.main(["apply", pool_id]) == 1
     out = capsys.readouterr()
@@ -447,8 +462,7 @@ def test_it_requires_confirmation(capsys):
 
 
 def test_a_second_apply_changes_nothing(capsys):
-    pool_id = pool()
-    deploy_function(pool_id)
+    pool_id = attachable_pool()
     assert run("apply", pool_id) == 0
     assert run("apply", pool_id) == 0
     assert "nothing to change" in capsys.readouterr().out
@@ -456,19 +470,106 @@ def test_a_second_apply_changes_nothing(capsys):
 
 
 def test_a_function_that_fails_the_check_is_not_attached(monkeypatch, capsys):
-    pool_id = pool()
-    deploy_function(pool_id)
+    pool_id = attachable_pool()
     before = state(pool_id)
 
-    original = boto3.Session.client
+    def client(made):
+        made.invoke = lambda **_: {"Payload": io.BytesIO(b'{"errorMessage": "exit status 1"}'), "FunctionError": "Unhandled"}
 
-    def client(self, service, **kwargs):
-        made = original(self, service, **kwargs)
-        if service == "lambda":
-            made.invoke = lambda **_: {"Payload": io.BytesIO(b'{"errorMessage": "exit status 1"}'), "FunctionError": "Unhandled"}
-        return made
-
-    monkeypatch.setattr(boto3.Session, "client", client)
+    change_client(monkeypatch, "lambda", client)
     assert run("apply", pool_id) == 1
     assert "fails when it is called" in capsys.readouterr().err
     assert state(pool_id) == before
+
+
+CHALLENGE_TRIGGERS = ["DefineAuthChallenge", "CreateAuthChallenge", "VerifyAuthChallengeResponse"]
+CODES = {"RISKGATE_CHALLENGE_FROM": "Example <security@example.com>", "RISKGATE_CHALLENGE_AT": "50"}
+
+
+class Ses:
+    """SES out of its sandbox, with one verified domain."""
+
+    class exceptions:
+        class NotFoundException(Exception):
+            pass
+
+    def __init__(self, production=True, verified=("example.com",)):
+        self.production, self.verified = production, verified
+
+    def get_account(self):
+        return {"ProductionAccessEnabled": self.production, "SendingEnabled": True}
+
+    def get_email_identity(self, EmailIdentity):
+        if EmailIdentity not in self.verified:
+            raise self.exceptions.NotFoundException
+        return {"VerifiedForSendingStatus": True}
+
+
+def challenged_pool(monkeypatch, ses=Ses(), env=CODES, **client):
+    """A pool with one app client, and SES as given."""
+    pool_id = pool(triggers={"PreSignUp": arn("a")})
+    alias = deploy_function(pool_id, env)
+    settings = {"ExplicitAuthFlows": ["ALLOW_CUSTOM_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"], "PreventUserExistenceErrors": "ENABLED", **client}
+    monkeypatch.setattr(attach.Pool, "clients", lambda self: [{"ClientName": "web", "ClientId": "c-1", **settings}])
+    session_client = attach.boto3.Session.client
+    monkeypatch.setattr(attach.boto3.Session, "client", lambda self, name, **rest: ses if name == "sesv2" else session_client(self, name, **rest))
+    return pool_id, alias
+
+
+def test_challenge_triggers_are_attached_only_on_request(monkeypatch):
+    pool_id, alias = challenged_pool(monkeypatch)
+    before = state(pool_id)
+    assert run("apply", pool_id) == 0
+    assert not set(CHALLENGE_TRIGGERS) & state(pool_id)[0]["LambdaConfig"].keys()
+    assert run("apply", pool_id, "--challenge") == 0
+    config = state(pool_id)[0]["LambdaConfig"]
+    assert [config[name] for name in CHALLENGE_TRIGGERS] == [alias] * 3
+    assert run("undo", pool_id) == 0
+    assert state(pool_id) == before
+
+
+@pytest.mark.parametrize("client,words", [
+    ({"ExplicitAuthFlows": ["ALLOW_CUSTOM_AUTH", "ALLOW_USER_PASSWORD_AUTH"]}, "ALLOW_USER_PASSWORD_AUTH"),
+    ({"ExplicitAuthFlows": ["ALLOW_CUSTOM_AUTH", "ALLOW_USER_AUTH", "ALLOW_USER_SRP_AUTH"]}, "ALLOW_USER_AUTH, ALLOW_USER_SRP_AUTH"),
+    ({"ExplicitAuthFlows": None}, "ALLOW_USER_SRP_AUTH"),
+    ({"ExplicitAuthFlows": ["ALLOW_CUSTOM_AUTH", "ADMIN_NO_SRP_AUTH"]}, "ADMIN_NO_SRP_AUTH"),
+    ({"AllowedOAuthFlows": ["code"]}, "managed login"),
+    ({"ExplicitAuthFlows": ["ALLOW_REFRESH_TOKEN_AUTH"]}, "no user could be challenged"),
+    ({"PreventUserExistenceErrors": "LEGACY"}, "PreventUserExistenceErrors"),
+])
+def test_a_way_around_the_challenge_is_refused(client, words, monkeypatch, capsys):
+    pool_id, _ = challenged_pool(monkeypatch, **client)
+    before = state(pool_id)
+    assert run("apply", pool_id, "--challenge") == 1
+    assert words in capsys.readouterr().err
+    assert state(pool_id) == before
+
+
+def test_a_way_around_can_be_accepted_where_the_restriction_acts(monkeypatch, capsys):
+    pool_id, _ = challenged_pool(monkeypatch, ExplicitAuthFlows=["ALLOW_CUSTOM_AUTH", "ALLOW_USER_SRP_AUTH"])
+    assert run("apply", pool_id, "--challenge", "--restriction-suffices") == 1
+    assert "V1_0" in capsys.readouterr().err
+    assert run("apply", pool_id) == 0
+    assert run("apply", pool_id, "--challenge", "--restriction-suffices") == 0
+    assert "only the restriction of its tokens remains" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ttl,validity,is_refused", [(None, None, False), ("10m", None, True), ("10m", 10, False), ("200s", 3, True), ("180s", 3, False)])
+def test_a_session_has_to_outlast_a_code(ttl, validity, is_refused, monkeypatch, capsys):
+    env = CODES | ({"RISKGATE_CHALLENGE_CODE_TTL": ttl} if ttl else {})
+    pool_id, _ = challenged_pool(monkeypatch, env=env, **({"AuthSessionValidity": validity} if validity else {}))
+    assert run("apply", pool_id, "--challenge") == (1 if is_refused else 0)
+    assert ("AuthSessionValidity" in capsys.readouterr().err) == is_refused
+
+
+@pytest.mark.parametrize("ses,env,words", [
+    (Ses(production=False), CODES, "sandbox"),
+    (Ses(verified=()), CODES, "not a verified identity"),
+    (Ses(), {"RISKGATE_CHALLENGE_AT": "50"}, "no code could be sent"),
+    (Ses(verified=("security@example.com",)), CODES, None),
+    (Ses(production=False), {"RISKGATE_CHALLENGE_WEBHOOK": "https://codes.example.com"}, None),
+])
+def test_codes_have_to_reach_users(ses, env, words, monkeypatch, capsys):
+    pool_id, _ = challenged_pool(monkeypatch, ses, env)
+    assert run("apply", pool_id, "--challenge") == (1 if words else 0)
+    assert (words or "") in capsys.readouterr().err

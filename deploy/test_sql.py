@@ -71,13 +71,14 @@ class Sql(unittest.TestCase):
         (folder / "log.jsonl").write_text(text)
         environment = {"PATH": os.environ["PATH"], "RISKGATE_DENY_AT": "100", "RISKGATE_REVIEW_AT": "100"}
 
-        def replay(*options: str) -> dict:
+        def replay(*options: str, **more: str) -> dict:
             command = [BINARY, "replay", "log.jsonl", "--json", *options]
-            return json.loads(subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout)
+            return json.loads(subprocess.run(command, cwd=folder, env=environment | more, check=True, capture_output=True, text=True).stdout)
 
-        # Novelty is counted under the shipped tables. With --learn the report and the scores are those of the learned ones.
+        # Novelty is counted under the shipped tables. The report and the scores are those of the learned ones, on all users.
         replay("--scores", "shipped")
-        cls.report = replay("--learn", "learned", "--scores", "scores")
+        replay("--learn", "learned")
+        cls.report = replay("--scores", "scores", RISKGATE_MODEL="learned")
         cls.learned = folder / "learned"
         scores, shipped = ({score["row"]: score for score in map(json.loads, (folder / name).read_text().splitlines())} for name in ("scores", "shipped"))
         decisions = [line for line in lines if "decision" in line]

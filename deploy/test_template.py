@@ -4,28 +4,17 @@ Run: python -m pytest deploy/test_template.py   (needs boto3, moto[cloudformatio
 """
 
 import ast
-import importlib.machinery
-import importlib.util
 import io
 import json
-import pathlib
 import zipfile
 
 import boto3
 import pytest
-from moto import mock_aws
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-HERE = pathlib.Path(__file__).parent
-REGION = "us-east-1"
+from conftest import HERE, REGION, load
 
-
-def load(name):
-    loader = importlib.machinery.SourceFileLoader(name, str(HERE / name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
-    loader.exec_module(module)
-    return module
 
 
 attach = load("attach")
@@ -37,15 +26,9 @@ class NoManagedPolicies:
 
 
 @pytest.fixture(autouse=True)
-def aws(monkeypatch, tmp_path):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.chdir(tmp_path)
+def aws(simulated_aws, monkeypatch):
     # moto has no session settings; test_attach.py tests them.
     monkeypatch.setattr(attach.Pool, "read_sessions", lambda self: None)
-    with mock_aws(config={"lambda": {"use_docker": False}}):
-        yield
 
 
 def source():
@@ -172,6 +155,12 @@ def test_a_key_can_be_in_secrets_manager():
     [statement] = document["Statement"]
     assert statement["Action"] == ["secretsmanager:GetSecretValue"]
     assert statement["Resource"]["Fn::If"][1:] == [{"Ref": "KeysSecret"}, {"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${KeysSecret}-??????"}]
+
+
+def test_codes_can_be_sent_from_one_identity_only():
+    policies = [policy["Fn::If"] for policy in source()["Resources"]["Role"]["Properties"]["Policies"] if "Fn::If" in policy]
+    [document] = [policy["PolicyDocument"] for condition, policy, _ in policies if condition == "HasChallengeIdentity"]
+    assert document["Statement"] == [{"Effect": "Allow", "Action": ["ses:SendEmail"], "Resource": {"Ref": "ChallengeIdentityArn"}}]
 
 
 def test_secret_parameters_are_not_echoed():
