@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds data/networks.mmdb and data/countries.csv from packages of npm and PyPI.
+"""Builds data/networks.bin and data/countries.csv from packages of npm and PyPI.
 
     python3 -m venv .venv && .venv/bin/pip install -r data/requirements.txt
     .venv/bin/python data/update.py             # both files
@@ -22,8 +22,6 @@ HERE = pathlib.Path(__file__).parent
 
 # The third number of these versions is the day and hour of the data (YYYYMMDDHH).
 NPM = {
-    "@ip-location-db/dbip-country": "2.3.2026060120",
-    "@ip-location-db/asn": "2.3.2026061719",
     "@ip-location-db/asn-country": "2.3.2026061719",
     "world-atlas": "2.0.2",
 }
@@ -33,7 +31,7 @@ def main(wanted):
     with tempfile.TemporaryDirectory() as folder:
         fetch = Fetch(pathlib.Path(folder))
         if "networks" in wanted:
-            networks.build(fetch, HERE / "hosting_asns.csv", HERE / "networks.mmdb")
+            networks.build(fetch("@ip-location-db/asn-country"), HERE / "operators.csv", folder, HERE / "networks.bin")
         if "countries" in wanted:
             countries.build(fetch, HERE / "countries.csv")
 
@@ -55,9 +53,6 @@ class Fetch:
             with tarfile.open(target / packed) as archive:
                 archive.extractall(target, filter="data")
         return target / "package"
-
-    def version(self, package):
-        return NPM[package]
 
 
 if __name__ == "__main__":

@@ -106,15 +106,18 @@ impl UserAgent {
             Some(p) => (device_type(p.category, text), p.os, p.name),
             None => (DeviceType::Unknown, "UNKNOWN", "UNKNOWN"),
         };
-        let anomaly = anomaly(text);
+        // The parser's "misc crawler" is a guess from a part of a word, and true of some phones and apps.
+        let is_crawler = device_type == DeviceType::Bot && browser != "misc crawler";
+        let anomaly = if is_crawler { UserAgentAnomaly::Automation } else { anomaly(text) };
         UserAgent { text: Personal::new(text.into()), device_type, os: os.into(), browser: browser.into(), anomaly }
     }
 }
 
 fn device_type(category: &str, text: &str) -> DeviceType {
     match category {
-        // The parser classifies iPads and Android tablets as "smartphone".
-        "smartphone" if text.contains("iPad") || (text.contains("Android") && !text.contains("Mobile")) => DeviceType::Tablet,
+        // The parser classifies iPads and Android tablets as "smartphone". Browsers on Android phones say "Mobile", apps do not.
+        "smartphone" if ["iPad", "Tablet"].iter().any(|name| text.contains(name)) => DeviceType::Tablet,
+        "smartphone" if text.starts_with("Mozilla/") && text.contains("Android") && !text.contains("Mobile") => DeviceType::Tablet,
         "smartphone" | "mobilephone" => DeviceType::Mobile,
         "pc" => DeviceType::Desktop,
         "crawler" => DeviceType::Bot,

@@ -51,8 +51,7 @@ pub fn all() -> &'static [CountryData] {
     &COUNTRIES
 }
 
-static COUNTRIES: LazyLock<Vec<CountryData>> =
-    LazyLock::new(|| include_str!("../../../data/countries.csv").lines().skip(1).filter_map(CountryData::parse).collect());
+static COUNTRIES: LazyLock<Vec<CountryData>> = LazyLock::new(|| include_str!("../data/countries.csv").lines().skip(1).filter_map(CountryData::parse).collect());
 
 impl CountryData {
     /// The centroid with `spread_km` as radius, for an address of which only the country is known.

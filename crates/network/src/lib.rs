@@ -20,7 +20,7 @@ use riskgate_config::{env::ConfigError, networks::NetworksConfig};
 use riskgate_engine::context::Context;
 use riskgate_engine::network_facts::NetworkFacts;
 use riskgate_engine::network_source::Source;
-use riskgate_runtime::health::Health;
+use riskgate_runtime::health::{BundledPart, Health};
 
 pub mod bundled;
 
@@ -60,7 +60,11 @@ impl Networks {
     pub fn open(config: &NetworksConfig, health: &Arc<Health>) -> (Self, Vec<ConfigError>) {
         let (custom, faults) = CustomDatabases::open(config, health);
         let bundled = Bundled::open();
-        health.networks_built[Source::Bundled as usize].store(bundled.build_time(), Ordering::Relaxed);
+        let newest = BundledPart::ALL.into_iter().map(|part| bundled.date(part)).max().unwrap_or_default();
+        health.networks_built[Source::Bundled as usize].store(newest, Ordering::Relaxed);
+        for part in BundledPart::ALL {
+            health.bundled_data[part as usize].store(bundled.date(part), Ordering::Relaxed);
+        }
         let networks = Networks {
             bundled,
             custom: Arc::new(custom),

@@ -37,6 +37,11 @@ pub fn read(sign_in: &SignIn, networks: &NetworkFacts) -> LocalTime {
     }
 }
 
+/// Whether the sign-in claims a time zone that the zone database does not have.
+pub fn has_unknown_zone(sign_in: &SignIn) -> bool {
+    sign_in.context.timezone.is_some() && claimed_offset(sign_in).is_none()
+}
+
 /// Whether the address's country or a neighbour has a zone with the claimed UTC offset.
 fn is_offset_near(claimed: Offset, networks: &NetworkFacts, at: Timestamp) -> Option<bool> {
     let home = country::of(networks.country?)?;
