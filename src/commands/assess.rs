@@ -1,6 +1,7 @@
 //! `riskgate assess`: assesses one sign-in and prints the verdict with its reasons.
 
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     path::PathBuf,
     sync::Arc,
@@ -9,13 +10,14 @@ use std::{
 use crate::commands::{
     Failure,
     provider_check::{self, ProviderCheck},
+    verdict_text::explain,
 };
-use riskgate_config::{Config, encoding};
+use riskgate_config::{Config, encoding, variables::most_similar};
 use riskgate_engine::{client_ip::ClientIp, personal::RawEvent, service::Service, sign_in::SignIn};
 use riskgate_event::{
     cognito::{self, Event},
     http,
-    response::{Assessment, http::AssessmentJson},
+    response::http::AssessmentJson,
 };
 use riskgate_pipeline::instance::Instance;
 use riskgate_runtime::{clock, mode::RuntimeMode};
@@ -23,12 +25,24 @@ use riskgate_runtime::{clock, mode::RuntimeMode};
 /// The maximum size of an event in bytes, equal to the limit of Lambda.
 const MAX_EVENT_SIZE: u64 = 6 * 1024 * 1024;
 
+/// The fields of every Cognito event.
+const COGNITO_FIELDS: [&str; 8] = ["version", "triggerSource", "region", "userPoolId", "userName", "callerContext", "request", "response"];
+
+/// What an input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InputKind {
+    CognitoEvent,
+    SidecarRequest,
+}
+
 /// Assesses one sign-in and explains the verdict. Reads the history and writes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate assess event.json
   echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --json
-  echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --provider ipqs   tests a new key")]
+  echo '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}' | riskgate assess - --provider ipqs
+
+--provider tests the key of a new service.")]
 pub struct Args {
     /// A Cognito event or a request of the sidecar, as JSON. `-` is standard input.
     #[arg(default_value = "-", value_name = "FILE")]
@@ -77,7 +91,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let assessment = runtime.block_on(instance.engine.assess(sign_in, deadline));
     runtime.shutdown_background();
-    let text = if args.json { String::from_utf8_lossy(&AssessmentJson(&assessment).to_bytes()).into_owned() } else { explain(&assessment) };
+    let text =
+        if args.json { String::from_utf8_lossy(&AssessmentJson(&assessment).to_bytes()).into_owned() } else { explain(&assessment, &instance.config.decision) };
     // A closed pipe is not an error.
     let _ = writeln!(std::io::stdout(), "{text}");
     Ok(())
@@ -103,38 +118,41 @@ fn read_input(args: &Args) -> Result<Vec<u8>, String> {
 fn parse_sign_in(bytes: &[u8], config: &Config) -> Result<Option<SignIn>, String> {
     let received = clock::read();
     let raw: Box<serde_json::value::RawValue> = serde_json::from_slice(bytes).map_err(|error| format!("not JSON: {error}"))?;
-    let fields: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
-        serde_json::from_str(raw.get()).map_err(|_| "not a JSON object".to_owned())?;
-    if fields.contains_key("user") && !fields.contains_key("request") {
-        return http::parse(raw.get().as_bytes(), ClientIp::Missing, received).map(Some).map_err(|bad| bad.to_string());
-    }
-    match cognito::parse(RawEvent::new(raw), received, &config.trust).map_err(|bad| bad.to_string())? {
-        Event::PreAuthentication(sign_in) => Ok(Some(Arc::unwrap_or_clone(sign_in))),
-        Event::PostAuthentication(_) | Event::PreTokenGeneration(_) | Event::NotHandled(_) | Event::Check => Ok(None),
+    let fields: BTreeMap<String, &serde_json::value::RawValue> = serde_json::from_str(raw.get()).map_err(|_| "not a JSON object".to_owned())?;
+    match input_kind(&fields.keys().map(String::as_str).collect::<Vec<_>>())? {
+        InputKind::SidecarRequest => http::parse(raw.get().as_bytes(), ClientIp::Missing, received).map(Some).map_err(|bad| bad.to_string()),
+        InputKind::CognitoEvent => match cognito::parse(RawEvent::new(raw), received, &config.trust).map_err(|bad| bad.to_string())? {
+            Event::PreAuthentication(sign_in) => Ok(Some(Arc::unwrap_or_clone(sign_in))),
+            Event::PostAuthentication(_)
+            | Event::PreTokenGeneration(_)
+            | Event::AuthChallenge(_)
+            | Event::Authorize(_)
+            | Event::NotHandled(_)
+            | Event::Check => Ok(None),
+        },
     }
 }
 
-/// Formats the verdict for people.
-fn explain(assessment: &Assessment) -> String {
-    let decision = &assessment.decision;
-    let score = &decision.score;
-    let evidence = &score.signals.evidence;
-    let entry = decision.list_entry().map(|entry| format!(" ({entry})")).unwrap_or_default();
-    let mut lines = vec![
-        format!("{}  score {:.1} ({})", decision.verdict.as_label(), score.value, decision.level.as_label()),
-        format!("  action {} ({} mode), decided by {}{entry}", decision.action.as_label(), decision.mode.as_label(), decision.rule.as_label()),
-        format!("  log-odds {:+.2} = base {:+.2} and", score.log_odds, score.base),
-    ];
-    lines.extend(score.reasons.iter().map(|reason| {
-        let detail = reason.detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
-        format!("    {:+6.2}  {}{detail}", reason.weight, reason.code.as_label())
-    }));
-    lines.push(format!("  context {}", evidence.sign_in.context.trust.as_label()));
-    for result in &evidence.services {
-        let codes = result.answer.as_ref().map(|answer| answer.codes.join(" ")).unwrap_or_default();
-        lines.push(format!("  {} {} in {:.1} ms {codes}", result.service.as_label(), result.outcome.as_label(), result.took.as_secs_f64() * 1e3));
+/// Recognizes an input by its fields. A misspelt field is an error: it would otherwise look like a missing claim, or a sidecar
+/// request like an event that is not assessed.
+fn input_kind(fields: &[&str]) -> Result<InputKind, String> {
+    if fields.contains(&"triggerSource") || fields.contains(&"riskgate") {
+        return Ok(InputKind::CognitoEvent);
     }
-    lines.push(format!("  history {}", evidence.history_outcome.as_label()));
-    lines.push(format!("  {} in {:.1} ms, model {}", assessment.id, assessment.elapsed.as_secs_f64() * 1e3, assessment.model));
-    lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
+    let is_unknown = |field: &&&str| !http::FIELDS.contains(*field) && !COGNITO_FIELDS.contains(*field);
+    let unknown = fields.iter().find(is_unknown).map(|field| match most_similar(field, http::FIELDS.into_iter().chain(COGNITO_FIELDS)) {
+        Some(near) => format!("unknown field {field:?}; did you mean {near:?}?"),
+        None => format!("unknown field {field:?}"),
+    });
+    let sidecar_fields = http::FIELDS.join(", ");
+    match unknown {
+        _ if fields.iter().any(|field| COGNITO_FIELDS.contains(field)) => {
+            let unknown = unknown.map(|unknown| format!(": {unknown}")).unwrap_or_default();
+            Err(format!("a Cognito event needs the field \"triggerSource\"{unknown}"))
+        }
+        Some(unknown) if fields.contains(&"user") => Err(format!("{unknown} (a sidecar request has the fields {sidecar_fields})")),
+        Some(unknown) => Err(format!("neither a Cognito event (no \"triggerSource\") nor a sidecar request (no \"user\"): {unknown}")),
+        None if fields.contains(&"user") => Ok(InputKind::SidecarRequest),
+        None => Err("a sidecar request needs the field \"user\", a Cognito event \"triggerSource\"".to_owned()),
+    }
 }

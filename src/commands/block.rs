@@ -32,10 +32,9 @@ const MAX_CONCURRENT_WRITES: usize = 16;
   riskgate block add --from blocks.csv
   riskgate block list
 
-A message is shown at token generation, after the password was right. Shown earlier, it would reveal that the account
-exists. A suspension with a message therefore acts at token generation if that trigger ran for the client within the
-last hour. Otherwise, and always for ranges and devices, it acts in pre-authentication and shows no message.
-The file has the columns subject,value and optionally pool,kind,until,note,message.")]
+A message is shown at token generation, after the password was right. Shown earlier, it would reveal that the account exists. A suspension with a message therefore acts at token generation if that trigger ran for the client within the last hour. Otherwise, and always for ranges and devices, it acts in pre-authentication and shows no message.
+
+The file of --from has the columns subject,value and optionally pool,kind,until,note,message.")]
 pub struct Args {
     #[command(subcommand)]
     action: BlockAction,
@@ -44,10 +43,19 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum BlockAction {
     /// Adds a suspension or an exemption.
+    #[command(after_help = "Examples:
+  riskgate block add sub 8b1a4c1e-... --pool eu-west-1_AbCdEf --note 'chargeback 4711'
+  riskgate block add range 198.51.100.0/24 --for 6h
+  riskgate block add --from blocks.csv")]
     Add(AddArgs),
     /// Removes a suspension or an exemption.
+    #[command(after_help = "Examples:
+  riskgate block remove range 198.51.100.0/24
+  riskgate block remove sub 8b1a4c1e-... --pool eu-west-1_AbCdEf")]
     Remove(RemoveArgs),
     /// Lists all suspensions and exemptions in effect.
+    #[command(after_help = "Examples:
+  riskgate block list")]
     List,
 }
 
@@ -138,7 +146,7 @@ struct BlockFileRow {
 /// The subject of a change, as the store identifies it.
 enum BlockTarget {
     /// A user, by pool and name.
-    Person { pool: String, name: String },
+    User { pool: String, name: String },
     /// The subject under every pseudonym key, newest first.
     Shared(Vec<BlockSubject>),
 }
@@ -153,9 +161,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         BlockAction::Add(add) => add_entries(repository, add).await,
         BlockAction::Remove(remove) => {
             let target = remove.target.resolve(repository).map_err(Failure::Usage)?;
-            check_deployment(repository, remove.target.person(), clock::read().wall).await?;
+            check_deployment(repository, remove.target.user(), clock::read().wall).await?;
             match &target {
-                BlockTarget::Person { pool, name } => repository.unblock_user(pool, name, clock::read().wall).await,
+                BlockTarget::User { pool, name } => repository.unblock_user(pool, name, clock::read().wall).await,
                 BlockTarget::Shared(subjects) => {
                     futures_util::future::try_join_all(subjects.iter().map(|subject| repository.unblock(subject))).await.map(|_| ())
                 }
@@ -180,7 +188,7 @@ async fn add_entries(repository: &HistoryRepository, add: &AddArgs) -> Result<()
             let kind = if add.exempt { BlockEntryKind::Exempt } else { BlockEntryKind::Suspend };
             let entry = BlockEntry { kind, until, note: add.note.clone(), message: add.message.as_deref().map(Into::into) };
             let block_target = target.resolve(repository).map_err(Failure::Usage)?;
-            check_deployment(repository, target.person(), now).await?;
+            check_deployment(repository, target.user(), now).await?;
             vec![(block_target, entry)]
         }
         (_, _, Some(file)) => read_file(repository, file, now).await?,
@@ -193,7 +201,7 @@ async fn add_entries(repository: &HistoryRepository, add: &AddArgs) -> Result<()
         .try_for_each_concurrent(MAX_CONCURRENT_WRITES, async |(target, entry)| {
             for key in keys {
                 match &target {
-                    BlockTarget::Person { pool, name } => repository.block_user_under(*key, pool, name, &entry, now).await,
+                    BlockTarget::User { pool, name } => repository.block_user_under(*key, pool, name, &entry, now).await,
                     BlockTarget::Shared(subjects) => repository.block_under(*key, subjects.get(*key).unwrap_or(&subjects[0]), &entry).await,
                 }
                 .map_err(store_failure)?;
@@ -227,8 +235,8 @@ async fn read_file(repository: &HistoryRepository, file: &PathBuf, now: Timestam
             message: non_empty(row.message).map(Into::into),
         };
         let block_target = target.resolve(repository).map_err(fault)?;
-        if let Some(person) = target.person().filter(|(pool, _)| pool.is_empty()) {
-            check_deployment(repository, Some(person), now).await.map_err(|failure| match failure {
+        if let Some(user) = target.user().filter(|(pool, _)| pool.is_empty()) {
+            check_deployment(repository, Some(user), now).await.map_err(|failure| match failure {
                 Failure::Usage(problem) => fault(problem),
                 other @ Failure::Run(_) => other,
             })?;
@@ -262,7 +270,7 @@ fn print_line(line: &str) {
 
 impl Target {
     /// The pool of a user and whether it is needed. `None` for other subjects.
-    fn person(&self) -> Option<(&str, PoolRule)> {
+    fn user(&self) -> Option<(&str, PoolRule)> {
         match self.subject {
             SubjectKind::Sub => Some((&self.pool, PoolRule::Required)),
             SubjectKind::Name => Some((&self.pool, PoolRule::IfDeployed)),
@@ -276,7 +284,7 @@ impl Target {
             return Err("the value is empty".to_owned());
         }
         Ok(match self.subject {
-            SubjectKind::Sub | SubjectKind::Name => BlockTarget::Person { pool: self.pool.clone(), name: self.value.clone() },
+            SubjectKind::Sub | SubjectKind::Name => BlockTarget::User { pool: self.pool.clone(), name: self.value.clone() },
             SubjectKind::Range => BlockTarget::Shared(vec![BlockSubject::Range(parse_network(&self.value)?)]),
             SubjectKind::Device => BlockTarget::Shared(repository.subject_keys("device", &self.value).into_iter().map(BlockSubject::Device).collect()),
             SubjectKind::Client => BlockTarget::Shared(vec![BlockSubject::Client(self.value.as_str().into())]),
@@ -289,7 +297,7 @@ impl BlockTarget {
     /// The key of the changed record.
     fn key(&self, repository: &HistoryRepository) -> String {
         match self {
-            BlockTarget::Person { pool, name } => format!("u#{}", repository.record_keys(pool, name)[0]),
+            BlockTarget::User { pool, name } => format!("u#{}", repository.record_keys(pool, name)[0]),
             BlockTarget::Shared(subjects) => format!("b#shared {}", subjects[0].entry_name()),
         }
     }

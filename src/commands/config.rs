@@ -1,17 +1,19 @@
 //! `riskgate config`: lists all variables with values and meanings, and reports all faults.
 
-use std::{fmt::Write as _, io::Write as _, time::Duration};
+use std::{fmt::Write as _, io::Write as _, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::commands::{
-    Failure,
+    Failure, config_page,
     history::{store_failure, with_repository},
+    variable_text,
 };
-use riskgate_config::{Config, Setting, env::ProcessEnv, history::StoreConfig};
+use riskgate_config::{Config, Setting, env::ProcessEnv, history::StoreConfig, notices::Notice};
 use riskgate_history::repository::keys::KeyDependents;
+use riskgate_network::Networks;
 use riskgate_pipeline::instance::Instance;
-use riskgate_runtime::{clock, mode::RuntimeMode};
+use riskgate_runtime::{clock, health::Health, mode::RuntimeMode};
 
 /// How long the command waits for the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -20,15 +22,23 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate config
+  riskgate config --changed                 only what differs from the defaults
+  riskgate config --explain DENY_AT         meaning, accepted values and current value
   RISKGATE_DENY_AT=eighty riskgate config   exits with 2 and shows the fault
-  riskgate config --markdown                the table in the README")]
+  riskgate config --markdown                docs/CONFIGURATION.md")]
 pub struct Args {
     /// Prints JSON.
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
-    /// Prints the README's table, without values.
+    /// Prints docs/CONFIGURATION.md: all variables in groups, without values.
     #[arg(long)]
     markdown: bool,
+    /// Lists only the variables whose value differs from the default, with the source of the value.
+    #[arg(long, conflicts_with = "markdown")]
+    changed: bool,
+    /// Explains one variable: meaning, accepted values, default, current value and related variables. The prefix may be left out.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["markdown", "changed", "json"])]
+    explain: Option<String>,
 }
 
 /// Runs the command.
@@ -38,13 +48,23 @@ pub struct Args {
 /// The configuration is faulty. The text lists all faults.
 pub fn run(args: &Args) -> Result<(), Failure> {
     if args.markdown {
-        let _ = write!(std::io::stdout(), "{}", markdown());
+        let _ = write!(std::io::stdout(), "{}", config_page::markdown());
         return Ok(());
     }
-    let settings = riskgate_config::settings(&ProcessEnv);
+    let mut settings = riskgate_config::settings(&ProcessEnv);
     let (config, faults) = Config::read(&ProcessEnv);
+    if let Some(name) = &args.explain {
+        let explanation = riskgate_config::explain::explain(name).map_err(Failure::Usage)?;
+        let _ = write!(std::io::stdout(), "{}", variable_text::explain(&explanation, &settings, &faults));
+        return Ok(());
+    }
+    if args.changed {
+        settings = variable_text::changed(settings);
+    }
     let text = if args.json {
         serde_json::to_string_pretty(&settings).map_err(|error| Failure::Run(error.to_string()))?
+    } else if args.changed {
+        variable_text::list_changed(&settings)
     } else {
         format_table(&settings) + &format_notes(&config) + &pseudonym_key_usage(&config, faults.is_empty())
     };
@@ -53,7 +73,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn format_notes(config: &Config) -> String {
-    config.history.notes().iter().map(|note| format!("\nnote: {note}")).collect()
+    let health = Arc::new(Health::default());
+    let _ = Networks::open(&config.networks, &health);
+    let now = u64::try_from(clock::read().wall.as_second()).unwrap_or_default();
+    let outdated = health.outdated_data(now).map(|(part, days)| {
+        format!("the bundled network data ({}) is {days} days old: update riskgate, or set CITY_DB, ASN_DB or ANONYMOUS_DB", part.as_label())
+    });
+    let notices = Notice::all(&ProcessEnv, config).into_iter().map(|notice| notice.to_string());
+    let notes = config.history.notes().into_iter().map(str::to_owned).chain(notices).chain(outdated);
+    notes.map(|note| format!("\nnote: {note}")).collect()
 }
 
 /// Lists the data that depends on each pseudonym key, if the store is shared.
@@ -84,7 +112,7 @@ fn format_key_usage(keys: &[KeyDependents], index: usize, key: &KeyDependents, t
         Some(used) => format!("in use since {}, last recorded {}", used.since, used.seen),
         None => "not in use by any serving process".to_owned(),
     };
-    let blocks = key.persons + key.named;
+    let blocks = key.users + key.named;
     let advice = if key.kid.is_empty() {
         return format!("unknown key: {blocks} blocks of an earlier version, which may depend on any key; add them again before you drop an old key\n");
     } else if index == 0 {
@@ -98,7 +126,7 @@ fn format_key_usage(keys: &[KeyDependents], index: usize, key: &KeyDependents, t
     } else {
         "do not drop it: histories depend on it until HISTORY_TTL after the newest key came into use"
     };
-    format!("{}: {used}; {} blocks of persons, {} of devices and tenants; {advice}\n", key.kid, key.persons, key.named)
+    format!("{}: {used}; {} blocks of persons, {} of devices and tenants; {advice}\n", key.kid, key.users, key.named)
 }
 
 fn format_table(settings: &[Setting]) -> String {
@@ -115,21 +143,6 @@ fn format_table(settings: &[Setting]) -> String {
             (None, default) => default.to_owned(),
         };
         let _ = writeln!(text, "{} = {value}\n    {}", setting.name, setting.meaning);
-    }
-    text
-}
-
-/// The README's table of variables.
-pub fn markdown() -> String {
-    let mut text = String::from("| variable | default | meaning |\n| --- | --- | --- |\n");
-    for variable in riskgate_config::variables::VARIABLES {
-        let marker = if variable.scope == riskgate_config::variables::Scope::PerClient { "*" } else { "" };
-        let default = if variable.default.is_empty() { String::new() } else { format!("`{}`", variable.default) };
-        let _ = writeln!(text, "| `{}`{marker} | {default} | {} |", variable.name, variable.meaning);
-    }
-    for (suffix, default, meaning) in riskgate_config::variables::PER_SERVICE {
-        let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        let _ = writeln!(text, "| `<NAME>_{suffix}` | {default} | {meaning} |");
     }
     text
 }

@@ -18,8 +18,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(10);
   riskgate history export --pool eu-west-1_AbCdEf --sub 8b1a4c1e-...
   riskgate history forget --pool eu-west-1_AbCdEf --name ada@example.com
 
-History is stored under the sub if Cognito sends one, otherwise under the name that was typed. Use --name for
-names without an account and for users of the sidecar.")]
+History is stored under the sub if Cognito sends one, otherwise under the name that was typed. Use --name for names without an account and for users of the sidecar.")]
 pub struct Args {
     #[command(subcommand)]
     action: HistoryAction,
@@ -28,10 +27,16 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum HistoryAction {
     /// Exports everything that is stored about a user, as JSON.
+    #[command(after_help = "Examples:
+  riskgate history export --pool eu-west-1_AbCdEf --sub 8b1a4c1e-... > ada.json")]
     Export(UserArgs),
     /// Erases everything that is stored about a user, including blocks.
+    #[command(after_help = "Examples:
+  riskgate history forget --pool eu-west-1_AbCdEf --name ada@example.com")]
     Forget(UserArgs),
     /// Ends the restriction that a sign-in under review put on a user's tokens.
+    #[command(after_help = "Examples:
+  riskgate history release --pool eu-west-1_AbCdEf --sub 8b1a4c1e-...")]
     Release(UserArgs),
 }
 
@@ -64,23 +69,23 @@ struct UserName {
 pub fn run(args: &Args) -> Result<(), Failure> {
     with_repository(async |repository| {
         let now = clock::read().wall;
-        let (HistoryAction::Export(user) | HistoryAction::Forget(user) | HistoryAction::Release(user)) = &args.action;
-        let (pool, person) = (user.pool.as_str(), user.person());
-        let pool_rule = if user.name.sub.is_some() { PoolRule::Required } else { PoolRule::IfDeployed };
+        let (HistoryAction::Export(user_args) | HistoryAction::Forget(user_args) | HistoryAction::Release(user_args)) = &args.action;
+        let (pool, user) = (user_args.pool.as_str(), user_args.record_name());
+        let pool_rule = if user_args.name.sub.is_some() { PoolRule::Required } else { PoolRule::IfDeployed };
         check_deployment(repository, Some((pool, pool_rule)), now).await?;
-        let keys: Vec<String> = repository.record_keys(pool, person).iter().map(|key| format!("u#{key}")).collect();
+        let keys: Vec<String> = repository.record_keys(pool, user).iter().map(|key| format!("u#{key}")).collect();
         let keys = keys.join(" ");
         let text = match &args.action {
             HistoryAction::Export(_) => {
-                let export = repository.export(pool, person, now).await.map_err(store_failure)?;
+                let export = repository.export(pool, user, now).await.map_err(store_failure)?;
                 serde_json::to_string_pretty(&export).map_err(|error| Failure::Run(error.to_string()))?
             }
             HistoryAction::Forget(_) => {
-                let rows = repository.forget(pool, person, now).await.map_err(store_failure)?;
+                let rows = repository.forget(pool, user, now).await.map_err(store_failure)?;
                 format!("forgotten: {keys} and {rows} activity rows")
             }
             HistoryAction::Release(_) => {
-                repository.lift_restriction(pool, person, now).await.map_err(store_failure)?;
+                repository.lift_restriction(pool, user, now).await.map_err(store_failure)?;
                 format!("released: {keys}")
             }
         };
@@ -131,7 +136,7 @@ pub enum PoolRule {
 /// # Errors
 ///
 /// The command would have no effect, or the store cannot be reached.
-pub async fn check_deployment(repository: &HistoryRepository, person: Option<(&str, PoolRule)>, now: jiff::Timestamp) -> Result<Vec<usize>, Failure> {
+pub async fn check_deployment(repository: &HistoryRepository, user: Option<(&str, PoolRule)>, now: jiff::Timestamp) -> Result<Vec<usize>, Failure> {
     let deployment = repository.read_deployment_keys(now).await.map_err(store_failure)?;
     if let Some(key) = deployment.missing {
         return Err(Failure::Usage(format!(
@@ -139,7 +144,7 @@ pub async fn check_deployment(repository: &HistoryRepository, person: Option<(&s
             key.kid, key.since
         )));
     }
-    if let Some(("", rule)) = person
+    if let Some(("", rule)) = user
         && (rule == PoolRule::Required || deployment.names_pool == Some(true))
     {
         return Err(Failure::Usage("--pool is needed: records are stored under the user pool's id and the user's name".to_owned()));
@@ -154,7 +159,7 @@ pub fn store_failure(cause: riskgate_engine::evidence::FailureReason) -> Failure
 
 impl UserArgs {
     /// The name under which history is stored.
-    pub fn person(&self) -> &str {
+    pub fn record_name(&self) -> &str {
         self.name.sub.as_deref().or(self.name.name.as_deref()).unwrap_or_default()
     }
 }

@@ -22,9 +22,15 @@ pub mod assess;
 
 pub mod block;
 
+mod completions;
+
 pub mod config;
 
+mod config_page;
+
 pub mod demo;
+
+pub mod healthcheck;
 
 pub mod history;
 
@@ -37,6 +43,10 @@ pub mod serve;
 pub mod sign_context;
 
 pub mod synth;
+
+mod variable_text;
+
+mod verdict_text;
 
 pub mod watch;
 
@@ -52,8 +62,10 @@ pub struct Cli {
 enum Command {
     Assess(assess::Args),
     Block(Box<block::Args>),
+    Completions(completions::Args),
     Config(config::Args),
     Demo(demo::Args),
+    Healthcheck(healthcheck::Args),
     History(history::Args),
     Replay(Box<replay::Args>),
     Serve(serve::Args),
@@ -66,15 +78,18 @@ enum Command {
 const SECRETS_TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "Examples:
-  riskgate assess event.json           a verdict with all reasons and their weights
-  riskgate block list                  the suspensions and exemptions
-  riskgate config                      all variables with values and meanings
-  riskgate demo                        the dashboard with generated sign-ins; needs no account and no network
-  riskgate serve                       the HTTP sidecar on 127.0.0.1:8710
-  riskgate watch audit.jsonl           the dashboard of an audit log
-  riskgate sign-context --help         creates a signed client context, for tests and as an example
+  riskgate demo                     the dashboard with generated sign-ins
+  riskgate assess event.json        a verdict with all reasons and their weights
+  riskgate config --changed         the variables that differ from their defaults
+  riskgate serve                    the HTTP sidecar on 127.0.0.1:8710
+  riskgate healthcheck              whether a sidecar on this machine is ready
+  riskgate watch audit.jsonl        the dashboard of an audit log
+  riskgate replay audit.jsonl       what each threshold would have stopped
+  riskgate block list               the suspensions and exemptions
+  riskgate help replay              the options of a command, with examples
 
 Without a command and with AWS_LAMBDA_RUNTIME_API set, it runs as the Lambda trigger.
+
 Exit codes: 0 success, 1 the input or the run failed, 2 wrong usage or configuration.";
 
 /// Why a command failed.
@@ -116,8 +131,10 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Assess(args) => assess::run(&args),
         Command::Block(args) => block::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Healthcheck(args) => healthcheck::run(&args),
         Command::History(args) => history::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Serve(args) => serve::run(&args),

@@ -18,14 +18,17 @@ use riskgate_config::{Config, encoding, env::ProcessEnv};
 use riskgate_engine::{
     evaluator::Evaluator,
     score::model::{Model, Tables},
+    settings::{DecisionConfig, Mode},
 };
 use riskgate_lab::{
     comparison::{Comparison, RowVerdict},
     html,
     pass::Pass,
+    promises::PromiseCheck,
     report::{Report, Thresholds},
     rows::columns::{FIELDS, Mapping},
     run::{Run, RunError},
+    selection::UserSelection,
     tables::{LearnPass, TableBuilder},
     text,
 };
@@ -44,17 +47,18 @@ const MIN_LEARNED_SIGN_INS: u64 = 1_000;
   riskgate replay audit.jsonl --learn model/ && RISKGATE_MODEL=model riskgate serve
   riskgate replay audit.jsonl --against DENY_AT=85,REVIEW_AT=60
   riskgate synth --users 60000 --seed 11 | riskgate replay -
+  RISKGATE_MODE=monitor riskgate replay logins.csv --calibrate 20000
 
 Rows must be in order of time. A row with a label (Attack, Is Account Takeover, Is Attack IP) is scored but not learned from.
-In an audit log, outcome lines are joined to their sign-ins: only right passwords are learned from, and `fraud` is a label. A sign-in without
-an outcome within RISKGATE_PENDING_TTL failed, unless its app client never sends outcomes: then its password counts as right.")]
+
+In an audit log, outcome lines are joined to their sign-ins: only right passwords are learned from, and `fraud` is a label. A sign-in without an outcome within RISKGATE_PENDING_TTL failed, unless its app client never sends outcomes: then its password counts as right.")]
 pub struct Args {
     /// Audit lines (JSON), the RBA data set or any CSV, Cognito's user auth events or exported user activity, also as wrapped by CloudWatch Logs, Kinesis,
     /// Firehose, Docker, containerd, journald, Fluent Bit or Loki. Reads UTF-8, UTF-16, gzip and zstd. `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Maps a column of a CSV file to a field: COLUMN=FIELD.
-    #[arg(long = "map", value_name = "COLUMN=FIELD", value_parser = parse_mapping)]
+    /// Maps a column of a CSV file to a field.
+    #[arg(long = "map", value_name = "COLUMN=FIELD", value_parser = parse_mapping, help = mapping_help())]
     mappings: Vec<Mapping>,
     /// Prints the report as JSON.
     #[arg(long)]
@@ -65,12 +69,17 @@ pub struct Args {
     /// Writes a JSON line for each scored row.
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
-    /// Fits the model's tables to this log and writes them to DIR. The log is read three times.
+    /// Fits the model's tables to this log and writes them to DIR. The report evaluates tables learned from half of the users on the other half. The log
+    /// is read five times.
     #[arg(long, value_name = "DIR")]
     learn: Option<PathBuf>,
     /// Compares with another model or other thresholds: DIR, or DENY_AT=85,REVIEW_AT=60.
     #[arg(long, value_name = "DIR|DENY_AT=..", conflicts_with = "learn")]
     against: Option<String>,
+    /// Calibrates the score on the log's own traffic, each sign-in with what was known before it, and compares promised with realised false-positive rates
+    /// from the given number of legitimate sign-ins on. With RISKGATE_MODE=enforce, scores from DENY_AT on are not observed. Decisions do not change.
+    #[arg(long, value_name = "SIGN_INS")]
+    calibrate: Option<u64>,
     /// The number of bad rows that are accepted before the run stops.
     #[arg(long, default_value_t = 100)]
     max_bad: u64,
@@ -92,21 +101,35 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop));
     let run = Run { files: args.files.clone(), mappings: args.mappings.clone(), max_bad: args.max_bad, stop, bytes: Arc::default() };
-    let model = open_model(&config.history).map_err(|error| Failure::Usage(format!("RISKGATE_MODEL: {error}")))?;
-    let model = match &args.learn {
-        None => model,
-        Some(directory) => learn(&run, &config, model, directory)?,
+    let (model, users) = match &args.learn {
+        None => (current_model(&config)?, UserSelection::All),
+        Some(directory) => match learn(&run, &config, directory)? {
+            Some(model) => (model, UserSelection::HeldOut),
+            None => return Ok(()),
+        },
     };
-    let mut pass = Pass::new(&config, Evaluator::new(&config.decision, model), clock::read().mono);
+    let mut pass = Pass::new(&config, Evaluator::new(&config.decision, model), clock::read().mono).with_users(users);
     if let Some(path) = &args.scores {
         pass = pass.with_scores_output(Box::new(BufWriter::with_capacity(1 << 17, create(path)?)));
     }
     if args.against.is_some() {
         pass = pass.with_verdicts();
     }
+    if let Some(skipped) = args.calibrate {
+        let decision = &config.decision;
+        let stopped_from = (decision.mode.default == Mode::Enforce).then_some(decision.deny_at.default);
+        pass = pass.with_promise_check(PromiseCheck::new(skipped, stopped_from));
+    }
     run_pass(&run, &mut pass, "replaying")?;
+    require_sign_ins(&run, &pass)?;
     let verdicts = pass.verdicts.take().unwrap_or_default();
+    let promises = pass.promise_check.as_ref().map(PromiseCheck::promises).unwrap_or_default();
     let mut report = build_report(&config, pass, &args.files, run.is_stopped());
+    report.promises = promises;
+    if let Some(directory) = &args.learn {
+        let directory = directory.display();
+        report.warnings.push(format!("the report covers half of the users; its tables are learned from the other half, those in {directory} from all users"));
+    }
     match &args.against {
         Some(other) if run.is_stopped() => report.warnings.push(format!("not compared with {other}: stopped early")),
         Some(other) => report.comparison = Some(compare_with(&run, &config, other, &verdicts)?),
@@ -123,7 +146,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn build_report(config: &Config, pass: Pass, files: &[PathBuf], is_stopped_early: bool) -> Report {
-    let thresholds = Thresholds { review_at: config.decision.review_at.default, deny_at: config.decision.deny_at.default };
+    let DecisionConfig { review_at, challenge_at, deny_at, .. } = &config.decision;
+    let thresholds = Thresholds { review_at: review_at.default, challenge_at: challenge_at.default, deny_at: deny_at.default };
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let (users, dateless) = (pass.user_count(), pass.dateless_times());
     let base = pass.evaluator().model().base();
@@ -142,51 +166,85 @@ fn build_report(config: &Config, pass: Pass, files: &[PathBuf], is_stopped_early
     report
 }
 
-/// Fits the tables to the log, writes them, and returns the model built from them.
-fn learn(run: &Run, config: &Config, model: Model, directory: &Path) -> Result<Model, Failure> {
+/// The model in force.
+fn current_model(config: &Config) -> Result<Model, Failure> {
+    open_model(&config.history).map_err(|error| Failure::Usage(format!("RISKGATE_MODEL: {error}")))
+}
+
+/// Tables that were learned from a log, and what they were learned from.
+struct LearnedTables {
+    tables: Tables,
+    sign_ins: u64,
+    summary: String,
+}
+
+/// Fits the tables to the log and writes them. Returns the model for the report, which is learned from half of the users and
+/// evaluated on the others. `None` if the log has too few users for that.
+fn learn(run: &Run, config: &Config, directory: &Path) -> Result<Option<Model>, Failure> {
+    let Some(learned) = learn_tables(run, config, UserSelection::All)? else {
+        return Err(Failure::Run("the log has no successful sign-in to learn from".to_owned()));
+    };
+    fs::create_dir_all(directory).map_err(|error| Failure::Run(format!("{}: {error}", directory.display())))?;
+    for (name, text) in learned.tables.files() {
+        create(&directory.join(name))?.write_all(text.as_bytes()).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
+    }
+    eprintln!("learned from {} sign-ins, written to {}: {}", learned.sign_ins, directory.display(), learned.summary);
+    if learned.sign_ins < MIN_LEARNED_SIGN_INS {
+        let too_few = "sign-ins are too few for tables fitted to them; use the bundled tables below";
+        eprintln!("warning: {} {too_few} {MIN_LEARNED_SIGN_INS}", learned.sign_ins);
+    }
+    fit(&learned.tables, config)?;
+    match learn_tables(run, config, UserSelection::Learned)? {
+        Some(half) if half.sign_ins < learned.sign_ins => fit(&half.tables, config).map(Some),
+        Some(_) | None => {
+            eprintln!("not evaluated: a report needs users of whom nothing was learned, and the log has too few users");
+            Ok(None)
+        }
+    }
+}
+
+/// Builds the model of learned tables.
+fn fit(tables: &Tables, config: &Config) -> Result<Model, Failure> {
+    Model::new(tables, config.history.model_config()).map_err(|error| Failure::Run(format!("the learned tables cannot be read back: {error}")))
+}
+
+/// Learns tables from the selected users, in two passes. `None` if they have no successful sign-in.
+fn learn_tables(run: &Run, config: &Config, users: UserSelection) -> Result<Option<LearnedTables>, Failure> {
     let current = match &config.history.model {
         None => Tables::bundled(),
         Some(directory) => Tables::read(|name| fs::read(directory.join(name)).and_then(encoding::decode)).map_err(|error| Failure::Usage(error.to_string()))?,
     };
-    let first_builder = TableBuilder::new(&model, LearnPass::First);
-    let mut pass = Pass::new(config, Evaluator::new(&config.decision, model), clock::read().mono).with_table_builder(first_builder);
-    run_pass(run, &mut pass, "learning novelty")?;
-    if run.is_stopped() {
-        return Err(stopped_while_learning());
-    }
-    let first_builder = pass.table_builder.take().expect("the pass has a table builder");
+    let first_builder = learn_pass(run, config, users, (current_model(config)?, LearnPass::First))?;
     if first_builder.sign_ins() == 0 {
-        return Err(Failure::Run("the log has no successful sign-in to learn from".to_owned()));
+        return Ok(None);
     }
-    let fit = |tables: &Tables| {
-        Model::new(tables, config.history.model_config()).map_err(|error| Failure::Run(format!("the learned tables cannot be read back: {error}")))
-    };
     let first = first_builder.build_first_tables(current);
-    let model = fit(&first)?;
-    let second_builder = TableBuilder::new(&model, LearnPass::Second);
-    let mut pass = Pass::new(config, Evaluator::new(&config.decision, model), clock::read().mono).with_table_builder(second_builder);
-    run_pass(run, &mut pass, "learning rarity")?;
-    if run.is_stopped() {
-        return Err(stopped_while_learning());
-    }
-    let (tables, notes) = pass.table_builder.take().expect("the pass has a table builder").build_second_tables(first);
-    fs::create_dir_all(directory).map_err(|error| Failure::Run(format!("{}: {error}", directory.display())))?;
-    for (name, text) in tables.files() {
-        create(&directory.join(name))?.write_all(text.as_bytes()).map_err(|error| Failure::Run(format!("{name}: {error}")))?;
-    }
-    let mut summary = format!("learned from {} sign-ins, written to {}: {notes}\nnew at a sign-in:", first_builder.sign_ins(), directory.display());
+    let second_builder = learn_pass(run, config, users, (fit(&first, config)?, LearnPass::Second))?;
+    let (tables, mut summary) = second_builder.build_second_tables(first);
+    summary += "\nnew at a sign-in:";
     for (level, rate) in first_builder.novelty_rates() {
         let _ = write!(summary, " {level} {:.1} %", rate * 100.0);
     }
-    if first_builder.sign_ins() < MIN_LEARNED_SIGN_INS {
-        let _ = write!(
-            summary,
-            "\nwarning: {} sign-ins are too few for tables fitted to them; use the bundled tables below {MIN_LEARNED_SIGN_INS}",
-            first_builder.sign_ins()
-        );
+    Ok(Some(LearnedTables { tables, sign_ins: first_builder.sign_ins(), summary }))
+}
+
+/// Runs one learning pass.
+fn learn_pass(run: &Run, config: &Config, users: UserSelection, (model, stage): (Model, LearnPass)) -> Result<TableBuilder, Failure> {
+    let builder = TableBuilder::new(&model, stage);
+    let mut pass = Pass::new(config, Evaluator::new(&config.decision, model), clock::read().mono).with_table_builder(builder).with_users(users);
+    let what = match (users, stage) {
+        (UserSelection::All, LearnPass::First) => "learning novelty",
+        (UserSelection::All, LearnPass::Second) => "learning rarity",
+        (UserSelection::Learned | UserSelection::HeldOut, _) => "learning from half",
+    };
+    run_pass(run, &mut pass, what)?;
+    if run.is_stopped() {
+        return Err(stopped_while_learning());
     }
-    eprintln!("{summary}");
-    fit(&tables)
+    if users == UserSelection::All {
+        require_sign_ins(run, &pass)?;
+    }
+    Ok(pass.table_builder.take().expect("the pass has a table builder"))
 }
 
 /// The failure of a stopped run. Tables of an incomplete log are not written, because they would not show that they are incomplete.
@@ -208,7 +266,8 @@ fn compare_with(run: &Run, config: &Config, other: &str, verdicts: &[RowVerdict]
             match name.trim_start_matches("RISKGATE_") {
                 "DENY_AT" => config.decision.deny_at.default = value,
                 "REVIEW_AT" => config.decision.review_at.default = value,
-                _ => return Err(Failure::Usage(format!("--against: {name} is neither DENY_AT nor REVIEW_AT"))),
+                "CHALLENGE_AT" => config.decision.challenge_at.default = Some(value),
+                _ => return Err(Failure::Usage(format!("--against: {name} is not REVIEW_AT, CHALLENGE_AT or DENY_AT"))),
             }
         }
     } else {
@@ -217,6 +276,7 @@ fn compare_with(run: &Run, config: &Config, other: &str, verdicts: &[RowVerdict]
     let model = open_model(&config.history).map_err(|error| Failure::Usage(format!("--against {other}: {error}")))?;
     let mut pass = Pass::new(&config, Evaluator::new(&config.decision, model), clock::read().mono).with_verdicts();
     run_pass(run, &mut pass, "replaying the alternative")?;
+    require_sign_ins(run, &pass)?;
     let other_verdicts = pass.verdicts.take().unwrap_or_default();
     Ok(Comparison::new(other.to_owned(), verdicts, &other_verdicts))
 }
@@ -252,20 +312,22 @@ fn run_pass(run: &Run, pass: &mut Pass, what: &'static str) -> Result<(), Failur
             Failure::Run(format!("{error}\n{}", problems.join("\n")))
         }
         RunError::File { .. } | RunError::Scores(_) => Failure::Run(error.to_string()),
-    })?;
-    if pass.counters.used_sign_ins() == 0 { Err(no_sign_ins_read(run, pass)) } else { Ok(()) }
+    })
 }
 
-/// The failure of a run without sign-ins. A report of zeros would look like a result.
-fn no_sign_ins_read(run: &Run, pass: &Pass) -> Failure {
+/// Fails if no sign-in was read. A report of zeros would look like a result.
+fn require_sign_ins(run: &Run, pass: &Pass) -> Result<(), Failure> {
     let counters = &pass.counters;
+    if counters.used_sign_ins() > 0 {
+        return Ok(());
+    }
     let log = &counters.log;
     let other_lines = log.outcomes + log.without_user + log.other_lines;
     let mut message = format!("no sign-in could be read: {} rows, {} of them bad, and {other_lines} other lines", counters.rows, counters.bad);
     if let Some((file, line, problem)) = pass.bad_rows.first() {
         let _ = write!(message, "; the first bad row is {}, line {line}: {problem}", run.files[*file].display());
     }
-    Failure::Run(message)
+    Err(Failure::Run(message))
 }
 
 /// Stops the run on Ctrl-C, with a report of the rows read so far. A second Ctrl-C exits immediately.
@@ -284,6 +346,11 @@ fn stop_on_signal(stop: Arc<AtomicBool>) {
 
 fn create(path: &Path) -> Result<File, Failure> {
     File::create(path).map_err(|error| Failure::Run(format!("{}: {error}", path.display())))
+}
+
+/// The help of `--map`, with all fields.
+fn mapping_help() -> String {
+    format!("Maps a column of a CSV file to a field. FIELD is one of {}", FIELDS.join(", "))
 }
 
 fn parse_mapping(text: &str) -> Result<Mapping, String> {

@@ -16,7 +16,8 @@ use riskgate_telemetry::subscriber;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate serve
-  curl -s http://127.0.0.1:8710/v1/assess -H 'Content-Type: application/json' -d '{\"user\":\"ada\",\"ip\":\"8.8.8.8\"}'")]
+  riskgate serve --listen 127.0.0.1:9000
+  curl -s localhost:8710/v1/assess -H 'Content-Type: application/json' -d @request.json")]
 pub struct Args {
     /// Address and port. The default is RISKGATE_LISTEN.
     #[arg(long, value_name = "ADDRESS")]

@@ -18,8 +18,8 @@ use riskgate_runtime::clock;
 #[command(after_help = "Examples:
   export RISKGATE_CONTEXT_KEYS=k1:HS256:$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '=')
   riskgate sign-context --pool eu-west-1_AbCdEf --client web --user ada --ip 8.8.8.8
-  riskgate sign-context --pool eu-west-1_AbCdEf --client web --user ada --ip 8.8.8.8 --event | riskgate assess -
-  riskgate sign-context --pool eu-west-1_AbCdEf --client web --ip 8.8.8.8 --kid edge1 --private-key edge1.pem
+  riskgate sign-context --pool eu-west-1_AbCdEf --client web --event | riskgate assess -
+  riskgate sign-context --pool eu-west-1_AbCdEf --client web --kid k2 --private-key k2.pem
 
 docs/SIGNED_CONTEXT.md describes the claims and has examples in Node and Python.")]
 pub struct Args {

@@ -2,25 +2,19 @@
 //!
 //! The caller sets the timeout. Errors contain only a failure reason, because requests and responses contain secrets.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-    time::SystemTime,
-};
+use std::collections::BTreeSet;
 
-use ::http::{HeaderMap, HeaderValue, StatusCode};
+use ::http::StatusCode;
 use aws_config::SdkConfig;
-use aws_credential_types::Credentials;
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4::SigningParams,
-};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::environment::{self, AwsFault, Identity};
-use riskgate_config::env::references::{Reference, SecretsService};
+use crate::{
+    environment::AwsFault,
+    signer::{AwsService, SignedRequest, Signer},
+};
+use riskgate_config::env::secret_references::{Reference, SecretsService};
 use riskgate_engine::evidence::FailureReason;
 use riskgate_engine::time::ClockReading;
 use riskgate_http_client::Client;
@@ -31,9 +25,7 @@ const MAX_PARAMETERS: usize = 10;
 /// A client for the services that secret references name.
 #[derive(Debug)]
 pub struct SecretsClient {
-    client: Client,
-    identity: Identity,
-    fault: Mutex<Option<AwsFault>>,
+    signer: Signer,
 }
 
 /// A reference and its resolved secret.
@@ -44,8 +36,7 @@ type FetchedSecret = (String, Result<String, FailureReason>);
 
 /// The API of one service.
 struct SecretsApi {
-    /// The service id in the AWS configuration, and the name in its host and signatures.
-    service: (&'static str, &'static str),
+    service: AwsService,
     operation: &'static str,
 }
 
@@ -74,19 +65,22 @@ struct ErrorBody {
     kind: String,
 }
 
-const SECRETS_MANAGER: SecretsApi = SecretsApi { service: ("Secrets Manager", "secretsmanager"), operation: "secretsmanager.GetSecretValue" };
+const SECRETS_MANAGER: SecretsApi = SecretsApi {
+    service: AwsService { id: "Secrets Manager", host: "secretsmanager", signing_name: "secretsmanager" },
+    operation: "secretsmanager.GetSecretValue",
+};
 
-const PARAMETER_STORE: SecretsApi = SecretsApi { service: ("SSM", "ssm"), operation: "AmazonSSM.GetParameters" };
+const PARAMETER_STORE: SecretsApi = SecretsApi { service: AwsService { id: "SSM", host: "ssm", signing_name: "ssm" }, operation: "AmazonSSM.GetParameters" };
 
 impl SecretsClient {
     /// Creates a client with the AWS configuration of the environment, which the first call reads.
     pub fn new(client: Client) -> Self {
-        SecretsClient { client, identity: Identity::from_environment(), fault: Mutex::default() }
+        SecretsClient { signer: Signer::new(client) }
     }
 
     /// Creates a client with a given AWS configuration.
     pub fn with_config(sdk_config: SdkConfig, client: Client) -> Self {
-        SecretsClient { client, identity: Identity::from_config(sdk_config), fault: Mutex::default() }
+        SecretsClient { signer: Signer::with_config(sdk_config, client) }
     }
 
     /// Fetches the secrets that references name. A secret with several fields is fetched once, and parameters ten at a time.
@@ -127,16 +121,11 @@ impl SecretsClient {
 
     /// What the operator must fix before secrets can be fetched, if known.
     pub fn problem(&self) -> Option<AwsFault> {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn record_fault(&self, fault: AwsFault) -> FailureReason {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
-        FailureReason::NoCredentials
+        self.signer.problem()
     }
 
     fn failure_reason(&self, status: StatusCode, body: &[u8]) -> FailureReason {
-        if error_type(body).ends_with("ExpiredTokenException") { self.record_fault(AwsFault::Expired) } else { failure_reason(status, body) }
+        if error_type(body).ends_with("ExpiredTokenException") { self.signer.record_fault(AwsFault::Expired) } else { failure_reason(status, body) }
     }
 
     async fn call<T: serde::de::DeserializeOwned>(
@@ -146,34 +135,10 @@ impl SecretsClient {
         region: Option<&str>,
         now: ClockReading,
     ) -> Result<T, FailureReason> {
-        let sdk_config = self.identity.ready().await.map_err(|fault| self.record_fault(fault))?;
-        let credentials = self.identity.credentials().await.map_err(|fault| self.record_fault(fault))?;
-        let region = region.or(sdk_config.region().map(AsRef::as_ref)).ok_or_else(|| self.record_fault(AwsFault::NoRegion))?;
-        let endpoint = environment::endpoint(sdk_config, api.service, region);
-        let body = request.to_string();
-        let headers = signed_headers(api, &endpoint, &body, region, credentials, now.wall.into()).ok_or(FailureReason::KeyRefused)?;
-        let exchange = self.client.send(now, |client| client.post(&endpoint).headers(headers).body(body)).await.map_err(|failure| failure.cause)?;
-        let status = exchange.status();
-        let body = exchange.bytes().await.map_err(|failure| failure.cause)?;
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", api.operation)];
+        let (status, body) = self.signer.post(&api.service, region, SignedRequest { path: "", headers: &headers, body: request.to_string() }, now).await?;
         if status == StatusCode::OK { serde_json::from_slice(&body).map_err(|_| FailureReason::BadAnswer) } else { Err(self.failure_reason(status, &body)) }
     }
-}
-
-/// The headers of a call, including its signature (AWS Signature Version 4).
-fn signed_headers(api: &SecretsApi, endpoint: &str, body: &str, region: &str, credentials: Credentials, time: SystemTime) -> Option<HeaderMap> {
-    let base = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", api.operation)];
-    let identity = credentials.into();
-    let parameters =
-        SigningParams::builder().identity(&identity).region(region).name(api.service.1).time(time).settings(SigningSettings::default()).build().ok()?;
-    let request = SignableRequest::new("POST", endpoint, base.into_iter(), SignableBody::Bytes(body.as_bytes())).ok()?;
-    let (instructions, _) = sign(request, &parameters.into()).ok()?.into_parts();
-    let mut headers = HeaderMap::new();
-    for (name, value) in base.into_iter().chain(instructions.headers()) {
-        let mut value = HeaderValue::from_str(value).ok()?;
-        value.set_sensitive(true);
-        headers.insert(::http::HeaderName::from_bytes(name.as_bytes()).ok()?, value);
-    }
-    Some(headers)
 }
 
 fn error_type(body: &[u8]) -> String {

@@ -13,20 +13,20 @@ use crate::env::{Reader, duration, number_within};
 pub struct HistoryConfig {
     /// Where history is stored. `STORE`.
     pub store: StoreConfig,
+    /// Pseudonym keys, newest first. `PSEUDONYM_KEY`. Empty means a random key, which only the memory store allows.
+    pub pseudonym_keys: Vec<PseudonymKey>,
     /// How long a value stays in a profile. `HISTORY_TTL`, default 180 days.
     pub ttl: Duration,
     /// How long a pending attempt waits for its post-authentication event. `PENDING_TTL`, default 15 min.
     pub pending_ttl: Duration,
     /// When a sign-in is learned from. `LEARN`.
     pub learn: Learn,
-    /// Pseudonym keys, newest first. `PSEUDONYM_KEY`. Empty means a random key, which only the memory store allows.
-    pub pseudonym_keys: Vec<PseudonymKey>,
-    /// Directory of a learned model. `MODEL`.
-    pub model: Option<PathBuf>,
     /// Which attackers to expect. `MIXTURE`.
     pub mixture: MixtureProfile,
     /// Expected share of attacks among sign-ins. `PRIOR`, default 0.005.
     pub prior: f64,
+    /// Directory of a learned model. `MODEL`.
+    pub model: Option<PathBuf>,
 }
 
 /// Where history is stored.

@@ -6,11 +6,13 @@ use serde::Serialize;
 
 use crate::{
     budget::BudgetConfig,
+    challenge::ChallengeConfig,
     env::{ConfigError, EnvSource, Reader},
-    history::HistoryConfig,
+    history::{HistoryConfig, StoreConfig},
     networks::NetworksConfig,
     services::ServicesConfig,
     sidecar::SidecarConfig,
+    step_up::StepUpConfig,
     telemetry::TelemetryConfig,
     token::TokenConfig,
     trust::TrustConfig,
@@ -20,6 +22,8 @@ use riskgate_engine::settings::DecisionConfig;
 
 pub mod budget;
 
+pub mod challenge;
+
 pub mod context_key;
 
 pub mod decision;
@@ -28,19 +32,23 @@ pub mod encoding;
 
 pub mod env;
 
+pub mod explain;
+
 pub mod history;
 
 pub mod networks;
 
-pub mod platform;
+pub mod service_links;
 
-pub mod platform_settings;
+pub mod notices;
 
 pub mod pseudonym;
 
 pub mod services;
 
 pub mod sidecar;
+
+pub mod step_up;
 
 pub mod telemetry;
 
@@ -66,6 +74,10 @@ pub struct Config {
     pub history: HistoryConfig,
     /// Claims in tokens.
     pub token: TokenConfig,
+    /// Codes of the custom challenge.
+    pub challenge: ChallengeConfig,
+    /// Verification of tokens, for step-up.
+    pub step_up: StepUpConfig,
     /// Which client contexts are trusted.
     pub trust: TrustConfig,
     /// The operator's custom mmdb files.
@@ -96,9 +108,13 @@ impl Config {
         let mut reader = Reader::new(source);
         let r = &mut reader;
         let budget = BudgetConfig::read(r);
+        let decision = decision::read(r);
+        let services = ServicesConfig::read(r, &budget);
         let mut config = Config {
-            decision: decision::read(r),
-            services: ServicesConfig::read(r, &budget),
+            decision,
+            challenge: ChallengeConfig::read(r, &services.plain_origins),
+            services,
+            step_up: StepUpConfig::read(r, &budget),
             budget,
             history: HistoryConfig::read(r),
             token: TokenConfig::read(r),
@@ -109,9 +125,15 @@ impl Config {
             on_bad_config: r.choice("ON_BAD_CONFIG", &[("monitor", OnBadConfig::Monitor), ("refuse", OnBadConfig::Refuse)]),
             pending_secrets: Vec::new(),
         };
+        let has_key = !config.history.pseudonym_keys.is_empty() || r.is_secret_pending("PSEUDONYM_KEY");
+        if config.challenge.delivery.is_some() && !has_key && matches!(config.history.store, StoreConfig::Memory) {
+            r.add_fault("PSEUDONYM_KEY", "is needed because codes are sent: their hashes must be equal in every process");
+        }
         let (pending_secrets, faults) = reader.finish();
         config.pending_secrets = pending_secrets;
         config.token.denied_clients.clone_from(&config.decision.deny_clients);
+        config.token.challenge_acr_values.clone_from(&config.decision.challenge_acr_values);
+        config.step_up.acr_values.clone_from(&config.decision.challenge_acr_values);
         (config, faults)
     }
 
@@ -139,6 +161,8 @@ pub struct Setting {
     pub value: Option<String>,
     /// The default.
     pub default: &'static str,
+    /// Where the value is set: `environment`, or the path of the file that `NAME_FILE` names. `None` when the default applies.
+    pub source: Option<String>,
     /// What the variable does.
     pub meaning: String,
     /// Whether the value is a secret, which the deployed template must not show.
@@ -149,7 +173,10 @@ pub struct Setting {
 pub fn settings(source: &dyn EnvSource) -> Vec<Setting> {
     let setting = |group, name: &str, default, meaning: &str, disclosure| {
         let value = Reader::new(source).text(name).map(|value| if disclosure == Disclosure::Secret || value.contains("://") { mask(&value) } else { value });
-        Setting { group, name: format!("{PREFIX}{name}"), value, default, meaning: meaning.to_owned(), secret: disclosure == Disclosure::Secret }
+        let file = source.value(&format!("{PREFIX}{name}_FILE")).filter(|path| !path.is_empty());
+        let origin = value.as_ref().map(|_| file.unwrap_or_else(|| "environment".to_owned()));
+        let is_secret = disclosure == Disclosure::Secret;
+        Setting { group, name: format!("{PREFIX}{name}"), value, default, source: origin, meaning: meaning.to_owned(), secret: is_secret }
     };
     let mut settings = Vec::new();
     for variable in VARIABLES {

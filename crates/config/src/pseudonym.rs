@@ -12,7 +12,7 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 use secrecy::ExposeSecret;
-use siphasher::sip::SipHasher24;
+use siphasher::sip::{SipHasher13, SipHasher24};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -25,7 +25,7 @@ pub struct Pseudonyms {
 }
 
 /// A user's keys in the store, one for each configured key, newest first.
-pub type PersonKeys = SmallVec<[SmolStr; 1]>;
+pub type UserKeys = SmallVec<[SmolStr; 1]>;
 
 /// The keys derived from one configured key.
 struct DerivedKeys {
@@ -36,7 +36,11 @@ struct DerivedKeys {
     store: hmac::Key,
     audit: hmac::Key,
     decoy: hmac::Key,
+    challenge: hmac::Key,
 }
+
+/// The size of the keyed hash of a code in bytes.
+pub const CODE_HASH_BYTES: usize = 32;
 
 impl Pseudonyms {
     /// Derives the key of every purpose. Without a configured key, as with the memory store, a random key lasts as long as the process.
@@ -77,11 +81,11 @@ impl Pseudonyms {
     }
 
     /// The keys of a user's record in the store: 22 characters of base64url (128 bits) each.
-    pub fn person(&self, pool: &str, person: &str) -> PersonKeys {
-        self.keys.iter().map(|keys| text(&keys.store, "person", &[pool.as_bytes(), person.as_bytes()], 16)).collect()
+    pub fn user_keys(&self, pool: &str, user: &str) -> UserKeys {
+        self.keys.iter().map(|keys| text(&keys.store, "person", &[pool.as_bytes(), user.as_bytes()], 16)).collect()
     }
 
-    /// The store keys of a network, nonce, device or tenant under every configured key, newest first. Format as in [`Self::person`].
+    /// The store keys of a network, nonce, device or tenant under every configured key, newest first. Format as in [`Self::user`].
     pub fn records(&self, purpose: &str, parts: &[&[u8]]) -> SmallVec<[SmolStr; 1]> {
         self.keys.iter().map(|keys| text(&keys.store, purpose, parts, 16)).collect()
     }
@@ -96,6 +100,12 @@ impl Pseudonyms {
         self.keys.iter().map(|keys| keys.short_hash(purpose, parts)).collect()
     }
 
+    /// The four-byte hashes of an event under every configured key, newest first. An event has a thousand bytes, and its hash is compared for
+    /// seconds only, so this uses SipHash-1-3, which has half the rounds.
+    pub fn event_hashes(&self, event: &[u8]) -> SmallVec<[u32; 1]> {
+        self.keys.iter().map(|keys| keys.event_hash(event)).collect()
+    }
+
     /// The key that hashes addresses in the shared cache of provider answers. Equal in every process with the same configured key.
     pub fn cache_key(&self) -> [u8; 16] {
         *tag(&self.newest().store, "cache", &[]).as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes")
@@ -107,14 +117,26 @@ impl Pseudonyms {
         *tag.as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes")
     }
 
+    /// The keyed hash of a code and of the sign-in that it belongs to, under the newest key.
+    pub fn code_hash(&self, parts: &[&[u8]]) -> [u8; CODE_HASH_BYTES] {
+        *tag(&self.newest().challenge, "code", parts).as_ref().first_chunk().expect("a SHA-256 tag has 32 bytes")
+    }
+
+    /// Whether a keyed hash belongs to these parts, under any configured key. Each comparison takes the same time for every hash.
+    pub fn is_code_hash(&self, parts: &[&[u8]], hash: &[u8]) -> bool {
+        let mut message = Vec::new();
+        write_parts("code", parts, |bytes| message.extend_from_slice(bytes));
+        self.keys.iter().any(|keys| hmac::verify(&keys.challenge, &message, hash).is_ok())
+    }
+
     /// A user in audit lines and the activity table: 16 characters of base64url (96 bits).
-    pub fn user(&self, pool: &str, person: &str) -> SmolStr {
-        text(&self.newest().audit, "user", &[pool.as_bytes(), person.as_bytes()], 12)
+    pub fn user(&self, pool: &str, user: &str) -> SmolStr {
+        text(&self.newest().audit, "user", &[pool.as_bytes(), user.as_bytes()], 12)
     }
 
     /// A user in the activity table under every configured key, newest first.
-    pub fn users(&self, pool: &str, person: &str) -> PersonKeys {
-        self.keys.iter().map(|keys| text(&keys.audit, "user", &[pool.as_bytes(), person.as_bytes()], 12)).collect()
+    pub fn users(&self, pool: &str, user: &str) -> UserKeys {
+        self.keys.iter().map(|keys| text(&keys.audit, "user", &[pool.as_bytes(), user.as_bytes()], 12)).collect()
     }
 
     /// A network (/24 or /48) in audit lines.
@@ -150,6 +172,13 @@ impl DerivedKeys {
         u32::from_be_bytes([a, b, c, d])
     }
 
+    fn event_hash(&self, event: &[u8]) -> u32 {
+        let mut hasher = SipHasher13::new_with_key(&self.short);
+        write_parts("event", &[event], |bytes| hasher.write(bytes));
+        let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     fn derive(kid: &str, key: &[u8]) -> Self {
         let master = hmac::Key::new(hmac::HMAC_SHA256, key);
         let purpose = |name: &str| hmac::sign(&master, format!("riskgate/1/{name}").as_bytes());
@@ -167,6 +196,7 @@ impl DerivedKeys {
             store: keyed("store"),
             audit: keyed("audit"),
             decoy: keyed("decoy"),
+            challenge: keyed("challenge"),
         }
     }
 }
@@ -211,7 +241,7 @@ mod tests {
             made.user("pa", "nn"),
             made.device("ann"),
             made.network("8.8.8.8".parse().unwrap()),
-            made.person("p", "ann")[0].clone(),
+            made.user_keys("p", "ann")[0].clone(),
             made.records("person2", &[b"p", b"ann"])[0].clone(),
         ];
         for (i, one) in all.iter().enumerate() {
@@ -223,7 +253,7 @@ mod tests {
     fn all_kinds(made: &Pseudonyms, pool: &str, name: &str, ip: &str) -> [String; 9] {
         let ip: IpAddr = ip.parse().unwrap();
         [
-            made.person(pool, name)[0].to_string(),
+            made.user_keys(pool, name)[0].to_string(),
             made.records("network", &[ip.to_string().as_bytes()])[0].to_string(),
             made.records("device", &[name.as_bytes()])[0].to_string(),
             made.short_hash("nonce", &[name.as_bytes()]).to_string(),
@@ -257,7 +287,7 @@ mod tests {
     #[test]
     fn pseudonyms_never_change() {
         let made = Pseudonyms::new(&[key("a", "AAAAAAAAAAAAAAAAAAAAAA")]);
-        assert_eq!(made.person("pool", "ann")[0], "aZQoW5LpG2GppaIlk78byw");
+        assert_eq!(made.user_keys("pool", "ann")[0], "aZQoW5LpG2GppaIlk78byw");
         assert_eq!(made.user("pool", "ann"), "_zMMJrU2bpzKlu_S");
         assert_eq!(made.short_hash("client", &[b"pool", b"web"]), 0x9642_6889);
     }
@@ -274,9 +304,23 @@ mod tests {
         let (old, new) = (key("old", "AAAAAAAAAAAAAAAAAAAAAA"), key("new", "_____________________w"));
         let before = Pseudonyms::new(std::slice::from_ref(&old));
         let after = Pseudonyms::new(&[new, old]);
-        assert_eq!(after.person("p", "ann")[1], before.person("p", "ann")[0]);
-        assert_ne!(after.person("p", "ann")[0], before.person("p", "ann")[0]);
+        assert_eq!(after.user_keys("p", "ann")[1], before.user_keys("p", "ann")[0]);
+        assert_ne!(after.user_keys("p", "ann")[0], before.user_keys("p", "ann")[0]);
         assert_ne!(after.user("p", "ann"), before.user("p", "ann"));
+    }
+
+    #[test]
+    fn a_code_hash_holds_under_every_configured_key_and_for_its_parts_only() {
+        let (old, new) = (key("old", "AAAAAAAAAAAAAAAAAAAAAA"), key("new", "_____________________w"));
+        let before = Pseudonyms::new(std::slice::from_ref(&old));
+        let hash = before.code_hash(&[b"pool", b"ann", b"12345678"]);
+        for (pseudonyms, holds) in [(&before, true), (&Pseudonyms::new(&[new.clone(), old]), true), (&Pseudonyms::new(&[new]), false)] {
+            assert_eq!(pseudonyms.is_code_hash(&[b"pool", b"ann", b"12345678"], &hash), holds);
+            for parts in [[&b"pool"[..], b"ann", b"12345679"], [b"pool", b"bob", b"12345678"], [b"poola", b"nn", b"12345678"]] {
+                assert!(!pseudonyms.is_code_hash(&parts, &hash));
+            }
+            assert!(!pseudonyms.is_code_hash(&[b"pool", b"ann", b"12345678"], &hash[..31]) && !pseudonyms.is_code_hash(&[], b""));
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct ServicesConfig {
     pub cache: CacheConfig,
     /// Certificate authorities that are trusted in addition to Mozilla's list. `SERVICES_CA`.
     pub authorities: Vec<CertificateDer<'static>>,
+    /// Origins that may be called over plain HTTP. `ALLOW_PLAIN_HTTP`.
+    pub plain_origins: Vec<String>,
 }
 
 /// How answers are cached.
@@ -43,18 +45,18 @@ pub struct CacheConfig {
 pub struct ServiceConfig {
     /// Its origin, or for `http` the complete URL template. `<NAME>_URL`.
     pub url: String,
+    /// Its key. `None` for `http`, and while the secret is not resolved.
+    pub key: Option<SecretString>,
     /// Factor on its evidence, 0 to 4. `<NAME>_WEIGHT`.
     pub weight: f64,
+    /// Maximum calls a day. `<NAME>_DAILY_LIMIT`.
+    pub daily_limit: Option<u64>,
+    /// Which fields it receives. `<NAME>_SEND`.
+    pub send: SentFields,
     /// Timeout of one call. `<NAME>_TIMEOUT`.
     pub timeout: Duration,
     /// Timeout of DNS, TCP and TLS together. `CONNECT_TIMEOUT`.
     pub connect_timeout: Duration,
-    /// Which fields it receives. `<NAME>_SEND`.
-    pub send: SentFields,
-    /// Maximum calls a day. `<NAME>_DAILY_LIMIT`.
-    pub daily_limit: Option<u64>,
-    /// Its key. `None` for `http`, and while the secret is not resolved.
-    pub key: Option<SecretString>,
     /// Which service, with the settings that only this service has.
     pub options: ProviderOptions,
 }
@@ -150,7 +152,7 @@ impl ServicesConfig {
             negative_ttl: r.parsed("CACHE_NEGATIVE_TTL", duration).unwrap_or(Duration::from_secs(600)),
         };
         let authorities = r.parsed("SERVICES_CA", parse_certificates).unwrap_or_default();
-        ServicesConfig { services, cache, authorities }
+        ServicesConfig { services, cache, authorities, plain_origins }
     }
 }
 
@@ -283,10 +285,7 @@ fn parse_headers(r: &mut Reader<'_>, text: &SecretString) -> Vec<(String, Secret
 ///
 /// It has no user and no address that `refused_ip` refuses.
 fn parse_endpoint(value: &str, service: Service, plain_origins: &[String]) -> Result<String, String> {
-    let (origin, uri) = parse_origin(value)?;
-    if uri.scheme_str() == Some("http") && !is_loopback(uri.host().unwrap_or_default()) && !plain_origins.contains(&origin) {
-        return Err("must be https (plain http only to loopback, or where RISKGATE_ALLOW_PLAIN_HTTP names the origin)".to_owned());
-    }
+    let (origin, uri) = parse_url(value, plain_origins)?;
     match service {
         Service::Http => Ok(value.to_owned()),
         Service::Minfraud | Service::Ipqs | Service::Abuseipdb | Service::Crowdsec | Service::CrowdsecCti if uri.path() == "/" && uri.query().is_none() => {
@@ -298,8 +297,17 @@ fn parse_endpoint(value: &str, service: Service, plain_origins: &[String]) -> Re
     }
 }
 
+/// Parses a URL that may be called, and returns its `scheme://host[:port]` with it.
+pub(super) fn parse_url(value: &str, plain_origins: &[String]) -> Result<(String, http::Uri), String> {
+    let (origin, uri) = parse_origin(value)?;
+    if uri.scheme_str() == Some("http") && !is_loopback(uri.host().unwrap_or_default()) && !plain_origins.contains(&origin) {
+        return Err("must be https (plain http only to loopback, or where RISKGATE_ALLOW_PLAIN_HTTP names the origin)".to_owned());
+    }
+    Ok((origin, uri))
+}
+
 /// Parses a URL and returns its `scheme://host[:port]` with it.
-fn parse_origin(value: &str) -> Result<(String, http::Uri), String> {
+pub(super) fn parse_origin(value: &str) -> Result<(String, http::Uri), String> {
     // Braces are not valid in a URL. Placeholders become percent-encoded text, so any letter can replace them here.
     let filled: String = value.replace(['{', '}'], "x");
     let uri: http::Uri = filled.parse().map_err(|_| "must be a URL such as https://host/path".to_owned())?;
@@ -321,7 +329,8 @@ fn parse_origin(value: &str) -> Result<(String, http::Uri), String> {
     Ok((format!("{scheme}://{authority}"), uri))
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || address(host).is_some_and(|ip| ip.is_loopback())
 }
 

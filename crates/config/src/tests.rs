@@ -53,6 +53,25 @@ fn unset_timeouts_shrink_and_set_timeouts_must_fit() {
 }
 
 #[test]
+fn the_challenge_threshold_is_between_the_others() {
+    check_faulty(&[("CHALLENGE_AT", "50")], &[]);
+    check_faulty(&[("CHALLENGE_AT", "80"), ("CHALLENGE_AT__kiosk", "off")], &[]);
+    check_faulty(&[("CHALLENGE_AT", "49.9")], &["CHALLENGE_AT"]);
+    check_faulty(&[("CHALLENGE_AT", "80.1")], &["CHALLENGE_AT"]);
+    check_faulty(&[("CHALLENGE_AT__kiosk", "90")], &["CHALLENGE_AT__kiosk"]);
+    check_faulty(&[("CHALLENGE_AT__kiosk", "90"), ("DENY_AT__kiosk", "95")], &[]);
+    check_faulty(&[("CHALLENGE_AT", "high")], &["CHALLENGE_AT"]);
+    check_faulty(&[("CHALLENGE_ACR_VALUES", "a b")], &["CHALLENGE_ACR_VALUES"]);
+    // The general threshold does not fit the app client's own.
+    let (config, faults) = read(&[("CHALLENGE_AT", "70"), ("DENY_AT__kiosk", "60")]);
+    assert_eq!(
+        faults[0].to_string(),
+        "RISKGATE_CHALLENGE_AT: 70 must be between RISKGATE_REVIEW_AT (50) and RISKGATE_DENY_AT__kiosk (60) for app client kiosk"
+    );
+    assert_eq!((*config.decision.challenge_at.of("kiosk"), *config.decision.challenge_at.of("web")), (None, Some(70.0)));
+}
+
+#[test]
 fn missing_settings_of_services_are_faults() {
     check_faulty(&[("PROVIDERS", "minfraud,http")], &["MINFRAUD_LICENSE_KEY", "MINFRAUD_ACCOUNT_ID", "HTTP_URL"]);
     let (config, faults) = read(&[("PROVIDERS", "http, http"), ("HTTP_URL", "http://127.0.0.1:9/x?ip={ip}")]);

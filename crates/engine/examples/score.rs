@@ -15,7 +15,7 @@ use riskgate_engine::{
     profile::{DeviceStatus, Observation, Profile, SignInLocation},
     score::Model,
     settings::{DecisionConfig, ModelConfig},
-    sign_in::{Person, SignIn, Trigger},
+    sign_in::{SignIn, Trigger, User},
     time::{ClockReading, EventTime},
     user_agent::UserAgent,
 };
@@ -33,7 +33,7 @@ fn sign_in(ip: &str, country: Country, user_agent: &str, now: ClockReading) -> S
         pool: "customers".into(),
         client: "web".into(),
         tenant: None,
-        person: Person { name: Personal::new("ada".into()), ..Person::default() },
+        user: User { name: Personal::new("ada".into()), ..User::default() },
         context: Context {
             trust: Trust::Trusted,
             ip: ClientIp::parse(ip),
@@ -79,7 +79,7 @@ fn main() {
     for day in 1..=20 {
         let at = now.wall - jiff::SignedDuration::from_hours(24 * day);
         let location = SignInLocation::rounded(at, &usual.networks);
-        profile.learn(&Observation { features: &usual.features, hour: None, location, device: DeviceStatus::default() }, 180);
+        profile.learn(&Observation { features: &usual.features, hour: None, location, device: DeviceStatus::default(), proven: false }, 180);
     }
 
     print("the usual sign-in", &evaluator.evaluate(Box::new(enrich(sign_in("81.166.0.10", norway, firefox, now), profile.clone()))));

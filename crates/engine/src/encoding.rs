@@ -61,8 +61,11 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
 
 /// The name of a stored field that is keyed by a hash: one letter for its kind, then the hash as eight hexadecimal digits.
 pub fn hash_field_name(kind: char, hash: u32) -> SmolStr {
-    let digits = (0..8).rev().map(|digit| char::from(b"0123456789abcdef"[(hash >> (4 * digit) & 15) as usize]));
-    std::iter::once(kind).chain(digits).collect()
+    let mut name = [u8::try_from(kind).unwrap_or(b'?'); 9];
+    for (digit, shift) in name[1..].iter_mut().zip((0..32).step_by(4).rev()) {
+        *digit = b"0123456789abcdef"[(hash >> shift & 15) as usize];
+    }
+    std::str::from_utf8(&name).unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub struct Evaluator {
 impl Evaluator {
     /// An evaluator with the lists, thresholds and rules of a configuration.
     pub fn new(config: &DecisionConfig, model: Model) -> Self {
-        let model = model.with_deny_threshold(config.lowest_deny_threshold());
+        let model = model.with_stop_threshold(config.lowest_stop_threshold());
         Evaluator { lists: Lists::new(config), model, policy: Policy::new(config.clone()) }
     }
 

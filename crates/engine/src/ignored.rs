@@ -22,7 +22,7 @@ pub enum IgnoredInput {
     SharedDeviceId,
     /// A word for "not known" instead of a language list.
     UnknownLanguage,
-    /// A word for "not known" instead of a time zone.
+    /// A word for "not known" instead of a time zone, or a zone that does not exist.
     UnknownTimezone,
     /// A code that is not a country.
     UnknownCountry,

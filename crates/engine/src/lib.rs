@@ -18,6 +18,9 @@
 //!
 //! `examples/score.rs` embeds the engine in sixty lines.
 
+#[macro_use]
+mod labels;
+
 pub mod automation;
 
 pub mod client_ip;

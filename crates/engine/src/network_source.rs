@@ -13,17 +13,9 @@ pub enum Source {
     Anonymous,
 }
 
-impl Source {
-    /// Every source.
-    pub const ALL: [Source; 4] = [Source::Bundled, Source::City, Source::Asn, Source::Anonymous];
-
-    /// The label of `riskgate_networks_built_timestamp_seconds{source}`.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Source::Bundled => "bundled",
-            Source::City => "city",
-            Source::Asn => "asn",
-            Source::Anonymous => "anonymous",
-        }
-    }
-}
+labels!(Source, "The label of `riskgate_networks_built_timestamp_seconds{source}`.", {
+    Bundled "bundled"
+    City "city"
+    Asn "asn"
+    Anonymous "anonymous"
+});

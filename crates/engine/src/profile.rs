@@ -58,6 +58,8 @@ pub struct Observation<'a> {
     pub location: SignInLocation,
     /// What the user pool reports about the device.
     pub device: DeviceStatus,
+    /// Whether the user passed a challenge. Its values then count as seen on an earlier day too.
+    pub proven: bool,
 }
 
 /// What the user pool reports about the device, in the event's `newDeviceUsed`.
@@ -107,20 +109,21 @@ impl Profile {
     /// Learns a successful sign-in, and removes entries that were not seen for `ttl_days`.
     pub fn learn(&mut self, observation: &Observation<'_>, ttl_days: u16) {
         let day = day_of(observation.location.at);
+        let first_day = day.saturating_sub(u16::from(observation.proven));
         for level in FeatureLevel::ALL {
             let Some(hash) = observation.features.at(level) else { continue };
             match self.entries.iter_mut().find(|entry| entry.hash == hash && entry.level == level) {
                 Some(entry) => {
                     entry.count = entry.count.saturating_add(1);
                     entry.last_day = entry.last_day.max(day);
-                    entry.first_day = entry.first_day.min(day);
-                    if observation.device == DeviceStatus::New && matches!(level, FeatureLevel::Device | FeatureLevel::UserAgent) {
+                    entry.first_day = entry.first_day.min(first_day);
+                    if observation.device == DeviceStatus::New && !observation.proven && matches!(level, FeatureLevel::Device | FeatureLevel::UserAgent) {
                         // The pool has never seen this device although its id is known, so it has to be established again.
                         entry.first_day = day;
                         entry.last_day = day;
                     }
                 }
-                None => self.entries.push(ProfileEntry { level, hash, count: 1, first_day: day, last_day: day }),
+                None => self.entries.push(ProfileEntry { level, hash, count: 1, first_day, last_day: day }),
             }
         }
         if let Some(hour) = observation.hour.filter(|hour| *hour < 24) {

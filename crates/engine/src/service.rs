@@ -17,22 +17,16 @@ pub enum Service {
     Http,
 }
 
+labels!(Service, "The name in variables, metrics, reasons and responses.", {
+    Minfraud "minfraud"
+    Ipqs "ipqs"
+    Abuseipdb "abuseipdb"
+    Crowdsec "crowdsec"
+    CrowdsecCti "crowdsec_cti"
+    Http "http"
+});
+
 impl Service {
-    /// Every service.
-    pub const ALL: [Service; 6] = [Service::Minfraud, Service::Ipqs, Service::Abuseipdb, Service::Crowdsec, Service::CrowdsecCti, Service::Http];
-
-    /// The name in variables, metrics, reasons and responses.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Service::Minfraud => "minfraud",
-            Service::Ipqs => "ipqs",
-            Service::Abuseipdb => "abuseipdb",
-            Service::Crowdsec => "crowdsec",
-            Service::CrowdsecCti => "crowdsec_cti",
-            Service::Http => "http",
-        }
-    }
-
     /// The variable that holds the service's credentials, without the `RISKGATE_` prefix.
     pub fn secret_variable(self) -> &'static str {
         match self {

@@ -13,9 +13,14 @@ pub struct DecisionConfig {
     pub deny_at: PerClient<f64>,
     /// The lowest score that is flagged for review. `REVIEW_AT`, 0 to 100, default 50.
     pub review_at: PerClient<f64>,
+    /// The lowest score that is challenged, between `REVIEW_AT` and `DENY_AT`; `None` for no challenges. `CHALLENGE_AT`.
+    pub challenge_at: PerClient<Option<f64>>,
+    /// The authentication levels that answer a challenge, highest first. `CHALLENGE_ACR_VALUES`.
+    pub challenge_acr_values: Vec<String>,
     /// What decides when no service has a usable answer. `FALLBACK`.
     pub fallback: PerClient<Fallback>,
-    /// The lowest score that is denied under fallback `local`. `DEGRADED_DENY_AT`, 0 to 100; midway between the thresholds when unset.
+    /// The lowest score that is denied under fallback `local`. `DEGRADED_DENY_AT`, 0 to 100; when unset,
+    /// midway between `DENY_AT` and the threshold below it.
     pub degraded_deny_at: Option<f64>,
     /// How a sign-in without a public address is handled. `NO_IP`.
     pub no_ip: PerClient<NoIp>,
@@ -76,6 +81,8 @@ impl Default for DecisionConfig {
             mode: PerClient::default(),
             deny_at: PerClient::all(80.0),
             review_at: PerClient::all(50.0),
+            challenge_at: PerClient::default(),
+            challenge_acr_values: ["urn:cognito:loa:4", "urn:cognito:loa:3"].map(str::to_owned).to_vec(),
             fallback: PerClient::default(),
             degraded_deny_at: None,
             no_ip: PerClient::default(),
@@ -91,28 +98,24 @@ impl Default for DecisionConfig {
 }
 
 impl DecisionConfig {
-    /// The lowest score at which a sign-in of any app client can be denied, including degraded ones.
-    pub fn lowest_deny_threshold(&self) -> f64 {
-        let clients = self.deny_at.clients.keys().chain(self.review_at.clients.keys()).map(String::as_str);
-        clients.chain([""]).map(|client| self.degraded_deny_threshold(client)).fold(100.0, f64::min)
+    /// The lowest score at which a sign-in of any app client can be challenged or denied, including degraded ones.
+    pub fn lowest_stop_threshold(&self) -> f64 {
+        let clients = self.deny_at.clients.keys().chain(self.review_at.clients.keys()).chain(self.challenge_at.clients.keys()).map(String::as_str);
+        let stop = |client| self.challenge_at.of(client).unwrap_or(100.0).min(self.degraded_deny_threshold(client));
+        clients.chain([""]).map(stop).fold(100.0, f64::min)
     }
 
     /// The lowest score at which a degraded sign-in is denied under fallback `local`: at most `deny_at`.
     pub fn degraded_deny_threshold(&self, client: &str) -> f64 {
-        let (deny_at, review_at) = (*self.deny_at.of(client), *self.review_at.of(client));
-        self.degraded_deny_at.unwrap_or(f64::midpoint(deny_at, review_at)).min(deny_at)
+        let (deny_at, below) = (*self.deny_at.of(client), self.challenge_at.of(client).unwrap_or(*self.review_at.of(client)));
+        self.degraded_deny_at.unwrap_or(f64::midpoint(deny_at, below)).min(deny_at)
     }
 }
 
-impl Mode {
-    /// The label in metrics and responses.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Mode::Enforce => "enforce",
-            Mode::Monitor => "monitor",
-        }
-    }
-}
+labels!(Mode, "The label in metrics and responses.", {
+    Enforce "enforce"
+    Monitor "monitor"
+});
 
 impl Fallback {
     /// The label in metrics and responses.

@@ -31,7 +31,7 @@ pub struct SignIn {
     /// The value of the attribute that `RISKGATE_TENANT_ATTRIBUTE` names.
     pub tenant: Option<Personal<SmolStr>>,
     /// The user who is signing in.
-    pub person: Person,
+    pub user: User,
     /// What is claimed or known about the connection.
     pub context: Context,
 }
@@ -41,6 +41,8 @@ pub struct SignIn {
 pub enum Trigger {
     /// `PreAuthentication_Authentication`, or an event without `triggerSource`.
     PreAuthentication,
+    /// `DefineAuthChallenge_Authentication`: the password is already known to be right.
+    DefineAuthChallenge,
     /// `POST /v1/assess`, or the same JSON on the command line.
     Http,
     /// A record of a replayed log.
@@ -52,6 +54,7 @@ impl Trigger {
     pub fn as_label(self) -> &'static str {
         match self {
             Trigger::PreAuthentication => "pre_authentication",
+            Trigger::DefineAuthChallenge => "define_auth_challenge",
             Trigger::Http => "http",
             Trigger::Replay => "replay",
         }
@@ -60,7 +63,7 @@ impl Trigger {
 
 /// The user who is signing in, as identified by the caller.
 #[derive(Debug, Clone, Default)]
-pub struct Person {
+pub struct User {
     /// `userName`: the typed name, or the sub in pools that sign in by e-mail; empty when the event has none.
     pub name: Personal<SmolStr>,
     /// The `sub` attribute, which never changes for an account.
@@ -71,7 +74,7 @@ pub struct Person {
     pub aliases: Vec<Personal<SmolStr>>,
 }
 
-impl Person {
+impl User {
     /// The key under which history is stored: the sub, or the typed name if there is no sub.
     pub fn key(&self) -> &str {
         match (&self.sub, self.existence) {

@@ -20,7 +20,7 @@ fn features(seed: u32) -> Features {
 
 fn learn(profile: &mut Profile, seed: u32, day: i64, device: DeviceStatus) {
     let location = SignInLocation { at: Timestamp::from_second(day * 86_400 + 3600 * 9).unwrap(), location: None, anonymous: false };
-    profile.learn(&Observation { features: &features(seed), hour: Some(9), location, device }, 180);
+    profile.learn(&Observation { features: &features(seed), hour: Some(9), location, device, proven: false }, 180);
 }
 
 #[test]

@@ -1,31 +1,34 @@
-//! Parsing of Cognito trigger events: pre-authentication, post-authentication and pre-token-generation. All others are returned
-//! unchanged.
+//! Parsing of Cognito trigger events: pre-authentication, post-authentication, pre-token-generation and the custom challenge. All
+//! others are returned unchanged, except those of an API Gateway authorizer, which have no trigger source.
 //!
 //! The event format is AWS's. riskgate has its own types for it, because real events contain nulls, unknown fields and values of other
 //! types, and none of these may prevent a sign-in.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
 use crate::{
+    authorizer::{self, AuthorizerRequest},
     json_error::JsonError,
+    json_objects::{Members, Object},
+    json_strings::{read_borrowed, read_json, text},
     signed_context::Audience,
-    text::{Text, read_json, replace_lone_surrogates},
 };
 use riskgate_config::trust::{TrustConfig, UntrustedContext};
 use riskgate_engine::{
     context::{BadContext, Context, RawClaims, Trust},
     ignored::IgnoredInput,
     personal::{Personal, RawEvent},
-    sign_in::{Existence, Person, SignIn, Trigger},
+    sign_in::{Existence, SignIn, Trigger, User},
     time::{ClockReading, EventTime},
 };
+
+pub mod challenge;
+
+pub use crate::cognito::challenge::AuthChallenge;
 
 /// A Cognito event, by its trigger.
 #[derive(Debug)]
@@ -36,6 +39,10 @@ pub enum Event {
     PostAuthentication(Box<PostAuthentication>),
     /// A token that Cognito is about to issue. Claims may be added.
     PreTokenGeneration(Box<PreTokenGeneration>),
+    /// A step of a custom challenge.
+    AuthChallenge(Box<AuthChallenge>),
+    /// A request to an API that this function authorizes.
+    Authorize(Box<AuthorizerRequest>),
     /// A trigger or pool that riskgate does not handle. The event is returned unchanged.
     NotHandled(RawEvent),
     /// `{"riskgate":"check"}`: a request to check the configuration and its services.
@@ -53,14 +60,14 @@ pub struct PostAuthentication {
     pub pool: SmolStr,
     /// The app client's id.
     pub client: SmolStr,
+    /// The value of the tenant attribute.
+    pub tenant: Option<Personal<SmolStr>>,
     /// The user who signed in.
-    pub person: Person,
+    pub user: User,
     /// `newDeviceUsed`; `None` if the pool does not remember devices.
     pub new_device_used: Option<bool>,
     /// The nonce of the attempt that this event completes, if its metadata has a context.
     pub nonce: Option<SmolStr>,
-    /// The value of the tenant attribute.
-    pub tenant: Option<Personal<SmolStr>>,
 }
 
 /// `TokenGeneration_*`, any version.
@@ -75,7 +82,7 @@ pub struct PreTokenGeneration {
     /// The app client's id.
     pub client: SmolStr,
     /// The user who gets the token.
-    pub person: Person,
+    pub user: User,
     /// `version`: "1" for claims of the ID token, "2" and "3" for claims and scopes.
     pub version: SmolStr,
     /// `triggerSource` after `TokenGeneration_`, such as `Authentication`, `HostedAuth` or `RefreshTokens`.
@@ -95,147 +102,42 @@ pub enum BadEvent {
     NotAnObject(&'static str),
 }
 
+/// The user of an event, and the app client.
+struct Identity {
+    pool: SmolStr,
+    client: SmolStr,
+    user: User,
+    tenant: Option<Personal<SmolStr>>,
+}
+
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 struct Wire<'a> {
-    #[serde(borrow)]
     riskgate: Option<&'a RawValue>,
-    #[serde(borrow)]
     version: Option<&'a RawValue>,
-    #[serde(borrow)]
     trigger_source: Option<&'a RawValue>,
-    #[serde(borrow)]
     user_pool_id: Option<&'a RawValue>,
-    #[serde(borrow)]
     user_name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(default)]
     caller_context: Object<WireCaller<'a>>,
-    #[serde(borrow, default)]
+    #[serde(default)]
     request: Object<WireRequest<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
 struct WireRequest<'a> {
-    #[serde(borrow)]
     user_attributes: Object<Members<'a>>,
-    #[serde(borrow)]
     validation_data: Object<Members<'a>>,
-    #[serde(borrow)]
     client_metadata: Object<Members<'a>>,
-    #[serde(borrow)]
     user_not_found: Option<&'a RawValue>,
-    #[serde(borrow)]
     new_device_used: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
 struct WireCaller<'a> {
-    #[serde(borrow)]
     client_id: Option<&'a RawValue>,
-}
-
-/// A value that should be an object. It is parsed with the rest of the event; its type is checked only if the event is handled.
-#[derive(Default)]
-enum Object<T> {
-    /// Missing or null.
-    #[default]
-    Absent,
-    Found(T),
-    /// A value of another type.
-    Wrong,
-}
-
-/// The members of an object with arbitrary names. There are at most a few dozen, for which a scan is faster than hashing.
-#[derive(Default)]
-struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
-
-impl<T: Default> Object<T> {
-    /// The object; empty if it is missing.
-    fn or_empty(self, name: &'static str) -> Result<T, BadEvent> {
-        match self {
-            Object::Absent => Ok(T::default()),
-            Object::Found(found) => Ok(found),
-            Object::Wrong => Err(BadEvent::NotAnObject(name)),
-        }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Shape<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Shape<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object::Found)
-            }
-
-            fn visit_unit<E>(self) -> Result<Object<T>, E> {
-                Ok(Object::Absent)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Object<T>, A::Error> {
-                while values.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Object::Wrong)
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Object<T>, E> {
-                Ok(Object::Wrong)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Object<T>, E> {
-                Ok(Object::Wrong)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Object<T>, E> {
-                Ok(Object::Wrong)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Object<T>, E> {
-                Ok(Object::Wrong)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Object<T>, E> {
-                Ok(Object::Wrong)
-            }
-        }
-        deserializer.deserialize_any(Shape(PhantomData))
-    }
-}
-
-impl<'a> Members<'a> {
-    /// The value of a member; the last one if the name occurs twice.
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().rev().find(|(known, _)| known.0 == name).map(|(_, value)| *value)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::with_capacity(16);
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
-    }
 }
 
 /// The app client id of an event that [`parse`] rejects.
@@ -263,85 +165,99 @@ pub fn parse(raw: RawEvent, received: ClockReading, config: &TrustConfig) -> Res
     if !raw.text().trim_start().starts_with('{') {
         return Err(BadEvent::NotAnObject("the event"));
     }
-    let replaced;
-    let wire: Wire<'_> = match serde_json::from_str(raw.text()) {
-        Ok(wire) => wire,
-        Err(error) => {
-            replaced = replace_lone_surrogates(raw.text()).ok_or_else(|| BadEvent::Json(error.into()))?;
-            serde_json::from_str(&replaced).map_err(|error| BadEvent::Json(error.into()))?
-        }
-    };
+    let mut replaced = None;
+    let wire: Wire<'_> = read_borrowed(raw.text(), &mut replaced).map_err(BadEvent::Json)?;
     if wire.riskgate.and_then(text).as_deref() == Some("check") {
         return Ok(Event::Check);
     }
     let source = wire.trigger_source.and_then(text);
+    if source.is_none()
+        && let Some(request) = authorizer::parse(raw.text())
+    {
+        return Ok(Event::Authorize(Box::new(request)));
+    }
     let source = source.as_deref().unwrap_or("PreAuthentication_Authentication");
     let pool = SmolStr::from(wire.user_pool_id.and_then(text).unwrap_or_default());
     let is_handled = source.starts_with("PreAuthentication_") || source.starts_with("PostAuthentication_") || source.starts_with("TokenGeneration_");
-    if !is_handled || !config.serves(&pool) {
+    let challenge = if is_handled { None } else { challenge::Source::of(source) };
+    if !(is_handled || challenge.is_some()) || !config.serves(&pool) {
         return Ok(Event::NotHandled(raw));
     }
-    let request = wire.request.or_empty("request")?;
-    let caller = wire.caller_context.or_empty("callerContext")?;
-    let client = SmolStr::from(caller.client_id.and_then(text).unwrap_or_default());
-    let attributes = request.user_attributes.or_empty("userAttributes")?;
-    let person = person(wire.user_name, request.user_not_found, &attributes);
-    let tenant = config.tenant_attribute.as_deref().and_then(|name| attribute(&attributes, name));
-    let metadata = match request.validation_data.or_empty("validationData")? {
-        empty if empty.0.is_empty() => request.client_metadata.or_empty("clientMetadata")?,
+    let request = object(wire.request, "request")?;
+    let caller = object(wire.caller_context, "callerContext")?;
+    let audience = (pool, SmolStr::from(caller.client_id.and_then(text).unwrap_or_default()));
+    let attributes = object(request.user_attributes, "userAttributes")?;
+    let identity = Identity::read(audience, wire.user_name, request.user_not_found, &attributes, config);
+    if let Some(source) = challenge {
+        let metadata = object(request.client_metadata, "clientMetadata")?;
+        let parsed = challenge::parse(source, identity, (&attributes, &metadata), raw.clone(), received, config)?;
+        return Ok(Event::AuthChallenge(Box::new(parsed)));
+    }
+    let metadata = match object(request.validation_data, "validationData")? {
+        empty if empty.is_empty() => object(request.client_metadata, "clientMetadata")?,
         found => found,
     };
     if let Some(source) = source.strip_prefix("TokenGeneration_") {
+        let Identity { pool, client, user, tenant } = identity;
         let (version, source) = (wire.version.and_then(text).unwrap_or_default().into(), source.into());
-        return Ok(Event::PreTokenGeneration(Box::new(PreTokenGeneration { received, pool, client, person, version, source, tenant, raw })));
+        return Ok(Event::PreTokenGeneration(Box::new(PreTokenGeneration { received, pool, client, user, version, source, tenant, raw })));
     }
-    let context = context(&metadata, &person, &pool, &client, received, config);
+    let context = identity.read_context(&metadata, received, config);
     if source.starts_with("PostAuthentication_") {
+        let Identity { pool, client, user, tenant } = identity;
         let new_device_used = request.new_device_used.and_then(|raw| serde_json::from_str(raw.get()).ok());
         let nonce = context.nonce;
-        return Ok(Event::PostAuthentication(Box::new(PostAuthentication { received, pool, client, person, new_device_used, nonce, tenant, raw })));
+        return Ok(Event::PostAuthentication(Box::new(PostAuthentication { received, pool, client, user, new_device_used, nonce, tenant, raw })));
     }
-    Ok(Event::PreAuthentication(Arc::new(SignIn {
-        trigger: Trigger::PreAuthentication,
-        received,
-        at: EventTime::new(received.wall),
-        pool,
-        client,
-        tenant,
-        person,
-        context,
-        raw,
-    })))
+    Ok(Event::PreAuthentication(Arc::new(identity.sign_in(Trigger::PreAuthentication, context, received, raw))))
 }
 
-fn person(name: Option<&RawValue>, not_found: Option<&RawValue>, attributes: &Members<'_>) -> Person {
-    let not_found = not_found.is_some_and(|raw| matches!(raw.get(), "true" | "\"true\""));
-    Person {
-        name: Personal::new(name.and_then(text).unwrap_or_default().into()),
-        sub: attribute(attributes, "sub"),
-        existence: if not_found { Existence::NotFound } else { Existence::Known },
-        aliases: ["email", "phone_number", "preferred_username"].iter().filter_map(|name| attribute(attributes, name)).collect(),
-    }
+/// A member that must be an object; empty if it is missing.
+fn object<T: Default>(member: Object<T>, name: &'static str) -> Result<T, BadEvent> {
+    member.or_empty().ok_or(BadEvent::NotAnObject(name))
 }
 
-/// The claims in the caller's metadata, with the trust of the app client or of a signature.
-fn context(metadata: &Members<'_>, person: &Person, pool: &str, client: &str, received: ClockReading, config: &TrustConfig) -> Context {
-    if let Some(raw) = metadata.get("riskgate").filter(|raw| raw.get() != "null") {
-        // The size is checked before the string is unescaped.
-        let token =
-            if raw.get().len() > crate::signed_context::MAX_TOKEN_BYTES + 2 { Err(BadContext::TooLarge) } else { text(raw).ok_or(BadContext::Malformed) };
-        match token.and_then(|token| crate::signed_context::verify(&token, person, Audience { pool, client }, received, config)) {
-            Ok(context) => return context,
-            Err(bad) => return Context { trust: Trust::Bad(bad), ..unsigned(metadata, client, config) },
+impl Identity {
+    fn read((pool, client): (SmolStr, SmolStr), name: Option<&RawValue>, not_found: Option<&RawValue>, attributes: &Members<'_>, config: &TrustConfig) -> Self {
+        let user = User {
+            name: Personal::new(name.and_then(text).unwrap_or_default().into()),
+            sub: attribute(attributes, "sub"),
+            existence: if not_found.is_some_and(is_true) { Existence::NotFound } else { Existence::Known },
+            aliases: ["email", "phone_number", "preferred_username"].iter().filter_map(|name| attribute(attributes, name)).collect(),
+        };
+        Identity { pool, client, user, tenant: config.tenant_attribute.as_deref().and_then(|name| attribute(attributes, name)) }
+    }
+
+    /// The claims in the caller's metadata, with the trust of the app client or of a signature.
+    fn read_context(&self, metadata: &Members<'_>, received: ClockReading, config: &TrustConfig) -> Context {
+        let Identity { pool, client, user, .. } = self;
+        if let Some(raw) = metadata.get("riskgate").filter(|raw| raw.get() != "null") {
+            // The size is checked before the string is unescaped.
+            let token =
+                if raw.get().len() > crate::signed_context::MAX_TOKEN_BYTES + 2 { Err(BadContext::TooLarge) } else { text(raw).ok_or(BadContext::Malformed) };
+            match token.and_then(|token| crate::signed_context::verify(&token, user, Audience { pool, client }, received, config)) {
+                Ok(context) => return context,
+                Err(bad) => return Context { trust: Trust::Bad(bad), ..unsigned(metadata, client, config) },
+            }
         }
+        let mut context = unsigned(metadata, client, config);
+        context.trust = match (context.is_empty(), config.trusts(client)) {
+            (true, _) => Trust::None,
+            (false, true) => Trust::Trusted,
+            (false, false) => Trust::Unsigned,
+        };
+        context
     }
-    let mut context = unsigned(metadata, client, config);
-    context.trust = match (context.is_empty(), config.trusts(client)) {
-        (true, _) => Trust::None,
-        (false, true) => Trust::Trusted,
-        (false, false) => Trust::Unsigned,
-    };
-    context
+
+    fn sign_in(self, trigger: Trigger, context: Context, received: ClockReading, raw: RawEvent) -> SignIn {
+        let Identity { pool, client, user, tenant } = self;
+        SignIn { trigger, received, at: EventTime::new(received.wall), pool, client, tenant, user, context, raw }
+    }
+}
+
+/// Whether a value is true, as a flag or as Cognito's attributes have it, a text.
+fn is_true(raw: &RawValue) -> bool {
+    matches!(raw.get(), "true" | "\"true\"")
 }
 
 fn unsigned(metadata: &Members<'_>, client: &str, config: &TrustConfig) -> Context {
@@ -377,19 +293,6 @@ fn unsigned(metadata: &Members<'_>, client: &str, config: &TrustConfig) -> Conte
 
 fn attribute(attributes: &Members<'_>, name: &str) -> Option<Personal<SmolStr>> {
     attributes.get(name).and_then(text).filter(|value| !value.is_empty()).map(|value| Personal::new(value.into()))
-}
-
-/// The text of a JSON string; `None` for any other value.
-fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let quoted = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    // The value is valid JSON, so without escapes the text is what is between the quotes.
-    if !quoted.as_bytes().contains(&b'\\') {
-        return Some(Cow::Borrowed(quoted));
-    }
-    match serde_json::from_str::<Text<'_>>(raw.get()) {
-        Ok(text) => Some(text.0),
-        Err(_) => serde_json::from_str(&replace_lone_surrogates(raw.get())?).ok().map(Cow::Owned),
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 
 use crate::{
     json_error::JsonError,
-    text::{Text, replace_lone_surrogates},
+    json_strings::{Text, replace_lone_surrogates},
 };
 use riskgate_engine::{
     client_ip::ClientIp,
@@ -14,47 +14,37 @@ use riskgate_engine::{
     ignored::IgnoredInput,
     personal::{Personal, RawEvent},
     placeholder,
-    sign_in::{Person, SignIn, Trigger},
+    sign_in::{SignIn, Trigger, User},
     time::{ClockReading, EventTime},
 };
 
 /// The body of `POST /v1/assess`.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "'de: 'a"))]
 struct Wire<'a> {
-    #[serde(borrow)]
     user: Text<'a>,
-    #[serde(default, borrow)]
     client: Option<Text<'a>>,
-    #[serde(default, borrow)]
     pool: Option<Text<'a>>,
-    #[serde(default, borrow)]
     tenant: Option<Text<'a>>,
-    #[serde(default, borrow)]
     ip: Option<Text<'a>>,
-    #[serde(default, borrow)]
     user_agent: Option<Text<'a>>,
-    #[serde(default, borrow)]
     device_id: Option<Text<'a>>,
-    #[serde(default, borrow)]
     accept_language: Option<Text<'a>>,
-    #[serde(default, borrow)]
     timezone: Option<Text<'a>>,
-    #[serde(default, borrow)]
     time: Option<Text<'a>>,
-    #[serde(default, borrow)]
     country: Option<Text<'a>>,
-    #[serde(default, borrow)]
     asn: Option<Asn<'a>>,
 }
 
+/// The fields of the body.
+pub const FIELDS: [&str; 12] = ["user", "client", "pool", "tenant", "ip", "userAgent", "deviceId", "acceptLanguage", "timezone", "time", "country", "asn"];
+
 /// An AS number as a JSON number, or as text, as CDNs send it in headers.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, bound(deserialize = "'de: 'a"))]
 enum Asn<'a> {
     // In JSON Schema 2116.0 is an integer, and some languages only have floating-point numbers.
     Number(f64),
-    #[serde(borrow)]
     Text(Text<'a>),
 }
 
@@ -135,7 +125,7 @@ pub fn parse(body: &[u8], forwarded: ClientIp, received: ClockReading) -> Result
         pool: SmolStr::from(wire.pool.as_deref().unwrap_or_default()),
         client: SmolStr::from(wire.client.as_deref().unwrap_or_default()),
         tenant: wire.tenant.filter(|tenant| !tenant.is_empty()).map(|tenant| Personal::new(tenant.0.into())),
-        person: Person { name: Personal::new(wire.user.0.into()), ..Person::default() },
+        user: User { name: Personal::new(wire.user.0.into()), ..User::default() },
         context,
     })
 }

@@ -20,6 +20,15 @@ pub(super) const RETRY_WINDOW: i64 = 15;
 /// Maximum number of origins with pending attempts, for each user and client.
 pub const MAX_ORIGINS: usize = 4;
 
+/// The bits of the hour in its byte if a flag of a challenge is set; 31 for an unknown hour. Earlier versions read such an hour as unknown.
+const HOUR_BITS: u8 = 31;
+
+/// Flag in the byte of the hour: the admission is `Challenge`.
+const ADMISSION_CHALLENGE: u8 = 32;
+
+/// Flag in the byte of the hour: the restriction is `Challenge`.
+const RESTRICTION_CHALLENGE: u8 = 64;
+
 /// Maximum size of an attempt in bytes.
 pub(super) const MAX_ATTEMPT_BYTES: usize = 28;
 
@@ -39,12 +48,12 @@ pub struct Attempt {
     pub at: Timestamp,
     /// The short hash of the event.
     pub event: u32,
+    /// The short hash of the nonce of the signed context.
+    pub nonce: Option<u32>,
     /// The short hash of the origin.
     pub origin: u32,
     /// The short hash of the app client.
     pub client: u32,
-    /// The short hash of the nonce of the signed context.
-    pub nonce: Option<u32>,
     /// The user's local hour, 0 to 23.
     pub hour: Option<u8>,
     /// Whether Cognito repeated the call of an earlier attempt.
@@ -89,6 +98,8 @@ pub enum Admission {
     Allow,
     /// Allows the sign-in, but its success is not learned from: the verdict was a denial (monitor mode), or its context was replayed.
     AllowWithoutLearning,
+    /// Allows the sign-in if the user passes a challenge. Its success is learned from only after that.
+    Challenge,
     /// Denies the sign-in.
     Deny,
 }
@@ -112,6 +123,8 @@ pub enum TokenRestriction {
     None,
     /// Withholds them: the sign-in was allowed in enforce mode, under review or with degraded evidence.
     Withhold,
+    /// Withholds them, and access to the user's own account, until a challenge is passed.
+    Challenge,
 }
 
 /// Whether all evidence for a decision was available.
@@ -194,7 +207,7 @@ impl Attempt {
         for number in [seconds(self.at), self.event, self.origin, self.client] {
             out.extend_from_slice(&number.to_be_bytes());
         }
-        out.push(self.hour.unwrap_or(u8::MAX));
+        out.push(self.hour_byte());
         out.push(self.flags());
         out.extend_from_slice(&self.decision.map_or(0, |decision| decision.score).to_be_bytes());
         out.extend_from_slice(&self.decision.map_or([0; 4], |decision| decision.reasons));
@@ -206,9 +219,12 @@ impl Attempt {
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let (at, event, origin, client) = (timestamp_of(reader.u32()?), reader.u32()?, reader.u32()?, reader.u32()?);
         let (hour, flags, score, reasons) = (reader.u8()?, reader.u8()?, reader.u16()?, reader.array()?);
+        // 255 is an unknown hour without a challenge.
+        let (hour, challenge) = if hour < u8::MAX { (hour & HOUR_BITS, hour & !HOUR_BITS) } else { (hour, 0) };
         let admission = match flags & 3 {
             0 => None,
             1 => Some(Admission::Allow),
+            2 if challenge & ADMISSION_CHALLENGE != 0 => Some(Admission::Challenge),
             2 => Some(Admission::AllowWithoutLearning),
             _ => Some(Admission::Deny),
         };
@@ -216,7 +232,7 @@ impl Attempt {
             admission,
             risk_level: RiskLevel::from_bits(flags >> 2),
             completeness: Completeness::from_bit(flags >> 4),
-            restriction: TokenRestriction::from_bit(flags >> 7),
+            restriction: if challenge & RESTRICTION_CHALLENGE == 0 { TokenRestriction::from_bit(flags >> 7) } else { TokenRestriction::Challenge },
             score,
             reasons,
         });
@@ -225,11 +241,19 @@ impl Attempt {
         Some(Attempt { at, event, origin, client, nonce, hour: Some(hour).filter(|hour| *hour < 24), kind, decision, id: None })
     }
 
+    fn hour_byte(self) -> u8 {
+        let is_admission = self.decision.is_some_and(|decision| decision.admission == Admission::Challenge);
+        match (u8::from(is_admission) * ADMISSION_CHALLENGE) | (u8::from(self.is_challenged()) * RESTRICTION_CHALLENGE) {
+            0 => self.hour.unwrap_or(u8::MAX),
+            challenge => self.hour.unwrap_or(HOUR_BITS) | challenge,
+        }
+    }
+
     fn flags(self) -> u8 {
         let bits = self.decision.map_or(0, |decision| {
             let admission = match decision.admission {
                 Admission::Allow => 1,
-                Admission::AllowWithoutLearning => 2,
+                Admission::AllowWithoutLearning | Admission::Challenge => 2,
                 Admission::Deny => 3,
             };
             admission | decision.risk_level.bits() << 2 | decision.completeness.bit() << 4 | decision.restriction.bit() << 7
@@ -245,6 +269,24 @@ impl Attempt {
     /// Whether a success of this attempt may be learned from: it was allowed, and its evidence was complete.
     pub(super) fn is_learnable(&self) -> bool {
         self.decision.is_some_and(|decision| decision.admission == Admission::Allow && decision.completeness == Completeness::Complete)
+    }
+
+    /// Whether the sign-in may go on only after a challenge that is not passed.
+    pub(super) fn is_challenged(&self) -> bool {
+        self.decision.is_some_and(|decision| decision.restriction == TokenRestriction::Challenge)
+    }
+
+    /// Whether a passed challenge of this attempt is learned from: its evidence was complete, and its success would be learned from at once or
+    /// after a challenge.
+    pub(super) fn is_learnable_if_proven(&self) -> bool {
+        self.decision
+            .is_some_and(|decision| matches!(decision.admission, Admission::Allow | Admission::Challenge) && decision.completeness == Completeness::Complete)
+    }
+
+    /// The attempt with another admission, and without a restriction unless it is denied.
+    pub(super) fn resolved(self, admission: Admission) -> Self {
+        let restriction = |decision: AttemptDecision| if admission == Admission::Deny { decision.restriction } else { TokenRestriction::None };
+        Attempt { decision: self.decision.map(|decision| AttemptDecision { admission, restriction: restriction(decision), ..decision }), ..self }
     }
 
     /// Whether the attempt was denied, and so never reached the password check.
@@ -283,7 +325,7 @@ impl RiskLevel {
 
 impl TokenRestriction {
     pub(super) fn bit(self) -> u8 {
-        u8::from(self == TokenRestriction::Withhold)
+        u8::from(self != TokenRestriction::None)
     }
 
     pub(super) fn from_bit(bit: u8) -> Self {
@@ -309,12 +351,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn attempts_round_trip(at: u32, event: u32, nonce: Option<u32>, id: Option<u128>, hour in proptest::option::of(0_u8..24), decision in proptest::option::of((0_u8..3, 0_u8..3, 0_u8..4, 0_u16..=1000))) {
-            let decision = decision.map(|(admission, risk_level, completeness, score)| AttemptDecision {
-                admission: [Admission::Allow, Admission::AllowWithoutLearning, Admission::Deny][usize::from(admission)],
+        fn attempts_round_trip(at: u32, event: u32, nonce: Option<u32>, id: Option<u128>, hour in proptest::option::of(0_u8..24), decision in proptest::option::of((0_u8..4, 0_u8..3, 0_u8..2, 0_u8..3, 0_u16..=1000))) {
+            let decision = decision.map(|(admission, risk_level, completeness, restriction, score)| AttemptDecision {
+                admission: [Admission::Allow, Admission::AllowWithoutLearning, Admission::Challenge, Admission::Deny][usize::from(admission)],
                 risk_level: RiskLevel::from_bits(risk_level),
                 completeness: Completeness::from_bit(completeness),
-                restriction: TokenRestriction::from_bit(completeness >> 1),
+                restriction: [TokenRestriction::None, TokenRestriction::Withhold, TokenRestriction::Challenge][usize::from(restriction)],
                 score,
                 reasons: [1, 2, 0, 0],
             });

@@ -55,6 +55,8 @@ pub(super) struct DecoyTemplates {
     shared_tags: BTreeSet<(FeatureLevel, u32)>,
     /// The last write of this process to each slot, as `Priority::at`. It prevents further writes until the list is read again.
     written: Vec<AtomicU64>,
+    /// The number of entries that could not be read. They are not used.
+    unreadable: usize,
 }
 
 /// A template to be written to the list.
@@ -82,6 +84,7 @@ impl DecoyTemplates {
     pub(super) fn parse(entries: BTreeMap<String, Vec<u8>>) -> Self {
         let templates = entries.iter().filter_map(|(slot, bytes)| Some((slot.parse().ok().filter(|slot| *slot < SLOTS)?, Template::from_bytes(bytes)?)));
         let mut filled: BTreeMap<u32, Template> = templates.collect();
+        let unreadable = entries.len() - filled.len();
         let shared_tags =
             count_values(&filled, |hash| hash & TAG_MASK).into_iter().filter(|(_, templates)| *templates >= MIN_SHARED).map(|(value, _)| value).collect();
         // For each tag, the most frequent value.
@@ -96,7 +99,12 @@ impl DecoyTemplates {
             let common = values.get(&(entry.level, entry.hash & TAG_MASK)).filter(|_| entry.hash != 0);
             entry.hash = common.map_or(0, |(_, hash)| if entry.hash > TAG_MASK && entry.hash != *hash { 0 } else { *hash });
         }
-        DecoyTemplates { filled, shared_tags, ..DecoyTemplates::default() }
+        DecoyTemplates { filled, shared_tags, unreadable, ..DecoyTemplates::default() }
+    }
+
+    /// The number of entries that could not be read.
+    pub(super) fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// The template to write for a user's profile, if the user may fill their slot now. It contains no identifying value.
@@ -153,7 +161,7 @@ impl DecoyTemplates {
 impl Default for DecoyTemplates {
     fn default() -> Self {
         let written = std::iter::repeat_with(AtomicU64::default).take(SLOTS as usize).collect();
-        DecoyTemplates { filled: BTreeMap::new(), shared_tags: BTreeSet::new(), written }
+        DecoyTemplates { filled: BTreeMap::new(), shared_tags: BTreeSet::new(), written, unreadable: 0 }
     }
 }
 

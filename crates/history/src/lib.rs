@@ -10,6 +10,8 @@ pub mod open;
 
 pub mod repository;
 
+pub mod write_budget;
+
 pub use crate::{
     open::open,
     repository::{HistoryRepository, PendingAttempt},

@@ -23,8 +23,6 @@ use reqwest::{
 };
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 use serde::de::DeserializeOwned;
-use smallvec::SmallVec;
-use smol_str::SmolStr;
 
 use crate::failure::{Failure, RequestPhase};
 use riskgate_engine::{evidence::FailureReason, refused_ip::is_refused, time::ClockReading};
@@ -37,10 +35,6 @@ mod tests;
 
 /// The maximum size of a response body in bytes.
 const MAX_BODY: usize = 64 * 1024;
-
-/// The maximum number of reason codes of an answer, and the maximum length of each in bytes.
-const MAX_CODES: usize = 16;
-const MAX_CODE_LENGTH: usize = 64;
 
 /// How long an idle connection is reused. It is shorter in Lambda, where the process may have been frozen in the meantime.
 const IDLE_TIMEOUT_LAMBDA: Duration = Duration::from_secs(30);
@@ -394,12 +388,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return retry_after.parse().ok().map(Duration::from_secs).or_else(|| until(date(retry_after)?));
     }
     until(Timestamp::from_second(text("x-ratelimit-reset")?.parse().ok()?).ok()?)
-}
-
-/// Selects a service's reason codes: at most 16, each printable ASCII of at most 64 bytes.
-pub fn codes<'a>(reasons: impl Iterator<Item = &'a str>) -> SmallVec<[SmolStr; 4]> {
-    let is_valid = |code: &&str| (1..=MAX_CODE_LENGTH).contains(&code.len()) && code.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-    reasons.filter(is_valid).take(MAX_CODES).map(SmolStr::from).collect()
 }
 
 /// Classifies an error. The error itself contains the URL and must not leave this function.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::counters::VerdictTable;
 use riskgate_engine::decision::Verdict;
 
 /// A scored row: its verdict, and whether it has a label.
@@ -22,19 +23,7 @@ pub struct Comparison {
 
 /// Counts by the present verdict, then by the other one.
 #[derive(Debug, Default, Serialize)]
-pub struct DecisionChanges {
-    allow: OtherDecisions,
-    review: OtherDecisions,
-    deny: OtherDecisions,
-}
-
-/// Counts by the other verdict.
-#[derive(Debug, Default, Serialize)]
-pub struct OtherDecisions {
-    allow: u64,
-    review: u64,
-    deny: u64,
-}
+pub struct DecisionChanges(VerdictTable<VerdictTable<u64>>);
 
 impl Comparison {
     /// Compares the verdicts of two passes over the same rows.
@@ -42,36 +31,27 @@ impl Comparison {
         let (mut legitimate, mut labelled) = (DecisionChanges::default(), DecisionChanges::default());
         for ((present, is_labelled), (other, _)) in present.iter().zip(other) {
             let changes = if *is_labelled { &mut labelled } else { &mut legitimate };
-            *changes.count_mut(*present, *other) += 1;
+            *changes.0.of_mut(*present).of_mut(*other) += 1;
         }
         Comparison { against, legitimate, labelled }
     }
 }
 
 impl DecisionChanges {
-    fn count_mut(&mut self, present: Verdict, other: Verdict) -> &mut u64 {
-        let others = match present {
-            Verdict::Allow => &mut self.allow,
-            Verdict::Review => &mut self.review,
-            Verdict::Deny => &mut self.deny,
-        };
-        match other {
-            Verdict::Allow => &mut others.allow,
-            Verdict::Review => &mut others.review,
-            Verdict::Deny => &mut others.deny,
-        }
-    }
-
     fn write(&self, title: &str, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "  {title:<18}{:>10}{:>10}{:>10}", "allow", "review", "deny")?;
-        for (verdict, others) in [("allow", &self.allow), ("review", &self.review), ("deny", &self.deny)] {
-            writeln!(out, "  {verdict:>18}{:>10}{:>10}{:>10}", others.allow, others.review, others.deny)?;
+        write!(out, "  {title:<18}")?;
+        Verdict::ALL.into_iter().try_for_each(|verdict| write!(out, "{:>10}", verdict.as_label()))?;
+        writeln!(out)?;
+        for (verdict, others) in self.0.iter() {
+            write!(out, "  {:>18}", verdict.as_label())?;
+            others.iter().try_for_each(|(_, count)| write!(out, "{count:>10}"))?;
+            writeln!(out)?;
         }
         Ok(())
     }
 
     fn is_empty(&self) -> bool {
-        [&self.allow, &self.review, &self.deny].iter().all(|others| others.allow + others.review + others.deny == 0)
+        self.0.iter().all(|(_, others)| others.iter().all(|(_, count)| *count == 0))
     }
 }
 

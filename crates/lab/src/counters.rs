@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
+use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::roc::{Distribution, ScoreDistribution};
+use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_engine::{
     context::Country,
     decision::{Decision, Verdict},
@@ -38,8 +40,8 @@ pub struct Counters {
     pub out_of_order: u64,
     /// Rows whose user id was rounded by a spreadsheet.
     pub rounded_users: u64,
-    /// Legitimate sign-ins by verdict: allow, review, deny.
-    pub verdicts: [u64; 3],
+    /// Legitimate sign-ins by verdict.
+    pub verdicts: VerdictTable<u64>,
     /// Sign-ins of users with a history.
     pub known: SignInGroup,
     /// Sign-ins of users without a history.
@@ -52,6 +54,15 @@ pub struct Counters {
     pub reasons: BTreeMap<&'static str, [u64; 2]>,
     /// The riskiest legitimate sign-ins.
     pub surprising: BinaryHeap<std::cmp::Reverse<SurprisingSignIn>>,
+}
+
+/// One value for each verdict. In JSON it is an object with the verdicts' labels.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct VerdictTable<T> {
+    allow: T,
+    review: T,
+    challenge: T,
+    deny: T,
 }
 
 /// Counts of the outcomes and the other lines of an audit log.
@@ -100,6 +111,14 @@ pub struct SurprisingSignIn {
     pub place: (usize, u64),
     /// Its verdict.
     pub verdict: Verdict,
+    /// The pseudonym of its user.
+    pub user: SmolStr,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The country of its address.
+    pub country: Option<Country>,
+    /// The autonomous system of its address.
+    pub asn: Option<u32>,
     /// Its reasons with their weights.
     pub reasons: Vec<(ReasonCode, f64, Option<SmolStr>)>,
 }
@@ -124,7 +143,7 @@ impl Counters {
     }
 
     /// Counts an evaluated sign-in. `label` is empty for a legitimate one.
-    pub fn count_decision(&mut self, decision: &Decision, label: &str, place: (usize, u64)) {
+    pub fn count_decision(&mut self, decision: &Decision, label: &str, place: (usize, u64), pseudonyms: &Pseudonyms) {
         let score = &decision.score;
         let signals = &score.signals;
         let group = match signals.history_depth {
@@ -135,14 +154,14 @@ impl Counters {
         if label.is_empty() {
             group.legit.add(score.log_odds);
             group.scores.add(score.value);
-            self.verdicts[decision.verdict as usize] += 1;
+            *self.verdicts.of_mut(decision.verdict) += 1;
             let successes = signals.evidence.history.profile.successes;
             let size = HISTORY_SIZES.iter().position(|(most, _)| successes <= *most).unwrap_or(HISTORY_SIZES.len() - 1);
             add_counts(&mut self.by_history_size[size], stopped);
             if let Some(country) = signals.ip.country {
                 add_counts(self.by_country.entry(country).or_default(), stopped);
             }
-            self.add_surprising(decision, place);
+            self.add_surprising(decision, place, pseudonyms);
         } else {
             let label = if group.attacks.len() < MAX_LABELS || group.attacks.contains_key(label) { label } else { "other" };
             if !group.attacks.contains_key(label) {
@@ -160,7 +179,7 @@ impl Counters {
     }
 
     /// Stores the sign-in if it is one of the riskiest.
-    fn add_surprising(&mut self, decision: &Decision, place: (usize, u64)) {
+    fn add_surprising(&mut self, decision: &Decision, place: (usize, u64), pseudonyms: &Pseudonyms) {
         let score = &decision.score;
         let full = self.surprising.len() == MAX_SURPRISING;
         if full && self.surprising.peek().is_some_and(|least| least.0.log_odds >= score.log_odds) {
@@ -170,7 +189,23 @@ impl Counters {
             self.surprising.pop();
         }
         let reasons = score.reasons.iter().map(|reason| (reason.code, reason.weight, reason.detail.clone())).collect();
-        self.surprising.push(std::cmp::Reverse(SurprisingSignIn { log_odds: score.log_odds, score: score.value, place, verdict: decision.verdict, reasons }));
+        let evidence = &score.signals.evidence;
+        let sign_in = &evidence.sign_in;
+        let user = match &sign_in.user.sub {
+            Some(pseudonym) => pseudonym.expose().clone(),
+            None => pseudonyms.user(&sign_in.pool, sign_in.user.name.expose()),
+        };
+        self.surprising.push(std::cmp::Reverse(SurprisingSignIn {
+            log_odds: score.log_odds,
+            score: score.value,
+            place,
+            verdict: decision.verdict,
+            user,
+            at: sign_in.at.timestamp(),
+            country: evidence.networks.country,
+            asn: evidence.networks.asn,
+            reasons,
+        }));
     }
 
     /// Merges both groups.
@@ -198,6 +233,23 @@ impl SignInGroup {
             pooled.1.merge(scores);
         }
         pooled
+    }
+}
+
+impl<T> VerdictTable<T> {
+    /// The value of a verdict.
+    pub fn of_mut(&mut self, verdict: Verdict) -> &mut T {
+        match verdict {
+            Verdict::Allow => &mut self.allow,
+            Verdict::Review => &mut self.review,
+            Verdict::Challenge => &mut self.challenge,
+            Verdict::Deny => &mut self.deny,
+        }
+    }
+
+    /// Every verdict with its value, in the order of [`Verdict::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Verdict, &T)> {
+        Verdict::ALL.into_iter().zip([&self.allow, &self.review, &self.challenge, &self.deny])
     }
 }
 

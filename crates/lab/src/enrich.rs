@@ -20,7 +20,7 @@ use riskgate_engine::{
     personal::{Personal, RawEvent},
     placeholder,
     service::Service,
-    sign_in::{Person, SignIn, Trigger},
+    sign_in::{SignIn, Trigger, User},
     time::{ClockReading, EventTime},
     user_agent::{DeviceType, UserAgent},
 };
@@ -71,7 +71,7 @@ impl RowEnricher {
         let local_time = local_time::read(&sign_in, &networks);
         let mut services = SmallVec::new();
         if let Some(score) = record.provider_score {
-            let answer = Some(Answer::new(Risk::Score(score), SmallVec::new()));
+            let answer = Some(Arc::new(Answer::new(Risk::Score(score), SmallVec::new())));
             services.push(ProviderResult {
                 service: Service::Http,
                 outcome: Outcome::Fresh,
@@ -121,7 +121,12 @@ impl RowEnricher {
             pool: SmolStr::new(record.pool),
             client: SmolStr::new(record.client),
             tenant: None,
-            person: Person { name: Personal::new(SmolStr::new(record.user)), ..Person::default() },
+            user: User {
+                name: Personal::new(SmolStr::new(record.user)),
+                // The user of an audit line is a pseudonym already. The report shows it unchanged.
+                sub: record.decision.map(|_| Personal::new(SmolStr::new(record.user))),
+                ..User::default()
+            },
             context,
         }
     }

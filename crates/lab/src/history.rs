@@ -83,6 +83,11 @@ impl Key {
         }
         Key(hasher.finish())
     }
+
+    /// Whether the key is even, which splits users into two halves.
+    pub fn is_even(self) -> bool {
+        self.0.is_multiple_of(2)
+    }
 }
 
 impl InMemoryHistory {
@@ -126,21 +131,21 @@ impl InMemoryHistory {
         }
     }
 
-    /// Learns from a success.
-    pub fn record_success(&mut self, user: Key, mut profile: Profile, evidence: &Evidence, hour: Option<u8>) {
+    /// Learns from a success. `proven` means that it was challenged and passed.
+    pub fn record_success(&mut self, user: Key, mut profile: Profile, evidence: &Evidence, hour: Option<u8>, proven: bool) {
         let at = evidence.sign_in.at.timestamp();
-        let observation =
-            Observation { features: &evidence.features, hour, location: SignInLocation::rounded(at, &evidence.networks), device: DeviceStatus::NotReported };
+        let location = SignInLocation::rounded(at, &evidence.networks);
+        let observation = Observation { features: &evidence.features, hour, location, device: DeviceStatus::NotReported, proven };
         profile.learn(&observation, self.ttl_days);
         self.users.entry(user.0).or_default().profile = profile;
         self.record_success_time(user, evidence, at);
     }
 
     /// Learns from a success that was reported after its sign-in, at `reported_at`.
-    pub fn record_late_success(&mut self, user: Key, evidence: &Evidence, hour: Option<u8>, reported_at: Timestamp) {
+    pub fn record_late_success(&mut self, user: Key, evidence: &Evidence, (hour, proven): (Option<u8>, bool), reported_at: Timestamp) {
         let profile = self.take_profile(user);
         self.remove_failure(user, evidence.sign_in.at.timestamp());
-        self.record_success(user, profile, evidence, hour);
+        self.record_success(user, profile, evidence, hour, proven);
         self.clear_failures(user, reported_at);
     }
 

@@ -1,4 +1,4 @@
-//! Offline evaluation: replay of sign-in logs, learning of the model's tables, reports, and synthetic logs.
+//! Offline evaluation: replay of sign-in logs, learning of the model's tables, and reports.
 //!
 //! A replay evaluates the sign-ins of a log again, in order of time, and reports what each threshold would have stopped.
 
@@ -16,6 +16,8 @@ pub mod pass;
 
 pub mod pending;
 
+pub mod promises;
+
 pub mod report;
 
 pub mod roc;
@@ -24,8 +26,10 @@ pub mod rows;
 
 pub mod run;
 
-pub mod synth;
+pub mod selection;
 
 pub mod tables;
 
 pub mod text;
+
+pub mod threshold_pair;

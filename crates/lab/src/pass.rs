@@ -1,29 +1,28 @@
 //! One pass over a log: enriches the rows, evaluates them as in live operation, and learns from successes.
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use csv::ByteRecord;
 use jiff::SignedDuration;
 
-use crate::{
-    comparison::RowVerdict,
-    counters::Counters,
-    enrich::RowEnricher,
-    history::{AttemptRecording, InMemoryHistory, Key},
-    pending::{OutcomeReporting, PendingSignIn, PendingSignIns, SuccessMatch},
-    rows::{BadRow, LogLine, LogRecord, RecordReader, RecordedDecision, RecordedOutcome, time::TimeParser},
-    tables::TableBuilder,
-};
-use riskgate_config::Config;
-use riskgate_engine::{
-    decision::{Decision, Verdict},
-    evaluator::Evaluator,
-    evidence::Evidence,
-};
+use crate::comparison::RowVerdict;
+use crate::counters::Counters;
+use crate::enrich::RowEnricher;
+use crate::history::{AttemptRecording, InMemoryHistory, Key};
+use crate::pending::{OutcomeReporting, PendingSignIn, PendingSignIns, SuccessMatch};
+use crate::promises::PromiseCheck;
+use crate::rows::time::TimeParser;
+use crate::rows::{BadRow, LogLine, LogRecord, RecordReader, RecordedDecision, RecordedOutcome};
+use crate::selection::UserSelection;
+use crate::tables::TableBuilder;
+use riskgate_config::{Config, pseudonym::Pseudonyms};
+use riskgate_engine::decision::{Decision, Verdict};
+use riskgate_engine::evaluator::Evaluator;
+use riskgate_engine::evidence::Evidence;
 use riskgate_history::repository::{learning::Learned, outcome::ReportedOutcome};
+
+mod options;
 
 /// The most bad rows that are stored for error messages.
 const MAX_REPORTED_BAD_ROWS: usize = 10;
@@ -38,6 +37,7 @@ pub struct Pass {
     histories: InMemoryHistory,
     pending: PendingSignIns,
     time_parser: TimeParser,
+    pseudonyms: Pseudonyms,
     last_time: Option<jiff::Timestamp>,
     /// The counts so far.
     pub counters: Counters,
@@ -47,8 +47,13 @@ pub struct Pass {
     pub bad_rows: Vec<(usize, u64, BadRow)>,
     /// The verdicts in order, if they are compared with another pass.
     pub verdicts: Option<Vec<RowVerdict>>,
+    /// Calibrates the score on the log, if that is checked.
+    pub promise_check: Option<PromiseCheck>,
     scores: Option<Box<dyn Write + Send>>,
     count_from: u64,
+    users: UserSelection,
+    /// Whether the user of the present sign-in is selected.
+    is_selected: bool,
 }
 
 /// How a pending sign-in ended.
@@ -86,43 +91,28 @@ impl Pass {
             histories: InMemoryHistory::new(ttl_days, config.history.pending_ttl),
             pending: PendingSignIns::new(config.history.pending_ttl),
             time_parser: TimeParser::default(),
+            pseudonyms: Pseudonyms::new(&config.history.pseudonym_keys),
             last_time: None,
             counters: Counters::default(),
             table_builder: None,
             bad_rows: Vec::new(),
             verdicts: None,
+            promise_check: None,
             scores: None,
             count_from: 0,
+            users: UserSelection::All,
+            is_selected: true,
         }
-    }
-
-    /// Writes a JSON line to `scores` for each scored record.
-    #[must_use]
-    pub fn with_scores_output(self, scores: Box<dyn Write + Send>) -> Self {
-        Pass { scores: Some(scores), ..self }
-    }
-
-    /// Starts counting at this record. Earlier rows are only learned from.
-    #[must_use]
-    pub fn with_count_from(self, row: u64) -> Self {
-        Pass { count_from: row, ..self }
-    }
-
-    /// Collects the statistics for the model's tables.
-    #[must_use]
-    pub fn with_table_builder(self, table_builder: TableBuilder) -> Self {
-        Pass { table_builder: Some(table_builder), ..self }
-    }
-
-    /// Stores the verdicts, at two bytes per record.
-    #[must_use]
-    pub fn with_verdicts(self) -> Self {
-        Pass { verdicts: Some(Vec::new()), ..self }
     }
 
     /// Returns the evaluator.
     pub fn evaluator(&self) -> &Evaluator {
         &self.evaluator
+    }
+
+    /// The table builder, if the present user is selected.
+    fn builder(&mut self) -> Option<&mut TableBuilder> {
+        self.table_builder.as_mut().filter(|_| self.is_selected)
     }
 
     /// Returns the number of users with a history so far.
@@ -212,6 +202,7 @@ impl Pass {
 
     /// Processes a sign-in whose outcome is known. Labelled rows are only scored. Failures are recorded. Successes are scored and learned from.
     fn process_known_outcome(&mut self, record: &LogRecord<'_>, user: Key, row_number: u64, place: (usize, u64)) -> io::Result<()> {
+        self.is_selected = self.users.includes(user);
         if !record.label.is_empty() {
             let (evidence, _) = self.enricher.enrich(record, user, &mut self.histories, AttemptRecording::Skip);
             let decision = self.evaluator.evaluate(evidence);
@@ -221,8 +212,8 @@ impl Pass {
         }
         let (evidence, hour) = self.enricher.enrich(record, user, &mut self.histories, AttemptRecording::Record);
         if !record.passed {
-            self.counters.failures += 1;
-            if let Some(builder) = &mut self.table_builder {
+            self.counters.failures += u64::from(self.is_selected);
+            if let Some(builder) = self.builder() {
                 builder.add_failure(&evidence, hour);
             }
             // As in live operation, the place of a failure counts only if the sign-in was not denied.
@@ -230,25 +221,27 @@ impl Pass {
             let evidence = decision.score.signals.evidence;
             match decision.action {
                 Verdict::Deny => self.histories.record_denial(user, &evidence),
-                Verdict::Allow | Verdict::Review => self.histories.record_failure(user, &evidence),
+                Verdict::Allow | Verdict::Review | Verdict::Challenge => self.histories.record_failure(user, &evidence),
             }
             self.histories.put_profile(user, evidence.history.profile);
             return Ok(());
         }
         let decision = self.evaluator.evaluate(evidence);
         self.add_scored(&decision, record.label, row_number, place)?;
-        if let Some(builder) = &mut self.table_builder {
+        if let Some(builder) = self.builder() {
             builder.add_success(&decision, hour);
         }
         // As in live operation, sign-ins that are degraded or have a deny verdict are not learned from.
         let is_learnable = decision.verdict != Verdict::Deny && record.decision.is_none_or(|decision| !decision.is_degraded);
+        // A legitimate user passes the challenge.
+        let proven = decision.action == Verdict::Challenge;
         let mut evidence = decision.score.signals.evidence;
         if self.table_builder.as_ref().is_some_and(TableBuilder::needs_evaluation_without_context) {
             evidence = self.evaluate_without_context(evidence);
         }
         let profile = std::mem::take(&mut evidence.history.profile);
         if is_learnable {
-            self.histories.record_success(user, profile, &evidence, hour);
+            self.histories.record_success(user, profile, &evidence, hour, proven);
         } else {
             self.histories.put_profile(user, profile);
             self.histories.record_success_time(user, &evidence, record.at);
@@ -282,6 +275,7 @@ impl Pass {
             hour,
             decision,
             is_denied: live.is_denied,
+            is_challenged: live.is_challenged,
             is_deny_verdict: live.is_deny_verdict,
             is_learnable: !live.is_degraded,
             is_recorded_failure,
@@ -296,7 +290,12 @@ impl Pass {
         let client_and_user = (!outcome.user.is_empty())
             .then(|| (Key::of(&[outcome.pool.as_bytes(), outcome.client.as_bytes()]), RowEnricher::user_key(outcome.pool, outcome.user)));
         if !outcome.id.is_empty() {
-            let Some(mut pending) = self.pending.remove_by_id(Key::of(&[outcome.id.as_bytes()])) else {
+            let id = Key::of(&[outcome.id.as_bytes()]);
+            if outcome.report == ReportedOutcome::Success && self.pending.is_challenged(id) {
+                // The password was right. Without the result of the challenge it counts as failed.
+                return Ok(());
+            }
+            let Some(mut pending) = self.pending.remove_by_id(id) else {
                 self.counters.log.unmatched += 1;
                 match client_and_user {
                     Some((client, _)) => self.pending.set_reporting(client, OutcomeReporting::ById),
@@ -304,14 +303,14 @@ impl Pass {
                 }
                 return Ok(());
             };
-            if matches!(outcome.report, ReportedOutcome::Success | ReportedOutcome::Failure) {
+            if !matches!(outcome.report, ReportedOutcome::Fraud | ReportedOutcome::NotFraud) {
                 self.pending.set_reporting(pending.client, OutcomeReporting::ById);
             }
             // If it was not learned from live although it was neither denied nor degraded, its context was a replay.
             pending.is_learnable &= outcome.learned != Learned::NotLearnable.as_label() || pending.is_deny_verdict;
             let resolution = match outcome.report {
-                ReportedOutcome::Success | ReportedOutcome::NotFraud => Resolution::Success,
-                ReportedOutcome::Failure => Resolution::Failure,
+                ReportedOutcome::Success | ReportedOutcome::NotFraud | ReportedOutcome::ChallengePassed => Resolution::Success,
+                ReportedOutcome::Failure | ReportedOutcome::ChallengeFailed => Resolution::Failure,
                 ReportedOutcome::Fraud => Resolution::Fraud,
             };
             return self.resolve(pending, resolution, outcome.at);
@@ -360,6 +359,7 @@ impl Pass {
     /// Counts a pending sign-in, and learns from it as in live operation. `reported_at` is the time of its outcome, or of the sign-in if none was reported.
     fn resolve(&mut self, pending: PendingSignIn, resolution: Resolution, reported_at: jiff::Timestamp) -> io::Result<()> {
         let PendingSignIn { at, user, row_number, place, hour, decision, is_denied, is_learnable, is_recorded_failure, .. } = pending;
+        self.is_selected = self.users.includes(user);
         if is_denied && matches!(resolution, Resolution::Failure | Resolution::PresumedSuccess) {
             self.count_denied();
             return Ok(());
@@ -368,10 +368,10 @@ impl Pass {
             Resolution::Success | Resolution::PresumedSuccess => {
                 self.counters.log.presumed += u64::from(resolution == Resolution::PresumedSuccess);
                 self.add_scored(&decision, "", row_number, place)?;
-                if let Some(builder) = &mut self.table_builder {
+                if let Some(builder) = self.builder() {
                     builder.add_success(&decision, hour);
                 }
-                let is_deny_verdict = decision.verdict == Verdict::Deny;
+                let (is_deny_verdict, proven) = (decision.verdict == Verdict::Deny, decision.action == Verdict::Challenge);
                 let mut evidence = decision.score.signals.evidence;
                 if self.table_builder.as_ref().is_some_and(TableBuilder::needs_evaluation_without_context) {
                     evidence.history.profile = self.histories.take_profile(user);
@@ -379,7 +379,7 @@ impl Pass {
                     self.histories.put_profile(user, std::mem::take(&mut evidence.history.profile));
                 }
                 match () {
-                    () if is_learnable && !is_deny_verdict => self.histories.record_late_success(user, &evidence, hour, reported_at),
+                    () if is_learnable && !is_deny_verdict => self.histories.record_late_success(user, &evidence, (hour, proven), reported_at),
                     () => {
                         self.histories.remove_failure(user, at);
                         self.histories.record_success_time(user, &evidence, reported_at);
@@ -387,9 +387,9 @@ impl Pass {
                 }
             }
             Resolution::Failure => {
-                self.counters.failures += 1;
+                self.counters.failures += u64::from(self.is_selected);
                 let evidence = &decision.score.signals.evidence;
-                if let Some(builder) = &mut self.table_builder {
+                if let Some(builder) = self.builder() {
                     builder.add_failure(evidence, hour);
                 }
                 if !is_recorded_failure {
@@ -423,7 +423,7 @@ impl Pass {
         // The hour is read from the claimed zone or from the address's country.
         let local_time = std::mem::take(&mut evidence.local_time);
         let decision = self.evaluator.evaluate(evidence);
-        if let Some(builder) = &mut self.table_builder {
+        if let Some(builder) = self.builder() {
             builder.add_without_context(&decision);
         }
         let mut evidence = decision.score.signals.evidence;
@@ -434,11 +434,17 @@ impl Pass {
 
     /// Counts a decision, and writes it to the outputs that are enabled.
     fn add_scored(&mut self, decision: &Decision, label: &str, row_number: u64, place: (usize, u64)) -> io::Result<()> {
-        if row_number >= self.count_from {
-            self.counters.count_decision(decision, label, place);
+        if !self.is_selected {
+            return Ok(());
         }
-        if let Some(builder) = &mut self.table_builder {
+        if row_number >= self.count_from {
+            self.counters.count_decision(decision, label, place, &self.pseudonyms);
+        }
+        if let Some(builder) = self.builder() {
             builder.add_labelled(decision, label);
+        }
+        if let Some(check) = self.promise_check.as_mut().filter(|_| label.is_empty()) {
+            check.add_legitimate(decision);
         }
         if let Some(verdicts) = &mut self.verdicts {
             verdicts.push((decision.verdict, !label.is_empty()));

@@ -37,6 +37,8 @@ pub struct PendingSignIn {
     pub decision: Box<Decision>,
     /// Whether it was denied live.
     pub is_denied: bool,
+    /// Whether it was challenged live, so only the result of the challenge is its outcome.
+    pub is_challenged: bool,
     /// Whether its live verdict was `deny`, enforced or not.
     pub is_deny_verdict: bool,
     /// Whether a success is learned from.
@@ -118,6 +120,11 @@ impl PendingSignIns {
         self.by_id.insert(pending.id, number);
         self.by_user.entry((pending.client, pending.user)).or_default().push(number);
         self.slots.push_back(Some(pending));
+    }
+
+    /// Whether the sign-in with this id was challenged.
+    pub fn is_challenged(&self, id: Key) -> bool {
+        self.by_id.get(&id).and_then(|number| self.get(*number)).is_some_and(|pending| pending.is_challenged)
     }
 
     /// Removes and returns the sign-in with this id.

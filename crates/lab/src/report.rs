@@ -1,11 +1,16 @@
 //! The report of a pass: the numbers that are printed, written as JSON and drawn as charts.
 
+use std::fmt;
+
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
     comparison::Comparison,
-    counters::{Counters, HISTORY_SIZES, LogCounts, SignInGroup},
+    counters::{Counters, HISTORY_SIZES, LogCounts, SignInGroup, VerdictTable},
+    promises::Promise,
     roc::{ScoreDistribution, Separation, caught_interval, ratio},
+    threshold_pair::{ThresholdPair, threshold_pairs},
 };
 use riskgate_engine::decision::Verdict;
 
@@ -37,7 +42,7 @@ pub struct Report {
     /// The configured thresholds.
     pub thresholds: Thresholds,
     /// Legitimate sign-ins by verdict.
-    pub verdicts: VerdictCounts,
+    pub verdicts: VerdictTable<u64>,
     /// The shares that each threshold would stop.
     pub trade_off: Vec<TradeOff>,
     /// Separation by label, for users with a history. `all labels` is last.
@@ -56,6 +61,11 @@ pub struct Report {
     pub surprising: Vec<ExplainedSignIn>,
     /// Recommended thresholds: one for each share for which the log has enough legitimate sign-ins.
     pub recommendation: Vec<Recommendation>,
+    /// Pairs of a challenge threshold and a deny threshold, one of them recommended.
+    pub threshold_pairs: Vec<ThresholdPair>,
+    /// Promised and realised false-positive rates, with `--calibrate`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub promises: Vec<Promise>,
     /// The comparison with other settings, if `--against` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
@@ -87,19 +97,20 @@ pub struct RowCounts {
 pub struct Thresholds {
     /// `REVIEW_AT`
     pub review_at: f64,
+    /// `CHALLENGE_AT`; `None` when it is unset.
+    pub challenge_at: Option<f64>,
     /// `DENY_AT`
     pub deny_at: f64,
 }
 
-/// Legitimate sign-ins by verdict.
-#[derive(Debug, Serialize)]
-pub struct VerdictCounts {
-    /// Allowed.
-    pub allow: u64,
-    /// Flagged for review.
-    pub review: u64,
-    /// Denied.
-    pub deny: u64,
+impl fmt::Display for Thresholds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "REVIEW_AT={}", self.review_at)?;
+        if let Some(challenge_at) = self.challenge_at {
+            write!(out, " CHALLENGE_AT={challenge_at}")?;
+        }
+        write!(out, " DENY_AT={}", self.deny_at)
+    }
 }
 
 /// The effect of one threshold.
@@ -163,6 +174,14 @@ pub struct ReasonCount {
 pub struct ExplainedSignIn {
     /// Its file and line.
     pub place: String,
+    /// The pseudonym of its user: that of the audit log, or one under the configured key.
+    pub user: String,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The country of its address, if known.
+    pub country: Option<String>,
+    /// The AS number of its address, if known.
+    pub asn: Option<u32>,
     /// Its score.
     pub score: f64,
     /// Its log-odds.
@@ -247,12 +266,11 @@ impl Report {
         reasons.sort_by_key(|reason| (std::cmp::Reverse(reason.legitimate + reason.labelled), reason.code));
         let mut surprising = counters.surprising.into_sorted_vec();
         surprising.truncate(10);
-        let [allow, review, deny] = counters.verdicts;
         Report {
             rows: RowCounts { read: counters.rows, bad: counters.bad, failed: counters.failures, labelled, legitimate: all.legit.total(), people: users },
             log: counters.log,
             thresholds,
-            verdicts: VerdictCounts { allow, review, deny },
+            verdicts: counters.verdicts,
             trade_off: trade_off.collect(),
             separation: separations(&counters.known),
             cold_start: separations(&counters.new),
@@ -272,6 +290,10 @@ impl Report {
                         Some(file) => format!("{file}, line {}", sign_in.place.1),
                         None => format!("line {}", sign_in.place.1),
                     },
+                    user: sign_in.user.to_string(),
+                    time: sign_in.at,
+                    country: sign_in.country.map(|country| country.as_str().to_owned()),
+                    asn: sign_in.asn,
                     score: sign_in.score,
                     log_odds: sign_in.log_odds,
                     decision: Verdict::as_label(sign_in.verdict),
@@ -288,6 +310,8 @@ impl Report {
                 })
                 .collect(),
             recommendation,
+            threshold_pairs: threshold_pairs(&all.scores, &pooled_scores),
+            promises: Vec::new(),
             comparison: None,
             warnings,
             drawing: chart_data(&all, &pooled_scores),
@@ -295,10 +319,19 @@ impl Report {
     }
 }
 
+impl ExplainedSignIn {
+    /// Who, when and where, in one line.
+    pub fn origin(&self) -> String {
+        let country = self.country.as_deref().unwrap_or("unknown country");
+        let asn = self.asn.map(|asn| format!(" AS{asn}")).unwrap_or_default();
+        format!("{}, user {}, {}, {country}{asn}", self.place, self.user, self.time.strftime("%Y-%m-%d %H:%M:%S UTC"))
+    }
+}
+
 /// Returns the warnings that only audit logs need.
 fn audit_log_warnings(counters: &Counters) -> impl Iterator<Item = String> {
     let LogCounts { outcomes: _, unmatched, presumed, ambiguous, denied_live, without_user, other_lines: _ } = counters.log;
-    let succeeded: u64 = counters.verdicts.iter().sum();
+    let succeeded: u64 = counters.verdicts.iter().map(|(_, count)| *count).sum();
     let warning = |count: u64, text: &str| (count > 0).then(|| format!("{count} {text}"));
     [
         warning(
@@ -376,7 +409,7 @@ fn chart_data(all: &SignInGroup, pooled: &ScoreDistribution) -> ChartData {
         drawn.extend(curve.last());
         (label.to_string(), drawn)
     });
-    let thresholds = (0..=50).map(|step| f64::from(step) * 2.0);
+    let thresholds = (0..=200).map(|step| f64::from(step) / 2.0);
     ChartData {
         roc: roc.collect(),
         scores: shares(&all.scores).into_iter().zip(shares(pooled)).collect(),

@@ -14,14 +14,15 @@ const HIGH: f64 = 32.0;
 
 /// A distribution of log-odds.
 #[derive(Debug, Clone)]
-pub struct Distribution {
-    bins: Vec<u32>,
-    total: u64,
-}
+pub struct Distribution(Histogram);
 
 /// A distribution of scores from 0 to 100, in tenths.
 #[derive(Debug, Clone)]
-pub struct ScoreDistribution {
+pub struct ScoreDistribution(Histogram);
+
+/// Counts by bin.
+#[derive(Debug, Clone)]
+struct Histogram {
     bins: Vec<u32>,
     total: u64,
 }
@@ -41,11 +42,27 @@ pub struct Separation {
     pub reauth: [f64; 2],
 }
 
+impl Histogram {
+    fn new(bins: usize) -> Self {
+        Histogram { bins: vec![0; bins], total: 0 }
+    }
+
+    fn add(&mut self, bin: usize) {
+        self.bins[bin] += 1;
+        self.total += 1;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.bins.iter_mut().zip(&other.bins).for_each(|(own, other)| *own += other);
+        self.total += other.total;
+    }
+}
+
 impl Default for Distribution {
     fn default() -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "constants")]
         let bins = ((HIGH - LOW) * BINS_PER_UNIT) as usize + 1;
-        Distribution { bins: vec![0; bins], total: 0 }
+        Distribution(Histogram::new(bins))
     }
 }
 
@@ -54,31 +71,29 @@ impl Distribution {
     pub fn add(&mut self, value: f64) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the bins")]
         let bin = ((value.clamp(LOW, HIGH) - LOW) * BINS_PER_UNIT).round() as usize;
-        self.bins[bin] += 1;
-        self.total += 1;
+        self.0.add(bin);
     }
 
     /// Returns the number of values.
     pub fn total(&self) -> u64 {
-        self.total
+        self.0.total
     }
 
     /// Adds another distribution to this one.
     pub fn merge(&mut self, other: &Distribution) {
-        self.bins.iter_mut().zip(&other.bins).for_each(|(own, other)| *own += other);
-        self.total += other.total;
+        self.0.merge(&other.0);
     }
 
     /// Iterates over the bins that are not empty, from the lowest: their middle and count.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (f64, f64)> {
         #[expect(clippy::cast_precision_loss, reason = "a few thousand bins")]
-        self.bins.iter().enumerate().filter(|(_, count)| **count > 0).map(|(bin, count)| (LOW + bin as f64 / BINS_PER_UNIT, f64::from(*count)))
+        self.0.bins.iter().enumerate().filter(|(_, count)| **count > 0).map(|(bin, count)| (LOW + bin as f64 / BINS_PER_UNIT, f64::from(*count)))
     }
 
     /// Returns the value that this share of the values reaches or exceeds.
     pub fn upper_quantile(&self, share: f64) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "counts under 2^53")]
-        let wanted = share * self.total as f64;
+        let wanted = share * self.0.total as f64;
         let mut above = 0.0;
         for (value, count) in self.iter().rev() {
             above += count;
@@ -92,7 +107,7 @@ impl Distribution {
     /// Returns how well these legitimate values are separated from `attacks`. `None` if either is empty.
     pub fn separation(&self, attacks: &Distribution) -> Option<Separation> {
         let curve = self.roc(attacks);
-        if curve.len() < 2 || self.total == 0 || attacks.total == 0 {
+        if curve.len() < 2 || self.0.total == 0 || attacks.0.total == 0 {
             return None;
         }
         let auc = curve.windows(2).map(|pair| (pair[1].0 - pair[0].0) * f64::midpoint(pair[0].1, pair[1].1)).sum();
@@ -104,16 +119,16 @@ impl Distribution {
         };
         let tpr = [0.01, 0.05, 0.10].map(|fpr| at(&|point| point.0, &|point| point.1, fpr));
         let reauth = [0.95, 0.99].map(|tpr| at(&|point| point.1, &|point| point.0, tpr));
-        Some(Separation { legit: self.total, attacks: attacks.total, auc, tpr, reauth })
+        Some(Separation { legit: self.0.total, attacks: attacks.0.total, auc, tpr, reauth })
     }
 
     /// Returns the ROC curve: the shares of legitimate sign-ins and of attacks at or above each value, from the highest value down.
     pub fn roc(&self, attacks: &Distribution) -> Vec<(f64, f64)> {
         #[expect(clippy::cast_precision_loss, reason = "counts under 2^53")]
-        let (legit, attack) = (self.total.max(1) as f64, attacks.total.max(1) as f64);
+        let (legit, attack) = (self.0.total.max(1) as f64, attacks.0.total.max(1) as f64);
         let (mut fpr, mut tpr) = (0.0, 0.0);
         let mut curve = vec![(0.0, 0.0)];
-        for (own, other) in self.bins.iter().zip(&attacks.bins).rev().filter(|(own, other)| **own > 0 || **other > 0) {
+        for (own, other) in self.0.bins.iter().zip(&attacks.0.bins).rev().filter(|(own, other)| **own > 0 || **other > 0) {
             fpr += f64::from(*own) / legit;
             tpr += f64::from(*other) / attack;
             curve.push((fpr, tpr));
@@ -124,7 +139,7 @@ impl Distribution {
 
 impl Default for ScoreDistribution {
     fn default() -> Self {
-        ScoreDistribution { bins: vec![0; 1001], total: 0 }
+        ScoreDistribution(Histogram::new(1001))
     }
 }
 
@@ -133,27 +148,25 @@ impl ScoreDistribution {
     pub fn add(&mut self, score: f64) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the bins")]
         let bin = (score.clamp(0.0, 100.0) * 10.0).round() as usize;
-        self.bins[bin] += 1;
-        self.total += 1;
+        self.0.add(bin);
     }
 
     /// Returns the number of scores.
     pub fn total(&self) -> u64 {
-        self.total
+        self.0.total
     }
 
     /// Adds another distribution to this one.
     pub fn merge(&mut self, other: &ScoreDistribution) {
-        self.bins.iter_mut().zip(&other.bins).for_each(|(own, other)| *own += other);
-        self.total += other.total;
+        self.0.merge(&other.0);
     }
 
     /// Returns the share of scores at or above a threshold.
     pub fn share_from(&self, threshold: f64) -> f64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the bins")]
         let from = (threshold.clamp(0.0, 100.1) * 10.0).ceil() as usize;
-        let above: u64 = self.bins[from.min(1001)..].iter().map(|count| u64::from(*count)).sum();
-        ratio(above, self.total)
+        let above: u64 = self.0.bins[from.min(1001)..].iter().map(|count| u64::from(*count)).sum();
+        ratio(above, self.0.total)
     }
 
     /// Returns the lowest threshold, in half points, that at most this share reaches.
@@ -164,7 +177,7 @@ impl ScoreDistribution {
     /// Returns the counts of twenty steps of five points. The last step includes 100.
     pub fn counts_per_five_points(&self) -> [u64; 20] {
         let mut steps = [0; 20];
-        for (bin, count) in self.bins.iter().enumerate() {
+        for (bin, count) in self.0.bins.iter().enumerate() {
             steps[(bin / 50).min(19)] += u64::from(*count);
         }
         steps
@@ -172,9 +185,9 @@ impl ScoreDistribution {
 
     /// Resamples the distribution: each count is drawn from a Poisson distribution.
     fn resample(&self, rng: &mut ChaCha8Rng) -> ScoreDistribution {
-        let bins: Vec<u32> = self.bins.iter().map(|count| poisson(f64::from(*count), rng)).collect();
+        let bins: Vec<u32> = self.0.bins.iter().map(|count| poisson(f64::from(*count), rng)).collect();
         let total = bins.iter().map(|count| u64::from(*count)).sum();
-        ScoreDistribution { bins, total }
+        ScoreDistribution(Histogram { bins, total })
     }
 }
 
@@ -211,6 +224,11 @@ fn poisson(mean: f64, rng: &mut ChaCha8Rng) -> u32 {
         count += 1;
     }
     count
+}
+
+/// Formats a share in per cent.
+pub(crate) fn percent(share: f64) -> String {
+    if share > 0.0 && share < 0.001 { format!("{:.3} %", share * 100.0) } else { format!("{:.2} %", share * 100.0) }
 }
 
 /// Returns `part / whole`, or 0 if `whole` is 0.

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use crate::{
     counters::LogCounts,
+    promises,
     report::{FalsePositives, LabelSeparation, Report},
+    roc::{percent, ratio},
 };
 
 /// Renders the report as text.
@@ -25,23 +27,20 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     if report.log != LogCounts::default() {
         writeln!(out, "{} outcome lines, {} other lines skipped", report.log.outcomes, report.log.other_lines)?;
     }
-    let verdicts = &report.verdicts;
-    let share = |count: u64| percent(crate::roc::ratio(count, rows.legitimate));
-    writeln!(
-        out,
-        "\nat REVIEW_AT={} DENY_AT={}, legitimate sign-ins: allow {} ({}), review {} ({}), deny {} ({})",
-        report.thresholds.review_at,
-        report.thresholds.deny_at,
-        verdicts.allow,
-        share(verdicts.allow),
-        verdicts.review,
-        share(verdicts.review),
-        verdicts.deny,
-        share(verdicts.deny)
-    )?;
+    let share = |count: u64| percent(ratio(count, rows.legitimate));
+    let verdicts = report.verdicts.iter().map(|(verdict, count)| format!("{} {count} ({})", verdict.as_label(), share(*count)));
+    let verdicts: Vec<String> = verdicts.collect();
+    writeln!(out, "\nat {}, legitimate sign-ins: {}", report.thresholds, verdicts.join(", "))?;
     writeln!(out, "\nthreshold   legitimate   labelled")?;
     for row in &report.trade_off {
         writeln!(out, "{:>9}   {:>10}   {:>8}", row.threshold, percent(row.legitimate), row.labelled.map_or_else(|| "-".to_owned(), percent))?;
+    }
+    if !report.threshold_pairs.is_empty() {
+        writeln!(out, "\nCHALLENGE_AT   DENY_AT   challenged      denied   attacks met")?;
+    }
+    for pair in &report.threshold_pairs {
+        let met = pair.met.map_or_else(|| "-".to_owned(), percent);
+        writeln!(out, "{:>12}   {:>7}   {:>10}   {:>9}   {met:>11}", pair.challenge_at, pair.deny_at, percent(pair.challenged), percent(pair.denied))?;
     }
     write_separations(out, "with a history", &report.separation)?;
     write_separations(out, "without a history (cold start)", &report.cold_start)?;
@@ -62,7 +61,7 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     if !report.surprising.is_empty() {
         writeln!(out, "\nthe most surprising legitimate sign-ins")?;
         for sign_in in &report.surprising {
-            writeln!(out, "  {}: {} ({}), {}", sign_in.place, sign_in.score, sign_in.decision, sign_in.reasons.join(", "))?;
+            writeln!(out, "  {}: {} ({}), {}", sign_in.origin(), sign_in.score, sign_in.decision, sign_in.reasons.join(", "))?;
         }
     }
     writeln!(out)?;
@@ -81,6 +80,10 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
             None => writeln!(out)?,
         }
     }
+    for pair in report.threshold_pairs.iter().filter(|pair| pair.recommended) {
+        writeln!(out, "to challenge before denying set {pair}")?;
+    }
+    promises::write_table(&report.promises, out)?;
     if let Some(comparison) = &report.comparison {
         write!(out, "\n{comparison}")?;
     }
@@ -104,9 +107,4 @@ fn write_separations(out: &mut String, title: &str, rows: &[LabelSeparation]) ->
 fn write_false_positives(out: &mut String, title: &str, rows: &[FalsePositives]) -> std::fmt::Result {
     writeln!(out, "\n{title:<10} sign-ins   flagged    denied")?;
     rows.iter().try_for_each(|row| writeln!(out, "{:<10} {:>8}   {:>7}   {:>7}", row.group, row.sign_ins, percent(row.flagged), percent(row.denied)))
-}
-
-/// Formats a share in per cent.
-pub(super) fn percent(share: f64) -> String {
-    if share > 0.0 && share < 0.001 { format!("{:.3} %", share * 100.0) } else { format!("{:.2} %", share * 100.0) }
 }

@@ -21,6 +21,11 @@ use riskgate_telemetry::subscriber;
 
 pub mod start;
 
+/// The allocator of the static binaries, in place of musl's slow one.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long log lines may take to be written before the next event is requested from Lambda.
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -61,7 +66,8 @@ pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> Res
 /// An invocation in progress, including its response.
 type Invocation<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The assessment of the invocation in progress, which is not recorded yet.
+/// The assessment of the invocation in progress, which is not recorded yet. `lambda_runtime` accepts nothing from a handler but its
+/// response, which it sends before a layer continues, so the handler leaves the assessment here for `record_after_response`.
 type UnrecordedAssessment = Arc<Mutex<Option<Assessed>>>;
 
 /// Returns a layer that records the assessment after each response, and a semaphore with one permit that is free between two invocations.

@@ -1,6 +1,6 @@
 //! Enrichment: queries every source of evidence about a sign-in concurrently, under one deadline.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
@@ -13,9 +13,10 @@ use riskgate_engine::{
     evidence::{
         EnrichmentTimings, Evidence, FailureReason, Outcome, ProviderResult,
         history::{History, NonceStatus},
-        unread::StorePart,
+        store_parts::StorePart,
     },
     features::Features,
+    ignored::IgnoredInput,
     network_facts::NetworkFacts,
 };
 use riskgate_engine::{service::Service, sign_in::SignIn, time::ClockReading};
@@ -136,7 +137,7 @@ impl Enricher {
 
     /// Collects the evidence about a sign-in. It returns by the deadline and never fails: missing sources are marked in the evidence.
     pub async fn enrich(&self, sign_in: impl Into<Arc<SignIn>>, deadline: Deadline) -> Enriched {
-        let sign_in = sign_in.into();
+        let mut sign_in = sign_in.into();
         let started = Instant::now();
         let keyed_resources = self.keyed_resources.load_full();
         let networks = catch_panic_sync(&self.health, || {
@@ -145,12 +146,17 @@ impl Enricher {
         })
         .unwrap_or_default();
         let local_time = catch_panic_sync(&self.health, || local_time::read(&sign_in, &networks)).unwrap_or_default();
+        if local_time.zone_fits.is_none() && local_time::has_unknown_zone(&sign_in) {
+            Arc::make_mut(&mut sign_in).context.ignored.insert(IgnoredInput::UnknownTimezone);
+        }
         let features = catch_panic_sync(&self.health, || Features::of(&sign_in, &networks, keyed_resources.pseudonyms.feature_key())).unwrap_or_default();
         let networks_took = started.elapsed();
         let provider_results = futures_util::future::join_all(keyed_resources.stacks().map(|stack| stack.look_up(&sign_in, deadline)));
-        let (history_lookup, services) =
-            futures_util::future::join(self.look_up_history(&keyed_resources, &sign_in, &networks, &features, local_time.hour, deadline), provider_results)
-                .await;
+        let (history_lookup, services) = {
+            // Pinned, because every layer that takes a future by value copies it.
+            let history_lookup = pin!(self.look_up_history(&keyed_resources, &sign_in, &networks, &features, local_time.hour, deadline));
+            futures_util::future::join(history_lookup, provider_results).await
+        };
         let HistoryLookup { history, attempt, outcome: history_outcome, took } = history_lookup;
         let services: SmallVec<[ProviderResult; 2]> = services.into();
         let took = EnrichmentTimings { networks: networks_took, history: took, total: started.elapsed() };
@@ -178,12 +184,13 @@ impl Enricher {
                 }
             }
         };
-        if keyed_resources.repository.is_some() {
+        if let Some(repository) = &keyed_resources.repository {
+            repository.report_templates(history.unread.cause(StorePart::Templates), started);
             // While the breaker is open, the cause that opened it stays the reported one.
             if outcome.cause() != Some(FailureReason::BreakerOpen) {
                 self.health.store.report(StorePart::Record, outcome.cause(), started);
             }
-            for part in [StorePart::BlockList, StorePart::Nonce, StorePart::Velocity, StorePart::Templates] {
+            for part in [StorePart::BlockList, StorePart::Nonce, StorePart::Velocity] {
                 // A sign-in without a nonce does not show whether nonces can be written.
                 if part == StorePart::Nonce && history.nonce == NonceStatus::New && sign_in.context.nonce.is_none() {
                     continue;
@@ -220,7 +227,7 @@ impl Enricher {
         let query = Box::pin(async {
             match self.runtime_mode {
                 RuntimeMode::Lambda | RuntimeMode::Sidecar => {
-                    repository.begin_attempt(sign_in, networks, features, hour).await.map(|(history, attempt)| (history, Some(Box::new(attempt))))
+                    repository.begin_attempt(sign_in, networks, features, hour).await.map(|(history, attempt)| (history, Some(attempt)))
                 }
                 RuntimeMode::Command => repository.read_history(sign_in, networks, features).await.map(|history| (history, None)),
             }
@@ -246,6 +253,11 @@ impl Enricher {
     /// The longest wait for the store, `STORE_TIMEOUT`.
     pub fn store_timeout(&self) -> Duration {
         self.store_timeout
+    }
+
+    /// The trusted certificate authorities, for clients of other services.
+    pub fn tls(&self) -> &Tls {
+        &self.tls
     }
 
     /// The pseudonyms that replace users, networks and devices in stored and logged data.

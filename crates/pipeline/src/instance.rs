@@ -12,13 +12,14 @@ use secrecy::SecretString;
 use crate::secrets::{RenewalReason, RenewalResult, Secrets};
 
 use crate::{
+    challenge::delivery::CodeSender,
     enricher::Enricher,
     risk_engine::{RiskEngine, open_model},
 };
 use riskgate_config::{
     Config, OnBadConfig,
     env::{ConfigError, EnvSource},
-    platform_settings::Notice,
+    notices::Notice,
     token::TokenConfig,
     trust::TrustConfig,
 };
@@ -29,11 +30,13 @@ use riskgate_engine::{
     settings::{Mode, PerClient},
     time::ClockReading,
 };
+use riskgate_http_client::Client;
 use riskgate_runtime::mode::RuntimeMode;
 use riskgate_telemetry::{
     Telemetry,
     events::{ConfigErrorFound, EngineStarted, SecretMissing, SecretRefused, SecretsRotated},
 };
+use riskgate_tokens::TokenVerifier;
 
 /// One running riskgate: the current configuration and everything that was built from it.
 #[derive(Debug)]
@@ -50,6 +53,10 @@ pub struct Instance {
     pub runtime_mode: RuntimeMode,
     /// Which signed contexts are trusted, with the current keys.
     pub trust: ArcSwap<TrustConfig>,
+    /// Sends the codes of custom challenges, with the current secret.
+    pub codes: ArcSwap<CodeSender>,
+    /// Verifies tokens for step-up; `None` when `STEP_UP_POOLS` is not set.
+    pub step_up: Option<TokenVerifier>,
     /// The bearer token, shared with every listener.
     pub token: Token,
     secrets: OnceLock<Secrets>,
@@ -105,10 +112,15 @@ impl Instance {
         });
         let (telemetry, found) = Telemetry::open(&config, runtime_mode, enricher.health(), enricher.pseudonyms());
         faults.extend(found);
+        let (codes, found) = CodeSender::open(&config, runtime_mode);
+        faults.extend(found);
+        let codes = ArcSwap::from_pointee(codes);
+        let client = || Client::new(config.step_up.connect_timeout, runtime_mode, enricher.tls().clone());
+        let step_up = (!config.step_up.issuers.is_empty()).then(|| TokenVerifier::new(&config.step_up, client(), enricher.health()));
         let engine = RiskEngine::new(&config, enricher, Evaluator::new(&config.decision, model));
         let trust = ArcSwap::from_pointee(config.trust.clone());
         let token = Arc::new(ArcSwapOption::from_pointee(config.sidecar.token.clone()));
-        Instance { config, faults: Vec::new(), engine, telemetry, runtime_mode, trust, token, secrets: OnceLock::new() }
+        Instance { config, faults: Vec::new(), engine, telemetry, runtime_mode, trust, codes, step_up, token, secrets: OnceLock::new() }
     }
 
     /// Logs that the instance is ready, after everything that can fail at start has succeeded.
@@ -117,15 +129,16 @@ impl Instance {
         self.telemetry.emit(EngineStarted { runtime_mode: self.runtime_mode, model: self.engine.model().date(), services: &services });
     }
 
-    /// Platform settings that need the operator's attention.
+    /// Settings that need the operator's attention.
     pub fn notices(&self, source: &dyn EnvSource) -> Vec<Notice> {
-        Notice::all(source, &self.config)
+        let is_sidecar = self.runtime_mode == RuntimeMode::Sidecar;
+        Notice::all(source, &self.config).into_iter().filter(|notice| !(is_sidecar && *notice == Notice::CodesWithoutStore)).collect()
     }
 
-    /// Logs the platform settings that need the operator's attention.
+    /// Logs the settings that need the operator's attention.
     pub fn report_notices(&self, source: &dyn EnvSource) {
         // At the highest level, because lower levels may be filtered out.
-        self.notices(source).iter().for_each(|notice| tracing::error!(problem = %notice, "a platform setting needs attention"));
+        self.notices(source).iter().for_each(|notice| tracing::error!(problem = %notice, "a setting needs attention"));
     }
 
     /// The token settings of a client. In monitor mode nothing is withheld or denied, whatever was decided before.
@@ -133,7 +146,9 @@ impl Instance {
         match self.config.decision.mode.of(client) {
             Mode::Enforce => Cow::Borrowed(&self.config.token),
             Mode::Monitor => {
-                Cow::Owned(TokenConfig { withhold_groups: Vec::new(), withhold_scopes: Vec::new(), denied_clients: Vec::new(), ..self.config.token.clone() })
+                let withholds_nothing =
+                    TokenConfig { withhold_groups: Vec::new(), withhold_scopes: Vec::new(), withhold_own_account: false, ..self.config.token.clone() };
+                Cow::Owned(TokenConfig { denied_clients: Vec::new(), ..withholds_nothing })
             }
         }
     }
@@ -170,6 +185,8 @@ impl Instance {
             return RenewalResult::Unchanged;
         }
         self.telemetry.replace_pseudonyms(self.engine.enricher().pseudonyms());
+        // The texts were read at start, and their faults reported then.
+        self.codes.store(Arc::new(CodeSender::open(&config, self.runtime_mode).0));
         self.trust.store(Arc::new(config.trust));
         self.token.store(config.sidecar.token.map(Arc::new));
         self.telemetry.emit(SecretsRotated);

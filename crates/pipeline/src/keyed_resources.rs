@@ -4,26 +4,20 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 
+use riskgate_config::Config;
+use riskgate_config::env::ConfigError;
+use riskgate_config::history::StoreConfig;
 use riskgate_config::pseudonym::PseudonymKey;
 use riskgate_config::pseudonym::Pseudonyms;
-use riskgate_config::{
-    Config,
-    env::ConfigError,
-    history::StoreConfig,
-    services::{ProviderOptions, ServiceConfig},
-};
+use riskgate_config::services::{ProviderOptions, ServiceConfig};
 use riskgate_engine::evidence::{FailureReason, Outcome};
 use riskgate_engine::service::Service;
 use riskgate_history::repository::HistoryRepository;
 use riskgate_http_client::{Client, Tls};
-use riskgate_providers::{
-    shared_cache::SharedCache,
-    stack::{ProviderStack, ProviderStackDeps},
-};
-use riskgate_runtime::{
-    health::{BreakerState, Health},
-    mode::RuntimeMode,
-};
+use riskgate_providers::shared_cache::SharedCache;
+use riskgate_providers::stack::{ProviderStack, ProviderStackDeps};
+use riskgate_runtime::health::{BreakerState, Health};
+use riskgate_runtime::mode::RuntimeMode;
 use riskgate_store::breaker::StoreBreaker;
 
 /// The resources that were built with the current secrets.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::enricher::Enricher;
 use riskgate_engine::{
     decision::{Decision, ScoreLevel, Verdict},
-    evidence::{FailureReason, history::NonceStatus, unread::StorePart},
+    evidence::{FailureReason, history::NonceStatus, store_parts::StorePart},
     score::reason::{Reason, ReasonCode},
     settings::Mode,
     time::{ClockReading, EventTime},
@@ -18,11 +18,12 @@ use riskgate_history::{
     attempt::{Admission, AttemptDecision, Completeness, RiskLevel, TokenRestriction},
     repository::{
         PendingAttempt,
+        challenge::ChallengeResult,
         learning::{Learned, Success},
         outcome::ReportedOutcome,
     },
 };
-use riskgate_runtime::{catch_panic::catch_panic, deadline::Deadline};
+use riskgate_runtime::{catch_panic::catch_panic, deadline::Deadline, health::Health};
 
 /// Time beyond the store timeout, for the work around the store call.
 const STORE_GRACE: Duration = Duration::from_millis(50);
@@ -32,10 +33,11 @@ const SERVICE_REASON_BASE: u8 = 200;
 
 /// Records a decision under its attempt, by the deadline and within the store timeout. Best effort: if the write fails, the
 /// failure is counted and logged, and this sign-in is not learned from.
-pub async fn record_decision(enricher: &Enricher, pending_attempt: Option<&PendingAttempt>, id: &SmolStr, decision: &Decision, deadline: Deadline) {
+pub async fn record_decision(enricher: &Enricher, pending_attempt: Option<Box<PendingAttempt>>, id: &SmolStr, decision: &Decision, deadline: Deadline) {
     let evidence = &decision.score.signals.evidence;
     let (Some(repository), Some(pending_attempt)) = (enricher.repository(), pending_attempt) else { return };
     let deadline = deadline.sooner(Instant::now(), enricher.store_timeout());
+    // Not by `run_store_call`: the repository does not report this write.
     // Boxed, because every layer that takes a future by value copies it, and this one contains the futures of every store.
     let recorded = deadline.run(Box::pin(repository.record_decision(pending_attempt, id, attempt_result(decision), evidence.sign_in.received.wall)));
     let cause = match catch_panic(enricher.health(), recorded).await {
@@ -82,17 +84,40 @@ pub async fn record_outcome(
     }
 }
 
-/// Runs a query with the timeout of the triggers after the decision.
+/// Records the result of a challenge of an assessment, for the triggers. See `HistoryRepository::record_challenge_result`.
+///
+/// # Errors
+///
+/// The store did not answer in time. The call may be repeated.
+pub async fn record_challenge_result(
+    enricher: &Enricher,
+    (pool, user): (&str, &str),
+    id: &str,
+    result: ChallengeResult,
+    received: ClockReading,
+) -> Result<Learned, FailureReason> {
+    match enricher.repository() {
+        None => Ok(Learned::NothingPending),
+        Some(repository) => with_store_timeout(enricher, received, repository.record_challenge_result(pool, user, id, result, received.wall)).await,
+    }
+}
+
+/// Runs a call of the repository with the timeout of the triggers after the decision.
 pub(crate) async fn with_store_timeout<T>(
     enricher: &Enricher,
     received: ClockReading,
-    query: impl Future<Output = Result<T, FailureReason>>,
+    call: impl Future<Output = Result<T, FailureReason>>,
 ) -> Result<T, FailureReason> {
     let deadline = Deadline::after(received.mono.max(Instant::now().into_std()), enricher.store_timeout() + STORE_GRACE / 2);
-    match catch_panic(enricher.health(), deadline.run(query)).await {
+    run_store_call(enricher.health(), deadline, call).await
+}
+
+/// Runs a call of the repository by a deadline. The repository reports each failure, also of a call that the deadline cuts off.
+pub(crate) async fn run_store_call<T, E: From<FailureReason>>(health: &Health, deadline: Deadline, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    match catch_panic(health, deadline.run(call)).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(FailureReason::Timeout),
-        Err(_) => Err(FailureReason::Panic),
+        Ok(Err(_)) => Err(FailureReason::Timeout.into()),
+        Err(_) => Err(FailureReason::Panic.into()),
     }
 }
 
@@ -101,18 +126,25 @@ fn attempt_result(decision: &Decision) -> AttemptDecision {
     let is_replay = decision.score.signals.evidence.history.nonce == NonceStatus::Replayed;
     let admission = match (decision.action, decision.verdict) {
         (Verdict::Deny, _) => Admission::Deny,
-        (Verdict::Allow | Verdict::Review, Verdict::Allow | Verdict::Review) if !is_replay => Admission::Allow,
-        (Verdict::Allow | Verdict::Review, _) => Admission::AllowWithoutLearning,
+        (Verdict::Challenge, _) if !is_replay => Admission::Challenge,
+        // In monitor mode there is no challenge, so a success is learned from as it is without challenges.
+        (Verdict::Allow | Verdict::Review, Verdict::Allow | Verdict::Review | Verdict::Challenge) if !is_replay => Admission::Allow,
+        (Verdict::Allow | Verdict::Review | Verdict::Challenge, _) => Admission::AllowWithoutLearning,
     };
     let risk_level = match (decision.level, decision.verdict) {
         (ScoreLevel::High, _) => RiskLevel::High,
-        (ScoreLevel::Medium, _) | (ScoreLevel::Low, Verdict::Review) => RiskLevel::Medium,
+        (ScoreLevel::Medium, _) | (ScoreLevel::Low, Verdict::Review | Verdict::Challenge) => RiskLevel::Medium,
         (ScoreLevel::Low, Verdict::Allow | Verdict::Deny) => RiskLevel::Low,
     };
     let completeness = if decision.is_degraded() { Completeness::Degraded } else { Completeness::Complete };
     // Monitor mode only observes, so it does not restrict tokens.
-    let is_flagged = decision.verdict == Verdict::Review || completeness == Completeness::Degraded;
-    let restriction = if is_flagged && decision.mode == Mode::Enforce { TokenRestriction::Withhold } else { TokenRestriction::None };
+    let restriction = match (decision.mode, decision.verdict) {
+        (Mode::Monitor, _) => TokenRestriction::None,
+        (Mode::Enforce, Verdict::Challenge) => TokenRestriction::Challenge,
+        (Mode::Enforce, Verdict::Review) => TokenRestriction::Withhold,
+        (Mode::Enforce, Verdict::Allow | Verdict::Deny) if completeness == Completeness::Degraded => TokenRestriction::Withhold,
+        (Mode::Enforce, Verdict::Allow | Verdict::Deny) => TokenRestriction::None,
+    };
     AttemptDecision {
         admission,
         risk_level,

@@ -7,6 +7,10 @@
 //! `risk_engine` is the order of the stages. `instance` is what a process holds: configuration, engine and telemetry. The Lambda and
 //! HTTP servers call into this crate and translate its answers.
 
+pub mod authorizer;
+
+pub mod challenge;
+
 pub mod claims;
 
 pub mod enricher;
@@ -20,5 +24,9 @@ pub mod learn;
 pub mod risk_engine;
 
 pub mod secrets;
+
+mod splice;
+
+pub mod step_up;
 
 pub mod triggers;

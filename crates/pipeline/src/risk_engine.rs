@@ -64,9 +64,10 @@ impl RiskEngine {
         let evaluation_start = Instant::now();
         let decision = debug_span!("evaluate", %id).in_scope(|| self.evaluate(evidence));
         let evaluation = evaluation_start.elapsed();
-        learn::record_decision(&self.enricher, attempt.as_deref(), &id, &decision, deadline.reserving(reserve / 4))
-            .instrument(debug_span!("record_decision", %id))
-            .await;
+        {
+            let recorded = pin!(learn::record_decision(&self.enricher, attempt, &id, &decision, deadline.reserving(reserve / 4)));
+            recorded.instrument(debug_span!("record_decision", %id)).await;
+        }
         Assessment {
             id,
             decision,

@@ -18,7 +18,7 @@ use riskgate_config::{
     Config,
     env::{
         ConfigError, EnvSource,
-        references::{Reference, ResolvedEnv, SecretValues},
+        secret_references::{Reference, ResolvedEnv, SecretValues},
     },
 };
 use riskgate_engine::{evidence::FailureReason, service::Service, time::ClockReading};

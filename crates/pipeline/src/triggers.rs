@@ -34,6 +34,8 @@ use riskgate_telemetry::{
 };
 
 use crate::{
+    authorizer,
+    challenge::ChallengeHandler,
     claims,
     instance::Instance,
     learn,
@@ -121,8 +123,10 @@ async fn handle(
     let wait = secrets_timeout(instance, limit);
     let parse = || cognito::parse(raw.clone(), received, &instance.trust.load());
     let mut event = parse();
-    // Only a sign-in waits for a missing secret that it may need. With new keys, its context is parsed again.
-    if matches!(event, Ok(Event::PreAuthentication(_))) && instance.refresh_secrets(RenewalReason::Missing, wait, received).await == RenewalResult::Changed {
+    // Only sign-ins and an authorizer wait for a missing secret that they may need. With new keys, a context is parsed again.
+    if matches!(event, Ok(Event::PreAuthentication(_) | Event::AuthChallenge(_) | Event::Authorize(_)))
+        && instance.refresh_secrets(RenewalReason::Missing, wait, received).await == RenewalResult::Changed
+    {
         event = parse();
     }
     match event {
@@ -142,6 +146,17 @@ async fn handle(
             let denial = denial(&assessment, message);
             *assessed = Some(Assessed(assessment, deadline));
             denial.map_or(Ok(raw), Err)
+        }
+        Ok(Event::AuthChallenge(event)) => {
+            let (engine, deadline) = (&instance.engine, instance.engine.deadline(received.mono, limit));
+            let (sender, mode) = (instance.codes.load_full(), &instance.config.decision.mode);
+            let _in_flight = instance.telemetry.in_flight();
+            let handler = ChallengeHandler { engine, sender: &sender, mode, deny_message: message };
+            let answering = Box::pin(handler.answer(&event, deadline));
+            let ((response, assessment), _) = futures_util::future::join(answering, instance.refresh_secrets(RenewalReason::Stale, wait, received)).await;
+            *assessed = assessment.map(|assessment| Assessed(assessment, deadline));
+            instance.telemetry.record_challenge_codes(received.wall, deadline).await;
+            response
         }
         Ok(Event::PostAuthentication(event)) => {
             let success = Box::pin(learn::post_authentication(instance.engine.enricher(), &event)).await.inspect_err(|cause| {
@@ -168,6 +183,7 @@ async fn handle(
                 }
             }
         }
+        Ok(Event::Authorize(request)) => Box::pin(authorizer::authorize(instance, &request, received, limit)).await,
         Ok(Event::NotHandled(raw)) => {
             instance.telemetry.emit(EventPassedThrough(PassThrough::NotOurs));
             Ok(raw)
@@ -214,6 +230,8 @@ async fn check(instance: &Instance, received: ClockReading, limit: Option<Durati
         "secrets": secrets,
         // The parts whose last access failed, and what the operator can do.
         "store": { "failing": failing, "problem": instance.engine.enricher().store_problem() },
+        // Whether codes of custom challenges can be sent, as far as that is known without sending one.
+        "challenge": { "failures": instance.engine.health().challenge.failures(), "problem": instance.codes.load().problem() },
         "notices": instance.notices(&env::ProcessEnv).iter().map(ToString::to_string).collect::<Vec<_>>(),
         // Shown only to callers with permission to invoke the function, not to every client of a socket.
         "variables": (instance.runtime_mode == RuntimeMode::Lambda).then(|| riskgate_config::settings(&env::ProcessEnv)),

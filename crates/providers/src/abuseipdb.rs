@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use percent_encoding::utf8_percent_encode;
-use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use crate::{Adapter, CachePolicy, Provider, ProviderFuture, ProviderRequest, RequestFields, fields::Fields, risk_in_bands, secret_header, template::RESERVED};
+use crate::{Adapter, Provider, ProviderFuture, ProviderRequest, fields::Fields, key_header, risk_in_bands, template::RESERVED};
 use riskgate_config::{env::ConfigError, services::ServiceConfig};
 use riskgate_engine::{evidence::Answer, service::Service};
-use riskgate_http_client::{Client, codes};
+use riskgate_http_client::Client;
 
 /// The maximum age of the reports that count. This is the service's default.
 const MAX_AGE_DAYS: u8 = 30;
@@ -33,9 +32,7 @@ struct AbuseIpdb {
 ///
 /// The key is not a valid header value.
 pub(super) fn adapter(config: &ServiceConfig, client: Client) -> Result<Adapter, ConfigError> {
-    let key = config.key.as_ref().map(|key| key.expose_secret()).unwrap_or_default();
-    let abuseipdb = AbuseIpdb { client, origin: config.url.clone(), key: secret_header("RISKGATE_ABUSEIPDB_KEY", key)? };
-    Ok(Adapter { provider: Arc::new(abuseipdb), request_fields: RequestFields::default(), cache_policy: CachePolicy::Configured })
+    Ok(Adapter::for_address(Arc::new(AbuseIpdb { client, origin: config.url.clone(), key: key_header("RISKGATE_ABUSEIPDB_KEY", config)? })))
 }
 
 impl Provider for AbuseIpdb {
@@ -49,7 +46,7 @@ impl Provider for AbuseIpdb {
             let confidence = fields.number("/data/abuseConfidenceScore", 100.0)?;
             let tor = fields.flag("/data/isTor")?.unwrap_or_default();
             let reasons = tor.then_some("tor").into_iter().chain(fields.text("/data/usageType"));
-            Ok(Some(Answer::new(risk_in_bands(confidence, &BANDS), codes(reasons))))
+            Ok(Some(Answer::new(risk_in_bands(confidence, &BANDS), fields.codes(reasons))))
         })
     }
 }

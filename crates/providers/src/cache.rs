@@ -3,7 +3,7 @@
 //! moka bounds the memory and evicts entries. Expiry is computed here, because moka's clock cannot be paused in tests and does not
 //! see the wall clock. Only answers can be stored, so a failure is never cached (invariant 8).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use riskgate_config::services::CacheConfig;
 use riskgate_engine::{evidence::Answer, time::ClockReading};
@@ -24,11 +24,11 @@ pub struct Cache {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lookup {
     /// A fresh answer; `None` is "nothing known".
-    Fresh(Option<Answer>),
+    Fresh(Option<Arc<Answer>>),
     /// An expired answer that may be returned at once and is then refreshed in the background.
-    Revalidate(Answer),
+    Revalidate(Arc<Answer>),
     /// An expired answer that may replace a failed call, and its age.
-    Stale(Answer, Duration),
+    Stale(Arc<Answer>, Duration),
     /// No usable entry.
     Missing,
 }
@@ -36,7 +36,7 @@ pub enum Lookup {
 /// An answer and the time of its request, by both clocks.
 #[derive(Debug, Clone)]
 pub struct CacheEntry {
-    answer: Option<Answer>,
+    answer: Option<Arc<Answer>>,
     requested: ClockReading,
 }
 
@@ -81,16 +81,16 @@ impl Cache {
 impl CacheEntry {
     /// An answer to a request that was made at `requested`.
     pub fn new(answer: Option<Answer>, requested: ClockReading) -> Self {
-        CacheEntry { answer, requested }
+        CacheEntry { answer: answer.map(Arc::new), requested }
     }
 
     /// The answer, whether it has expired or not.
     pub fn answer(&self) -> Option<&Answer> {
-        self.answer.as_ref()
+        self.answer.as_deref()
     }
 
     /// The answer by value.
-    pub fn into_answer(self) -> Option<Answer> {
+    pub fn into_answer(self) -> Option<Arc<Answer>> {
         self.answer
     }
 
@@ -203,7 +203,7 @@ mod tests {
             check(Some(expiring(30, Some(review.clone()))), runtime_mode, 499.9, 0.0, "stale");
             check(Some(expiring(30, Some(review.clone()))), runtime_mode, 500.0, 0.0, "missing");
         }
-        assert_eq!(expiring(30, Some(review)).at(Duration::from_secs(30)).map(|answer| answer.risk), Some(Risk::Review));
+        assert_eq!(Arc::new(expiring(30, Some(review))).at(Duration::from_secs(30)).map(|answer| answer.risk), Some(Risk::Review));
     }
 
     #[test]

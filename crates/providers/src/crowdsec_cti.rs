@@ -7,20 +7,19 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 use percent_encoding::utf8_percent_encode;
-use secrecy::ExposeSecret as _;
 use serde::{
     Deserialize,
     de::{self, IntoDeserializer as _, value::StrDeserializer},
 };
 use serde_json::Value;
 
-use crate::{Adapter, CachePolicy, Provider, ProviderFuture, ProviderRequest, RequestFields, fields::Fields, secret_header, template::RESERVED};
+use crate::{Adapter, Provider, ProviderFuture, ProviderRequest, fields::Fields, key_header, template::RESERVED};
 use riskgate_config::{env::ConfigError, services::ServiceConfig};
 use riskgate_engine::{
     evidence::{Answer, Risk},
     service::Service,
 };
-use riskgate_http_client::{Client, codes, failure::Failure};
+use riskgate_http_client::{Client, failure::Failure};
 
 struct CrowdsecCti {
     client: Client,
@@ -57,9 +56,8 @@ enum Confidence {
 ///
 /// The key is not a valid header value.
 pub(super) fn adapter(config: &ServiceConfig, client: Client) -> Result<Adapter, ConfigError> {
-    let key = config.key.as_ref().map(|key| key.expose_secret()).unwrap_or_default();
-    let cti = CrowdsecCti { client, origin: config.url.clone(), key: secret_header("RISKGATE_CROWDSEC_CTI_KEY", key)? };
-    Ok(Adapter { provider: Arc::new(cti), request_fields: RequestFields::default(), cache_policy: CachePolicy::Configured })
+    let cti = CrowdsecCti { client, origin: config.url.clone(), key: key_header("RISKGATE_CROWDSEC_CTI_KEY", config)? };
+    Ok(Adapter::for_address(Arc::new(cti)))
 }
 
 impl Provider for CrowdsecCti {
@@ -75,7 +73,7 @@ impl Provider for CrowdsecCti {
             let fields = Fields::new(Service::CrowdsecCti, &document);
             let Some(risk) = parse(fields)? else { return Ok(None) };
             let names = fields.texts("/behaviors", name).chain(fields.texts("/classifications/classifications", name));
-            Ok(Some(Answer::new(risk, codes(names))))
+            Ok(Some(Answer::new(risk, fields.codes(names))))
         })
     }
 }

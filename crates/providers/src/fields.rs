@@ -6,11 +6,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
+use smallvec::SmallVec;
+use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use crate::log_limit::LogLimit;
 use riskgate_engine::{evidence::FailureReason, service::Service};
 use riskgate_http_client::failure::Failure;
+
+/// Maximum number of reason codes of a response.
+const MAX_CODES: usize = 16;
+
+/// Maximum length of a reason code in bytes.
+const MAX_CODE_LENGTH: usize = 64;
 
 /// Limits the log messages about unreadable fields of each service.
 static LOG_LIMITS: [LogLimit; Service::ALL.len()] = [const { LogLimit::new() }; Service::ALL.len()];
@@ -36,6 +44,23 @@ pub(super) fn log_unreadable(service: Service, field: &str, count: usize) {
     if LOG_LIMITS[service as usize].is_due(Instant::now()) {
         tracing::warn!(service = service.as_label(), field, count, "could not read a field of the service's response");
     }
+}
+
+/// Selects a service's reason codes: at most 16, each printable ASCII of at most 64 bytes. The others are counted and logged.
+pub(super) fn codes<'a>(service: Service, reasons: impl Iterator<Item = &'a str>) -> SmallVec<[SmolStr; 4]> {
+    let is_valid = |code: &str| (1..=MAX_CODE_LENGTH).contains(&code.len()) && code.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let (mut selected, mut ignored) = (SmallVec::new(), 0);
+    for code in reasons {
+        if selected.len() < MAX_CODES && is_valid(code) {
+            selected.push(SmolStr::new(code));
+        } else {
+            ignored += 1;
+        }
+    }
+    if ignored > 0 {
+        log_unreadable(service, "reason codes", ignored);
+    }
+    selected
 }
 
 /// A JSON number, or a string that contains one.
@@ -127,6 +152,11 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A service's reason codes, see [`codes`].
+    pub(super) fn codes<'b>(self, reasons: impl Iterator<Item = &'b str>) -> SmallVec<[SmolStr; 4]> {
+        codes(self.service, reasons)
+    }
+
     /// Logs a field that cannot be read and returns the failure.
     pub(super) fn unreadable(self, pointer: &str) -> Failure {
         log_unreadable(self.service, pointer, 1);
@@ -178,6 +208,15 @@ mod tests {
         let texts: Vec<&str> = Fields::new(Service::Abuseipdb, &document).texts("/events", Value::as_str).collect();
         assert_eq!(texts, ["a", "b"]);
         assert!(ignored(Service::Abuseipdb) >= before + 2);
+    }
+
+    #[test]
+    fn codes_that_are_too_long_too_many_or_not_printable_are_counted() {
+        let before = ignored(Service::Minfraud);
+        let long = "X".repeat(65);
+        assert_eq!(codes(Service::Minfraud, ["PROXY", "", &long, "a\nb", "é", "two words"].into_iter()).as_slice(), ["PROXY", "two words"]);
+        assert_eq!(codes(Service::Minfraud, std::iter::repeat_n("A", 100)).len(), 16);
+        assert!(ignored(Service::Minfraud) >= before + 4 + 84);
     }
 
     #[test]

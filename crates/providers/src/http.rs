@@ -15,7 +15,7 @@ use riskgate_engine::{
     evidence::{Answer, Risk},
     service::Service,
 };
-use riskgate_http_client::{Client, codes, failure::Failure};
+use riskgate_http_client::{Client, failure::Failure};
 
 struct HttpProvider {
     client: Client,
@@ -87,7 +87,7 @@ impl HttpProvider {
         let fields = Fields::new(Service::Http, document);
         let score = fields.number(&self.score_pointer, self.score_scale)?;
         let reasons = self.reasons_pointer.iter().flat_map(|pointer| fields.texts(pointer, Value::as_str));
-        let codes = codes(reasons);
+        let codes = fields.codes(reasons);
         Ok(Answer::new(Risk::Score(score / self.score_scale * 100.0), codes))
     }
 }

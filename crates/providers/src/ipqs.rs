@@ -15,7 +15,7 @@ use riskgate_engine::{
     evidence::{Answer, FailureReason},
     service::Service,
 };
-use riskgate_http_client::{Client, codes, failure::Failure};
+use riskgate_http_client::{Client, failure::Failure};
 
 /// riskgate's score from each `fraud_score` on. Below the first band, the address is neutral.
 const BANDS: [(f64, f64); 3] = [(75.0, 40.0), (85.0, 65.0), (90.0, 85.0)];
@@ -73,7 +73,7 @@ fn parse(document: &Value) -> Result<Answer, Failure> {
         }
     }
     let events = fields.texts("/abuse_events", Value::as_str);
-    Ok(Answer::new(risk_in_bands(score, &BANDS), codes(set.into_iter().chain(events))))
+    Ok(Answer::new(risk_in_bands(score, &BANDS), fields.codes(set.into_iter().chain(events))))
 }
 
 /// Classifies a refusal by its message, because it has no code. An unknown message is a bad answer.

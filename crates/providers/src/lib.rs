@@ -9,8 +9,9 @@
 use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use ::http::HeaderValue;
+use secrecy::ExposeSecret as _;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use riskgate_config::{
@@ -30,7 +31,7 @@ use riskgate_runtime::mode::RuntimeMode;
 
 pub mod abuseipdb;
 
-mod block_list;
+mod block_list_status;
 
 pub mod breaker;
 
@@ -138,7 +139,9 @@ pub struct ProviderRequest {
     pub received: ClockReading,
     /// Whether the address is trusted. Not sent.
     pub address_trust: AddressTrust,
-    /// The account that the quota counts the request for: pool and user name. Not sent.
+    /// The pool of the account that the quota counts the request for. Not sent.
+    pub pool: SmolStr,
+    /// The user name of that account. Not sent.
     pub account: Personal<SmolStr>,
 }
 
@@ -172,7 +175,7 @@ pub fn open(config: &ServiceConfig, client: Client, runtime_mode: RuntimeMode) -
 
 /// The adapter of a service whose key is not resolved yet. Each request fails with `KeyRefused`.
 pub fn without_key() -> Adapter {
-    Adapter { provider: Arc::new(MissingKey), request_fields: RequestFields::default(), cache_policy: CachePolicy::Configured }
+    Adapter::for_address(Arc::new(MissingKey))
 }
 
 /// Builds a header whose value is never printed.
@@ -183,6 +186,11 @@ fn secret_header(variable: &str, value: &str) -> Result<HeaderValue, ConfigError
     Ok(header)
 }
 
+/// The header with the key of a service.
+fn key_header(variable: &str, config: &ServiceConfig) -> Result<HeaderValue, ConfigError> {
+    secret_header(variable, config.key.as_ref().map(|key| key.expose_secret()).unwrap_or_default())
+}
+
 /// Maps a service's score to the last band that it reaches, as (lower bound, riskgate's score). Below the first band, the address is neutral.
 fn risk_in_bands(value: f64, bands: &[(f64, f64)]) -> Risk {
     bands.iter().rev().find(|(from, _)| value >= *from).map_or(Risk::Neutral, |(_, score)| Risk::Score(*score))
@@ -191,6 +199,13 @@ fn risk_in_bands(value: f64, bands: &[(f64, f64)]) -> Risk {
 impl Provider for MissingKey {
     fn query<'a>(&'a self, _request: &'a ProviderRequest) -> ProviderFuture<'a> {
         Box::pin(std::future::ready(Err(FailureReason::KeyRefused.into())))
+    }
+}
+
+impl Adapter {
+    /// An adapter whose requests contain only the address, and whose answers are cached as configured.
+    fn for_address(provider: Arc<dyn Provider>) -> Self {
+        Adapter { provider, request_fields: RequestFields::default(), cache_policy: CachePolicy::Configured }
     }
 }
 
@@ -233,18 +248,19 @@ impl ProviderRequest {
             user_agent: context.user_agent.as_ref().filter(|_| fields.user_agent).map(|agent| agent.text.clone()),
             device_id: context.device_id.clone().filter(|_| fields.device_id),
             accept_language: context.accept_language.clone().filter(|_| fields.accept_language),
-            user: Some(sign_in.person.name.clone()).filter(|name| fields.user && !name.expose().is_empty()),
+            user: Some(sign_in.user.name.clone()).filter(|name| fields.user && !name.expose().is_empty()),
             hour: fields.hour.then(|| u8::try_from(sign_in.at.timestamp().to_zoned(jiff::tz::TimeZone::UTC).hour()).unwrap_or_default()),
             received: sign_in.received,
             address_trust: if context.is_trusted() { AddressTrust::Trusted } else { AddressTrust::Untrusted },
-            account: Personal::new(format_smolstr!("{}/{}", sign_in.pool, sign_in.person.name.expose())),
+            pool: sign_in.pool.clone(),
+            account: sign_in.user.name.clone(),
         })
     }
 
     /// The cache key: a keyed hash of the service and of each field that is sent, with its length, so different requests have different keys.
     pub fn cache_key(&self, service: Service, secret: &[u8; 16]) -> u128 {
         // All fields are named, so a new one is not forgotten here.
-        let ProviderRequest { ip, user_agent, device_id, accept_language, user, hour, received: _, address_trust: _, account: _ } = self;
+        let ProviderRequest { ip, user_agent, device_id, accept_language, user, hour, received: _, address_trust: _, pool: _, account: _ } = self;
         let mut hasher = SipHasher24::new_with_key(secret);
         let mut add = |bytes: Option<&[u8]>| {
             use std::hash::Hasher as _;

@@ -20,7 +20,7 @@ use riskgate_engine::{
     evidence::{Answer, Risk},
     service::Service,
 };
-use riskgate_http_client::{Client, codes, failure::Failure};
+use riskgate_http_client::{Client, failure::Failure};
 
 /// With one of these warnings, the score has no meaning: the address is reserved or not in MaxMind's databases.
 const UNSCORED: [&str; 2] = ["IP_ADDRESS_RESERVED", "IP_ADDRESS_NOT_FOUND"];
@@ -77,7 +77,7 @@ fn parse(document: &Value) -> Result<Option<Answer>, Failure> {
     let score = fields.number("/risk_score", 100.0)?;
     let disposition = fields.text("/disposition/action").filter(|action| DISPOSITIONS.contains(action));
     let reasons = fields.texts("/ip_address/risk_reasons", code);
-    Ok(Some(Answer::new(Risk::Score(score), codes(disposition.into_iter().chain(reasons)))))
+    Ok(Some(Answer::new(Risk::Score(score), fields.codes(disposition.into_iter().chain(reasons)))))
 }
 
 /// The code of a warning or reason.

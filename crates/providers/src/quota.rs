@@ -121,7 +121,9 @@ impl Quota {
 
     fn account_hash(&self, request: &ProviderRequest) -> u128 {
         let mut hasher = SipHasher24x128::new_with_key(&self.secret);
-        hasher.write(request.account.expose().as_bytes());
+        for part in [request.pool.as_str(), "/", request.account.expose()] {
+            hasher.write(part.as_bytes());
+        }
         hasher.finish128().as_u128()
     }
 

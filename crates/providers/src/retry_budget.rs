@@ -1,4 +1,4 @@
-//! The retry budget: successes earn retries, so that retries stay under a tenth of the calls.
+//! The retry budget: successes earn retries. Retries therefore stay under a tenth of the calls.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

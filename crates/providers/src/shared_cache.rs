@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use crate::cache::CacheEntry;
 use riskgate_engine::{
-    evidence::{Answer, Expiry, FailureReason, Risk, unread::StorePart},
+    evidence::{Answer, Expiry, FailureReason, Risk, store_parts::StorePart},
     time::ClockReading,
 };
 use riskgate_runtime::{deadline::Deadline, health::Health};
-use riskgate_store::{EntryTime, Store, WindowEntry, breaker::StoreBreaker};
+use riskgate_store::{EntryTime, MissingWindow, Store, WindowEntry, breaker::StoreBreaker};
 
 /// The store that all processes share. Failures are reported in `Health` and otherwise treated as a missing value.
 #[derive(Clone)]
@@ -102,7 +102,9 @@ impl SharedCache {
         let [a, b, c, d, e, f, g, h] = address.to_be_bytes();
         let entry = WindowEntry { account: u32::from_be_bytes([a, b, c, d]), host: u32::from_be_bytes([e, f, g, h]) };
         let (window, time) = ([format_smolstr!("asked:{account:032x}")], EntryTime { at: now.wall, now: now.wall });
-        self.run(self.store.add_to_window(&window, entry, time)).await.map(|windows| windows.first().map_or(0, |entries| entries.len()))
+        self.run(self.store.add_to_window(&window, entry, MissingWindow::Create, time))
+            .await
+            .map(|windows| windows.windows.first().map_or(0, |entries| entries.len()))
     }
 
     /// Runs an access to the store with timeout, breaker and report.

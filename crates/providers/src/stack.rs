@@ -7,24 +7,25 @@ use tower::{Service as _, ServiceBuilder, limit::ConcurrencyLimitLayer, retry::R
 
 use crate::{
     Adapter, CachePolicy, Provider, ProviderRequest, RequestFields,
-    block_list::BlockListStatus,
+    block_list_status::BlockListStatus,
     breaker::Breaker,
     cache::Cache,
     middleware::{
-        Attempt, LookupResult, ProviderCall, StackContext,
-        account_status::{AccountStatusLayer, AccountStatusService},
-        breaker::{AdmissionLayer, ReportLayer},
-        bulkhead::{BulkheadLayer, MAX_CONCURRENT_CALLS},
+        Attempt, LookupResult, MiddlewareService, ProviderCall, StackContext,
+        account_status::AccountStatus,
+        breaker::{Admission, Report},
+        bulkhead::{Bulkhead, MAX_CONCURRENT_CALLS},
         cache::{CacheLayer, CacheService},
-        cache_write::CacheWriteLayer,
+        cache_write::CacheWrite,
         catch_panic::{CatchPanicLayer, CatchPanicService},
+        layer,
         provider::ProviderService,
-        quota::QuotaLayer,
+        quota::DailyQuota,
         retry::ReconnectPolicy,
-        shared_cache::SharedCacheLayer,
-        single_flight::{SingleFlightLayer, SingleFlightService},
-        staleness::{StalenessLayer, StalenessService},
-        timeout::{TimeoutLayer, TimeoutService},
+        shared_cache::SecondTier,
+        single_flight::Coalescing,
+        staleness::Staleness,
+        timeout::Timeout,
     },
     quota::Quota,
     retry_budget::RetryBudget,
@@ -76,9 +77,9 @@ enum Layers {
     Local(LocalStack, Duration),
 }
 
-type RemoteStack = CatchPanicService<CacheService<SingleFlightService<BoxCloneSyncService<ProviderCall, LookupResult, Failure>>>>;
+type RemoteStack = CatchPanicService<CacheService<MiddlewareService<Coalescing, BoxCloneSyncService<ProviderCall, LookupResult, Failure>>>>;
 
-type LocalStack = CatchPanicService<StalenessService<AccountStatusService<TimeoutService<ProviderService>>>>;
+type LocalStack = CatchPanicService<MiddlewareService<Staleness, MiddlewareService<AccountStatus, MiddlewareService<Timeout, ProviderService>>>>;
 
 impl ProviderStack {
     /// Builds the stack before an adapter.
@@ -145,36 +146,36 @@ fn remote_stack(config: &ServiceConfig, provider: Arc<dyn Provider>, deps: &Prov
     let cache = Arc::new(Cache::new(cache, runtime_mode));
     let breaker = Arc::new(Breaker::new(service, runtime_mode, context.timeout, Arc::clone(health)));
     let retry_budget = Arc::<RetryBudget>::default();
-    let quota = Arc::new(Quota::new(service, config.daily_limit, *secret, shared.clone()));
+    let quota = Quota::new(service, config.daily_limit, *secret, shared.clone());
     ServiceBuilder::new()
         // A panic in a layer is a failed look-up.
         .layer(CatchPanicLayer::new(Arc::clone(health)))
         // Most sign-ins end here, with an answer from memory.
         .layer(CacheLayer::new(Arc::clone(&cache), Arc::clone(&context)))
         // Concurrent sign-ins with the same request share one call.
-        .layer(SingleFlightLayer::new(Arc::clone(&retry_budget), Arc::clone(&context)))
+        .layer(layer(Coalescing::new(Arc::clone(&retry_budget), Arc::clone(&context))))
         .layer_fn(BoxCloneSyncService::new)
         // Another process may have stored the answer, or be about to. The timeout starts here.
-        .layer(SharedCacheLayer::new(Arc::clone(&cache), shared.clone(), Arc::clone(&breaker), Arc::clone(&context)))
+        .layer(layer(SecondTier::new(Arc::clone(&cache), shared.clone(), Arc::clone(&breaker), Arc::clone(&context))))
         // A service that fails is not called. The sidecar probes it in the background.
-        .layer(AdmissionLayer::new(breaker, runtime_mode))
+        .layer(layer(Admission::new(breaker, runtime_mode)))
         // Answers are stored in both tiers, those of background probes included.
-        .layer(CacheWriteLayer::new(cache, shared.clone(), Arc::clone(&context)))
+        .layer(layer(CacheWrite::new(cache, shared.clone(), Arc::clone(&context))))
         // The breaker learns how the call ended, without the time of the write.
-        .layer(ReportLayer)
+        .layer(layer(Report))
         // A refused key is shown to the operator.
-        .layer(AccountStatusLayer::new(Arc::clone(&context)))
+        .layer(layer(AccountStatus::new(Arc::clone(&context))))
         // A hanging service occupies a bounded number of slots. The wait for a slot is bounded too.
-        .layer(BulkheadLayer::new(Arc::clone(&context)))
+        .layer(layer(Bulkhead::new(Arc::clone(&context))))
         .layer(ConcurrencyLimitLayer::new(MAX_CONCURRENT_CALLS))
         // A panic in the adapter is a failure that the breaker counts, and all callers receive it.
         .layer(CatchPanicLayer::new(Arc::clone(health)))
         // Both attempts together end at the deadline.
-        .layer(TimeoutLayer)
+        .layer(layer(Timeout))
         // A request that was not sent is sent once more.
         .layer(RetryLayer::new(ReconnectPolicy::new(retry_budget)))
         // Each attempt is paid for.
-        .layer(QuotaLayer::new(quota, context))
+        .layer(layer(DailyQuota::new(quota, context)))
         .service(ProviderService::new(provider))
 }
 
@@ -182,9 +183,9 @@ fn remote_stack(config: &ServiceConfig, provider: Arc<dyn Provider>, deps: &Prov
 fn local_stack(provider: Arc<dyn Provider>, context: Arc<StackContext>) -> LocalStack {
     ServiceBuilder::new()
         .layer(CatchPanicLayer::new(Arc::clone(&context.health)))
-        .layer(StalenessLayer::new(Arc::clone(&provider)))
-        .layer(AccountStatusLayer::new(Arc::clone(&context)))
-        .layer(TimeoutLayer)
+        .layer(layer(Staleness::new(Arc::clone(&provider))))
+        .layer(layer(AccountStatus::new(Arc::clone(&context))))
+        .layer(layer(Timeout))
         .service(ProviderService::new(provider))
 }
 

@@ -108,6 +108,7 @@ mod tests {
             hour: Some(7),
             received: clock::read(),
             address_trust: crate::AddressTrust::Trusted,
+            pool: Default::default(),
             account: Personal::default(),
         }
     }

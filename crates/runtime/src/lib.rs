@@ -2,6 +2,8 @@
 
 pub mod catch_panic;
 
+pub mod challenge_health;
+
 pub mod clock;
 
 pub mod deadline;

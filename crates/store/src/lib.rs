@@ -52,6 +52,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Updates a user record atomically and unconditionally. Returns the updated record.
     fn update<'a>(&'a self, key: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>>;
 
+    /// Updates a user record atomically if it has a field. Returns the record, updated or not; an empty one if it does not exist.
+    fn update_if_field<'a>(&'a self, key: &'a str, field: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>>;
+
     /// Updates a user record if it still has the version that was read, and increments the version.
     fn update_if_version<'a>(&'a self, key: &'a str, version: u64, change: Change, now: Timestamp) -> Reply<'a, Changed>;
 
@@ -62,8 +65,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn replace<'a>(&'a self, key: &'a str, record: Record, ttl: Duration, now: Timestamp) -> Reply<'a, ()>;
 
     /// Adds an entry to each of the given windows. Returns the entries of each window within the hour of the entry's time, at most 32, in the order
-    /// of the keys.
-    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, time: EntryTime) -> Reply<'a, EntriesByWindow>;
+    /// of the keys; none of a window that does not exist and was not created.
+    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, missing: MissingWindow, time: EntryTime) -> Reply<'a, EntriesByWindow>;
 
     /// Stores a value if the key has none, and returns the stored value. The first caller with a nonce claims it.
     fn put_if_absent<'a>(&'a self, key: &'a str, value: &'a [u8], ttl: Duration, now: Timestamp) -> Reply<'a, Vec<u8>>;
@@ -109,6 +112,8 @@ pub struct Record {
     pub fields: BTreeMap<SmolStr, Vec<u8>>,
     /// Incremented by each conditional update.
     pub version: u64,
+    /// When it expires, in seconds since 1970. Only a store that does not extend a TTL by itself (`Ttl::Extend`) reports it.
+    pub expires_at: Option<i64>,
 }
 
 /// An update of a record. All of it applies atomically.
@@ -122,13 +127,20 @@ pub struct Change {
     pub ttl: Ttl,
 }
 
-/// A record's TTL, counted from now. Neither variant shortens a longer one, as far as the store can tell.
+/// A record's TTL, counted from now. No variant shortens a longer one, as far as the store can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ttl {
     /// Applies if the record has no longer TTL: for an attempt.
     AtLeast(Duration),
     /// Applies always: the caller has read the record and knows that nothing in it has to be stored for longer.
     Set(Duration),
+    /// Applies if the record still expires at the time that the caller has read. Otherwise like `AtLeast`.
+    Extend {
+        /// The time that was read, in seconds since 1970.
+        from: i64,
+        /// The TTL.
+        ttl: Duration,
+    },
 }
 
 /// The result of a conditional update.
@@ -149,8 +161,23 @@ pub struct EntryTime {
     pub now: Timestamp,
 }
 
-/// The entries of several windows, in the order of their keys.
-pub type EntriesByWindow = SmallVec<[WindowEntries; 2]>;
+/// What happens to a window that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingWindow {
+    /// It is created.
+    Create,
+    /// It is skipped.
+    Skip,
+}
+
+/// The entries of several windows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntriesByWindow {
+    /// The entries of each window, in the order of their keys.
+    pub windows: SmallVec<[WindowEntries; 2]>,
+    /// The number of entries that could not be read, which are not counted.
+    pub unreadable: usize,
+}
 
 /// A list that all instances share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,11 +203,27 @@ pub struct ActivityRow {
     pub what: String,
 }
 
+impl EntriesByWindow {
+    /// Adds a window from its stored entries, of which some may be equal.
+    pub fn push_stored<'a>(&mut self, stored: impl IntoIterator<Item = &'a [u8]>) {
+        let mut entries = WindowEntries::new();
+        for bytes in stored {
+            match WindowEntry::from_bytes(bytes) {
+                Some(entry) => entries.push(entry),
+                None => self.unreadable += 1,
+            }
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        self.windows.push(entries);
+    }
+}
+
 impl Ttl {
     /// The duration, whichever rule applies.
     pub fn duration(self) -> Duration {
         match self {
-            Ttl::AtLeast(duration) | Ttl::Set(duration) => duration,
+            Ttl::AtLeast(ttl) | Ttl::Set(ttl) | Ttl::Extend { ttl, .. } => ttl,
         }
     }
 }

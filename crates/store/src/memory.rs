@@ -9,18 +9,18 @@ use std::{
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use crate::{Change, Changed, EntriesByWindow, EntryTime, List, Record, Reply, Store, WindowEntry};
+use crate::{Change, Changed, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry};
 use riskgate_engine::evidence::FailureReason;
 use riskgate_engine::velocity::{ACCOUNT_WINDOW_SECONDS, AccountWindow};
 
 /// Number of shards. Sign-ins of different users rarely wait for the same lock.
 const SHARDS: usize = 16;
 
-/// Maximum number of entries of each kind in a shard: about 100,000 users in total, less than 200 MB.
-const MAX_PER_SHARD: usize = 6_400;
+/// Maximum number of entries of each kind: about 100,000 users, less than 200 MB.
+const MAX_ENTRIES: usize = SHARDS * if cfg!(test) { 320 } else { 6_400 };
 
 /// A bounded store in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
     records: Sharded<Arc<Record>>,
     windows: Sharded<AccountWindow>,
@@ -35,6 +35,7 @@ type Entries = BTreeMap<String, (Vec<u8>, Option<Timestamp>)>;
 #[derive(Debug)]
 struct Sharded<T> {
     shards: [Mutex<HashMap<SmolStr, Expiring<T>>>; SHARDS],
+    max_per_shard: usize,
 }
 
 #[derive(Debug, Default)]
@@ -44,8 +45,26 @@ struct Expiring<T> {
 }
 
 impl Memory {
+    /// A store of at most `max_entries` entries of each kind.
+    pub fn with_max_entries(max_entries: usize) -> Self {
+        let per_shard = max_entries.div_ceil(SHARDS);
+        Memory {
+            records: Sharded::new(per_shard),
+            windows: Sharded::new(per_shard),
+            values: Sharded::new(per_shard),
+            write_once: Sharded::new(per_shard),
+            lists: Mutex::default(),
+        }
+    }
+
     fn lists(&self) -> MutexGuard<'_, HashMap<List, Entries>> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory::with_max_entries(MAX_ENTRIES)
     }
 }
 
@@ -59,6 +78,21 @@ impl Store for Memory {
             apply(Arc::make_mut(record), change);
             Arc::clone(record)
         }))
+    }
+
+    fn update_if_field<'a>(&'a self, key: &'a str, field: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
+        let ttl = change.ttl.duration();
+        let updated = self.records.update_if(
+            key,
+            ttl,
+            now,
+            |record| record.fields.contains_key(field),
+            |record| {
+                apply(Arc::make_mut(record), change);
+                Arc::clone(record)
+            },
+        );
+        ready(updated.or_else(|| self.records.get(key, now)).unwrap_or_default())
     }
 
     fn update_if_version<'a>(&'a self, key: &'a str, version: u64, change: Change, now: Timestamp) -> Reply<'a, Changed> {
@@ -83,14 +117,23 @@ impl Store for Memory {
         ready(())
     }
 
-    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, EntryTime { at, now }: EntryTime) -> Reply<'a, EntriesByWindow> {
-        let entries = windows.iter().map(|window| {
-            self.windows.update(window, Duration::from_secs(ACCOUNT_WINDOW_SECONDS.unsigned_abs()), now, |window| {
-                window.add(entry, at);
-                window.entries(at)
-            })
+    fn add_to_window<'a>(
+        &'a self,
+        windows: &'a [SmolStr],
+        entry: WindowEntry,
+        missing: MissingWindow,
+        EntryTime { at, now }: EntryTime,
+    ) -> Reply<'a, EntriesByWindow> {
+        let ttl = Duration::from_secs(ACCOUNT_WINDOW_SECONDS.unsigned_abs());
+        let add = |window: &mut AccountWindow| {
+            window.add(entry, at);
+            window.entries(at)
+        };
+        let entries = windows.iter().map(|window| match missing {
+            MissingWindow::Create => self.windows.update(window, ttl, now, add),
+            MissingWindow::Skip => self.windows.update_if(window, ttl, now, |_| true, add).unwrap_or_default(),
         });
-        ready(entries.collect())
+        ready(EntriesByWindow { windows: entries.collect(), unreadable: 0 })
     }
 
     fn put_if_absent<'a>(&'a self, key: &'a str, value: &'a [u8], ttl: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {
@@ -147,8 +190,8 @@ impl<T: Default + Clone> Sharded<T> {
     /// Runs `work` on a value, which is created if it is missing, and extends its TTL to at least `ttl`.
     fn update<R>(&self, key: &str, ttl: Duration, now: Timestamp, work: impl FnOnce(&mut T) -> R) -> R {
         let mut shard = self.shard(key);
-        if shard.len() >= MAX_PER_SHARD && !shard.contains_key(key) {
-            evict(&mut shard, now);
+        if shard.len() >= self.max_per_shard && !shard.contains_key(key) {
+            evict(&mut shard, self.max_per_shard, now);
         }
         let entry = match shard.get_mut(key) {
             Some(entry) => entry,
@@ -161,13 +204,21 @@ impl<T: Default + Clone> Sharded<T> {
         work(&mut entry.value)
     }
 
+    /// Runs `work` on an unexpired value if `condition` is true of it, and extends its TTL to at least `ttl`.
+    fn update_if<R>(&self, key: &str, ttl: Duration, now: Timestamp, condition: impl FnOnce(&T) -> bool, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let mut shard = self.shard(key);
+        let entry = shard.get_mut(key).filter(|entry| entry.expires_at > now && condition(&entry.value))?;
+        entry.expires_at = entry.expires_at.max(now.saturating_add(ttl).unwrap_or(Timestamp::MAX));
+        Some(work(&mut entry.value))
+    }
+
     /// Whether a value can be added without evicting an unexpired one.
     fn has_room(&self, key: &str, now: Timestamp) -> bool {
         let mut shard = self.shard(key);
-        if shard.len() >= MAX_PER_SHARD && !shard.contains_key(key) {
+        if shard.len() >= self.max_per_shard && !shard.contains_key(key) {
             shard.retain(|_, entry| entry.expires_at > now);
         }
-        shard.len() < MAX_PER_SHARD || shard.contains_key(key)
+        shard.len() < self.max_per_shard || shard.contains_key(key)
     }
 
     fn get(&self, key: &str, now: Timestamp) -> Option<T> {
@@ -182,20 +233,20 @@ impl<T: Default + Clone> Sharded<T> {
     }
 }
 
-impl<T> Default for Sharded<T> {
-    fn default() -> Self {
-        Sharded { shards: std::array::from_fn(|_| Mutex::default()) }
+impl<T> Sharded<T> {
+    fn new(max_per_shard: usize) -> Self {
+        Sharded { shards: std::array::from_fn(|_| Mutex::default()), max_per_shard }
     }
 }
 
 /// Drops expired entries and, if that is not enough, the tenth that expires soonest: attempts before profiles.
-fn evict<T>(shard: &mut HashMap<SmolStr, Expiring<T>>, now: Timestamp) {
+fn evict<T>(shard: &mut HashMap<SmolStr, Expiring<T>>, max_entries: usize, now: Timestamp) {
     shard.retain(|_, entry| entry.expires_at > now);
-    if shard.len() < MAX_PER_SHARD {
+    if shard.len() < max_entries {
         return;
     }
     let mut expiries: Vec<Timestamp> = shard.values().map(|entry| entry.expires_at).collect();
-    let (_, expiry, _) = expiries.select_nth_unstable(MAX_PER_SHARD / 10);
+    let (_, expiry, _) = expiries.select_nth_unstable(max_entries / 10);
     let expiry = *expiry;
     shard.retain(|_, entry| entry.expires_at > expiry);
 }
@@ -220,7 +271,7 @@ mod tests {
     async fn an_unexpired_nonce_is_never_evicted() {
         let (store, now, ttl) = (Memory::default(), Timestamp::UNIX_EPOCH, Duration::from_secs(900));
         assert_eq!(store.put_if_absent("x#first", &[1], ttl, now).await, Ok(vec![1]));
-        for number in 0..(SHARDS * MAX_PER_SHARD * 2) {
+        for number in 0..(MAX_ENTRIES * 2) {
             store.put(&format!("value{number}"), &[0], ttl * 100, now).await.unwrap();
             let _ = store.put_if_absent(&format!("x#{number}"), &[0], ttl * 2, now).await;
         }
@@ -236,11 +287,11 @@ mod tests {
         for known in 0..100 {
             store.update(&format!("known{known}"), change(180), now).await.unwrap();
         }
-        for name in 0..(SHARDS * MAX_PER_SHARD * 2) {
+        for name in 0..(MAX_ENTRIES * 2) {
             store.update(&format!("name{name}"), change(1), now).await.unwrap();
         }
         let count: usize = store.records.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
-        assert!(count <= SHARDS * MAX_PER_SHARD, "{count}");
+        assert!(count <= MAX_ENTRIES, "{count}");
         for known in 0..100 {
             assert!(!store.get_record(&format!("known{known}"), now).await.unwrap().fields.is_empty(), "{known}");
         }

@@ -65,7 +65,7 @@ impl AuditLine<'_> {
         let AuditLine { assessment, pseudonyms, part: _ } = self;
         let evidence = &assessment.decision.score.signals.evidence;
         let Evidence { sign_in, networks, .. } = &**evidence;
-        let person = sign_in.person.key();
+        let user = sign_in.user.key();
         let device = sign_in.context.device_id.as_ref();
         object.member("schema", &SCHEMA);
         object.timestamp("time", sign_in.at.timestamp());
@@ -74,18 +74,18 @@ impl AuditLine<'_> {
         object.member("pool", truncate(&sign_in.pool));
         object.member("client", truncate(&sign_in.client));
         object.member("tenant", &sign_in.tenant.as_ref().map(|tenant| truncate(tenant.expose())));
-        object.plain_or_null("user", (!person.is_empty()).then(|| pseudonyms.user(&sign_in.pool, person)).as_deref());
+        object.plain_or_null("user", (!user.is_empty()).then(|| pseudonyms.user(&sign_in.pool, user)).as_deref());
         object.plain_or_null("net", sign_in.context.ip.any().map(|ip| pseudonyms.network(ip)).as_deref());
         object.plain_or_null("country", networks.country.as_ref().map(|country| country.as_str()));
         object.member("asn", &networks.asn);
         object.plain_or_null("device", device.map(|id| pseudonyms.device(id.expose())).as_deref());
         object.object("took_ms", |took| {
-            took.member("networks", &millis(evidence.took.networks));
-            took.member("history", &millis(evidence.took.history));
-            took.member("evidence", &millis(evidence.took.total));
-            took.member("judge", &millis(assessment.evaluation));
+            took.decimal::<3>("networks", millis(evidence.took.networks));
+            took.decimal::<3>("history", millis(evidence.took.history));
+            took.decimal::<3>("evidence", millis(evidence.took.total));
+            took.decimal::<3>("judge", millis(assessment.evaluation));
             for result in &evidence.services {
-                took.member(result.service.as_label(), &millis(result.took));
+                took.decimal::<3>(result.service.as_label(), millis(result.took));
             }
         });
         // The cache tier of each answer that came from a cache.
@@ -103,7 +103,7 @@ impl AuditLine<'_> {
 }
 
 fn millis(took: std::time::Duration) -> f64 {
-    (took.as_secs_f64() * 1e6).round() / 1e3
+    took.as_secs_f64() * 1e3
 }
 
 /// The reason codes of each service that returned any.

@@ -12,11 +12,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::names;
+use crate::{labels::StepUpResult, names};
 use riskgate_engine::{evidence::Outcome, service::Service};
 use riskgate_event::response::{Assessment, object::Object};
 use riskgate_providers::fields::ignored;
-use riskgate_runtime::health::Health;
+use riskgate_runtime::{
+    challenge_health::{ChallengeEvent, ChallengeHealth},
+    health::Health,
+};
 
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "riskgate";
@@ -30,6 +33,10 @@ pub struct Emf {
     panics: AtomicU64,
     /// The number of store failures already written.
     store_failures: AtomicU64,
+    /// The number of codes that were not sent already written.
+    challenge_failures: AtomicU64,
+    /// For each `ChallengeEvent`, the number already written.
+    challenge_codes: [AtomicU64; ChallengeEvent::ALL.len()],
     /// The number of ignored fields in services' answers already written.
     fields_ignored: AtomicU64,
 }
@@ -48,6 +55,7 @@ pub struct EmfBlock {
     secrets_missing: u64,
     panics: u64,
     store_failures: u64,
+    challenge_failures: u64,
     fields_ignored: u64,
     inputs_ignored: u32,
     address_faults: u64,
@@ -63,7 +71,7 @@ struct Directive {
     metrics: &'static [Metric],
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metric {
     name: &'static str,
@@ -88,6 +96,7 @@ const DIRECTIVES: &[Directive] = &[
             metric(names::PANICS, "Count"),
             metric(names::INPUTS_IGNORED, "Count"),
             metric(names::STORE_FAILURES, "Count"),
+            metric(names::CHALLENGE_FAILURES, "Count"),
             metric(names::ADDRESS_FAULTS, "Count"),
             metric(names::PROVIDER_FIELDS_IGNORED, "Count"),
         ],
@@ -108,11 +117,36 @@ static OUTCOME_DIRECTIVES_JSON: LazyLock<Box<RawValue>> = LazyLock::new(|| {
 
 /// Writes the `_aws` member and the metric of a sign-in's outcome.
 pub fn write_outcome_members(time: Timestamp, object: &mut Object<'_>) {
-    write_directives(object, time.as_millisecond(), &OUTCOME_DIRECTIVES_JSON);
+    write_directives(object, time.as_millisecond(), &**OUTCOME_DIRECTIVES_JSON);
     object.member(names::OUTCOMES, &1);
 }
 
-fn write_directives(object: &mut Object<'_>, timestamp: i64, directives: &RawValue) {
+/// A count by `result`, on a separate line: it does not belong to the decision on one sign-in.
+#[derive(Debug)]
+pub struct ResultCount {
+    metric: &'static [Metric; 1],
+    result: &'static str,
+    count: u64,
+}
+
+const STEP_UPS: &[Metric; 1] = &[metric(names::STEP_UPS, "Count")];
+const CHALLENGE_CODES: &[Metric; 1] = &[metric(names::CHALLENGE_CODES, "Count")];
+
+impl ResultCount {
+    /// A token that was checked for step-up.
+    pub fn step_up(result: StepUpResult) -> Self {
+        ResultCount { metric: STEP_UPS, result: result.as_label(), count: 1 }
+    }
+
+    /// Writes the members of the line.
+    pub fn write_members(&self, time: Timestamp, object: &mut Object<'_>) {
+        write_directives(object, time.as_millisecond(), &[Directive { namespace: NAMESPACE, dimensions: &[&[], &["result"]], metrics: self.metric }]);
+        object.plain("result", self.result);
+        object.member(self.metric[0].name, &self.count);
+    }
+}
+
+fn write_directives(object: &mut Object<'_>, timestamp: i64, directives: &(impl Serialize + ?Sized)) {
     object.object("_aws", |aws| {
         aws.member("Timestamp", &timestamp);
         aws.member("CloudWatchMetrics", directives);
@@ -135,6 +169,7 @@ impl Emf {
             cold_starts: u8::from(!self.warm.swap(true, Ordering::Relaxed)),
             panics: increase(&self.panics, health.panics.load(Ordering::Relaxed)),
             store_failures: increase(&self.store_failures, health.store.all_failures()),
+            challenge_failures: increase(&self.challenge_failures, health.challenge.failures()),
             fields_ignored: increase(&self.fields_ignored, Service::ALL.into_iter().map(ignored).sum()),
             inputs_ignored: decision.score.signals.evidence.sign_in.context.ignored.len(),
             address_faults: health.sharing.addresses.all_affected_clients(),
@@ -142,6 +177,14 @@ impl Emf {
             secrets_missing: health.secrets_missing.load(Ordering::Relaxed),
             provider: sampled_provider(assessment),
         }
+    }
+
+    /// What happened to codes of challenges and is not written yet.
+    pub fn new_challenge_codes(&self, health: &ChallengeHealth) -> impl Iterator<Item = ResultCount> {
+        ChallengeEvent::ALL.into_iter().filter_map(|event| {
+            let count = increase(&self.challenge_codes[event as usize], health.count(event));
+            (count > 0).then_some(ResultCount { metric: CHALLENGE_CODES, result: event.as_label(), count })
+        })
     }
 }
 
@@ -159,6 +202,7 @@ impl EmfBlock {
         object.member(names::PANICS, &self.panics);
         object.member(names::INPUTS_IGNORED, &self.inputs_ignored);
         object.member(names::STORE_FAILURES, &self.store_failures);
+        object.member(names::CHALLENGE_FAILURES, &self.challenge_failures);
         object.member(names::ADDRESS_FAULTS, &self.address_faults);
         object.member(names::PROVIDER_FIELDS_IGNORED, &self.fields_ignored);
         if let Some((provider, seconds)) = self.provider {

@@ -3,7 +3,7 @@
 //! No field may hold a personal value, because logs have many readers.
 
 use crate::{
-    labels::{PassThrough, Refusal},
+    labels::{PassThrough, Refusal, StepUpResult},
     metrics::Metrics,
 };
 use riskgate_config::env::ConfigError;
@@ -15,8 +15,8 @@ pub trait Event {
     /// Writes the log line.
     fn log(&self);
 
-    /// Updates the metric.
-    fn count(&self, metrics: &Metrics);
+    /// Updates the metric, if the event has one.
+    fn count(&self, _metrics: &Metrics) {}
 }
 
 /// The risk engine is ready to assess sign-ins.
@@ -59,6 +59,10 @@ pub struct EventPassedThrough(pub PassThrough);
 #[derive(Debug)]
 pub struct TokenRefused;
 
+/// A token was checked for step-up.
+#[derive(Debug)]
+pub struct StepUpChecked(pub StepUpResult);
+
 /// An input of a sign-in was ignored.
 #[derive(Debug)]
 pub struct InputIgnored(pub IgnoredInput);
@@ -76,40 +80,30 @@ impl Event for EngineStarted<'_> {
         let services = self.services.join(",");
         tracing::info!(runtime_mode = ?self.runtime_mode, model = self.model, services, version = env!("CARGO_PKG_VERSION"), "ready to decide");
     }
-
-    fn count(&self, _metrics: &Metrics) {}
 }
 
 impl Event for ConfigErrorFound<'_> {
     fn log(&self) {
         tracing::warn!(variable = self.0.variable, problem = self.0.problem, "a variable is faulty; its default is used");
     }
-
-    fn count(&self, _metrics: &Metrics) {}
 }
 
 impl Event for SecretMissing {
     fn log(&self) {
         tracing::warn!(variable = self.variable, cause = self.cause.as_label(), "a secret could not be fetched");
     }
-
-    fn count(&self, _metrics: &Metrics) {}
 }
 
 impl Event for SecretRefused<'_> {
     fn log(&self) {
         tracing::warn!(variable = self.0.variable, problem = self.0.problem, "the new value of a secret is invalid; the previous value stays in use");
     }
-
-    fn count(&self, _metrics: &Metrics) {}
 }
 
 impl Event for SecretsRotated {
     fn log(&self) {
         tracing::info!("new secrets are in use");
     }
-
-    fn count(&self, _metrics: &Metrics) {}
 }
 
 impl Event for EventPassedThrough {
@@ -119,6 +113,22 @@ impl Event for EventPassedThrough {
 
     fn count(&self, metrics: &Metrics) {
         metrics.record_pass_through(self.0);
+    }
+}
+
+impl Event for StepUpChecked {
+    fn log(&self) {
+        let result = self.0.as_label();
+        match self.0 {
+            StepUpResult::NotRequired => tracing::debug!(result, "a token was checked for step-up"),
+            StepUpResult::Passed | StepUpResult::Refused(_) | StepUpResult::UnknownAssessment | StepUpResult::StoreFailed => {
+                tracing::info!(result, "a token was checked for step-up");
+            }
+        }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.record_step_up(self.0);
     }
 }
 
@@ -132,13 +142,11 @@ impl Event for TokenRefused {
     }
 }
 
+/// It has no metric: the input is counted with the sign-in, because this line is rate-limited.
 impl Event for InputIgnored {
     fn log(&self) {
         tracing::warn!(input = self.0.input(), cause = self.0.cause(), "an input of a sign-in was ignored; lines of this kind are limited to one a minute");
     }
-
-    /// Does nothing: the input is counted with the sign-in, because this line is rate-limited.
-    fn count(&self, _metrics: &Metrics) {}
 }
 
 impl Event for RequestRefused {

@@ -1,5 +1,7 @@
 //! Closed sets of labels. The series of a metric never depend on request data.
 
+use riskgate_tokens::TokenError;
+
 /// Why a Lambda event was returned without a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassThrough {
@@ -26,6 +28,21 @@ pub enum Refusal {
     Overloaded,
 }
 
+/// The result of checking a token for step-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepUpResult {
+    /// The authentication was sufficient, and the restriction ended.
+    Passed,
+    /// The token says that no challenge is open. Only the authorizer sees such tokens.
+    NotRequired,
+    /// The token was refused.
+    Refused(TokenError),
+    /// The sidecar does not know the assessment.
+    UnknownAssessment,
+    /// The store could not be reached.
+    StoreFailed,
+}
+
 /// The labels of outcomes: the reports of callers, and the results of learning from a right password (`Learned`).
 pub const OUTCOMES: [&str; 8] = ["success", "failure", "fraud", "not_fraud", "learned", "ambiguous", "no_attempt", "refused"];
 
@@ -38,6 +55,25 @@ impl PassThrough {
         match self {
             PassThrough::NotOurs => "not_ours",
             PassThrough::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl StepUpResult {
+    /// One value of each label.
+    pub fn all() -> impl Iterator<Item = StepUpResult> {
+        let others = [StepUpResult::Passed, StepUpResult::NotRequired, StepUpResult::UnknownAssessment, StepUpResult::StoreFailed];
+        others.into_iter().chain(TokenError::ALL.map(StepUpResult::Refused))
+    }
+
+    /// The label in responses, metrics and logs.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            StepUpResult::Passed => "passed",
+            StepUpResult::NotRequired => "not_required",
+            StepUpResult::Refused(error) => error.as_label(),
+            StepUpResult::UnknownAssessment => "unknown_assessment",
+            StepUpResult::StoreFailed => "store",
         }
     }
 }

@@ -13,12 +13,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
     audit::{AuditLine, Part},
-    emf::Emf,
-    events::{Event, InputIgnored, OutcomeReceived},
+    emf::{Emf, ResultCount},
+    events::{Event, InputIgnored, OutcomeReceived, StepUpChecked},
+    labels::StepUpResult,
     live_stats::LiveStats,
     metrics::{InFlight, Metrics},
     outcome::{Members, OutcomeLine, SignInOutcome},
@@ -31,7 +33,7 @@ use riskgate_config::{
     telemetry::{Audit, Metrics as MetricsSetting},
 };
 use riskgate_engine::{ignored::IgnoredInput, sign_in::SignIn};
-use riskgate_event::response::Assessment;
+use riskgate_event::response::{Assessment, object::Object};
 use riskgate_runtime::{deadline::Deadline, health::Health, mode::RuntimeMode};
 
 pub mod audit;
@@ -189,6 +191,37 @@ impl Telemetry {
         if self.emf.is_some() {
             let members = if self.emf_is_audit { Members::Both } else { Members::Metrics };
             self.write(self.stdout.as_ref(), &line(members), deadline).await;
+        }
+    }
+
+    /// Records that a token was checked for step-up, in metrics and in a log line.
+    ///
+    /// In Lambda it waits until the line of the metric is written or the deadline has passed. A token of a user without a challenge has no
+    /// line: API traffic would fill the log.
+    pub async fn record_step_up(&self, result: StepUpResult, time: Timestamp, deadline: Deadline) {
+        self.emit(StepUpChecked(result));
+        if self.emf.is_some() && result != StepUpResult::NotRequired {
+            self.write_counts([ResultCount::step_up(result)], time, deadline).await;
+        }
+    }
+
+    /// Writes lines of metrics for what happened to codes of challenges since the last call.
+    ///
+    /// In Lambda it waits until the lines are written or the deadline has passed. The sidecar's `/metrics` reads the counts itself.
+    pub async fn record_challenge_codes(&self, time: Timestamp, deadline: Deadline) {
+        if let Some(emf) = &self.emf {
+            self.write_counts(emf.new_challenge_codes(&self.health.challenge), time, deadline).await;
+        }
+    }
+
+    /// Writes a line of metrics for each count.
+    async fn write_counts(&self, counts: impl IntoIterator<Item = ResultCount>, time: Timestamp, deadline: Deadline) {
+        let mut line = Vec::new();
+        for count in counts {
+            line.clear();
+            Object::write(&mut line, |object| count.write_members(time, object));
+            line.push(b'\n');
+            self.write(self.stdout.as_ref(), &line, deadline).await;
         }
     }
 

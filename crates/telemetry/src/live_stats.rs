@@ -21,6 +21,9 @@ pub const SCORE_STEPS: usize = 201;
 /// The number of audit lines in a snapshot: as many as a person can follow.
 const MAX_LINES: usize = 20;
 
+/// The number of annotations in a snapshot.
+const MAX_ANNOTATIONS: usize = 8;
+
 /// Sign-ins that are this many seconds old are imported history and are not shown as current.
 const IMPORT_AGE: i64 = 3600;
 
@@ -37,8 +40,8 @@ pub struct LiveStats {
 pub struct Snapshot {
     /// Assessed sign-ins, including imported history.
     pub decided: u64,
-    /// Counts of allow, review and deny.
-    pub verdicts: [u32; 3],
+    /// Counts by verdict, in the order of [`Verdict::ALL`].
+    pub verdicts: [u32; Verdict::ALL.len()],
     /// Sign-ins that were assessed in degraded mode.
     pub degraded: u32,
     /// Counts by half point of the score.
@@ -57,6 +60,8 @@ pub struct Snapshot {
     pub reasons: Counts<ReasonCode, (u32, f64)>,
     /// The first audit lines.
     pub lines: Vec<Arc<str>>,
+    /// Events to mark on the charts, such as a phase of the demo.
+    pub annotations: Vec<&'static str>,
 }
 
 /// Sums by label. A linear search is faster than hashing, because there are at most a few dozen labels.
@@ -75,6 +80,14 @@ impl LiveStats {
         snapshot.count(assessment);
         if snapshot.lines.len() < MAX_LINES {
             snapshot.lines.push(line());
+        }
+    }
+
+    /// Marks the present second on the charts. At most eight marks a second are stored.
+    pub fn annotate(&self, text: &'static str) {
+        let mut snapshot = self.lock();
+        if snapshot.annotations.len() < MAX_ANNOTATIONS {
+            snapshot.annotations.push(text);
         }
     }
 
@@ -103,11 +116,7 @@ impl Snapshot {
     fn count(&mut self, assessment: &Assessment) {
         let decision = &assessment.decision;
         let evidence = &decision.score.signals.evidence;
-        self.verdicts[match decision.verdict {
-            Verdict::Allow => 0,
-            Verdict::Review => 1,
-            Verdict::Deny => 2,
-        }] += 1;
+        self.verdicts[decision.verdict as usize] += 1;
         self.degraded += u32::from(decision.is_degraded());
         self.scores[score_step(decision.score.value)] += 1;
         self.total.record(assessment.elapsed.as_secs_f64() * 1e3);
@@ -156,7 +165,7 @@ impl Default for Snapshot {
     fn default() -> Self {
         Snapshot {
             decided: 0,
-            verdicts: [0; 3],
+            verdicts: [0; Verdict::ALL.len()],
             degraded: 0,
             scores: [0; SCORE_STEPS],
             total: Latency::default(),
@@ -166,6 +175,7 @@ impl Default for Snapshot {
             tiers: Counts::default(),
             reasons: Counts::default(),
             lines: Vec::new(),
+            annotations: Vec::new(),
         }
     }
 }

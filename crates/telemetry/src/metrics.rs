@@ -6,7 +6,7 @@
 use metrics::{Counter, Gauge, Histogram};
 
 use crate::{
-    labels::{self, PassThrough, Refusal},
+    labels::{self, PassThrough, Refusal, StepUpResult},
     names,
     prometheus::Registry,
 };
@@ -14,7 +14,7 @@ use riskgate_config::Config;
 use riskgate_engine::{
     context::{BadContext, Trust},
     decision::{ScoreLevel, Verdict},
-    evidence::{FailureReason, Outcome, ProviderResult, Tier, unread::StorePart},
+    evidence::{FailureReason, Outcome, ProviderResult, Tier, store_parts::StorePart},
     ignored::IgnoredInput,
     network_source::Source,
     score::reason::ReasonCode,
@@ -24,7 +24,8 @@ use riskgate_engine::{
 use riskgate_event::response::Assessment;
 use riskgate_providers::fields::ignored;
 use riskgate_runtime::{
-    health::{CacheResult, Health},
+    challenge_health::ChallengeEvent,
+    health::{BundledPart, CacheResult, Health},
     sharing::AddressProblem,
 };
 
@@ -62,11 +63,16 @@ pub struct Metrics {
     pass_throughs: Family<PassThrough, Counter>,
     token_refusals: Counter,
     refusals: Family<Refusal, Counter>,
+    step_ups: Family<&'static str, Counter>,
+    signing_key_failures: Counter,
     in_flight: Gauge,
     config_faults: Gauge,
     secrets_missing: Gauge,
     networks_built: [Gauge; Source::ALL.len()],
+    bundled_data: [Gauge; BundledPart::ALL.len()],
     networks_refused: Counter,
+    challenge_codes: Family<ChallengeEvent, Counter>,
+    challenge_failures: Counter,
     store_failures: Family<StorePart, Counter>,
     block_list_read: Gauge,
     address_faults: Family<AddressProblem, Gauge>,
@@ -120,9 +126,9 @@ impl Metrics {
                 r.histogram(names::PROVIDER_DURATION, &[("provider", service.as_label()), ("outcome", outcome.as_label())])
             }),
             decisions: Family::new(
-                Verdict::ALL.into_iter().flat_map(|verdict| {
-                    [Mode::Enforce, Mode::Monitor].into_iter().flat_map(move |mode| ScoreLevel::ALL.into_iter().map(move |level| (verdict, mode, level)))
-                }),
+                Verdict::ALL
+                    .into_iter()
+                    .flat_map(|verdict| Mode::ALL.into_iter().flat_map(move |mode| ScoreLevel::ALL.into_iter().map(move |level| (verdict, mode, level)))),
                 |(verdict, mode, level)| {
                     r.counter(names::DECISIONS, &[("decision", verdict.as_label()), ("mode", mode.as_label()), ("level", level.as_label())])
                 },
@@ -148,11 +154,16 @@ impl Metrics {
             pass_throughs: Family::new(PassThrough::ALL, |reason| r.counter(names::HANDED_BACK, &[("cause", reason.as_label())])),
             token_refusals: r.counter(names::TOKENS_REFUSED, &[]),
             refusals: Family::new(Refusal::ALL, |reason| r.counter(names::REFUSED, &[("cause", reason.as_label())])),
+            step_ups: Family::new(StepUpResult::all().map(StepUpResult::as_label), |result| r.counter(names::STEP_UPS, &[("result", result)])),
+            signing_key_failures: r.counter(names::SIGNING_KEY_FAILURES, &[]),
             in_flight: r.gauge(names::IN_FLIGHT, &[]),
             config_faults: r.gauge(names::CONFIG_FAULTS, &[]),
             secrets_missing: r.gauge(names::SECRETS_MISSING, &[]),
             networks_built: Source::ALL.map(|source| r.gauge(names::NETWORKS_BUILT, &[("source", source.as_label())])),
+            bundled_data: BundledPart::ALL.map(|part| r.gauge(names::BUNDLED_DATA, &[("part", part.as_label())])),
             networks_refused: r.counter(names::NETWORKS_REFUSED, &[]),
+            challenge_codes: Family::new(ChallengeEvent::ALL, |event| r.counter(names::CHALLENGE_CODES, &[("result", event.as_label())])),
+            challenge_failures: r.counter(names::CHALLENGE_FAILURES, &[]),
             store_failures: Family::new(StorePart::ALL, |part| r.counter(names::STORE_FAILURES, &[("part", part.as_label())])),
             block_list_read: r.gauge(names::BLOCK_LIST_READ, &[]),
             address_faults: Family::new(AddressProblem::ALL, |fault| r.gauge(names::ADDRESS_FAULTS, &[("cause", fault.as_label())])),
@@ -220,6 +231,10 @@ impl Metrics {
         self.refusals.add(reason);
     }
 
+    pub(super) fn record_step_up(&self, result: StepUpResult) {
+        self.step_ups.add(result.as_label());
+    }
+
     pub(super) fn render(&self, health: &Health, lines_lost: u64, log_lines_lost: u64) -> String {
         use std::sync::atomic::Ordering::Relaxed;
         #[expect(clippy::cast_precision_loss, reason = "numbers of faults and seconds since 1970 are far below 2^53")]
@@ -227,7 +242,8 @@ impl Metrics {
         set(&self.config_faults, health.config_faults.load(Relaxed));
         set(&self.block_list_read, health.store.block_list_read());
         set(&self.secrets_missing, health.secrets_missing.load(Relaxed));
-        for (gauge, built) in self.networks_built.iter().zip(&health.networks_built) {
+        let dates = self.networks_built.iter().zip(&health.networks_built).chain(self.bundled_data.iter().zip(&health.bundled_data));
+        for (gauge, built) in dates {
             set(gauge, built.load(Relaxed));
         }
         for ((tier, result), counter) in &self.cache.0 {
@@ -242,6 +258,10 @@ impl Metrics {
         for (service, counter) in &self.fields_ignored.0 {
             counter.absolute(ignored(*service));
         }
+        for (event, counter) in &self.challenge_codes.0 {
+            counter.absolute(health.challenge.count(*event));
+        }
+        self.challenge_failures.absolute(health.challenge.failures());
         for (part, counter) in &self.store_failures.0 {
             counter.absolute(health.store.failures(*part));
         }
@@ -251,6 +271,7 @@ impl Metrics {
         set(&self.shared_device_ids, health.sharing.devices.shared_ids());
         self.networks_refused.absolute(health.networks_refused.load(Relaxed));
         self.networks_undecodable.absolute(health.networks_undecodable.load(Relaxed));
+        self.signing_key_failures.absolute(health.signing_key_failures.load(Relaxed));
         self.panics.absolute(health.panics.load(Relaxed));
         self.lines_lost.absolute(lines_lost);
         self.log_lines_lost.absolute(log_lines_lost);

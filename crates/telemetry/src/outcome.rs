@@ -76,7 +76,7 @@ impl OutcomeLine<'_> {
 
     fn write_audit_members(&self, object: &mut Object<'_>) {
         let SignInOutcome { time, id, report, learned, event } = self.outcome;
-        let user = event.filter(|event| !event.person.key().is_empty()).map(|event| self.pseudonyms.user(&event.pool, event.person.key()));
+        let user = event.filter(|event| !event.user.key().is_empty()).map(|event| self.pseudonyms.user(&event.pool, event.user.key()));
         object.member("schema", &SCHEMA);
         object.timestamp("time", *time);
         object.plain("trigger", if event.is_some() { "post_authentication" } else { "outcome" });

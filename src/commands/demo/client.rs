@@ -28,10 +28,10 @@ pub struct DemoDecision {
     pub decision: String,
     /// The action to take.
     pub action: String,
-    /// The score, 0 to 100.
-    pub score: f64,
     /// The reasons.
     pub reasons: Vec<Reason>,
+    /// The score, 0 to 100.
+    pub score: f64,
     /// What was missing. `None` if nothing was.
     pub degraded: Option<Value>,
     /// The duration in milliseconds.

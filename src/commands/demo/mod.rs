@@ -1,33 +1,32 @@
 //! `riskgate demo`: runs the sidecar with generated sign-ins, without account, key or network.
 
-use std::{collections::BTreeMap, io::IsTerminal, net::SocketAddr, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, IsTerminal};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, mpsc},
-    time::Instant,
-};
+use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 
 use crate::commands::Failure;
-use crate::commands::demo::{
-    client::{DemoClient, DemoDecision},
-    population::{PlannedSignIn, Population},
-    service::RiskService,
-};
-use riskgate_config::{
-    Config,
-    env::{EnvSource, ProcessEnv},
-    variables::{PREFIX, VARIABLES},
-};
+use crate::commands::demo::client::{DemoClient, DemoDecision};
+use crate::commands::demo::population::{PlannedSignIn, Population};
+use crate::commands::demo::service::RiskService;
+use crate::commands::demo::summary::Summary;
+use riskgate_config::Config;
+use riskgate_config::env::{EnvSource, ProcessEnv};
+use riskgate_config::variables::{PREFIX, VARIABLES};
 use riskgate_network::Networks;
 use riskgate_pipeline::instance::Instance;
 use riskgate_runtime::{clock, health::Health, mode::RuntimeMode, shutdown};
 use riskgate_server::sidecar::{self, ListenerRole};
-use riskgate_telemetry::{subscriber, writer::LineWriter};
+use riskgate_telemetry::{live_stats::LiveStats, subscriber, writer::LineWriter};
 
 mod client;
+
+mod history;
 
 mod population;
 
@@ -35,8 +34,13 @@ mod scenario;
 
 mod service;
 
+mod summary;
+
 /// The number of client connections.
 const CLIENTS: usize = 24;
+
+/// How many ports the demo tries when the first ones are in use.
+const MAX_PORTS: u16 = 20;
 
 /// How long the command waits at its end for pending lines.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -45,12 +49,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 const INHERITED_GROUPS: [&str; 2] = ["decision", "telemetry"];
 
 /// Sends generated sign-ins through the sidecar: normal traffic, a credential-stuffing wave, an outage and its recovery in three minutes.
-#[derive(Debug, clap::Args)]
+///
+/// At the end it prints how many attacks were stopped, and how many users were stopped wrongly.
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   riskgate demo                          then open http://127.0.0.1:8710/
   riskgate demo --for 30s --speed 6      the complete demo in half a minute")]
 pub struct Args {
-    /// The loopback address and port.
+    /// The loopback address and port. If the port is in use, the next free one is taken.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8710")]
     listen: SocketAddr,
     /// The speed factor, 0.1 to 20. At 1 the demo takes three minutes.
@@ -80,31 +86,65 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     runtime.block_on(run_demo(args))
 }
 
+/// What the parts of a running demo share.
+struct Demo {
+    args: Args,
+    address: SocketAddr,
+    service: Arc<RiskService>,
+    live_stats: Arc<LiveStats>,
+    /// The writer does not block when the terminal is not read.
+    out: LineWriter,
+    summary: Mutex<Summary>,
+    started: Instant,
+}
+
 async fn run_demo(args: &Args) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Run(format!("{}: {error}", args.listen));
+    let out = LineWriter::stdout();
+    let listener = bind(args.listen, &out).await?;
+    let address = listener.local_addr().map_err(failed)?;
+    out.write(format!("dashboard: http://{address}/   (Prometheus: /metrics; Ctrl-C stops the demo and prints a summary)\n").as_bytes());
     let mut population = generate_population(args.seed);
     let service = RiskService::new(population.scores());
     let (config, faults) = Config::read(&demo_variables(service.listen().await.map_err(failed)?, args.speed));
     subscriber::install(&config.telemetry);
     let instance = Instance::strict(config, faults, RuntimeMode::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
-    let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    history::import(&instance, &population.history(clock::read().wall)).await.map_err(|error| Failure::Run(format!("{error:#}")))?;
     instance.report_ready();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let live_stats = instance.telemetry.live_stats();
     let server = tokio::spawn(sidecar::serve(listener, ListenerRole::Combined, instance, async move { drop(stopped.await) }));
-    // The writer does not block when the terminal is not read.
-    let out = LineWriter::stdout();
-    out.write(format!("dashboard: http://{address}/   (Prometheus: /metrics; Ctrl-C stops the demo)\n").as_bytes());
-    let length = args.length.unwrap_or(Duration::MAX);
+    let demo = Demo { args: args.clone(), address, service, live_stats, out, summary: Mutex::default(), started: Instant::now() };
     let result = tokio::select! {
-        result = send_all(args, address, population, &service, &out) => result,
-        () = tokio::time::sleep(length) => Ok(()),
+        result = demo.send_all(population) => result,
+        () = tokio::time::sleep(args.length.unwrap_or(Duration::MAX)) => Ok(()),
         () = shutdown::requested_or_hung_up() => Ok(()),
     };
+    demo.print_summary();
     drop(stop);
     let _ = server.await;
-    out.drain(DRAIN_TIMEOUT);
+    demo.out.drain(DRAIN_TIMEOUT);
     result.map_err(|error| Failure::Run(format!("{error:#}")))
+}
+
+/// Listens on the address, or on the next free port if its port is in use.
+async fn bind(address: SocketAddr, out: &LineWriter) -> Result<TcpListener, Failure> {
+    let last = address.port().saturating_add(MAX_PORTS);
+    for port in address.port()..=last {
+        match TcpListener::bind(SocketAddr::new(address.ip(), port)).await {
+            Ok(listener) => {
+                if port != address.port() {
+                    out.write(
+                        format!("port {} is in use, perhaps by another demo or `riskgate serve`; the demo listens on port {port}\n", address.port()).as_bytes(),
+                    );
+                }
+                return Ok(listener);
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => return Err(Failure::Run(format!("cannot listen on {}:{port}: {error}; choose another address with --listen", address.ip()))),
+        }
+    }
+    Err(Failure::Run(format!("ports {} to {last} are in use; choose another one with --listen", address.port())))
 }
 
 /// Generates the users and attackers with addresses from the bundled network database.
@@ -137,83 +177,80 @@ fn demo_variables(service: SocketAddr, speed: f64) -> BTreeMap<String, String> {
     variables
 }
 
-/// Sends the history, then the scenario, until it is dropped.
-async fn send_all(args: &Args, address: SocketAddr, mut population: Population, service: &RiskService, out: &LineWriter) -> anyhow::Result<()> {
-    let (planned, queue) = mpsc::channel::<PlannedSignIn>(CLIENTS * 4);
-    let queue = Arc::new(Mutex::new(queue));
-    let (decisions, mut decided) = mpsc::channel::<(PlannedSignIn, DemoDecision)>(1024);
-    let mut clients = tokio::task::JoinSet::new();
-    let history = population.history(clock::read().wall);
-    let history_length = history.len();
-    for _ in 0..CLIENTS {
-        let mut client = DemoClient::connect(address).await?;
-        let (queue, decisions) = (Arc::clone(&queue), decisions.clone());
-        clients.spawn(async move {
-            loop {
-                let next = queue.lock().await.recv().await;
-                let Some(sign_in) = next else { return anyhow::Ok(()) };
-                let decision = client.send(&sign_in).await?;
-                if decisions.send((sign_in, decision)).await.is_err() {
-                    return Ok(());
+impl Demo {
+    /// Sends the scenario's sign-ins and prints the decisions, until it is dropped.
+    async fn send_all(&self, mut population: Population) -> anyhow::Result<()> {
+        let (planned, queue) = mpsc::channel::<PlannedSignIn>(CLIENTS * 4);
+        let queue = Arc::new(tokio::sync::Mutex::new(queue));
+        let (decisions, mut decided) = mpsc::channel::<(PlannedSignIn, DemoDecision)>(1024);
+        let mut clients = tokio::task::JoinSet::new();
+        for _ in 0..CLIENTS {
+            let mut client = DemoClient::connect(self.address).await?;
+            let (queue, decisions) = (Arc::clone(&queue), decisions.clone());
+            clients.spawn(async move {
+                loop {
+                    let next = queue.lock().await.recv().await;
+                    let Some(sign_in) = next else { return anyhow::Ok(()) };
+                    let decision = client.send(&sign_in).await?;
+                    if decisions.send((sign_in, decision)).await.is_err() {
+                        return Ok(());
+                    }
                 }
-            }
-        });
-    }
-    let printing = async {
-        let is_colored = std::io::stdout().is_terminal();
-        let mut seen = 0;
-        while let Some((sign_in, decision)) = decided.recv().await {
-            seen += 1;
-            if seen > history_length {
-                print_decision(out, &sign_in, &decision, is_colored);
-            }
+            });
         }
-        anyhow::Ok(())
-    };
-    let sending = async {
-        for sign_in in history {
+        let printing = async {
+            let is_colored = std::io::stdout().is_terminal();
+            while let Some((sign_in, decision)) = decided.recv().await {
+                self.summary().count(&sign_in, &decision);
+                print_decision(&self.out, &sign_in, &decision, is_colored);
+            }
+            anyhow::Ok(())
+        };
+        let watching = async {
+            match clients.join_next().await {
+                Some(result) => result?,
+                None => Ok(()),
+            }
+        };
+        tokio::select! {
+            result = printing => result,
+            result = self.run_scenario(&mut population, &planned) => result,
+            result = watching => result,
+        }
+    }
+
+    /// Sends the scenario's sign-ins at its rate: one Poisson process for users, another for attackers.
+    async fn run_scenario(&self, population: &mut Population, planned: &mpsc::Sender<PlannedSignIn>) -> anyhow::Result<()> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.args.seed);
+        let (mut title, mut round, mut elapsed) = ("", 0, Duration::ZERO);
+        loop {
+            if scenario::round(elapsed) > round {
+                round = scenario::round(elapsed);
+                self.print_summary();
+            }
+            let phase = scenario::phase(elapsed);
+            if phase.title != title {
+                title = phase.title;
+                self.service.set_condition(phase.service);
+                self.live_stats.annotate(title);
+                self.out.write(format!("--- {title}\n").as_bytes());
+            }
+            let rate = phase.users + phase.attackers;
+            // Intervals of a Poisson process have an exponential distribution.
+            elapsed += Duration::from_secs_f64(-(1.0 - rng.random::<f64>()).ln() / rate);
+            tokio::time::sleep_until(self.started + elapsed.div_f64(self.args.speed)).await;
+            let sign_in = if rng.random_bool(phase.attackers / rate) { population.attacker_sign_in() } else { population.user_sign_in() };
             planned.send(sign_in).await?;
         }
-        run_scenario(args, &mut population, service, &planned, out).await
-    };
-    let watching = async {
-        match clients.join_next().await {
-            Some(result) => result?,
-            None => Ok(()),
-        }
-    };
-    tokio::select! {
-        result = printing => result,
-        result = sending => result,
-        result = watching => result,
     }
-}
 
-/// Sends the scenario's sign-ins at its rate: one Poisson process for users, another for attackers.
-async fn run_scenario(
-    args: &Args,
-    population: &mut Population,
-    service: &RiskService,
-    planned: &mpsc::Sender<PlannedSignIn>,
-    out: &LineWriter,
-) -> anyhow::Result<()> {
-    let started = Instant::now();
-    let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
-    let mut title = "";
-    let mut elapsed = Duration::ZERO;
-    loop {
-        let phase = scenario::phase(elapsed);
-        if phase.title != title {
-            title = phase.title;
-            service.set_condition(phase.service);
-            out.write(format!("--- {title}\n").as_bytes());
-        }
-        let rate = phase.users + phase.attackers;
-        // Intervals of a Poisson process have an exponential distribution.
-        elapsed += Duration::from_secs_f64(-(1.0 - rng.random::<f64>()).ln() / rate);
-        tokio::time::sleep_until(started + elapsed.div_f64(args.speed)).await;
-        let sign_in = if rng.random_bool(phase.attackers / rate) { population.attacker_sign_in() } else { population.user_sign_in() };
-        planned.send(sign_in).await?;
+    fn print_summary(&self) {
+        let elapsed = self.started.elapsed().mul_f64(self.args.speed);
+        self.out.write(self.summary().text(elapsed).as_bytes());
+    }
+
+    fn summary(&self) -> MutexGuard<'_, Summary> {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

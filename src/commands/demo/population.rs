@@ -72,6 +72,17 @@ pub struct PlannedSignIn {
     pub body: Value,
     /// Whether the password will be right.
     pub password: Password,
+    /// Who sends it.
+    pub sender: Sender,
+}
+
+/// Who sends a sign-in. riskgate does not see this; the summary compares it with the decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The user.
+    User,
+    /// An attacker.
+    Attacker,
 }
 
 /// Whether a password is right.
@@ -128,20 +139,22 @@ impl Population {
         scores
     }
 
-    /// Past sign-ins of every user: two a day for three days, at about the current time of day.
-    pub fn history(&mut self, now: Timestamp) -> Vec<PlannedSignIn> {
-        let mut sign_ins = Vec::new();
+    /// Past sign-ins of every user by day: two a day for three days, at about the current time of day.
+    pub fn history(&mut self, now: Timestamp) -> Vec<Vec<PlannedSignIn>> {
+        let mut history = Vec::new();
         for days in (1..=3).rev() {
+            let mut sign_ins = Vec::new();
             for user in &self.users {
                 for address in user.addresses.iter().take(2) {
                     let at = now - SignedDuration::from_hours(24 * days) + SignedDuration::from_mins(self.rng.random_range(-90..90));
                     let mut body = user.body(*address);
                     body["time"] = json!(at);
-                    sign_ins.push(PlannedSignIn { body, password: Password::Right });
+                    sign_ins.push(PlannedSignIn { body, password: Password::Right, sender: Sender::User });
                 }
             }
+            history.push(sign_ins);
         }
-        sign_ins
+        history
     }
 
     /// A sign-in of a random user, usually as before, and sometimes from abroad or with a new device.
@@ -159,7 +172,7 @@ impl Population {
             _ => {}
         }
         let password = if rng.random_bool(0.04) { Password::Wrong } else { Password::Right };
-        PlannedSignIn { body, password }
+        PlannedSignIn { body, password, sender: Sender::User }
     }
 
     /// A sign-in of an attacker with a name and a password from a list.
@@ -173,8 +186,8 @@ impl Population {
             format!("leaked-{:05}", rng.random_range(0..40_000))
         };
         let body = json!({ "user": user, "client": "web", "pool": "demo", "ip": ip, "userAgent": TOOLS.choose(rng) });
-        let password = if rng.random_bool(0.01) { Password::Right } else { Password::Wrong };
-        PlannedSignIn { body, password }
+        let password = if is_known && rng.random_bool(0.03) { Password::Right } else { Password::Wrong };
+        PlannedSignIn { body, password, sender: Sender::Attacker }
     }
 }
 

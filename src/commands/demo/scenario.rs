@@ -34,12 +34,17 @@ pub enum Condition {
 /// The phases in order.
 pub const PHASES: [Phase; 6] = [
     Phase { start: 0, title: "normal traffic", users: 9.0, attackers: 0.15, service: Condition::Healthy },
-    Phase { start: 55, title: "a credential-stuffing wave", users: 9.0, attackers: 32.0, service: Condition::Healthy },
+    Phase { start: 55, title: "credential stuffing", users: 9.0, attackers: 32.0, service: Condition::Healthy },
     Phase { start: 100, title: "the wave fades", users: 9.0, attackers: 1.5, service: Condition::Healthy },
     Phase { start: 115, title: "the risk service hangs", users: 9.0, attackers: 0.4, service: Condition::Hangs },
-    Phase { start: 130, title: "the risk service answers with errors", users: 9.0, attackers: 0.4, service: Condition::Fails },
-    Phase { start: 145, title: "the risk service has recovered", users: 9.0, attackers: 0.3, service: Condition::Healthy },
+    Phase { start: 130, title: "the risk service fails", users: 9.0, attackers: 0.4, service: Condition::Fails },
+    Phase { start: 145, title: "the risk service is back", users: 9.0, attackers: 0.3, service: Condition::Healthy },
 ];
+
+/// The number of complete rounds of the repeating scenario at a time.
+pub fn round(elapsed: Duration) -> u64 {
+    elapsed.as_secs() / LENGTH.as_secs()
+}
 
 /// The phase at a time of the repeating scenario.
 pub fn phase(elapsed: Duration) -> &'static Phase {

@@ -13,12 +13,12 @@ use secrecy::SecretString;
 
 use crate::{
     encoding,
-    env::references::Reference,
-    platform::is_service_link,
+    env::secret_references::Reference,
+    service_links::is_service_link,
     variables::{self, PREFIX},
 };
 
-pub mod references;
+pub mod secret_references;
 
 /// Where variables come from.
 pub trait EnvSource {

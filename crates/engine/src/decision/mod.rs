@@ -2,6 +2,8 @@
 //!
 //! The precedence of lists, blocks, fallback and thresholds.
 
+use std::sync::Arc;
+
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
@@ -30,6 +32,8 @@ pub struct Decision {
     pub rule: Rule,
     /// The fallback, if it decided because no configured service had a usable answer.
     pub fallback: Option<Fallback>,
+    /// If the action is `Challenge`: the authentication levels that answer it, highest first.
+    pub acr_values: Option<Arc<[String]>>,
 }
 
 impl Decision {
@@ -49,6 +53,8 @@ pub enum Verdict {
     Allow,
     /// Let the sign-in continue, flagged for review.
     Review,
+    /// Let the sign-in continue only after a stronger proof.
+    Challenge,
     /// Reject the sign-in.
     Deny,
 }
@@ -87,12 +93,15 @@ pub enum Rule {
     NoIp,
     /// `FALLBACK`.
     Fallback,
+    /// A review that a service requests or a reason requires, while the score is below `REVIEW_AT`.
+    ReviewFloor,
     /// The thresholds.
     Thresholds,
 }
 
 impl Decision {
-    /// The entry of the operator's list that matched, if a list decided: a network, an AS number, a country or an app client.
+    /// The entry of the operator's list that matched, if a list decided: a network, an AS number, a country or an app client. For a
+    /// review below the threshold, the service or the reason that requires it.
     pub fn list_entry(&self) -> Option<SmolStr> {
         let signals = &self.score.signals;
         let (lists, evidence) = (&signals.lists, &signals.evidence);
@@ -103,69 +112,39 @@ impl Decision {
             Rule::AllowCidrs => lists.network.map(|net| format_smolstr!("{net}")),
             Rule::DenyAsns | Rule::AllowAsns => evidence.networks.asn.map(|asn| format_smolstr!("AS{asn}")),
             Rule::DenyCountries => evidence.networks.country.map(|country| country.as_str().into()),
+            Rule::ReviewFloor => match evidence.services.iter().find(|result| policy::is_review(result)) {
+                Some(result) => Some(result.service.as_label().into()),
+                None => self.score.review_floor.map(|code| code.as_label().into()),
+            },
             Rule::Exempt | Rule::Suspended | Rule::NoIp | Rule::Fallback | Rule::Thresholds => None,
         }
     }
 }
 
-impl Verdict {
-    /// Every verdict.
-    pub const ALL: [Verdict; 3] = [Verdict::Allow, Verdict::Review, Verdict::Deny];
+labels!(Verdict, "The label in metrics and responses.", {
+    Allow "allow"
+    Review "review"
+    Challenge "challenge"
+    Deny "deny"
+});
 
-    /// The label in metrics and responses.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Verdict::Allow => "allow",
-            Verdict::Review => "review",
-            Verdict::Deny => "deny",
-        }
-    }
-}
+labels!(Rule, "The name in explanations and the audit line.", {
+    Exempt "exempt"
+    Suspended "suspended"
+    DenyClients "deny_clients"
+    DenyCidrs "deny_cidrs"
+    AllowCidrs "allow_cidrs"
+    DenyAsns "deny_asns"
+    AllowAsns "allow_asns"
+    DenyCountries "deny_countries"
+    NoIp "no_ip"
+    Fallback "fallback"
+    ReviewFloor "review_floor"
+    Thresholds "thresholds"
+});
 
-impl Rule {
-    /// Every rule.
-    pub const ALL: [Rule; 11] = [
-        Rule::Exempt,
-        Rule::Suspended,
-        Rule::DenyClients,
-        Rule::DenyCidrs,
-        Rule::AllowCidrs,
-        Rule::DenyAsns,
-        Rule::AllowAsns,
-        Rule::DenyCountries,
-        Rule::NoIp,
-        Rule::Fallback,
-        Rule::Thresholds,
-    ];
-
-    /// The name in explanations and the audit line.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Rule::Exempt => "exempt",
-            Rule::Suspended => "suspended",
-            Rule::DenyClients => "deny_clients",
-            Rule::DenyCidrs => "deny_cidrs",
-            Rule::AllowCidrs => "allow_cidrs",
-            Rule::DenyAsns => "deny_asns",
-            Rule::AllowAsns => "allow_asns",
-            Rule::DenyCountries => "deny_countries",
-            Rule::NoIp => "no_ip",
-            Rule::Fallback => "fallback",
-            Rule::Thresholds => "thresholds",
-        }
-    }
-}
-
-impl ScoreLevel {
-    /// Every level.
-    pub const ALL: [ScoreLevel; 3] = [ScoreLevel::Low, ScoreLevel::Medium, ScoreLevel::High];
-
-    /// The label in metrics and responses.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            ScoreLevel::Low => "low",
-            ScoreLevel::Medium => "medium",
-            ScoreLevel::High => "high",
-        }
-    }
-}
+labels!(ScoreLevel, "The label in metrics and responses.", {
+    Low "low"
+    Medium "medium"
+    High "high"
+});

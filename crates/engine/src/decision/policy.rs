@@ -1,5 +1,7 @@
 //! The rules in order of precedence: blocks, deny and allow lists, missing address, fallback, thresholds.
 
+use std::sync::Arc;
+
 use crate::decision::{Decision, Rule, ScoreLevel, Verdict};
 use crate::{
     evidence::{Outcome, ProviderResult, Risk, history::BlockKind},
@@ -11,32 +13,48 @@ use crate::{
 #[derive(Debug)]
 pub struct Policy {
     config: DecisionConfig,
+    acr_values: Arc<[String]>,
+}
+
+/// The thresholds of one app client.
+#[derive(Debug, Clone, Copy)]
+struct Thresholds {
+    review_at: f64,
+    challenge_at: Option<f64>,
+    deny_at: f64,
 }
 
 impl Policy {
     /// The policy of a configuration.
     pub fn new(config: DecisionConfig) -> Self {
-        Policy { config }
+        Policy { acr_values: config.challenge_acr_values.as_slice().into(), config }
     }
 
     /// Decides by the first rule that applies.
     pub fn decide(&self, score: Score) -> Decision {
         let client = score.signals.evidence.sign_in.client.as_str();
-        let (deny_at, review_at) = (*self.config.deny_at.of(client), *self.config.review_at.of(client));
+        let thresholds = Thresholds {
+            review_at: *self.config.review_at.of(client),
+            challenge_at: *self.config.challenge_at.of(client),
+            deny_at: *self.config.deny_at.of(client),
+        };
         let mode = *self.config.mode.of(client);
         let level = match score.value {
-            value if value >= deny_at => ScoreLevel::High,
-            value if value >= review_at => ScoreLevel::Medium,
+            value if value >= thresholds.deny_at => ScoreLevel::High,
+            value if value >= thresholds.review_at => ScoreLevel::Medium,
             _ => ScoreLevel::Low,
         };
         let fallback = self.fallback(&score, client);
         let (rule, verdict) = self.first_rule(&score, client).unwrap_or_else(|| match fallback {
             Some(Fallback::Deny) => (Rule::Fallback, Verdict::Deny),
-            Some(Fallback::Allow) => (Rule::Fallback, if score.value >= deny_at { Verdict::Deny } else { Verdict::Allow }),
-            Some(Fallback::Local) => (Rule::Fallback, by_threshold(&score, review_at, self.config.degraded_deny_threshold(client))),
-            None => (Rule::Thresholds, by_threshold(&score, review_at, deny_at)),
+            // The own score still denies and challenges; it flags nothing.
+            Some(Fallback::Allow) => (Rule::Fallback, thresholds.stop(score.value).unwrap_or(Verdict::Allow)),
+            Some(Fallback::Local) => (Rule::Fallback, Thresholds { deny_at: self.config.degraded_deny_threshold(client), ..thresholds }.verdict(&score)),
+            None => (Rule::Thresholds, thresholds.verdict(&score)),
         });
-        Self::decision(score, rule, verdict, mode, level, fallback)
+        let is_floor = (rule, verdict, level) == (Rule::Thresholds, Verdict::Review, ScoreLevel::Low);
+        let rule = if is_floor { Rule::ReviewFloor } else { rule };
+        self.decision(score, rule, verdict, mode, level, fallback)
     }
 
     /// Decides a sign-in that could not be scored: lists and blocks apply, then the fallback, where `local` denies.
@@ -48,17 +66,18 @@ impl Policy {
             Fallback::Allow => (Rule::Fallback, Verdict::Allow),
             Fallback::Local | Fallback::Deny => (Rule::Fallback, Verdict::Deny),
         });
-        Self::decision(score, rule, verdict, mode, ScoreLevel::High, Some(fallback))
+        self.decision(score, rule, verdict, mode, ScoreLevel::High, Some(fallback))
     }
 
-    fn decision(score: Score, rule: Rule, verdict: Verdict, mode: Mode, level: ScoreLevel, fallback: Option<Fallback>) -> Decision {
+    fn decision(&self, score: Score, rule: Rule, verdict: Verdict, mode: Mode, level: ScoreLevel, fallback: Option<Fallback>) -> Decision {
         let action = match (mode, rule) {
             // Monitor mode suspends riskgate's own verdicts, not the operator's suspensions.
             (Mode::Monitor, Rule::Suspended) | (Mode::Enforce, _) => verdict,
             (Mode::Monitor, _) => Verdict::Allow,
         };
         let fallback = fallback.filter(|_| rule == Rule::Fallback);
-        Decision { score, verdict, action, mode, level, rule, fallback }
+        let acr_values = (action == Verdict::Challenge).then(|| Arc::clone(&self.acr_values));
+        Decision { score, verdict, action, mode, level, rule, fallback, acr_values }
     }
 
     /// The first rule before the fallback that applies.
@@ -114,17 +133,25 @@ fn is_ban(result: &ProviderResult) -> bool {
 }
 
 /// Whether a service requests a review. A service of weight 0 is only observed and has no effect.
-fn is_review(result: &ProviderResult) -> bool {
+pub(super) fn is_review(result: &ProviderResult) -> bool {
     result.weight > 0.0 && result.answer.as_ref().is_some_and(|answer| answer.risk == Risk::Review)
 }
 
-fn by_threshold(score: &Score, review_at: f64, deny_at: f64) -> Verdict {
-    let is_review_requested = score.signals.evidence.services.iter().any(is_review);
-    if score.value >= deny_at {
-        Verdict::Deny
-    } else if score.value >= review_at || is_review_requested {
-        Verdict::Review
-    } else {
-        Verdict::Allow
+/// Whether a service requests a review, or a reason requires one at any score.
+fn requires_review(score: &Score) -> bool {
+    score.review_floor.is_some() || score.signals.evidence.services.iter().any(is_review)
+}
+
+impl Thresholds {
+    /// The verdict on a score.
+    fn verdict(self, score: &Score) -> Verdict {
+        let is_flagged = || score.value >= self.review_at || requires_review(score);
+        self.stop(score.value).unwrap_or_else(|| if is_flagged() { Verdict::Review } else { Verdict::Allow })
+    }
+
+    /// The verdict on a value that is denied or challenged; `None` for a lower one.
+    fn stop(self, value: f64) -> Option<Verdict> {
+        let is_challenge = || self.challenge_at.is_some_and(|challenge_at| value >= challenge_at);
+        if value >= self.deny_at { Some(Verdict::Deny) } else { is_challenge().then_some(Verdict::Challenge) }
     }
 }

@@ -16,7 +16,7 @@ pub struct History {
     /// Whether the signed context's nonce was used before.
     pub nonce: NonceStatus,
     /// The other parts that could not be read. They make the sign-in degraded.
-    pub unread: crate::evidence::unread::UnreadParts,
+    pub unread: crate::evidence::store_parts::UnreadParts,
     /// Whether the block list has expired because it could not be refreshed. The fallback then decides.
     pub block_list_expired: bool,
     /// Locations of concurrent sign-ins to this account: of pending attempts and the last success.

@@ -12,7 +12,7 @@ use crate::{service::Service, sign_in::SignIn};
 
 pub mod history;
 
-pub mod unread;
+pub mod store_parts;
 
 pub use crate::{evidence::history::History, features::Features, network_facts::NetworkFacts};
 
@@ -65,7 +65,7 @@ pub struct ProviderResult {
     /// The outcome of the call.
     pub outcome: Outcome,
     /// The answer; present if the outcome is usable and not `Negative`.
-    pub answer: Option<Answer>,
+    pub answer: Option<Arc<Answer>>,
     /// Factor of its evidence (`<NAME>_WEIGHT`). At 0 it is only observed.
     pub weight: f64,
     /// The cache tier that answered, if any.
@@ -228,8 +228,8 @@ impl Answer {
     }
 
     /// The answer that applies at an age, if any.
-    pub fn at(self, age: Duration) -> Option<Self> {
-        if self.is_expired(age) { self.expiry?.then?.at(age) } else { Some(self) }
+    pub fn at(self: Arc<Self>, age: Duration) -> Option<Arc<Self>> {
+        if self.is_expired(age) { Arc::new(Arc::unwrap_or_clone(self).expiry?.then?).at(age) } else { Some(self) }
     }
 }
 
@@ -263,65 +263,29 @@ impl Outcome {
     }
 }
 
-impl Tier {
-    /// Every tier.
-    pub const ALL: [Tier; 2] = [Tier::Memory, Tier::Store];
+labels!(Tier, "The label of `riskgate_cache_requests_total{tier}`.", {
+    Memory "memory"
+    Store "store"
+});
 
-    /// The label of `riskgate_cache_requests_total{tier}`.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Tier::Memory => "memory",
-            Tier::Store => "store",
-        }
-    }
-}
-
-impl FailureReason {
-    /// Every reason.
-    pub const ALL: [FailureReason; 19] = [
-        FailureReason::Timeout,
-        FailureReason::Connect,
-        FailureReason::Tls,
-        FailureReason::Reset,
-        FailureReason::Http4xx,
-        FailureReason::Http5xx,
-        FailureReason::RateLimited,
-        FailureReason::KeyRefused,
-        FailureReason::NoCredit,
-        FailureReason::BadAnswer,
-        FailureReason::TooLarge,
-        FailureReason::Redirect,
-        FailureReason::AddressRefused,
-        FailureReason::BreakerOpen,
-        FailureReason::Shed,
-        FailureReason::OverQuota,
-        FailureReason::NoStore,
-        FailureReason::NoCredentials,
-        FailureReason::Panic,
-    ];
-
-    /// The label in metrics and responses.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            FailureReason::Timeout => "timeout",
-            FailureReason::Connect => "connect",
-            FailureReason::Tls => "tls",
-            FailureReason::Reset => "reset",
-            FailureReason::Http4xx => "http_4xx",
-            FailureReason::Http5xx => "http_5xx",
-            FailureReason::RateLimited => "rate_limited",
-            FailureReason::KeyRefused => "key_refused",
-            FailureReason::NoCredit => "no_credit",
-            FailureReason::BadAnswer => "bad_answer",
-            FailureReason::TooLarge => "too_large",
-            FailureReason::Redirect => "redirect",
-            FailureReason::AddressRefused => "address_refused",
-            FailureReason::BreakerOpen => "breaker_open",
-            FailureReason::Shed => "shed",
-            FailureReason::OverQuota => "over_quota",
-            FailureReason::NoStore => "no_store",
-            FailureReason::NoCredentials => "no_credentials",
-            FailureReason::Panic => "panic",
-        }
-    }
-}
+labels!(FailureReason, "The label in metrics and responses.", {
+    Timeout "timeout"
+    Connect "connect"
+    Tls "tls"
+    Reset "reset"
+    Http4xx "http_4xx"
+    Http5xx "http_5xx"
+    RateLimited "rate_limited"
+    KeyRefused "key_refused"
+    NoCredit "no_credit"
+    BadAnswer "bad_answer"
+    TooLarge "too_large"
+    Redirect "redirect"
+    AddressRefused "address_refused"
+    BreakerOpen "breaker_open"
+    Shed "shed"
+    OverQuota "over_quota"
+    NoStore "no_store"
+    NoCredentials "no_credentials"
+    Panic "panic"
+});

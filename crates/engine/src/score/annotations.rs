@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Adds the annotations of a sign-in.
-pub(super) fn annotate(accumulator: &mut ReasonAccumulator, w: &Weights, signals: &Signals) {
+pub(super) fn annotate(accumulator: &mut ReasonAccumulator, w: &Weights, signals: &Signals, review_floor: Option<ReasonCode>) {
     let Signals { evidence, trust, history_depth, ip, device, time: _, travel: _, velocity: _, lists } = signals;
     match evidence.sign_in.context.trust {
         Trust::None => accumulator.annotate(ReasonCode::NoContext, None),
@@ -28,6 +28,9 @@ pub(super) fn annotate(accumulator: &mut ReasonAccumulator, w: &Weights, signals
         accumulator.annotate(ReasonCode::ColdStart, None);
     }
     for (code, _) in listed_kinds(w, ip).into_iter().flatten() {
+        accumulator.annotate(code, None);
+    }
+    if let Some(code) = review_floor {
         accumulator.annotate(code, None);
     }
     if lists.allowed || lists.asn_allowed {

@@ -46,8 +46,8 @@ impl Hours {
             smooth += count * self.kernel[(hour + 24 - at) % 24];
             total += count;
         }
-        let person = (smooth + self.prior * self.legit[hour]) / (total + self.prior);
-        (self.ln_attack[hour] - person.ln()).clamp(-self.clip, self.clip)
+        let user = (smooth + self.prior * self.legit[hour]) / (total + self.prior);
+        (self.ln_attack[hour] - user.ln()).clamp(-self.clip, self.clip)
     }
 }
 

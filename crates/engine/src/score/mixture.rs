@@ -57,6 +57,24 @@ impl Terms {
     }
 }
 
+impl MixedTerms {
+    /// Scales the terms until they add up to S: first those whose weakening helps, then the others. No term changes its sign.
+    fn balanced(mut self) -> Self {
+        let (against, familiar) = self.terms.iter_mut().into_iter().fold((0.0, 0.0), |sum, term| (sum.0 + term.max(0.0), sum.1 + term.min(0.0)));
+        let (new_against, new_familiar) = if self.s > against + familiar {
+            let new_familiar = (self.s - against).clamp(familiar, 0.0);
+            (self.s - new_familiar, new_familiar)
+        } else {
+            let new_against = (self.s - familiar).clamp(0.0, against);
+            (new_against, self.s - new_against)
+        };
+        let scale = |new: f64, old: f64| if old == 0.0 { 1.0 } else { new / old };
+        let (of_new, of_known) = (scale(new_against, against), scale(new_familiar, familiar));
+        self.terms.iter_mut().into_iter().for_each(|term| *term *= if *term > 0.0 { of_new } else { of_known });
+        self
+    }
+}
+
 impl Mixture {
     /// The weights of a profile, normalised to the sum 1.
     pub(super) fn new(profile: MixtureProfile, w: &Weights) -> Self {
@@ -76,23 +94,15 @@ impl Mixture {
     /// legitimate sign-ins of users with one day of history would score like attacks on long-established users.
     pub(super) fn weigh(&self, sets: &TermSets) -> MixedTerms {
         let strict = self.mix(&sets.strict);
-        let mut terms = strict.terms;
         if sets.full.clone().iter_mut().into_iter().all(|term| *term >= 0.0) {
-            return strict;
+            return strict.balanced();
         }
         let mut without = sets.full;
         without.iter_mut().into_iter().for_each(|term| *term = term.max(0.0));
         let (against, full, favourable) = (self.sum(&without), self.sum(&sets.full), self.sum(&sets.favourable));
         let excess = if full > 0.0 { full + ((-full).exp() - (-against).exp()).ln_1p() } else { (full.exp() * -(-against).exp_m1()).ln_1p() };
         let s = excess.max(0.0) + (full.max(favourable) + self.reserve).min(0.0);
-        let missing = s - strict.s;
-        let (against, familiar) = terms.iter_mut().into_iter().fold((0.0, 0.0), |sum, term| (sum.0 + term.max(0.0), sum.1 + term.min(0.0)));
-        let scale = |sum: f64| if sum == 0.0 { 1.0 } else { ((sum + missing) / sum).clamp(0.0, 1.0) };
-        let (of_new, of_known) = if missing < 0.0 { (scale(against), 1.0) } else { (1.0, scale(familiar)) };
-        for term in terms.iter_mut() {
-            *term *= if *term > 0.0 { of_new } else { of_known };
-        }
-        MixedTerms { s, terms }
+        MixedTerms { s, terms: strict.terms }.balanced()
     }
 
     /// The logarithm of each attacker type's weight times its likelihood ratio, and the largest of them.

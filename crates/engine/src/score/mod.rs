@@ -48,6 +48,8 @@ pub struct Score {
     pub log_odds: f64,
     /// Log-odds before any evidence: the logit of the prior plus the calibration offset.
     pub base: f64,
-    /// The reasons by absolute weight, then by code. Small weights are summed as `other`.
+    /// The reasons by absolute weight, then by code. Small weights are summed as `other`, which never exceeds a listed weight.
     pub reasons: SmallVec<[Reason; 8]>,
+    /// The reason for which the sign-in is at least reviewed, whatever its score.
+    pub review_floor: Option<ReasonCode>,
 }

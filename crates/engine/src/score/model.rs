@@ -39,8 +39,8 @@ pub struct Model {
     mixture: Mixture,
     /// Log-odds before any evidence.
     base: f64,
-    /// The lowest score that is denied. What third parties do may not reach it on its own.
-    deny_threshold: f64,
+    /// The lowest score that is challenged or denied. What third parties do may not reach it on its own.
+    stop_threshold: f64,
     date: SmolStr,
 }
 
@@ -79,12 +79,12 @@ impl Tables {
     /// The compiled-in tables.
     pub fn bundled() -> Self {
         Tables {
-            weights: include_str!("../../../../data/weights.csv").to_owned(),
-            novelty: include_str!("../../../../data/novelty.csv").to_owned(),
-            hours: include_str!("../../../../data/hours.csv").to_owned(),
-            priors: include_str!("../../../../data/priors.csv").to_owned(),
-            quantiles: include_str!("../../../../data/quantiles.csv").to_owned(),
-            date: include_str!("../../../../data/model.txt").to_owned(),
+            weights: include_str!("../../data/weights.csv").to_owned(),
+            novelty: include_str!("../../data/novelty.csv").to_owned(),
+            hours: include_str!("../../data/hours.csv").to_owned(),
+            priors: include_str!("../../data/priors.csv").to_owned(),
+            quantiles: include_str!("../../data/quantiles.csv").to_owned(),
+            date: include_str!("../../data/model.txt").to_owned(),
         }
     }
 
@@ -152,17 +152,17 @@ impl Model {
             quantiles: Quantiles::parse(&tables.quantiles)?,
             mixture: Mixture::new(config.mixture, &weights),
             base: (config.prior / (1.0 - config.prior)).ln() + weights.offset,
-            deny_threshold: 65.0,
+            stop_threshold: 65.0,
             date: tables.date.trim().chars().filter(|c| !c.is_control()).take(32).collect::<String>().into(),
             weights,
         })
     }
 
-    /// The same model with the lowest score that is denied. What third parties can do to an account (failed attempts, a concurrent
-    /// sign-in from far away) stays below it on its own; otherwise an attacker could lock users out.
+    /// The same model with the lowest score that is challenged or denied. What third parties can do to an account (failed attempts, a
+    /// concurrent sign-in from far away) stays below it on its own; otherwise an attacker could lock users out.
     #[must_use]
-    pub fn with_deny_threshold(self, score: f64) -> Self {
-        Model { deny_threshold: score, ..self }
+    pub fn with_stop_threshold(self, score: f64) -> Self {
+        Model { stop_threshold: score, ..self }
     }
 
     /// The date of the tables, at most 32 characters.
@@ -188,7 +188,7 @@ impl Model {
     /// The result when scoring panicked: the highest score, with the reason `degraded`.
     pub fn unavailable_score(&self, signals: Signals) -> Score {
         let reason = crate::score::reason::Reason { code: ReasonCode::Degraded, weight: 0.0, detail: None };
-        Score { signals, value: 100.0, log_odds: self.base, base: self.base, reasons: smallvec::smallvec![reason] }
+        Score { signals, value: 100.0, log_odds: self.base, base: self.base, reasons: smallvec::smallvec![reason], review_floor: None }
     }
 
     /// Scores the signals.
@@ -201,7 +201,7 @@ impl Model {
             (_, HistoryDepth::OneDay | HistoryDepth::Established) => Cohort::Known,
         };
         let floor = if *trust == EffectiveTrust::Trusted { f64::NEG_INFINITY } else { 0.0 };
-        let mut accumulator = ReasonAccumulator::new();
+        let mut accumulator = ReasonAccumulator::default();
         let mut add = |code: ReasonCode, s: f64, detail: &dyn Fn() -> Option<SmolStr>| accumulator.add(code, w.slope * s, detail);
 
         // Terms that do not depend on the context.
@@ -262,10 +262,6 @@ impl Model {
         add(ReasonCode::KnownDevice, familiar, &|| None);
         let hour_code = if part.hour < 0.0 { ReasonCode::UsualHour } else { ReasonCode::UnusualHour };
         add(hour_code, part.hour, &|| time.hour.map(|hour| format_smolstr!("at {hour} h")));
-        // The logarithm of a mean exceeds the mean of logarithms. The remainder belongs to no single term.
-        let explained = part.country + part.asn + part.network + part.ip + part.device_type + part.os + part.browser + part.user_agent + part.device;
-        add(ReasonCode::Other, mixed.s - explained - part.hour - part.rarity, &|| None);
-
         // Network reports: only the strongest counts, because reports of the same network are not independent.
         add(ReasonCode::RareNetwork, part.rarity, &|| None);
         if let Some(report) = report {
@@ -282,7 +278,8 @@ impl Model {
         let replayed = evidence.history.nonce == crate::evidence::history::NonceStatus::Replayed;
         add(ReasonCode::ReplayedContext, if replayed { w.replayed_context } else { 0.0 }, &|| None);
 
-        annotate(&mut accumulator, w, &signals);
+        let review_floor = self.review_floor(&signals);
+        annotate(&mut accumulator, w, &signals, review_floor);
         let (sum, reasons) = accumulator.finish();
         let s = sum / w.slope;
         let mut value = self.quantiles.score(cohort, s);
@@ -291,12 +288,20 @@ impl Model {
             value = value.max(self.quantiles.score(Cohort::NoContext, without_context));
         }
         let (value, base) = ((value * 10.0).round() / 10.0, self.base);
-        Score { signals, value, log_odds: base + sum, base, reasons }
+        Score { signals, value, log_odds: base + sum, base, reasons, review_floor }
     }
 
-    /// The maximum S that third parties can add. On its own it stays one point below the deny threshold.
+    /// Why a sign-in is at least reviewed: Tor in an AS that the user has not used, or impossible travel to a country new to the user.
+    /// A known device does not offset them, because its id can be stolen with the password.
+    fn review_floor(&self, Signals { ip, travel, .. }: &Signals) -> Option<ReasonCode> {
+        let is_far = travel.since_success.is_some_and(|journey| ip.country_familiarity.is_new() && journey.kmh() > self.weights.travel_speed);
+        let is_tor = ip.kind.tor && !ip.asn_familiarity.is_seen();
+        is_tor.then_some(ReasonCode::Tor).or(is_far.then_some(ReasonCode::ImpossibleTravel))
+    }
+
+    /// The maximum S that third parties can add. On its own it stays one point below the lowest challenge or denial.
     fn third_party_ceiling(&self, cohort: Cohort) -> f64 {
-        let s = |cohort| self.quantiles.s(cohort, self.deny_threshold - 1.0);
+        let s = |cohort| self.quantiles.s(cohort, self.stop_threshold - 1.0);
         s(cohort).min(s(Cohort::NoContext)).max(0.0)
     }
 

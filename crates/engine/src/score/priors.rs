@@ -1,6 +1,9 @@
 //! Base rates of countries, providers and devices, among legitimate sign-ins and attacks.
 
-use std::{collections::HashMap, hash::Hasher};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use siphasher::sip::SipHasher13;
 
@@ -17,7 +20,7 @@ pub const PRIOR_LEVELS: [&str; 5] = ["country", "asn", "device_type", "os", "bro
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Priors {
     /// Counts by path from the root of a hierarchy.
-    cells: HashMap<u64, Cell>,
+    cells: HashMap<u64, Cell, BuildHasherDefault<PathHasher>>,
     /// ln of the share of a value whose parent has no listed children, by level.
     unlisted: [f64; PRIOR_LEVELS.len()],
     /// The number of listed values, by level.
@@ -37,6 +40,24 @@ struct Cell {
 /// The path of a value from the root of its hierarchy, as a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PriorPath(u64);
+
+/// A path is a hash already, and paths are those of the tables.
+#[derive(Debug, Default)]
+struct PathHasher(u64);
+
+impl Hasher for PathHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, path: u64) {
+        self.0 = path;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 const NETWORK_ROOT: PriorPath = PriorPath(1);
 const DEVICE_ROOT: PriorPath = PriorPath(2);

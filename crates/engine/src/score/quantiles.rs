@@ -10,11 +10,11 @@ use crate::score::table::{Table, TableError};
 #[repr(usize)]
 pub enum Cohort {
     /// Users with history, with a context.
-    Known = 0,
+    Known,
     /// Users without history, with a context.
-    New = 1,
+    New,
     /// Sign-ins without a context.
-    NoContext = 2,
+    NoContext,
 }
 
 /// The curves of all cohorts.
@@ -27,19 +27,11 @@ struct Curve {
     knots: Vec<(f64, f64)>,
 }
 
-impl Cohort {
-    /// Every cohort.
-    pub const ALL: [Cohort; 3] = [Cohort::Known, Cohort::New, Cohort::NoContext];
-
-    /// The name in `quantiles.csv`.
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Cohort::Known => "known",
-            Cohort::New => "new",
-            Cohort::NoContext => "no_context",
-        }
-    }
-}
+labels!(Cohort, "The name in `quantiles.csv`.", {
+    Known "known"
+    New "new"
+    NoContext "no_context"
+});
 
 impl Quantiles {
     /// Parses the tables.

@@ -46,7 +46,7 @@ macro_rules! reason_codes {
             pub fn meaning(self) -> &'static str {
                 match self {
                     $(ReasonCode::$variant => $meaning,)*
-                    ReasonCode::Service(_) => "What an outside risk service says of the address.",
+                    ReasonCode::Service(_) => "What a risk service reports about the address.",
                 }
             }
         }
@@ -54,47 +54,47 @@ macro_rules! reason_codes {
 }
 
 reason_codes! {
-    KnownCountry "known_country" "The person has signed in from this country.";
-    NewCountry "new_country" "The person has never signed in from this country.";
-    KnownAsn "known_asn" "The person has signed in through this provider.";
-    NewAsn "new_asn" "The person has never signed in through this provider.";
-    KnownNetwork "known_network" "The person has signed in from this /24 or /48.";
-    NewNetwork "new_network" "The person has never signed in from this /24 or /48.";
-    KnownIp "known_ip" "The person has signed in from this address.";
-    NewIp "new_ip" "The person has never signed in from this address.";
+    KnownCountry "known_country" "The user has signed in from this country.";
+    NewCountry "new_country" "The user has never signed in from this country.";
+    KnownAsn "known_asn" "The user has signed in through this provider.";
+    NewAsn "new_asn" "The user has never signed in through this provider.";
+    KnownNetwork "known_network" "The user has signed in from this /24 or /48.";
+    NewNetwork "new_network" "The user has never signed in from this /24 or /48.";
+    KnownIp "known_ip" "The user has signed in from this address.";
+    NewIp "new_ip" "The user has never signed in from this address.";
     NewIpSoon "new_ip_soon" "A new address within an hour of the last success, when addresses rarely change.";
     RareNetwork "rare_network" "Few legitimate sign-ins come from this country and provider, attacks do.";
-    KnownDevice "known_device" "The app's device id, or the whole user agent, is one of the person's.";
-    NewDevice "new_device" "The app's device id is new to the person.";
-    NewDeviceType "new_device_type" "The person has never signed in on this kind of device.";
-    NewOs "new_os" "The person has never signed in with this operating system.";
-    NewBrowser "new_browser" "The person has never signed in with this browser.";
-    NewUserAgent "new_user_agent" "The person has never signed in with this user agent.";
+    KnownDevice "known_device" "The app's device id, or the complete user agent, is one of the user's.";
+    NewDevice "new_device" "The app's device id is new to the user.";
+    NewDeviceType "new_device_type" "The user has never signed in on this kind of device.";
+    NewOs "new_os" "The user has never signed in with this operating system.";
+    NewBrowser "new_browser" "The user has never signed in with this browser.";
+    NewUserAgent "new_user_agent" "The user has never signed in with this user agent.";
     MissingUserAgent "missing_user_agent" "There is a context, but no user agent in it.";
-    Automation "automation" "The user agent names a program, or is one that no browser writes.";
-    UsualHour "usual_hour" "The person signs in at this hour.";
-    UnusualHour "unusual_hour" "The person, or people in general, rarely sign in at this hour.";
+    Automation "automation" "The user agent is a program's, or one that no browser sends.";
+    UsualHour "usual_hour" "The user signs in at this hour.";
+    UnusualHour "unusual_hour" "The user, or users in general, rarely sign in at this hour.";
     TimezoneMismatch "timezone_mismatch" "The device's time zone is not one of the address's country or its neighbours.";
-    ImpossibleTravel "impossible_travel" "Nobody travels that far from the last success in that time.";
+    ImpossibleTravel "impossible_travel" "The location is too far from that of the last success for the time between them.";
     IpVelocity "ip_velocity" "Many accounts are tried from the address or its network.";
-    AccountFailures "account_failures" "Many attempts of the account failed of late.";
+    AccountFailures "account_failures" "Many recent attempts of the account failed.";
     DormantAccount "dormant_account" "The account has not signed in for long.";
     Anonymizer "anonymizer" "The address belongs to an anonymiser.";
     Tor "tor" "The address is a Tor exit.";
     Vpn "vpn" "The address is a VPN's.";
     PublicProxy "public_proxy" "The address is an open proxy.";
     ResidentialProxy "residential_proxy" "The address is sold as a residential proxy.";
-    Hosting "hosting" "The address is a hosting provider's: servers live there, people seldom.";
+    Hosting "hosting" "The address belongs to a hosting provider: servers use it, users rarely.";
     AllowList "allow_list" "A trusted address in ALLOW_CIDRS or ALLOW_ASNS.";
     DenyList "deny_list" "An address in DENY_CIDRS, DENY_ASNS or DENY_COUNTRIES, a client in DENY_CLIENTS, or a ban by a service.";
     Blocked "blocked" "Suspended by an operator.";
     Exempt "exempt" "Exempted by an operator.";
-    NoContext "no_context" "Nothing is said of the connection.";
+    NoContext "no_context" "The sign-in has no context.";
     NoIp "no_ip" "There is no public address.";
-    UnsignedContext "unsigned_context" "The client's own claims: they may raise the score, never lower it.";
-    BadContext "bad_context" "A signed context that does not hold.";
-    ReplayedContext "replayed_context" "A signed context that was used before, elsewhere.";
-    ColdStart "cold_start" "Nothing is known of how this person signs in.";
-    Degraded "degraded" "Something that was due did not answer.";
+    UnsignedContext "unsigned_context" "The client's unsigned claims. They may raise the score, never lower it.";
+    BadContext "bad_context" "A signed context that was rejected.";
+    ReplayedContext "replayed_context" "A signed context that was used before in another attempt.";
+    ColdStart "cold_start" "The user has no history.";
+    Degraded "degraded" "Evidence was missing.";
     Other "other" "The sum of reasons too small to list.";
 }

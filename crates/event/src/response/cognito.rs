@@ -18,7 +18,8 @@ pub const ERROR_TYPE: &str = "SignInDenied";
 /// The denial of an assessment; `None` unless its action is `Deny`.
 pub fn denial(assessment: &Assessment, sentence: &str) -> Option<Denial> {
     match assessment.decision.action {
-        Verdict::Allow | Verdict::Review => None,
+        // A challenged sign-in goes on, and its tokens are restricted until the challenge is passed.
+        Verdict::Allow | Verdict::Review | Verdict::Challenge => None,
         Verdict::Deny => Some(Denial::new(sentence, &assessment.id)),
     }
 }

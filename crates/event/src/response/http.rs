@@ -16,10 +16,16 @@ pub struct Problem {
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
+    /// Which cause it is, where a route has several causes with one status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
     /// What is wrong with the request and how to fix it. It never contains a personal value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
+
+/// The `max_age` of a challenge: the stronger proof has to be a new one.
+const MAX_AGE: u32 = 0;
 
 /// The initial buffer size in bytes. Most responses are shorter, so they need one allocation.
 const INITIAL_CAPACITY: usize = 1536;
@@ -37,21 +43,27 @@ impl AssessmentJson<'_> {
         let Assessment { id, decision, elapsed, evaluation: _, model } = self.0;
         let score = &decision.score;
         let evidence = &score.signals.evidence;
-        object.plain("id", id);
         object.plain("decision", decision.verdict.as_label());
-        object.plain("action", decision.action.as_label());
-        object.member("score", &score.value);
-        object.plain("level", decision.level.as_label());
-        object.plain("mode", decision.mode.as_label());
         object.plain("decided_by", decision.rule.as_label());
         if let Some(entry) = decision.list_entry() {
             object.member("list_entry", entry.as_str());
         }
-        object.member("log_odds", &round(score.log_odds, 4));
-        object.member("base", &round(score.base, 4));
+        object.plain("id", id);
+        object.plain("action", decision.action.as_label());
+        if let Some(acr_values) = &decision.acr_values {
+            object.object("challenge", |challenge| {
+                challenge.member("acr_values", acr_values);
+                challenge.member("max_age", &MAX_AGE);
+            });
+        }
+        object.member("score", &score.value);
+        object.plain("level", decision.level.as_label());
+        object.plain("mode", decision.mode.as_label());
+        object.decimal::<4>("log_odds", score.log_odds);
+        object.decimal::<4>("base", score.base);
         object.objects("reasons", &score.reasons, |object, Reason { code, weight, detail }| {
             object.plain("code", code.as_label());
-            object.member("weight", &round(*weight, 4));
+            object.decimal::<4>("weight", *weight);
             if let Some(detail) = detail {
                 object.member("detail", detail);
             }
@@ -85,12 +97,7 @@ impl AssessmentJson<'_> {
             object.plain_or_null("degraded", None);
         }
         object.plain("context", evidence.sign_in.context.trust.as_label());
-        object.member("elapsed_ms", &round(elapsed.as_secs_f64() * 1e3, 3));
+        object.decimal::<3>("elapsed_ms", elapsed.as_secs_f64() * 1e3);
         object.member("model", model);
     }
-}
-
-fn round(value: f64, digits: i32) -> f64 {
-    let scale = 10f64.powi(digits);
-    (value * scale).round() / scale
 }

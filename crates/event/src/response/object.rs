@@ -4,6 +4,9 @@
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 use serde::Serialize;
 
+/// Numbers below this have at most 15 digits, which a double represents without an error.
+const MAX_DECIMAL: f64 = 1e15;
+
 /// An open JSON object.
 #[derive(Debug)]
 pub struct Object<'a> {
@@ -24,6 +27,37 @@ impl Object<'_> {
         self.name(name);
         // The values are strings and finite numbers, and objects of them. JSON can represent all of them.
         serde_json::to_writer(&mut *self.out, value).expect("JSON can represent every member");
+    }
+
+    /// Adds a number with at most `DIGITS` decimals, as serde_json writes the rounded number, but several times faster.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "the number is between 0 and 2^53")]
+    pub fn decimal<const DIGITS: u32>(&mut self, name: &'static str, value: f64) {
+        let scale = const { 10_u64.pow(DIGITS) };
+        let scaled = (value * scale as f64).round();
+        if !scaled.is_finite() || scaled.abs() >= MAX_DECIMAL {
+            return self.member(name, &(scaled / scale as f64));
+        }
+        self.name(name);
+        if scaled.is_sign_negative() {
+            self.out.push(b'-');
+        }
+        let (mut number, mut decimals) = (scaled.abs() as u64, DIGITS);
+        while decimals > 1 && number % 10 == 0 {
+            number /= 10;
+            decimals -= 1;
+        }
+        let (mut text, mut start) = ([0; 24], 24);
+        // Written from the last digit to the first, with at least one before the point.
+        while number > 0 || start + 1 + decimals as usize >= text.len() {
+            start -= 1;
+            text[start] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if start + decimals as usize == text.len() {
+                start -= 1;
+                text[start] = b'.';
+            }
+        }
+        self.out.extend_from_slice(&text[start..]);
     }
 
     /// Adds a string that needs no escaping: a label, an id, or a pseudonym.
@@ -73,8 +107,11 @@ impl Object<'_> {
 
     fn name(&mut self, name: &'static str) {
         debug_assert!(is_plain(name), "the name needs escaping");
-        self.out.extend_from_slice(if self.is_empty { b"\"" } else { b",\"" });
+        if !self.is_empty {
+            self.out.push(b',');
+        }
         self.is_empty = false;
+        self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
@@ -87,6 +124,29 @@ fn is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decimal<const DIGITS: u32>(value: f64) -> String {
+        let mut out = Vec::new();
+        Object::write(&mut out, |object| object.decimal::<DIGITS>("n", value));
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[track_caller]
+    fn check(value: f64) {
+        let rounded = |scale: f64| serde_json::json!({ "n": (value * scale).round() / scale }).to_string();
+        assert_eq!((decimal::<3>(value), decimal::<4>(value)), (rounded(1e3), rounded(1e4)));
+    }
+
+    #[test]
+    fn a_decimal_is_written_as_serde_json_writes_it() {
+        for number in 0..3_000_u32 {
+            check(f64::from(number) * 0.371 - 400.0);
+            check(f64::from_bits(u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        }
+        for value in [0.0, -0.0, -0.000_01, 1.0, 10.0, 100.5, 0.05, 0.001, -12.0305, 99_999.999_96, 1e11, 1e15, 1e300, f64::NAN, f64::INFINITY] {
+            check(value);
+        }
+    }
 
     #[test]
     fn the_output_is_json() {

@@ -1,10 +1,10 @@
 //! A crypto provider for jsonwebtoken that uses ring only.
 //!
 //! jsonwebtoken's own providers depend on `rsa`, which has an unpatched timing leak (RUSTSEC-2023-0071), or on a second crypto library.
-//! This provider supports the three algorithms of signed contexts.
+//! This provider supports the three algorithms of signed contexts, and verifies RS256, with which user pools sign their tokens.
 
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey,
+    Algorithm, DecodingKey, DecodingKeyKind, EncodingKey,
     crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
     errors::{ErrorKind, Result, new_error},
     signature::{Error as SignatureError, Signer, Verifier},
@@ -12,7 +12,10 @@ use jsonwebtoken::{
 use ring::{
     hmac,
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, UnparsedPublicKey, VerificationAlgorithm},
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+        UnparsedPublicKey, VerificationAlgorithm,
+    },
 };
 
 static PROVIDER: CryptoProvider = CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
@@ -25,6 +28,9 @@ struct PublicKey {
     key: UnparsedPublicKey<Vec<u8>>,
     algorithm: Algorithm,
 }
+
+/// A public RSA key of 2048 to 8192 bits.
+struct Rs256(RsaPublicKeyComponents<Vec<u8>>);
 
 /// A private P-256 key.
 struct Es256(EcdsaKeyPair);
@@ -39,11 +45,14 @@ pub fn install() {
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    let bytes = key.try_get_as_bytes()?;
-    let public = |parameters: &'static dyn VerificationAlgorithm| PublicKey { key: UnparsedPublicKey::new(parameters, bytes.to_vec()), algorithm: *algorithm };
     if key.family() != algorithm.family() {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
     }
+    if let (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) = (algorithm, key.kind()) {
+        return Ok(Box::new(Rs256(RsaPublicKeyComponents { n: n.clone(), e: e.clone() })));
+    }
+    let bytes = key.try_get_as_bytes()?;
+    let public = |parameters: &'static dyn VerificationAlgorithm| PublicKey { key: UnparsedPublicKey::new(parameters, bytes.to_vec()), algorithm: *algorithm };
     if *algorithm == Algorithm::HS256 {
         Ok(Box::new(Hs256(hmac::Key::new(hmac::HMAC_SHA256, bytes))))
     } else if *algorithm == Algorithm::ES256 {
@@ -105,6 +114,18 @@ impl Verifier<Vec<u8>> for PublicKey {
 impl JwtVerifier for PublicKey {
     fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+}
+
+impl Verifier<Vec<u8>> for Rs256 {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), SignatureError> {
+        self.0.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).map_err(|_| SignatureError::new())
+    }
+}
+
+impl JwtVerifier for Rs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     EncodingKey, Header,
     errors::{Error, ErrorKind},
@@ -10,11 +9,14 @@ use jsonwebtoken::{
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::signed_context::jose::JoseHeader;
 use riskgate_config::{context_key::ContextKey, trust::TrustConfig};
 use riskgate_engine::context::{BadContext, Context, RawClaims, Trust};
-use riskgate_engine::{sign_in::Person, time::ClockReading};
+use riskgate_engine::{sign_in::User, time::ClockReading};
 
-mod crypto;
+pub mod crypto;
+
+pub mod jose;
 
 /// The maximum length of a token in bytes. A longer one is rejected before it is parsed.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -78,27 +80,16 @@ pub struct Claims {
     pub timezone: Option<String>,
 }
 
-/// A token's header. Other parameters, such as `crit`, `jwk` or `b64`, are rejected before the library parses it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JoseHeader {
-    alg: String,
-    #[serde(default)]
-    kid: Option<String>,
-    #[serde(default, rename = "typ")]
-    _typ: Option<String>,
-}
-
 /// Verifies a signed context for the sign-in that it came with.
 ///
 /// # Errors
 ///
 /// The first check that fails. Claims are not read before the signature is verified.
-pub fn verify(token: &str, person: &Person, audience: Audience<'_>, received: ClockReading, config: &TrustConfig) -> Result<Context, BadContext> {
+pub fn verify(token: &str, user: &User, audience: Audience<'_>, received: ClockReading, config: &TrustConfig) -> Result<Context, BadContext> {
     let key = find_key(token, config)?;
     crypto::install();
     let claims: Claims = jsonwebtoken::decode(token, &key.key, &key.validation).map_err(|error| rejection(&error))?.claims;
-    claims.check(person, audience, received, config.context_max_age)?;
+    claims.check(user, audience, received, config.context_max_age)?;
     let raw_claims = RawClaims {
         ip: claims.ip.as_deref(),
         user_agent: claims.user_agent.as_deref(),
@@ -126,10 +117,7 @@ fn find_key<'a>(token: &str, config: &'a TrustConfig) -> Result<&'a ContextKey, 
         return Err(BadContext::TooLarge);
     }
     let (header, _) = token.split_once('.').ok_or(BadContext::Malformed)?;
-    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| BadContext::Malformed)?;
-    // serde accepts an array as the fields of a struct.
-    let is_object = header.trim_ascii_start().starts_with(b"{");
-    let header: JoseHeader = serde_json::from_slice(&header).ok().filter(|_| is_object).ok_or(BadContext::Malformed)?;
+    let header: JoseHeader = jose::decode_object(header).ok_or(BadContext::Malformed)?;
     if header.alg.eq_ignore_ascii_case("none") {
         return Err(BadContext::Unsecured);
     }
@@ -154,14 +142,14 @@ fn rejection(error: &Error) -> BadContext {
 }
 
 impl Claims {
-    fn check(&self, person: &Person, audience: Audience<'_>, received: ClockReading, max_age: Duration) -> Result<(), BadContext> {
+    fn check(&self, user: &User, audience: Audience<'_>, received: ClockReading, max_age: Duration) -> Result<(), BadContext> {
         if !NONCE_LENGTH.contains(&self.jti.len()) || !self.jti.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(BadContext::Claims);
         }
         if self.aud != audience.pool || self.client_id != audience.client {
             return Err(BadContext::Audience);
         }
-        if self.sub.as_deref().is_some_and(|sub| !has_name(person, sub)) {
+        if self.sub.as_deref().is_some_and(|sub| !has_name(user, sub)) {
             return Err(BadContext::Subject);
         }
         let now = received.wall.as_second();
@@ -175,9 +163,9 @@ impl Claims {
 }
 
 /// Whether `name` is one of the user's names. The comparison ignores case, as user pools do by default.
-fn has_name(person: &Person, name: &str) -> bool {
+fn has_name(user: &User, name: &str) -> bool {
     let lower = name.to_lowercase();
-    let names = std::iter::once(&person.name).chain(&person.sub).chain(&person.aliases);
+    let names = std::iter::once(&user.name).chain(&user.sub).chain(&user.aliases);
     !name.is_empty() && names.into_iter().any(|known| known.expose().to_lowercase() == lower)
 }
 

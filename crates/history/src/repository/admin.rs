@@ -3,12 +3,12 @@
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 
-use crate::repository::{HistoryRepository, SLACK, user_record::UserRecord};
+use crate::repository::{HistoryRepository, retention::SLACK, user_record::UserRecord};
 use crate::{
     attempt::Origin,
     block_list::{BlockEntry, BlockSubject},
 };
-use riskgate_config::pseudonym::PersonKeys;
+use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{evidence::FailureReason, features::FeatureLevel};
 use riskgate_store::{ActivityRow, Change, List, Ttl};
 
@@ -23,12 +23,12 @@ pub struct ListedBlock {
 
 impl HistoryRepository {
     /// The keys of a user's records, that of the newest pseudonym key first.
-    pub fn record_keys(&self, pool: &str, person: &str) -> PersonKeys {
-        self.pseudonyms.person(pool, person)
+    pub fn record_keys(&self, pool: &str, user: &str) -> UserKeys {
+        self.pseudonyms.user_keys(pool, user)
     }
 
     /// The pseudonyms of a device or tenant in the block list, that of the newest key first.
-    pub fn subject_keys(&self, purpose: &str, value: &str) -> PersonKeys {
+    pub fn subject_keys(&self, purpose: &str, value: &str) -> UserKeys {
         self.pseudonyms.records(purpose, &[value.as_bytes()])
     }
 
@@ -37,28 +37,30 @@ impl HistoryRepository {
     /// # Errors
     ///
     /// The store could not be reached.
-    pub async fn export(&self, pool: &str, person: &str, now: Timestamp) -> Result<Value, FailureReason> {
-        let keys = self.record_keys(pool, person);
+    pub async fn export(&self, pool: &str, user: &str, now: Timestamp) -> Result<Value, FailureReason> {
+        let keys = self.record_keys(pool, user);
         let mut records = Vec::new();
         for key in &keys {
             let record = self.store.get_record(key, now).await?;
             let user_record = UserRecord::parse(&record);
             records.push(self.export_record(key, user_record, now));
         }
-        let user = self.pseudonyms.user(pool, person);
+        let pseudonym = self.pseudonyms.user(pool, user);
         let activity: Vec<Value> =
-            self.query_activity(pool, person, now).await?.iter().map(|row| json!({ "at": row.at, "what": parse_json(&row.what) })).collect();
-        Ok(json!({ "user": user, "records": records, "activity": activity }))
+            self.query_activity(pool, user, now).await?.iter().map(|row| json!({ "at": row.at, "what": parse_json(&row.what) })).collect();
+        Ok(json!({ "user": pseudonym, "records": records, "activity": activity }))
     }
 
-    /// Lifts the restriction of a user's tokens.
+    /// Lifts the restrictions of a user's tokens, those of challenges included.
     ///
     /// # Errors
     ///
     /// The store could not be reached.
-    pub async fn lift_restriction(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), FailureReason> {
-        for key in &self.record_keys(pool, person) {
-            self.store.update(key, Change { remove: vec!["h".into()], ttl: Ttl::AtLeast(SLACK), ..Change::default() }, now).await?;
+    pub async fn lift_restriction(&self, pool: &str, user: &str, now: Timestamp) -> Result<(), FailureReason> {
+        for key in &self.record_keys(pool, user) {
+            let user_record = UserRecord::parse(&*self.store.get_record(key, now).await?);
+            let remove = user_record.challenge_fields(|_| true).into_iter().chain(["h".into()]).collect();
+            self.store.update(key, Change { remove, ttl: Ttl::AtLeast(SLACK), ..Change::default() }, now).await?;
         }
         Ok(())
     }
@@ -68,8 +70,8 @@ impl HistoryRepository {
     /// # Errors
     ///
     /// The store could not be reached.
-    pub async fn block_user(&self, pool: &str, person: &str, entry: &BlockEntry, now: Timestamp) -> Result<(), FailureReason> {
-        self.block_user_under(0, pool, person, entry, now).await
+    pub async fn block_user(&self, pool: &str, user: &str, entry: &BlockEntry, now: Timestamp) -> Result<(), FailureReason> {
+        self.block_user_under(0, pool, user, entry, now).await
     }
 
     /// Blocks or exempts a user under the configured key of this index. The newest key has index 0.
@@ -77,8 +79,8 @@ impl HistoryRepository {
     /// # Errors
     ///
     /// The store could not be reached.
-    pub async fn block_user_under(&self, key_index: usize, pool: &str, person: &str, entry: &BlockEntry, now: Timestamp) -> Result<(), FailureReason> {
-        let keys = self.record_keys(pool, person);
+    pub async fn block_user_under(&self, key_index: usize, pool: &str, user: &str, entry: &BlockEntry, now: Timestamp) -> Result<(), FailureReason> {
+        let keys = self.record_keys(pool, user);
         let key = keys.get(key_index).unwrap_or(&keys[0]);
         let ttl = Ttl::Set(entry.remaining(now).max(self.retention.history) + SLACK);
         self.store.update(key, Change { set: vec![("b".into(), entry.to_bytes())], remove: Vec::new(), ttl }, now).await?;
@@ -90,8 +92,8 @@ impl HistoryRepository {
     /// # Errors
     ///
     /// The store could not be reached.
-    pub async fn unblock_user(&self, pool: &str, person: &str, now: Timestamp) -> Result<(), FailureReason> {
-        for key in &self.record_keys(pool, person) {
+    pub async fn unblock_user(&self, pool: &str, user: &str, now: Timestamp) -> Result<(), FailureReason> {
+        for key in &self.record_keys(pool, user) {
             self.store.update(key, Change { remove: vec!["b".into()], ttl: Ttl::AtLeast(SLACK), ..Change::default() }, now).await?;
             self.store.delete_list_entry(List::BlockedUsers, key).await?;
         }
@@ -136,21 +138,21 @@ impl HistoryRepository {
     ///
     /// The store could not be reached.
     pub async fn blocks(&self, now: Timestamp) -> Result<Vec<ListedBlock>, FailureReason> {
-        let (block_list, persons) = tokio::try_join!(self.store.list_entries(List::BlockList, now), self.store.list_entries(List::BlockedUsers, now))?;
+        let (block_list, users) = tokio::try_join!(self.store.list_entries(List::BlockList, now), self.store.list_entries(List::BlockedUsers, now))?;
         let listed = block_list.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("block#")?.replacen('#', " ", 1), BlockEntry::from_bytes(bytes)?)));
-        let persons = persons.iter().filter_map(|(key, bytes)| Some((format!("person u#{key}"), BlockEntry::from_bytes(bytes)?)));
-        Ok(listed.chain(persons).filter(|(_, entry)| entry.at(now).is_some()).map(|(subject, entry)| ListedBlock { subject, entry }).collect())
+        let users = users.iter().filter_map(|(key, bytes)| Some((format!("person u#{key}"), BlockEntry::from_bytes(bytes)?)));
+        Ok(listed.chain(users).filter(|(_, entry)| entry.at(now).is_some()).map(|(subject, entry)| ListedBlock { subject, entry }).collect())
     }
 
-    pub(super) async fn query_activity(&self, pool: &str, person: &str, now: Timestamp) -> Result<Vec<ActivityRow>, FailureReason> {
+    pub(super) async fn query_activity(&self, pool: &str, user: &str, now: Timestamp) -> Result<Vec<ActivityRow>, FailureReason> {
         let mut rows = Vec::new();
         if self.store.name() != "dynamodb" {
             return Ok(rows);
         }
         for age in 0..=crate::repository::user_record::days(self.retention.history) {
             let Ok(at) = now.checked_sub(i64::from(age).saturating_mul(24).hours()) else { break };
-            for user in self.pseudonyms.users(pool, person) {
-                rows.extend(self.store.query_activity(&at.strftime("%Y-%m-%d").to_string(), Some(&user)).await?);
+            for pseudonym in self.pseudonyms.users(pool, user) {
+                rows.extend(self.store.query_activity(&at.strftime("%Y-%m-%d").to_string(), Some(&pseudonym)).await?);
             }
         }
         Ok(rows)
@@ -163,6 +165,7 @@ impl HistoryRepository {
             .iter()
             .map(|(_, attempt)| json!({ "at": attempt.at, "level": attempt.decision.map(|decision| decision.risk_level.as_label()), "origin": format!("{:08x}", attempt.origin) }))
             .collect();
+        let challenges: Vec<Value> = user_record.challenges.values().map(|open| json!({ "since": open.since, "until": open.until })).collect();
         let (last_success, restriction, block, forgotten) =
             (user_record.last_success, user_record.restriction, user_record.block.clone(), user_record.forgotten);
         let profile = user_record.into_profile(&Origin::default(), now, self.retention.history);
@@ -176,7 +179,7 @@ impl HistoryRepository {
         );
         json!({
             "key": format!("u#{key}"), "successes": profile.successes, "hours": profile.hours, "last": last, "values": entries, "attempts": attempts,
-            "last_success": last_success, "tokens_held_until": restriction, "block": block, "forgotten_at": forgotten,
+            "last_success": last_success, "tokens_held_until": restriction, "challenges": challenges, "block": block, "forgotten_at": forgotten,
         })
     }
 }

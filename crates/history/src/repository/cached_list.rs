@@ -80,6 +80,11 @@ impl<T: Default> CachedList<T> {
         if self.is_expired(now) { Guard::from_inner(Arc::default()) } else { self.list.load() }
     }
 
+    /// The list as it was last read, however long ago.
+    pub(super) fn latest(&self) -> Guard<Arc<T>> {
+        self.list.load()
+    }
+
     /// Whether reads have failed for so long that the list is no longer used.
     pub(super) fn is_expired(&self, now: Timestamp) -> bool {
         let last = self.read_at.load(Ordering::Acquire);

@@ -40,17 +40,19 @@ impl HistoryRepository {
     /// # Errors
     ///
     /// The store could not be reached. The operation may be incomplete and has to be repeated.
-    pub async fn forget(&self, pool: &str, person: &str, now: Timestamp) -> Result<usize, FailureReason> {
-        // A version that no operation in progress has read, so that each of them conflicts.
+    pub async fn forget(&self, pool: &str, user: &str, now: Timestamp) -> Result<usize, FailureReason> {
+        // A version that no operation in progress has read: each of them conflicts.
         let version = u64::try_from(now.as_second()).unwrap_or_default();
         let time = now.as_millisecond().to_be_bytes().to_vec();
-        let forgotten = Record { version, fields: BTreeMap::from([(FORGOTTEN.into(), time)]) };
+        let forgotten = Record { version, fields: BTreeMap::from([(FORGOTTEN.into(), time)]), expires_at: None };
         // The oldest key first, because a record that is being migrated to a newer key is replaced there later.
-        for key in self.record_keys(pool, person).iter().rev() {
+        for key in self.record_keys(pool, user).iter().rev() {
             // A record that cannot be read is replaced anyway.
             let record = self.store.get_record(key, now).await.unwrap_or_default();
-            for id in UserRecord::parse(&record).attempts.iter().filter_map(|(_, attempt)| attempt.id) {
-                self.consume_id(&id.to_string(), now).await?;
+            let user_record = UserRecord::parse(&record);
+            let challenged = user_record.challenges.values().filter_map(|challenge| challenge.id);
+            for id in user_record.attempts.iter().filter_map(|(_, attempt)| attempt.id).chain(challenged) {
+                self.consume_id(&*self.store, &id.to_string(), now).await?;
             }
             self.store.replace(key, forgotten.clone(), FORGOTTEN_TTL, now).await?;
             self.store.delete_list_entry(List::BlockedUsers, key).await?;
@@ -58,7 +60,7 @@ impl HistoryRepository {
                 self.store.delete_list_entry(List::DecoyTemplates, &slot).await?;
             }
         }
-        let rows = self.query_activity(pool, person, now).await?;
+        let rows = self.query_activity(pool, user, now).await?;
         for row in &rows {
             self.store.delete_activity(row).await?;
         }

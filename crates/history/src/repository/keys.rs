@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use crate::block_list::{BlockEntry, BlockList, KEY_USE, KeyUse};
 use crate::repository::HistoryRepository;
-use riskgate_engine::evidence::{FailureReason, unread::StorePart};
+use riskgate_engine::evidence::{FailureReason, store_parts::StorePart};
 use riskgate_store::List;
 
 /// Seconds after which a process records its key again.
@@ -37,7 +37,7 @@ pub struct KeyDependents {
     /// When serving processes wrote under it.
     pub used: Option<KeyUse>,
     /// Number of blocks of users.
-    pub persons: usize,
+    pub users: usize,
     /// Number of blocks of devices and tenants.
     pub named: usize,
 }
@@ -89,7 +89,7 @@ impl HistoryRepository {
     ///
     /// The store could not be reached.
     pub async fn count_key_dependents(&self, now: Timestamp) -> Result<Vec<KeyDependents>, FailureReason> {
-        let (block_list, persons) = tokio::try_join!(self.store.list_entries(List::BlockList, now), self.store.list_entries(List::BlockedUsers, now))?;
+        let (block_list, users) = tokio::try_join!(self.store.list_entries(List::BlockList, now), self.store.list_entries(List::BlockedUsers, now))?;
         let mut dependents: Vec<KeyDependents> =
             self.pseudonyms.key_names().map(|(kid, _)| KeyDependents { kid: kid.clone(), ..KeyDependents::default() }).collect();
         let mut count = |bytes: &[u8], of: fn(&mut KeyDependents) -> &mut usize| {
@@ -103,7 +103,7 @@ impl HistoryRepository {
             });
             *of(&mut dependents[index]) += 1;
         };
-        persons.values().for_each(|bytes| count(bytes, |dependent| &mut dependent.persons));
+        users.values().for_each(|bytes| count(bytes, |dependent| &mut dependent.users));
         let is_keyed = |name: &str| name.starts_with("block#device#") || name.starts_with("block#tenant#");
         block_list.iter().filter(|(name, _)| is_keyed(name)).for_each(|(_, bytes)| count(bytes, |dependent| &mut dependent.named));
         let used = BlockList::parse(block_list).keys;

@@ -7,24 +7,25 @@ use smol_str::{SmolStr, ToSmolStr};
 use ulid::Ulid;
 
 use crate::repository::{
-    HistoryRepository, PendingAttempt, SLACK,
+    HistoryRepository, PendingAttempt,
     forgetting::Recorded,
     outcome,
+    retention::SLACK,
     rotation::KeyHashes,
-    user_record::{self, LastDecision, MergedRecord, Sample, UserRecord, common_restriction, days},
+    user_record::{self, LAST_SUCCESS, LastDecision, MergedRecord, Sample, UserRecord, common_restriction, days},
 };
 use crate::{
     attempt::{Admission, Attempt, AttemptDecision, Origin, RETRY_WINDOW, TokenRestriction},
     block_list::ClientCapability,
 };
 use riskgate_config::history::Learn;
-use riskgate_config::pseudonym::PersonKeys;
+use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{
     encoding::hash_field_name,
-    evidence::{FailureReason, unread::StorePart},
+    evidence::{FailureReason, store_parts::StorePart},
     features::FeatureLevel,
     profile::{DeviceStatus, seconds},
-    sign_in::Person,
+    sign_in::{Trigger, User},
 };
 use riskgate_event::cognito::PostAuthentication;
 use riskgate_store::{ActivityRow, Change, Changed, List, Ttl};
@@ -56,13 +57,15 @@ pub struct Success {
 
 /// The changes that a success makes to a user record.
 pub(super) struct ProfileUpdate<'a> {
-    pub(super) keys: &'a PersonKeys,
+    pub(super) keys: &'a UserKeys,
     pub(super) merged: MergedRecord,
     pub(super) sample: Option<Sample>,
     /// The field of the sample if it is from an outcome. It prevents learning from an outcome twice.
     pub(super) sample_field: Option<SmolStr>,
     pub(super) decision: Option<(u32, LastDecision)>,
     pub(super) restriction: TokenRestriction,
+    /// Fields to set beside those of the success.
+    pub(super) set: Vec<(SmolStr, Vec<u8>)>,
     pub(super) remove: Vec<SmolStr>,
     /// When the success happened.
     pub(super) at: Timestamp,
@@ -76,32 +79,66 @@ impl HistoryRepository {
     /// # Errors
     ///
     /// The store could not be reached. This sign-in is then not learned from.
-    pub async fn record_decision(&self, pending_attempt: &PendingAttempt, id: &str, decision: AttemptDecision, now: Timestamp) -> Result<(), FailureReason> {
+    pub async fn record_decision(
+        &self,
+        mut pending_attempt: Box<PendingAttempt>,
+        id: &str,
+        decision: AttemptDecision,
+        now: Timestamp,
+    ) -> Result<(), FailureReason> {
+        let merged = pending_attempt.merged.take();
+        let pending_attempt = &*pending_attempt;
         let attempt = Attempt { decision: Some(decision), id: Ulid::from_string(id).ok(), ..pending_attempt.attempt };
-        if self.retention.learn == Learn::Allow && attempt.is_learnable() {
+        // A pending outcome and a profile last for days.
+        let needs_long_lived = pending_attempt.trigger == Trigger::Http || self.retention.learn == Learn::Allow;
+        let is_long_lived = needs_long_lived && self.may_create_long_lived(pending_attempt, now);
+        if self.retention.learn == Learn::Allow && attempt.is_learnable() && is_long_lived {
             // The outcome may still be reported, but the sign-in must not be learned from twice.
             let sample = Attempt { decision: Some(AttemptDecision { admission: Admission::AllowWithoutLearning, ..decision }), ..attempt };
-            let (learned, pending_stored, ()) =
-                tokio::join!(self.learn_from_decision(pending_attempt, attempt, now), self.store_pending_outcome(pending_attempt, id, sample, now), async {
+            let (learned, pending_stored, ()) = tokio::join!(
+                self.learn_from_decision(pending_attempt, merged, attempt, now),
+                self.store_pending_outcome(pending_attempt, id, sample, is_long_lived, now),
+                async {
                     self.migrate_blocks(&pending_attempt.migrated_blocks, now).await;
                     self.record_key_use(pending_attempt.has_pool, now).await;
-                },);
+                },
+            );
             return learned.map(|_| ()).and(pending_stored);
         }
-        let change = Change {
+        let mut change = Change {
             set: vec![(pending_attempt.field.clone(), attempt.to_field())],
             remove: pending_attempt.stale.clone(),
-            ttl: Ttl::AtLeast(self.retention.pending + SLACK),
+            ttl: self.retention.decided_attempt(pending_attempt.expires_at, now),
         };
-        let store_outcome = self.store_pending_outcome(pending_attempt, id, attempt, now);
+        let opens_challenge = self.retention.learn == Learn::Allow && attempt.is_challenged();
+        // A restriction has to be found by every process. Only the users of a pool are exempt from the write budget: strangers cannot invent them.
+        let must_be_stored = opens_challenge && pending_attempt.is_pool_user;
+        if opens_challenge {
+            // No success is reported, so the restriction starts now.
+            change.set.push(self.open_challenge(&pending_attempt.field, &attempt, Some(&pending_attempt.origin), true, now));
+            // A challenged user has no block in the record, for which it would have to be stored longer.
+            if is_long_lived {
+                change.ttl = Ttl::Set(self.retention.record() + SLACK);
+            } else if must_be_stored {
+                change.ttl = Ttl::AtLeast(self.retention.challenge + SLACK);
+            } else {
+                self.report_short_restriction(now);
+            }
+        }
+        let store_outcome = self.store_pending_outcome(pending_attempt, id, attempt, is_long_lived, now);
         let migrate = async {
-            if let Some(migration) = &pending_attempt.migration {
+            if let Some(migration) = pending_attempt.migration.as_ref().filter(|_| !pending_attempt.allowance.is_in_process()) {
                 self.migrate_record(&pending_attempt.keys, pending_attempt.version, migration, now).await;
             }
             self.migrate_blocks(&pending_attempt.migrated_blocks, now).await;
             self.record_key_use(pending_attempt.has_pool, now).await;
         };
-        let recorded = self.update_unless_forgotten(&pending_attempt.keys[0], change, pending_attempt.forgotten, now);
+        let recorded = async {
+            match must_be_stored {
+                true => self.update_unless_forgotten(&pending_attempt.keys[0], change, pending_attempt.forgotten, now).await,
+                false => self.update_attempt(pending_attempt, change, now).await,
+            }
+        };
         let (recorded, pending_stored, (), ()) = tokio::join!(recorded, store_outcome, self.write_template(pending_attempt.template.as_ref(), now), migrate);
         if recorded? == Recorded::Forgotten {
             self.remove_templates(&pending_attempt.keys[0]).await;
@@ -116,7 +153,7 @@ impl HistoryRepository {
     /// The store could not be reached. Nothing was learned.
     pub async fn record_success(&self, event: &PostAuthentication) -> Result<Success, FailureReason> {
         let now = event.received.wall;
-        let keys = self.pseudonyms.person(&event.pool, event.person.key());
+        let keys = self.pseudonyms.user_keys(&event.pool, event.user.key());
         let hashes = self.hash_event(&event.pool, &event.client, event.nonce.as_deref(), None);
         let KeyHashes { client, nonce, .. } = hashes[0];
         let (user_record, ()) =
@@ -135,10 +172,16 @@ impl HistoryRepository {
             (decision.risk_level, decision.completeness, newest)
         });
         let restriction = common_restriction(pending.iter().map(|(_, attempt)| attempt));
+        let challenged =
+            chosen.as_ref().or_else(|| pending.iter().max_by_key(|(_, attempt)| attempt.at)).filter(|_| restriction == TokenRestriction::Challenge);
+        let set: Vec<(SmolStr, Vec<u8>)> = challenged
+            .map(|(field, attempt)| self.open_challenge(field, attempt, user_record.origin(attempt.origin), chosen.is_some(), now))
+            .into_iter()
+            .collect();
         let row = chosen.as_ref().or(pending.first()).map(|(_, attempt)| self.activity_row(event, attempt, &user_record, learned));
         let sample = match (&chosen, learned) {
             (Some((_, attempt)), Learned::ProfileUpdated) => {
-                user_record.origin(attempt.origin).cloned().map(|origin| Sample { attempt: *attempt, origin, device })
+                user_record.origin(attempt.origin).cloned().map(|origin| Sample { attempt: *attempt, origin, device, proven: false })
             }
             (_, Learned::ProfileUpdated | Learned::Ambiguous | Learned::NothingPending | Learned::NotLearnable) => None,
         };
@@ -147,10 +190,13 @@ impl HistoryRepository {
             self.record_client_capability(client, ClientCapability::ReportsOutcomes, now).await;
             return Ok(Success { learned, id: None });
         }
-        let remove = chosen.as_ref().map(|(field, attempt)| resolved_fields(field, attempt, &pending, now)).unwrap_or_default();
+        let mut remove = chosen.as_ref().map(|(field, attempt)| resolved_fields(field, attempt, &pending, now)).unwrap_or_default();
+        if restriction == TokenRestriction::Challenge {
+            remove.extend(user_record.surplus_challenges(now));
+        }
         let merged = self.merge_record(user_record, sample.as_ref(), now, now);
         let decision = decision.map(|decision| (client, decision));
-        let profile_update = ProfileUpdate { keys: &keys, merged, sample, sample_field: None, decision, restriction, remove, at: now, now };
+        let profile_update = ProfileUpdate { keys: &keys, merged, sample, sample_field: None, decision, restriction, set, remove, at: now, now };
         let activity_written = async {
             match &row {
                 Some(row) => self.store.put_activity(row, self.retention.history).await,
@@ -171,16 +217,23 @@ impl HistoryRepository {
     }
 
     /// `LEARN=allow`: learns from the decision without waiting for a success. A concurrent update of the record is a conflict.
-    async fn learn_from_decision(&self, pending_attempt: &PendingAttempt, attempt: Attempt, now: Timestamp) -> Result<Recorded, FailureReason> {
-        let sample = Sample { attempt, origin: pending_attempt.origin.clone(), device: DeviceStatus::NotReported };
-        let mut merged = match &pending_attempt.merged {
-            Some(merged) => merged.clone(),
+    async fn learn_from_decision(
+        &self,
+        pending_attempt: &PendingAttempt,
+        merged: Option<MergedRecord>,
+        attempt: Attempt,
+        now: Timestamp,
+    ) -> Result<Recorded, FailureReason> {
+        let sample = Sample { attempt, origin: pending_attempt.origin.clone(), device: DeviceStatus::NotReported, proven: false };
+        let is_migrated = merged.is_none();
+        let mut merged = match merged {
+            Some(merged) => merged,
             None => self.merge_record(self.read_and_migrate(&pending_attempt.keys, &[], now).await?, Some(&sample), now, attempt.at),
         };
         if merged.forgotten > pending_attempt.forgotten {
             return Ok(Recorded::Forgotten);
         }
-        if let (Some(_), Some(migration)) = (&pending_attempt.merged, &pending_attempt.migration)
+        if let Some(migration) = pending_attempt.migration.as_ref().filter(|_| !is_migrated)
             && self.migrate_record(&pending_attempt.keys, pending_attempt.version, migration, now).await
         {
             merged.version += 1;
@@ -188,8 +241,18 @@ impl HistoryRepository {
         let remove = pending_attempt.stale.iter().cloned().chain([pending_attempt.field.clone()]).collect();
         let decision = LastDecision::of(&attempt).map(|decision| (attempt.client, decision));
         let restriction = common_restriction([&attempt]);
-        let profile_update =
-            ProfileUpdate { keys: &pending_attempt.keys, merged, sample: Some(sample), sample_field: None, decision, restriction, remove, at: attempt.at, now };
+        let profile_update = ProfileUpdate {
+            keys: &pending_attempt.keys,
+            merged,
+            sample: Some(sample),
+            sample_field: None,
+            decision,
+            restriction,
+            set: Vec::new(),
+            remove,
+            at: attempt.at,
+            now,
+        };
         self.apply_profile_update(profile_update).await
     }
 
@@ -201,16 +264,20 @@ impl HistoryRepository {
     /// Writes a success. On a conflict, it stores the sample in a separate field, and the next writer adds it to the profile. Concurrent
     /// successes lose no data and need no lock.
     pub(super) async fn apply_profile_update(&self, profile_update: ProfileUpdate<'_>) -> Result<Recorded, FailureReason> {
-        let ProfileUpdate { keys, merged, sample, sample_field, decision, restriction, mut remove, at, now } = profile_update;
+        let ProfileUpdate { keys, merged, sample, sample_field, decision, restriction, mut set, mut remove, at, now } = profile_update;
         let MergedRecord { version, mut profile, merged_samples, applied, expired, forgotten, restriction: held_until, min_ttl } = merged;
-        let mut set: Vec<(SmolStr, Vec<u8>)> = Vec::with_capacity(4);
-        set.push(("t".into(), seconds(at).to_be_bytes().to_vec()));
+        set.reserve(4);
+        // A success without the pass of its challenge does not reset the count of failures.
+        if restriction != TokenRestriction::Challenge {
+            set.push((LAST_SUCCESS.into(), seconds(at).to_be_bytes().to_vec()));
+        }
         set.extend(decision.map(|(client, decision)| (hash_field_name('s', client), decision.to_bytes())));
         if restriction == TokenRestriction::Withhold {
             let until = now.checked_add(self.retention.restriction).unwrap_or(now).max(held_until.unwrap_or(now));
             set.push(("h".into(), seconds(until).to_be_bytes().to_vec()));
         }
-        let ttl = Ttl::Set(min_ttl.max(self.retention.history.max(self.retention.restriction) + SLACK));
+        let ttl = Ttl::Set(min_ttl.max(self.retention.record() + SLACK));
+        self.remove_in_process(&keys[0], &remove, now).await?;
         remove.extend(expired);
         let Some(sample) = sample else {
             return self.update_unless_forgotten(&keys[0], Change { set, remove, ttl }, forgotten, now).await;
@@ -260,11 +327,11 @@ impl HistoryRepository {
             "new_device": event.new_device_used, "learned": learned.as_label(),
         });
         let id = attempt.at.as_second().to_string();
-        ActivityRow { user: self.user_pseudonym(&event.pool, &event.person), at: event.received.wall, id: id.into(), what: what.to_string() }
+        ActivityRow { user: self.user_pseudonym(&event.pool, &event.user), at: event.received.wall, id: id.into(), what: what.to_string() }
     }
 
-    pub(super) fn user_pseudonym(&self, pool: &str, person: &Person) -> SmolStr {
-        self.pseudonyms.user(pool, person.key())
+    pub(super) fn user_pseudonym(&self, pool: &str, user: &User) -> SmolStr {
+        self.pseudonyms.user(pool, user.key())
     }
 }
 

@@ -3,29 +3,23 @@
 //! `begin_attempt` records an attempt and reads the history in one parallel round. `learning` records the decision and, after a correct
 //! password, updates the profile. `token` reads the facts for token generation. `admin` serves operators.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
 };
 
 use jiff::Timestamp;
-use smallvec::SmallVec;
-use smol_str::{SmolStr, ToSmolStr, format_smolstr};
+use smol_str::SmolStr;
 
 use crate::{
     attempt::{Attempt, AttemptKind, Origin},
     block_list::{BlockList, BlockMatch, BlockScope, BlockSubject, ClientCapability, select_effective},
     decoy::{DecoyTemplates, TemplateContribution},
+    write_budget::WriteBudget,
 };
-use riskgate_config::pseudonym::{PersonKeys, Pseudonyms};
+use riskgate_config::pseudonym::{Pseudonyms, UserKeys};
 use riskgate_config::{Config, history::Learn};
-use riskgate_engine::velocity;
 use riskgate_engine::{
-    client_ip::{host_of, network_of},
     evidence::FailureReason,
     features::Features,
     network_facts::NetworkFacts,
@@ -33,23 +27,29 @@ use riskgate_engine::{
 };
 use riskgate_engine::{
     evidence::{
-        history::{BlockKind, History, NonceStatus, Velocity},
-        unread::{StorePart, UnreadParts},
+        history::{BlockKind, History, NonceStatus},
+        store_parts::{StorePart, UnreadParts},
     },
     profile::SignInLocation,
 };
 use riskgate_runtime::health::Health;
-use riskgate_store::{Change, EntryTime, List, Store, Ttl, WindowEntry};
+use riskgate_store::{EntryTime, List, Store, memory::Memory};
 
 use crate::repository::{
     cached_list::{CachedList, ListParser},
+    retention::Retention,
     rotation::{KeyHashes, KeyMigration, MigratedBlock},
+    unproven::{MAX_IN_PROCESS, WriteAllowance},
     user_record::{MergedRecord, UserRecord},
 };
 
 pub mod admin;
 
+pub mod challenge;
+
 mod cached_list;
+
+pub mod challenge_codes;
 
 mod forgetting;
 
@@ -57,20 +57,31 @@ pub mod keys;
 
 pub mod learning;
 
+mod nonce;
+
 pub mod outcome;
 
 mod reported;
 
+mod retention;
+
 mod rotation;
+
+pub mod step_up;
 
 #[cfg(test)]
 mod tests;
 
 pub mod token;
 
+mod unproven;
+
 mod user_record;
 
+mod windows;
+
 pub use crate::repository::{
+    challenge::ChallengeResult,
     learning::{Learned, Success},
     outcome::ReportedOutcome,
     token::TokenFacts,
@@ -81,9 +92,6 @@ const BLOCK_LIST_MAX_AGE: i64 = 10;
 
 /// Seconds after which the decoy templates are read again. They change slowly, and the list is longer.
 const TEMPLATES_MAX_AGE: i64 = 600;
-
-/// Added to the TTL of records: a record with attempts only must not expire between an attempt and its success.
-const SLACK: Duration = Duration::from_secs(86_400);
 
 /// Reads and writes the history of sign-ins in a store.
 #[derive(Debug)]
@@ -97,27 +105,22 @@ pub struct HistoryRepository {
     key_recorded: AtomicI64,
     templates: CachedList<DecoyTemplates>,
     unconfirmed: outcome::UnconfirmedOutcomes,
-}
-
-/// Retention times, and the learning mode.
-#[derive(Debug, Clone, Copy)]
-struct Retention {
-    history: Duration,
-    pending: Duration,
-    nonce: Duration,
-    restriction: Duration,
-    learn: Learn,
+    write_budget: Arc<WriteBudget>,
+    /// Attempts at names without a history that are over the write budget, with their windows and pending outcomes.
+    in_process: Arc<Memory>,
 }
 
 /// An attempt without a decision, with everything that `record_decision` needs.
 #[derive(Debug, Clone)]
 pub struct PendingAttempt {
-    keys: PersonKeys,
+    keys: UserKeys,
     field: SmolStr,
     attempt: Attempt,
     origin: Origin,
     stale: Vec<SmolStr>,
     trigger: Trigger,
+    /// Whether a user pool reported that it has the account.
+    is_pool_user: bool,
     /// The decoy template to write for this user, if one is due.
     template: Option<TemplateContribution>,
     /// Records under older keys, which are migrated when the decision is recorded.
@@ -125,43 +128,44 @@ pub struct PendingAttempt {
     migrated_blocks: Vec<MigratedBlock>,
     /// The version of the record under the newest key.
     version: u64,
+    /// When that record expires, if the store reports it.
+    expires_at: Option<i64>,
     /// When the user was last forgotten.
     forgotten: Option<Timestamp>,
     /// Whether the sign-in named a pool.
     has_pool: bool,
+    allowance: WriteAllowance,
     /// The record as it was read, for `LEARN=allow`: the decision updates the profile without another read.
     merged: Option<MergedRecord>,
 }
 
-/// The keys of the windows of a network and of an address.
-type WindowKeys = [SmolStr; 2];
-
 impl HistoryRepository {
     /// A repository over a store.
     pub fn new(store: Arc<dyn Store>, pseudonyms: Arc<Pseudonyms>, config: &Config, health: Arc<Health>) -> Self {
-        let retention = Retention {
-            history: config.history.ttl,
-            pending: config.history.pending_ttl,
-            nonce: riskgate_event::signed_context::nonce_ttl(config.trust.context_max_age),
-            restriction: config.token.review_hold,
-            learn: config.history.learn,
-        };
         HistoryRepository {
             store,
             pseudonyms,
             health,
-            retention,
+            retention: Retention::new(config),
             block_list: Arc::default(),
             key_recorded: AtomicI64::new(i64::MIN),
             templates: CachedList::default(),
             unconfirmed: outcome::UnconfirmedOutcomes::default(),
+            write_budget: Arc::default(),
+            in_process: Arc::new(Memory::with_max_entries(MAX_IN_PROCESS)),
         }
     }
 
-    /// A repository over the same store with other pseudonym keys. It shares the cached block list, because the store may be unreachable now.
+    /// A repository over the same store with other pseudonym keys. It shares the cached block list, because the store may be unreachable now, and
+    /// the write budget.
     pub fn with_pseudonyms(&self, pseudonyms: Arc<Pseudonyms>, config: &Config) -> Self {
-        let block_list = Arc::clone(&self.block_list);
-        HistoryRepository { block_list, ..HistoryRepository::new(Arc::clone(&self.store), pseudonyms, config, Arc::clone(&self.health)) }
+        let (block_list, write_budget, in_process) = (Arc::clone(&self.block_list), Arc::clone(&self.write_budget), Arc::clone(&self.in_process));
+        HistoryRepository {
+            block_list,
+            write_budget,
+            in_process,
+            ..HistoryRepository::new(Arc::clone(&self.store), pseudonyms, config, Arc::clone(&self.health))
+        }
     }
 
     /// The underlying store. Its values also serve as the second cache tier.
@@ -181,27 +185,23 @@ impl HistoryRepository {
         networks: &NetworkFacts,
         features: &Features,
         hour: Option<u8>,
-    ) -> Result<(History, PendingAttempt), FailureReason> {
+    ) -> Result<(History, Box<PendingAttempt>), FailureReason> {
         let now = sign_in.received.wall;
         let at = sign_in.at.recorded(now);
         let (mut pending_attempt, hashes) = self.prepare_attempt(sign_in, networks, features, hour);
-        let change = Change {
-            set: vec![
-                (pending_attempt.field.clone(), pending_attempt.attempt.to_field()),
-                (Origin::field(pending_attempt.attempt.origin), pending_attempt.origin.to_bytes()),
-            ],
-            remove: Vec::new(),
-            ttl: Ttl::AtLeast(self.retention.pending + SLACK),
-        };
+        self.charge_attempt(&mut pending_attempt, now);
         let windows = self.window_entries(sign_in);
         let (record, older, (velocity, velocity_failure), (nonce, nonce_failure), ()) = tokio::join!(
-            self.store.update(&pending_attempt.keys[0], change, now),
+            self.record_attempt(&pending_attempt, now),
             self.read_older_records(&pending_attempt.keys, now),
-            self.count_velocity(&windows, EntryTime { at, now }),
+            self.count_velocity(&windows, pending_attempt.allowance.missing_window(), EntryTime { at, now }),
             self.claim_nonce(sign_in, &pending_attempt, &hashes, now),
             self.refresh_lists(now),
         );
-        let mut user_record = Self::merge_records(&pending_attempt.keys, &hashes, record?, &older?);
+        let ((record, is_stored), older) = (record?, older?);
+        pending_attempt.expires_at = record.expires_at;
+        let mut user_record = Self::merge_records(&pending_attempt.keys, &hashes, record, &older);
+        self.settle_allowance(&mut pending_attempt, &user_record, is_stored, now);
         let block_list = self.block_list.load(now);
         let block_list_expired = self.block_list.is_expired(now);
         let mut history = History { velocity, nonce, unread: self.unread_lists(), block_list_expired, ..History::default() };
@@ -225,7 +225,7 @@ impl HistoryRepository {
         history.concurrent = user_record.concurrent_sightings(&pending_attempt.attempt, at, self.retention.pending);
         history.block = self.effective_block(&user_record, &block_list, sign_in, nonce, &hashes);
         let merged = user_record.into_merged(&pending_attempt.origin, now, at, self.retention.history);
-        if sign_in.person.existence == Existence::NotFound {
+        if sign_in.user.existence == Existence::NotFound {
             history.profile = self.decoy(sign_in, &pending_attempt.origin, now);
         } else {
             // A profile becomes a template on a success, because before it the profile lacks the latest sign-in.
@@ -233,7 +233,7 @@ impl HistoryRepository {
             history.profile.clone_from(&merged.profile);
         }
         pending_attempt.merged = Some(merged).filter(|_| self.retention.learn == Learn::Allow && self.store.never_shortens_ttl());
-        Ok((history, pending_attempt))
+        Ok((history, Box::new(pending_attempt)))
     }
 
     /// Reads the history without recording an attempt, for `riskgate assess`. Omits velocity, because reading it adds an entry.
@@ -251,7 +251,7 @@ impl HistoryRepository {
         let block_list = self.block_list.load(now);
         let block = self.effective_block(&user_record, &block_list, sign_in, NonceStatus::New, &hashes);
         let concurrent = user_record.concurrent_sightings(&pending_attempt.attempt, at, self.retention.pending);
-        let profile = match sign_in.person.existence {
+        let profile = match sign_in.user.existence {
             Existence::Known => user_record.into_profile(&pending_attempt.origin, at, self.retention.history),
             Existence::NotFound => self.decoy(sign_in, &pending_attempt.origin, now),
         };
@@ -287,7 +287,7 @@ impl HistoryRepository {
         let origin = Origin { features: std::iter::once(*features).chain(older).collect(), sighting: Some(SignInLocation::rounded(at, networks)) };
         let number: [u8; 6] = rand::random();
         let event = match sign_in.trigger {
-            Trigger::PreAuthentication => Some(sign_in.raw.text().as_bytes()),
+            Trigger::PreAuthentication | Trigger::DefineAuthChallenge => Some(sign_in.raw.text().as_bytes()),
             // Callers of the sidecar do not retry: each request is a new attempt.
             Trigger::Http | Trigger::Replay => None,
         };
@@ -305,92 +305,24 @@ impl HistoryRepository {
             id: None,
         };
         let pending_attempt = PendingAttempt {
-            keys: self.pseudonyms.person(&sign_in.pool, sign_in.person.key()),
+            keys: self.pseudonyms.user_keys(&sign_in.pool, sign_in.user.key()),
             field: user_record::field('a', &number),
             attempt,
             origin,
             stale: Vec::new(),
             trigger: sign_in.trigger,
+            is_pool_user: event.is_some() && sign_in.user.existence == Existence::Known,
             template: None,
             migration: None,
             migrated_blocks: Vec::new(),
             version: 0,
+            expires_at: None,
             forgotten: None,
             has_pool: !sign_in.pool.is_empty(),
+            allowance: WriteAllowance::new(sign_in),
             merged: None,
         };
         (pending_attempt, hashes)
-    }
-
-    /// Counts the accounts seen from the address and its network. Entries are added under every key, so a key rotation resets no count.
-    async fn count_velocity(&self, windows: &[(WindowKeys, WindowEntry)], time: EntryTime) -> (Velocity, Option<FailureReason>) {
-        let count_one = async |(windows, own_entry): &(WindowKeys, WindowEntry)| {
-            let entry = WindowEntry { host: 0, ..*own_entry };
-            match self.store.add_to_window(windows, entry, time).await {
-                Ok(entries) => {
-                    let of_window = |index: usize| entries.get(index).map_or(&[][..], |entries| entries.as_slice());
-                    (velocity::accounts(*own_entry, of_window(0), of_window(1)), None)
-                }
-                Err(cause) => (Velocity::default(), Some(cause)),
-            }
-        };
-        match windows {
-            [] => (Velocity::default(), None),
-            [one] => count_one(one).await,
-            several => {
-                let counted = futures_util::future::join_all(several.iter().map(count_one)).await.into_iter();
-                counted.reduce(|(first, reason), (second, other_reason)| (first.max(second), reason.or(other_reason))).unwrap_or_default()
-            }
-        }
-    }
-
-    /// The windows of the network and of the address, and the entry of this sign-in, under every key. Trusted and claimed addresses are counted
-    /// separately, because anyone can claim any address.
-    fn window_entries(&self, sign_in: &SignIn) -> SmallVec<[(WindowKeys, WindowEntry); 1]> {
-        let Some(ip) = sign_in.context.ip.public() else { return SmallVec::new() };
-        let (network, host) = (format_ip(network_of(ip)), format_ip(host_of(ip)));
-        let purpose = if sign_in.context.is_trusted() { "network" } else { "claimed network" };
-        let keys = self.pseudonyms.records(purpose, &[network.as_bytes()]);
-        let accounts = self.pseudonyms.short_hashes("account", &[sign_in.pool.as_bytes(), sign_in.person.key().as_bytes()]);
-        let hosts = self.pseudonyms.short_hashes("host", &[host.as_bytes()]);
-        let entries = accounts.into_iter().zip(hosts).map(|(account, host)| WindowEntry { account, host });
-        keys.into_iter().zip(entries).map(|(key, entry)| ([format_smolstr!("n#{key}"), format_smolstr!("n#{key}#{:08x}", entry.host)], entry)).collect()
-    }
-
-    /// Claims a nonce under every key. Instances that lack one of the keys then also find it.
-    async fn claim_nonce(
-        &self,
-        sign_in: &SignIn,
-        pending_attempt: &PendingAttempt,
-        hashes: &[KeyHashes],
-        now: Timestamp,
-    ) -> (NonceStatus, Option<FailureReason>) {
-        let Some(nonce) = &sign_in.context.nonce else { return (NonceStatus::New, None) };
-        let keys = self.pseudonyms.records("nonce", &[nonce.as_bytes()]);
-        match keys.as_slice() {
-            [key] => self.claim_nonce_under(key, &hashes[0], pending_attempt, now).await,
-            keys => {
-                let claims = keys.iter().zip(hashes).map(|(key, hashes)| self.claim_nonce_under(key, hashes, pending_attempt, now));
-                let claims = futures_util::future::join_all(claims).await.into_iter();
-                claims.reduce(|(first, reason), (second, other_reason)| (first.max(second), reason.or(other_reason))).unwrap_or_default()
-            }
-        }
-    }
-
-    async fn claim_nonce_under(&self, key: &str, hashes: &KeyHashes, pending_attempt: &PendingAttempt, now: Timestamp) -> (NonceStatus, Option<FailureReason>) {
-        let key = format!("x#{key}");
-        let own_claim =
-            [&hashes.event.unwrap_or(pending_attempt.attempt.event).to_be_bytes()[..], &now.as_second().to_be_bytes(), pending_attempt.field.as_bytes()]
-                .concat();
-        let first = match self.store.put_if_absent(&key, &own_claim, self.retention.nonce, now).await {
-            Ok(first) if first == own_claim => return (NonceStatus::New, None),
-            Ok(first) => first,
-            // Unknown whether the nonce was used before, so the context is not trusted.
-            Err(cause) => return (NonceStatus::Unchecked, Some(cause)),
-        };
-        let at = first.get(4..12).and_then(|at| at.try_into().ok()).map(i64::from_be_bytes);
-        let is_soon = at.is_some_and(|at| (0..crate::attempt::RETRY_WINDOW).contains(&(now.as_second() - at)));
-        (if is_soon && first.get(..4) == own_claim.get(..4) { NonceStatus::Retried } else { NonceStatus::Replayed }, None)
     }
 
     /// Blocks of the device and the tenant that the list has under an older key only.
@@ -422,7 +354,8 @@ impl HistoryRepository {
         let now = sign_in.received.wall;
         let user_block = user_record.block.as_ref().and_then(|entry| entry.at(now)).map(|block| BlockMatch { block, scope: BlockScope::Account });
         let matches = block_list.find_matches(sign_in, nonce, &self.pseudonyms, now).into_iter().chain(user_block);
-        let issues_tokens = sign_in.trigger == Trigger::PreAuthentication && block_list.issues_tokens(hashes.iter().map(|hashes| hashes.client), now);
+        let is_cognito = matches!(sign_in.trigger, Trigger::PreAuthentication | Trigger::DefineAuthChallenge);
+        let issues_tokens = is_cognito && block_list.issues_tokens(hashes.iter().map(|hashes| hashes.client), now);
         let is_deferred = |found: &BlockMatch| {
             issues_tokens && found.scope == BlockScope::Account && found.block.kind == BlockKind::Suspended && found.block.message.is_some()
         };
@@ -448,14 +381,14 @@ impl HistoryRepository {
 
     /// The decoy profile of an unknown user, in the hashes of the newest key.
     fn decoy(&self, sign_in: &SignIn, origin: &Origin, now: Timestamp) -> riskgate_engine::profile::Profile {
-        let mut profile = self.templates.load(now).draw_profile(self.pseudonyms.decoy_seed(&sign_in.pool, sign_in.person.key()));
+        let mut profile = self.templates.load(now).draw_profile(self.pseudonyms.decoy_seed(&sign_in.pool, sign_in.user.key()));
         if let Some((newest, older)) = origin.features.split_first() {
             older.iter().for_each(|older| profile.rehash(older, newest));
         }
         profile
     }
 
-    fn template_contribution(&self, keys: &PersonKeys, profile: &riskgate_engine::profile::Profile, now: Timestamp) -> Option<TemplateContribution> {
+    fn template_contribution(&self, keys: &UserKeys, profile: &riskgate_engine::profile::Profile, now: Timestamp) -> Option<TemplateContribution> {
         self.templates.load(now).contribute(self.template_mark(&keys[0]), profile, now)
     }
 
@@ -480,21 +413,4 @@ impl HistoryRepository {
     fn has_blocks(&self, now: Timestamp) -> bool {
         self.block_list.read_at().is_some() && !self.block_list.is_expired(now)
     }
-}
-
-/// Formats an address. IPv4 addresses are the most frequent, and this code is several times faster than the standard formatter.
-fn format_ip(ip: IpAddr) -> SmolStr {
-    let IpAddr::V4(v4) = ip else { return ip.to_smolstr() };
-    let (mut text, mut end) = ([b'.'; 16], 0);
-    for octet in v4.octets() {
-        for (minimum, unit) in [(100, 100), (10, 10), (0, 1)] {
-            if octet >= minimum {
-                text[end] = b'0' + octet / unit % 10;
-                end += 1;
-            }
-        }
-        // The buffer already contains the dot.
-        end += 1;
-    }
-    std::str::from_utf8(&text[..end - 1]).expect("digits and dots").into()
 }

@@ -13,26 +13,30 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::repository::{
-    HistoryRepository, PendingAttempt, SLACK,
+    HistoryRepository, PendingAttempt,
     forgetting::Recorded,
     learning::{Learned, ProfileUpdate},
+    retention::SLACK,
     user_record::{LastDecision, Sample, common_restriction},
 };
 use crate::{
-    attempt::{Attempt, Origin},
+    attempt::{Attempt, Origin, TokenRestriction},
     block_list::ClientCapability,
 };
-use riskgate_config::pseudonym::PersonKeys;
+use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{
-    evidence::{FailureReason, unread::StorePart},
+    evidence::{FailureReason, store_parts::StorePart},
     profile::{DeviceStatus, seconds},
     sign_in::Trigger,
     time::EventTime,
 };
-use riskgate_store::{Change, Ttl};
+use riskgate_store::{Change, Store, Ttl};
 
 /// How long the outcome of a sidecar assessment may be reported.
 pub(super) const OUTCOME_TTL: Duration = Duration::from_secs(7 * 86_400);
+
+/// How long a consumed id is stored, for a caller that sends the report again because it did not receive the answer.
+const CONSUMED_TTL: Duration = Duration::from_secs(3600);
 
 /// Maximum number of marks of applied outcomes in a user record.
 pub(super) const MAX_APPLIED: usize = 16;
@@ -60,16 +64,23 @@ pub enum ReportedOutcome {
     Fraud,
     /// The sign-in was by the user.
     NotFraud,
+    /// The user passed a challenge.
+    ChallengePassed,
+    /// The user did not pass a challenge.
+    ChallengeFailed,
 }
 
 /// An assessment whose outcome was not reported yet.
-struct PendingOutcome {
-    keys: PersonKeys,
+#[derive(Clone)]
+pub(super) struct PendingOutcome {
+    keys: UserKeys,
     field: SmolStr,
     /// When the user was last forgotten, as the assessment read it.
     forgotten: Option<Timestamp>,
     attempt: Attempt,
     origin: Origin,
+    /// Whether the password was reported as correct, and only the result of the challenge is open.
+    has_succeeded: bool,
 }
 
 /// Applied reports whose id was not confirmed as consumed. If the answer of that write is lost, the caller sends the report again and gets the
@@ -82,7 +93,7 @@ pub(super) fn applied_field(sample: &SmolStr) -> Option<SmolStr> {
     sample.strip_prefix(SAMPLE).map(|letters| [APPLIED, letters].concat().into())
 }
 
-fn outcome_key(id: &str) -> String {
+pub(super) fn outcome_key(id: &str) -> String {
     format!("o#{id}")
 }
 
@@ -93,14 +104,15 @@ impl HistoryRepository {
         pending_attempt: &PendingAttempt,
         id: &str,
         attempt: Attempt,
+        is_long_lived: bool,
         now: Timestamp,
     ) -> Result<(), FailureReason> {
         if pending_attempt.trigger != Trigger::Http {
             return Ok(());
         }
         let (keys, field, origin) = (pending_attempt.keys.clone(), pending_attempt.field.clone(), pending_attempt.origin.clone());
-        let value = PendingOutcome { keys, field, forgotten: pending_attempt.forgotten, attempt, origin }.to_bytes();
-        self.store.put(&outcome_key(id), &value, OUTCOME_TTL, now).await
+        let value = PendingOutcome { keys, field, forgotten: pending_attempt.forgotten, attempt, origin, has_succeeded: false }.to_bytes();
+        self.put_outcome(pending_attempt, &outcome_key(id), &value, is_long_lived, now).await
     }
 
     /// Records the outcome of an assessment. Returns `None` if the id is unknown, its outcome was already reported, or the user was forgotten.
@@ -110,12 +122,19 @@ impl HistoryRepository {
     /// The store could not be reached. The report may be sent again.
     pub async fn record_outcome(&self, id: &str, report: ReportedOutcome, at: EventTime, now: Timestamp) -> Result<Option<Learned>, FailureReason> {
         let key = outcome_key(id);
-        let (stored, ()) = tokio::join!(self.run_reported(StorePart::Success, self.store.get(&key, now)), self.refresh_lists_and_report(now));
-        let stored = stored?;
-        let Some(pending) = stored.as_deref().and_then(PendingOutcome::from_bytes) else {
-            return Ok(stored.and_then(|_| self.unconfirmed.remove(id, report)));
+        let (stored, ()) = tokio::join!(self.run_reported(StorePart::Success, self.get_outcome(&key, now)), self.refresh_lists_and_report(now));
+        let Some((value, store)) = stored? else { return Ok(None) };
+        let Some(pending) = PendingOutcome::from_bytes(&value) else { return Ok(self.unconfirmed.remove(id, report)) };
+        if pending.has_succeeded && matches!(report, ReportedOutcome::Success | ReportedOutcome::Failure) {
+            return Ok(self.unconfirmed.remove(id, report));
+        }
+        let is_learnable = match report {
+            ReportedOutcome::Success => pending.attempt.is_learnable(),
+            ReportedOutcome::NotFraud | ReportedOutcome::ChallengePassed => pending.attempt.is_learnable_if_proven(),
+            ReportedOutcome::Failure | ReportedOutcome::Fraud | ReportedOutcome::ChallengeFailed => false,
         };
-        let is_learnable = pending.attempt.is_learnable() && matches!(report, ReportedOutcome::Success | ReportedOutcome::NotFraud);
+        // The result of the challenge is still open.
+        let next = (report == ReportedOutcome::Success && pending.attempt.is_challenged()).then(|| PendingOutcome { has_succeeded: true, ..pending.clone() });
         let recorded = self.apply_outcome(pending, report, is_learnable, at.recorded(now), now).await?;
         let learned = match recorded {
             Recorded::Done if is_learnable => Some(Learned::ProfileUpdated),
@@ -125,14 +144,17 @@ impl HistoryRepository {
         if let Some(learned) = learned {
             self.unconfirmed.add(id, report, learned);
         }
-        self.consume_id(id, now).await?;
+        match next.filter(|_| recorded == Recorded::Done) {
+            Some(next) => self.run_reported(StorePart::Success, store.put(&key, &next.to_bytes(), OUTCOME_TTL, now)).await?,
+            None => self.consume_id(store, id, now).await?,
+        }
         self.unconfirmed.remove(id, report);
         Ok(learned)
     }
 
     /// Consumes an id: no outcome is accepted for it any more.
-    pub(super) async fn consume_id(&self, id: &str, now: Timestamp) -> Result<(), FailureReason> {
-        self.run_reported(StorePart::Success, self.store.put(&outcome_key(id), CONSUMED, OUTCOME_TTL, now)).await
+    pub(super) async fn consume_id(&self, store: &dyn Store, id: &str, now: Timestamp) -> Result<(), FailureReason> {
+        self.run_reported(StorePart::Success, store.put(&outcome_key(id), CONSUMED, CONSUMED_TTL, now)).await
     }
 
     /// Applies an outcome to the user record. The operation is idempotent.
@@ -144,7 +166,7 @@ impl HistoryRepository {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<Recorded, FailureReason> {
-        let PendingOutcome { keys, field, forgotten, attempt, origin } = pending;
+        let PendingOutcome { keys, field, forgotten, attempt, origin, has_succeeded: _ } = pending;
         let (keys, user_record) = self
             .run_reported(StorePart::Record, async {
                 let keys = self.add_migrated_keys(keys, now).await?;
@@ -156,16 +178,27 @@ impl HistoryRepository {
             return Ok(Recorded::Forgotten);
         }
         match report {
-            ReportedOutcome::Success | ReportedOutcome::NotFraud => {
+            ReportedOutcome::Success | ReportedOutcome::NotFraud | ReportedOutcome::ChallengePassed => {
                 let sample_field: SmolStr = [SAMPLE, field.get(1..).unwrap_or_default()].concat().into();
-                if user_record.has_sample(&sample_field) {
+                let is_proof = report != ReportedOutcome::Success && attempt.is_challenged();
+                if user_record.has_sample(&sample_field) && !is_proof {
                     return Ok(Recorded::Done);
                 }
-                let sample = is_learnable.then_some(Sample { attempt, origin, device: DeviceStatus::NotReported });
+                let restriction = if is_proof { TokenRestriction::None } else { common_restriction([&attempt]) };
+                let (mut set, mut remove) = (Vec::new(), vec![field.clone()]);
+                if restriction == TokenRestriction::Challenge {
+                    set.push(self.open_challenge(&field, &attempt, Some(&origin), true, now));
+                    remove.extend(user_record.surplus_challenges(now));
+                } else if is_proof {
+                    remove.extend(user_record.challenge_fields(|challenge| challenge.sample.attempt.at <= attempt.at));
+                }
+                let proven = report == ReportedOutcome::ChallengePassed;
+                let sample = Some(Sample { attempt, origin, device: DeviceStatus::NotReported, proven });
+                let sample = sample.filter(|_| is_learnable && !user_record.has_sample(&sample_field));
                 let decision = LastDecision::of(&attempt).map(|decision| (attempt.client, decision));
-                let (merged, restriction) = (self.merge_record(user_record, sample.as_ref(), now, at), common_restriction([&attempt]));
+                let merged = self.merge_record(user_record, sample.as_ref(), now, at);
                 let profile_update =
-                    ProfileUpdate { keys: &keys, merged, sample, sample_field: Some(sample_field), decision, restriction, remove: vec![field], at, now };
+                    ProfileUpdate { keys: &keys, merged, sample, sample_field: Some(sample_field), decision, restriction, set, remove, at, now };
                 let update = self.run_reported(StorePart::Success, self.apply_profile_update(profile_update));
                 tokio::join!(update, self.record_client_capability(attempt.client, ClientCapability::ReportsOutcomes, now)).0
             }
@@ -174,10 +207,16 @@ impl HistoryRepository {
                 self.record_client_capability(attempt.client, ClientCapability::ReportsOutcomes, now).await;
                 Ok(Recorded::Done)
             }
+            ReportedOutcome::ChallengeFailed => {
+                let set = self.failed_fields(&user_record, &field, attempt);
+                let change = Change { set, remove: Vec::new(), ttl: Ttl::AtLeast(self.retention.attempt()) };
+                let update = self.run_reported(StorePart::Success, self.update_unless_forgotten(&keys[0], change, forgotten, now));
+                tokio::join!(update, self.record_client_capability(attempt.client, ClientCapability::ReportsOutcomes, now)).0
+            }
             ReportedOutcome::Fraud => {
                 let until = now.checked_add(self.retention.restriction).unwrap_or(now);
                 let set = vec![("h".into(), seconds(until).to_be_bytes().to_vec())];
-                let ttl = Ttl::Set(user_record.min_ttl(now, self.retention.history.max(self.retention.restriction) + SLACK));
+                let ttl = Ttl::Set(user_record.min_ttl(now, self.retention.record() + SLACK));
                 let change = Change { set, remove: vec![field], ttl };
                 self.run_reported(StorePart::Success, self.update_unless_forgotten(&keys[0], change, forgotten, now)).await
             }
@@ -187,7 +226,14 @@ impl HistoryRepository {
 
 impl ReportedOutcome {
     /// Every outcome.
-    pub const ALL: [ReportedOutcome; 4] = [ReportedOutcome::Success, ReportedOutcome::Failure, ReportedOutcome::Fraud, ReportedOutcome::NotFraud];
+    pub const ALL: [ReportedOutcome; 6] = [
+        ReportedOutcome::Success,
+        ReportedOutcome::Failure,
+        ReportedOutcome::Fraud,
+        ReportedOutcome::NotFraud,
+        ReportedOutcome::ChallengePassed,
+        ReportedOutcome::ChallengeFailed,
+    ];
 
     /// The label in requests, metrics and the audit log.
     pub fn as_label(self) -> &'static str {
@@ -196,6 +242,8 @@ impl ReportedOutcome {
             ReportedOutcome::Failure => "failure",
             ReportedOutcome::Fraud => "fraud",
             ReportedOutcome::NotFraud => "not_fraud",
+            ReportedOutcome::ChallengePassed => "challenge_passed",
+            ReportedOutcome::ChallengeFailed => "challenge_failed",
         }
     }
 }
@@ -220,20 +268,38 @@ impl UnconfirmedOutcomes {
 }
 
 impl PendingOutcome {
-    /// A line of text with the keys, the field and, if present, the time of erasure in milliseconds, followed by the bytes of the attempt.
+    /// Whether it belongs to the user with this record.
+    pub(super) fn is_user(&self, key: &SmolStr) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// When the sign-in was assessed.
+    pub(super) fn at(&self) -> Timestamp {
+        self.attempt.at
+    }
+
+    /// A line of text with the keys, the field and, if present, the time of erasure in milliseconds (`-` for none) and `s` after a success,
+    /// followed by the bytes of the attempt.
     fn to_bytes(&self) -> Vec<u8> {
-        let forgotten = self.forgotten.map(|at| format!(" {}", at.as_millisecond())).unwrap_or_default();
-        let mut out = format!("{} {}{forgotten}\n", self.keys.join(","), self.field).into_bytes();
-        out.extend(Sample { attempt: self.attempt, origin: self.origin.clone(), device: DeviceStatus::NotReported }.to_bytes());
+        let forgotten = self.forgotten.map(|at| format!(" {}", at.as_millisecond()));
+        let rest = match forgotten {
+            Some(at) if self.has_succeeded => at + " s",
+            Some(at) => at,
+            None if self.has_succeeded => " - s".to_owned(),
+            None => String::new(),
+        };
+        let mut out = format!("{} {}{rest}\n", self.keys.join(","), self.field).into_bytes();
+        out.extend(Sample { attempt: self.attempt, origin: self.origin.clone(), device: DeviceStatus::NotReported, proven: false }.to_bytes());
         out
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let mut words = std::str::from_utf8(&bytes[..end]).ok()?.split(' ');
         let (keys, field) = (words.next()?, words.next()?);
         let forgotten = words.next().and_then(|at| Timestamp::from_millisecond(at.parse().ok()?).ok());
+        let has_succeeded = words.next() == Some("s");
         let Sample { attempt, origin, .. } = Sample::from_bytes(&bytes[end + 1..])?;
-        Some(PendingOutcome { keys: keys.split(',').map(SmolStr::from).collect(), field: field.into(), forgotten, attempt, origin })
+        Some(PendingOutcome { keys: keys.split(',').map(SmolStr::from).collect(), field: field.into(), forgotten, attempt, origin, has_succeeded })
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::repository::HistoryRepository;
-use riskgate_engine::evidence::{FailureReason, unread::StorePart};
+use riskgate_engine::evidence::{FailureReason, store_parts::StorePart};
 use riskgate_runtime::health::StoreHealth;
 
 /// A call in progress. If a deadline cancels the call, it is reported as failed.
@@ -39,6 +39,13 @@ impl HistoryRepository {
         self.run_reported(part, write).await.unwrap_or_default();
     }
 
+    /// Reports whether the decoy templates could be read. Unreadable entries are reported too, but do not make a sign-in degraded: the other
+    /// entries replace them.
+    pub fn report_templates(&self, cause: Option<FailureReason>, now: Instant) {
+        let is_incomplete = self.templates.latest().unreadable() > 0;
+        self.health.store.report(StorePart::Templates, cause.or(is_incomplete.then_some(FailureReason::BadAnswer)), now);
+    }
+
     /// Reads the lists that are due at a trigger after the decision, and reports whether the reads failed.
     pub(super) async fn refresh_lists_and_report(&self, now: Timestamp) {
         // Reports on drop, because a deadline may cancel the reads.
@@ -50,9 +57,8 @@ impl HistoryRepository {
 impl Drop for ListsReport<'_> {
     fn drop(&mut self) {
         let (unread, now) = (self.0.unread_lists(), Instant::now());
-        for part in [StorePart::BlockList, StorePart::Templates] {
-            self.0.health.store.report(part, unread.cause(part), now);
-        }
+        self.0.health.store.report(StorePart::BlockList, unread.cause(StorePart::BlockList), now);
+        self.0.report_templates(unread.cause(StorePart::Templates), now);
     }
 }
 

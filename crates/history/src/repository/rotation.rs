@@ -10,9 +10,9 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::block_list::{BlockEntry, BlockSubject};
-use crate::repository::{HistoryRepository, SLACK, user_record::UserRecord};
-use riskgate_config::pseudonym::PersonKeys;
-use riskgate_engine::evidence::{FailureReason, unread::StorePart};
+use crate::repository::{HistoryRepository, retention::SLACK, user_record::UserRecord};
+use riskgate_config::pseudonym::UserKeys;
+use riskgate_engine::evidence::{FailureReason, store_parts::StorePart};
 use riskgate_store::{Change, Changed, List, Record, Ttl};
 
 /// The field of a migrated record: its new key.
@@ -74,13 +74,13 @@ impl HistoryRepository {
     pub(super) fn hash_event(&self, pool: &str, client: &str, nonce: Option<&str>, event: Option<&[u8]>) -> HashesByKey {
         let clients = self.pseudonyms.short_hashes("client", &[pool.as_bytes(), client.as_bytes()]);
         let nonces = nonce.map(|nonce| self.pseudonyms.short_hashes("nonce", &[nonce.as_bytes()]));
-        let events = event.map(|event| self.pseudonyms.short_hashes("event", &[event]));
+        let events = event.map(|event| self.pseudonyms.event_hashes(event));
         let of = |hashes: &Option<SmallVec<[u32; 1]>>, at: usize| hashes.as_ref().and_then(|hashes| hashes.get(at)).copied();
         clients.iter().enumerate().map(|(at, client)| KeyHashes { client: *client, nonce: of(&nonces, at), event: of(&events, at) }).collect()
     }
 
     /// Reads a user's records under the older keys, in parallel.
-    pub(super) async fn read_older_records(&self, keys: &PersonKeys, now: Timestamp) -> Result<Vec<Arc<Record>>, FailureReason> {
+    pub(super) async fn read_older_records(&self, keys: &UserKeys, now: Timestamp) -> Result<Vec<Arc<Record>>, FailureReason> {
         if keys.len() < 2 {
             return Ok(Vec::new());
         }
@@ -88,7 +88,7 @@ impl HistoryRepository {
     }
 
     /// Merges a user's records into one. Hashes of older keys become those of the newest key if the event provides both.
-    pub(super) fn merge_records(keys: &PersonKeys, hashes: &[KeyHashes], record: Arc<Record>, older: &[Arc<Record>]) -> UserRecord {
+    pub(super) fn merge_records(keys: &UserKeys, hashes: &[KeyHashes], record: Arc<Record>, older: &[Arc<Record>]) -> UserRecord {
         let mut user_record = UserRecord::parse(&record);
         // Dropped at once, because a store in memory updates a record in place only if there is no other reference.
         drop(record);
@@ -99,8 +99,9 @@ impl HistoryRepository {
     }
 
     /// Reads a user's records as one, and migrates those under older keys at once.
-    pub(super) async fn read_and_migrate(&self, keys: &PersonKeys, hashes: &[KeyHashes], now: Timestamp) -> Result<UserRecord, FailureReason> {
+    pub(super) async fn read_and_migrate(&self, keys: &UserKeys, hashes: &[KeyHashes], now: Timestamp) -> Result<UserRecord, FailureReason> {
         let (record, older) = tokio::try_join!(self.store.get_record(&keys[0], now), self.read_older_records(keys, now))?;
+        let record = self.with_in_process(&keys[0], record, now).await?;
         let mut user_record = Self::merge_records(keys, hashes, record, &older);
         if let Some(migration) = user_record.migration.take()
             && self.migrate_record(keys, user_record.version, &migration, now).await
@@ -111,10 +112,10 @@ impl HistoryRepository {
     }
 
     /// Migrates the data under older keys to the newest. Returns whether it did. Best effort: data that was not migrated is found again.
-    pub(super) async fn migrate_record(&self, keys: &PersonKeys, version: u64, migration: &KeyMigration, now: Timestamp) -> bool {
-        let min_ttl = if migration.has_history { self.retention.history.max(self.retention.restriction) } else { self.retention.pending };
+    pub(super) async fn migrate_record(&self, keys: &UserKeys, version: u64, migration: &KeyMigration, now: Timestamp) -> bool {
+        let min_ttl = if migration.has_history { self.retention.record() } else { self.retention.attempt() };
         let duration = migration.block.as_ref().map_or(min_ttl, |entry| entry.remaining(now).max(min_ttl)) + SLACK;
-        let ttl = if migration.has_history || migration.block.is_some() { Ttl::Set(duration) } else { Ttl::AtLeast(duration) };
+        let ttl = if migration.has_history || migration.block.is_some() { Ttl::Set(duration) } else { Ttl::AtLeast(min_ttl) };
         if let Some(entry) = migration.block.as_ref().filter(|_| migration.has_moved_block)
             && self
                 .run_reported(StorePart::KeyRotation, self.store.put_list_entry(List::BlockedUsers, &keys[0], &self.list_entry_bytes(entry, 0), entry.until))
@@ -147,7 +148,7 @@ impl HistoryRepository {
     }
 
     /// Adds to the keys of an assessment the key to which the user's record was migrated in the meantime.
-    pub(super) async fn add_migrated_keys(&self, mut keys: PersonKeys, now: Timestamp) -> Result<PersonKeys, FailureReason> {
+    pub(super) async fn add_migrated_keys(&self, mut keys: UserKeys, now: Timestamp) -> Result<UserKeys, FailureReason> {
         for key in keys.clone() {
             let record = self.store.get_record(&key, now).await?;
             let moved = record.fields.get(MOVED).and_then(|bytes| std::str::from_utf8(bytes).ok());

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use crate::attempt::{Admission, AttemptDecision, Completeness, RiskLevel, TokenRestriction};
@@ -12,7 +13,7 @@ use riskgate_engine::personal::RawEvent;
 use riskgate_event::cognito::{self, Event};
 use riskgate_runtime::clock;
 use riskgate_store::memory::Memory;
-use riskgate_store::{Changed, EntriesByWindow, Record, Reply};
+use riskgate_store::{Change, Changed, EntriesByWindow, MissingWindow, Record, Reply, WindowEntry};
 
 /// A store that counts its reads and writes.
 #[derive(Debug, Default)]
@@ -47,6 +48,10 @@ impl Store for CountingStore {
         self.write().update(key, change, now)
     }
 
+    fn update_if_field<'a>(&'a self, key: &'a str, field: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
+        self.write().update_if_field(key, field, change, now)
+    }
+
     fn update_if_version<'a>(&'a self, key: &'a str, version: u64, change: Change, now: Timestamp) -> Reply<'a, Changed> {
         self.write().update_if_version(key, version, change, now)
     }
@@ -59,8 +64,8 @@ impl Store for CountingStore {
         self.write().replace(key, record, ttl, now)
     }
 
-    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, time: EntryTime) -> Reply<'a, EntriesByWindow> {
-        self.write().add_to_window(windows, entry, time)
+    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, missing: MissingWindow, time: EntryTime) -> Reply<'a, EntriesByWindow> {
+        self.write().add_to_window(windows, entry, missing, time)
     }
 
     fn put_if_absent<'a>(&'a self, key: &'a str, value: &'a [u8], ttl: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {
@@ -96,6 +101,15 @@ impl Store for CountingStore {
     }
 }
 
+const ALLOWED: AttemptDecision = AttemptDecision {
+    admission: Admission::Allow,
+    risk_level: RiskLevel::Low,
+    completeness: Completeness::Complete,
+    restriction: TokenRestriction::None,
+    score: 1,
+    reasons: [0; 4],
+};
+
 fn event(kind: &str, config: &Config, second: i64) -> Event {
     let text = format!(
         r#"{{"version":"2","triggerSource":"{kind}","userPoolId":"p","userName":"ada","callerContext":{{"clientId":"web"}},
@@ -110,14 +124,6 @@ async fn each_trigger_stays_within_its_round_trips() {
     let (config, _) = Config::read(&BTreeMap::from([("RISKGATE_TRUSTED_CLIENTS".to_owned(), "web".to_owned())]));
     let store = Arc::new(CountingStore::default());
     let repository = HistoryRepository::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Pseudonyms::random()), &config, Arc::default());
-    let decision = AttemptDecision {
-        admission: Admission::Allow,
-        risk_level: RiskLevel::Low,
-        completeness: Completeness::Complete,
-        restriction: TokenRestriction::None,
-        score: 1,
-        reasons: [0; 4],
-    };
     // The first round also records the client's capabilities. Later rounds take a constant number of calls.
     for round in 0..5_i64 {
         let Event::PreAuthentication(mut sign_in) = event("PreAuthentication_Authentication", &config, round * 3600) else { unreachable!() };
@@ -127,7 +133,7 @@ async fn each_trigger_stays_within_its_round_trips() {
         // The first sign-in of an instance reads both lists.
         assert_eq!(store.take_counts(), (1 + u32::from(round == 0), 3), "pre-authentication, lists due, with a nonce");
         pending_attempt.template = None;
-        repository.record_decision(&pending_attempt, "id", decision, sign_in.received.wall).await.expect("memory answers");
+        repository.record_decision(pending_attempt, "id", ALLOWED, sign_in.received.wall).await.expect("memory answers");
         assert_eq!(store.take_counts(), (0, 1), "the decision");
         let Event::PostAuthentication(post) = event("PostAuthentication_Authentication", &config, round * 3600 + 1) else { unreachable!() };
         assert_eq!(repository.record_success(&post).await.map(|success| success.learned), Ok(Learned::ProfileUpdated));
@@ -148,7 +154,7 @@ async fn each_trigger_stays_within_its_round_trips() {
 fn addresses_are_formatted_like_the_standard_formatter() {
     for text in ["0.0.0.0", "1.2.3.4", "10.20.30.40", "100.109.110.199", "255.255.255.255", "2001:db8::1"] {
         let ip: std::net::IpAddr = text.parse().expect("an address");
-        assert_eq!(crate::repository::format_ip(ip), ip.to_string());
+        assert_eq!(crate::repository::windows::format_ip(ip), ip.to_string());
     }
 }
 
@@ -158,14 +164,6 @@ async fn learning_from_a_decision_needs_no_second_read() {
     let (config, _) = Config::read(&BTreeMap::from([("RISKGATE_LEARN".to_owned(), "allow".to_owned())]));
     let store = Arc::new(CountingStore::default());
     let repository = HistoryRepository::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Pseudonyms::random()), &config, Arc::default());
-    let decision = AttemptDecision {
-        admission: Admission::Allow,
-        risk_level: RiskLevel::Low,
-        completeness: Completeness::Complete,
-        restriction: TokenRestriction::None,
-        score: 1,
-        reasons: [0; 4],
-    };
     let Event::PreAuthentication(sign_in) = event("PreAuthentication_Authentication", &config, 0) else { unreachable!() };
     let begin = || async { repository.begin_attempt(&sign_in, &NetworkFacts::default(), &Features::default(), Some(9)).await.expect("memory answers") };
     for round in 0..3 {
@@ -173,7 +171,7 @@ async fn learning_from_a_decision_needs_no_second_read() {
         assert_eq!((first.0.profile.successes, second.0.profile.successes), (2 * round, 2 * round));
         store.take_counts();
         for (_, pending_attempt) in [first, second] {
-            repository.record_decision(&pending_attempt, "id", decision, sign_in.received.wall).await.expect("memory answers");
+            repository.record_decision(pending_attempt, "id", ALLOWED, sign_in.received.wall).await.expect("memory answers");
         }
         assert_eq!(store.take_counts().0, 0, "no read");
     }

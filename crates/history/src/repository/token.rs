@@ -10,7 +10,7 @@ use crate::{
 use riskgate_engine::evidence::{
     FailureReason,
     history::Block,
-    unread::{StorePart, UnreadParts},
+    store_parts::{StorePart, UnreadParts},
 };
 use riskgate_event::cognito::PreTokenGeneration;
 
@@ -19,8 +19,10 @@ use riskgate_event::cognito::PreTokenGeneration;
 pub struct TokenFacts {
     /// The last sign-in through this client; `None` if there is no record of it.
     pub sign_in: Option<SignInSummary>,
-    /// Whether groups and scopes are withheld.
+    /// Whether groups and scopes are withheld, and why.
     pub restriction: TokenRestriction,
+    /// If a challenge restricts the tokens: when the challenged sign-in was assessed. A stronger proof has to be later.
+    pub challenged_since: Option<Timestamp>,
     /// A suspension or exemption of the user, the client or the tenant.
     pub block: Option<Block>,
     /// The parts other than the user record that could not be read.
@@ -64,7 +66,7 @@ impl HistoryRepository {
     /// The store could not be reached.
     pub async fn read_token_facts(&self, event: &PreTokenGeneration) -> Result<TokenFacts, FailureReason> {
         let now = event.received.wall;
-        let keys = self.pseudonyms.person(&event.pool, event.person.key());
+        let keys = self.pseudonyms.user_keys(&event.pool, event.user.key());
         let hashes = self.hash_event(&event.pool, &event.client, None, None);
         let client = hashes[0].client;
         let (user_record, ()) =
@@ -76,7 +78,12 @@ impl HistoryRepository {
         let account_blocks = block_list.account_blocks(&event.client, tenant, &self.pseudonyms, now);
         let block = select_effective(account_blocks.into_iter().chain(user_record.block.as_ref().and_then(|entry| entry.at(now))));
         // A token refresh may look like a sign-in. Only a reported success counts here, because it recorded a level and a restriction.
-        let restriction = if user_record.restriction.is_some_and(|until| until > now) { TokenRestriction::Withhold } else { TokenRestriction::None };
+        let challenged_since = user_record.challenged_since(now);
+        let restriction = match user_record.restriction {
+            _ if challenged_since.is_some() => TokenRestriction::Challenge,
+            Some(until) if until > now => TokenRestriction::Withhold,
+            Some(_) | None => TokenRestriction::None,
+        };
         let decision = user_record.sign_in(client);
         self.record_client_capability(client, ClientCapability::IssuesTokens, now).await;
         self.record_key_use(!event.pool.is_empty(), now).await;
@@ -86,6 +93,6 @@ impl HistoryRepository {
             completeness: decision.completeness,
             score: f64::from(decision.score) / 10.0,
         });
-        Ok(TokenFacts { sign_in, restriction, block, unread: self.unread_lists() })
+        Ok(TokenFacts { sign_in, restriction, challenged_since, block, unread: self.unread_lists() })
     }
 }

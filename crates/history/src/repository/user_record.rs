@@ -19,13 +19,20 @@ use riskgate_engine::{
 use riskgate_store::Record;
 
 use crate::repository::{
+    challenge::{CHALLENGE, OpenChallenge},
     forgetting::{FORGOTTEN, FORGOTTEN_TTL, forgotten_at},
     outcome::{self, MAX_APPLIED, OUTCOME_TTL},
     rotation::{KeyHashes, KeyMigration, MOVED, MigratedRecord, merged_field},
 };
 
 /// Maximum number of attempts in a record: the number of failures that are counted.
-const MAX_ATTEMPTS: usize = MAX_FAILURES;
+pub(super) const MAX_ATTEMPTS: usize = MAX_FAILURES;
+
+/// The field with the time of the last success. Only a user with a history has it.
+pub(super) const LAST_SUCCESS: &str = "t";
+
+/// Flag in the device byte of a sample: the user passed a challenge.
+const PROVEN: u8 = 4;
 
 /// A parsed user record.
 #[derive(Debug, Default)]
@@ -33,6 +40,8 @@ pub(super) struct UserRecord {
     pub(super) version: u64,
     profile: Option<Profile>,
     pub(super) samples: BTreeMap<SmolStr, Sample>,
+    /// Challenged sign-ins without a pass.
+    pub(super) challenges: BTreeMap<SmolStr, OpenChallenge>,
     pub(super) attempts: SmallVec<[(SmolStr, Attempt); 2]>,
     origins: SmallVec<[(u32, Origin); 1]>,
     pub(super) last_success: Option<Timestamp>,
@@ -57,6 +66,8 @@ pub(super) struct Sample {
     pub(super) attempt: Attempt,
     pub(super) origin: Origin,
     pub(super) device: DeviceStatus,
+    /// Whether the user passed a challenge.
+    pub(super) proven: bool,
 }
 
 /// A record with all samples merged into the profile, as the base for an update.
@@ -88,10 +99,10 @@ pub(super) struct LastDecision {
 
 /// The name of a field: a letter for its kind, followed by its number.
 pub(super) fn field(kind: char, number: &[u8; 6]) -> SmolStr {
-    let mut letters = [0; 8];
+    let mut name = [u8::try_from(kind).unwrap_or(b'?'); 9];
     // Six bytes are eight letters.
-    let _ = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode_slice(number, &mut letters);
-    std::iter::once(kind).chain(letters.map(char::from)).collect()
+    let _ = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode_slice(number, &mut name[1..]);
+    std::str::from_utf8(&name).unwrap_or_default().into()
 }
 
 impl UserRecord {
@@ -108,8 +119,9 @@ impl UserRecord {
                 outcome::APPLIED => user_record.applied.extend(Reader(bytes).u32().map(|at| (name.clone(), timestamp_of(at)))),
                 "k" => user_record.merged.extend(Reader(bytes).array().map(|version| (name.clone(), u64::from_be_bytes(version)))),
                 "l" | outcome::SAMPLE => user_record.samples.extend(Sample::from_bytes(bytes).map(|sample| (name.clone(), sample))),
+                CHALLENGE => user_record.challenges.extend(OpenChallenge::from_bytes(bytes).map(|challenge| (name.clone(), challenge))),
                 "s" => user_record.sign_ins.extend(mark().zip(LastDecision::from_bytes(bytes))),
-                "t" => user_record.last_success = Reader(bytes).u32().map(timestamp_of),
+                LAST_SUCCESS => user_record.last_success = Reader(bytes).u32().map(timestamp_of),
                 "h" => user_record.restriction = Reader(bytes).u32().map(timestamp_of),
                 "b" => user_record.block = BlockEntry::from_bytes(bytes),
                 _ => {}
@@ -154,7 +166,7 @@ impl UserRecord {
         }
         let older = UserRecord::parse(record);
         let mut set = Vec::new();
-        let has_history = older.profile.is_some() || !older.samples.is_empty() || older.restriction.is_some();
+        let has_history = older.profile.is_some() || !older.samples.is_empty() || older.restriction.is_some() || !older.challenges.is_empty();
         // If only the second step of a migration failed, the profile was already merged.
         let is_new = !self.merged.contains(&(merged.clone(), record.version));
         if let Some(stored) = older.profile.filter(|_| is_new) {
@@ -189,6 +201,11 @@ impl UserRecord {
             set.push((field.clone(), attempt.to_field()));
             self.attempts.push((field, attempt));
         }
+        for (field, mut challenge) in older.challenges {
+            challenge.sample.attempt.client = convert(challenge.sample.attempt.client, |hashes| Some(hashes.client));
+            set.push((field.clone(), challenge.to_bytes()));
+            self.challenges.insert(field, challenge);
+        }
         for (client, decision) in older.sign_ins {
             let client = convert(client, |hashes| Some(hashes.client));
             if self.sign_in(client).is_none_or(|known| known.at < decision.at) {
@@ -199,7 +216,7 @@ impl UserRecord {
         }
         if older.last_success > self.last_success {
             self.last_success = older.last_success;
-            set.extend(older.last_success.map(|at| ("t".into(), seconds(at).to_be_bytes().to_vec())));
+            set.extend(older.last_success.map(|at| (LAST_SUCCESS.into(), seconds(at).to_be_bytes().to_vec())));
         }
         if older.restriction > self.restriction {
             self.restriction = older.restriction;
@@ -245,9 +262,10 @@ impl UserRecord {
         let has_expired = |at: Timestamp, ttl: Duration| u64::try_from(now.as_second() - at.as_second()).is_ok_and(|age| age >= ttl.as_secs());
         let mut newest_first = self.applied.clone();
         newest_first.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
+        let ended = self.challenge_fields(|challenge| challenge.until <= now);
         let expired = newest_first.into_iter().enumerate().filter(|(rank, (_, at))| *rank >= MAX_APPLIED || has_expired(*at, OUTCOME_TTL));
         let forgotten = self.forgotten.filter(|at| has_expired(*at, FORGOTTEN_TTL)).map(|_| FORGOTTEN.into());
-        expired.map(|(_, (mark, _))| mark).chain(forgotten).chain(self.emptied.iter().cloned()).collect()
+        expired.map(|(_, (mark, _))| mark).chain(forgotten).chain(self.emptied.iter().cloned()).chain(ended).collect()
     }
 
     /// The profile with all samples. Hashes become those of the newest key if `origin` contains both.
@@ -268,7 +286,7 @@ impl UserRecord {
         profile
     }
 
-    /// Counts the attempts that no success followed. An attempt and its retries count once.
+    /// Counts the attempts that no success followed, and successes whose challenge is not passed. An attempt and its retries count once.
     pub(super) fn count_failures(&self, now: Timestamp) -> u32 {
         let has_retry = |field: &SmolStr, attempt: &Attempt| {
             self.attempts
@@ -276,7 +294,8 @@ impl UserRecord {
                 .any(|(other, later)| other != field && later.at >= attempt.at && (later.at, other) > (attempt.at, field) && attempt.is_retried_by(later))
         };
         let attempts = self.attempts.iter().filter(|(field, attempt)| !has_retry(field, attempt)).map(|(_, attempt)| attempt.at);
-        velocity::failures(attempts, self.last_success, now)
+        let challenged = self.challenges.values().map(|challenge| challenge.sample.attempt.at);
+        velocity::failures(attempts.chain(challenged), self.last_success, now)
     }
 
     /// Concurrent sign-ins from other origins: attempts that were allowed, and the last success.
@@ -294,7 +313,12 @@ impl UserRecord {
         let expired = |attempt: &Attempt| u64::try_from(now.as_second() - attempt.at.as_second()).is_ok_and(|age| age >= longest.as_secs());
         let mut retained: SmallVec<[&(SmolStr, Attempt); MAX_ATTEMPTS]> =
             self.attempts.iter().filter(|(field, attempt)| field == current || !expired(attempt)).collect();
-        retained.sort_by_key(|(field, attempt)| (field != current, std::cmp::Reverse(attempt.at)));
+        if let Some(own) = retained.iter().position(|(field, _)| field == current) {
+            retained[..=own].rotate_right(1);
+            retained[1..].sort_by_key(|(_, attempt)| std::cmp::Reverse(attempt.at));
+        } else {
+            retained.sort_by_key(|(_, attempt)| std::cmp::Reverse(attempt.at));
+        }
         retained.truncate(MAX_ATTEMPTS);
         let mut used: SmallVec<[(u32, u32); MAX_ORIGINS]> = SmallVec::new();
         for (_, attempt) in &retained {
@@ -303,7 +327,7 @@ impl UserRecord {
                 used.push(pair);
             }
         }
-        let dropped = self.attempts.iter().filter(|(field, _)| retained.iter().all(|(retained, _)| retained != field)).map(|(field, _)| field.clone());
+        let dropped = self.attempts.iter().filter(|attempt| !retained.iter().any(|retained| std::ptr::eq(*retained, *attempt))).map(|(field, _)| field.clone());
         let unused = self.origins.iter().filter(|(mark, _)| used.iter().all(|(_, origin)| origin != mark)).map(|(mark, _)| Origin::field(*mark));
         dropped.chain(unused).collect()
     }
@@ -312,11 +336,12 @@ impl UserRecord {
 impl Sample {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1 + MAX_ATTEMPT_BYTES + self.origin.max_bytes());
-        out.push(match self.device {
+        let device = match self.device {
             DeviceStatus::NotReported => 0,
             DeviceStatus::Known => 1,
             DeviceStatus::New => 2,
-        });
+        };
+        out.push(device | (u8::from(self.proven) * PROVEN));
         self.attempt.write(&mut out);
         self.origin.write(&mut out);
         out
@@ -324,12 +349,13 @@ impl Sample {
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        let device = match reader.u8()? {
+        let flags = reader.u8()?;
+        let device = match flags & !PROVEN {
             0 => DeviceStatus::NotReported,
             1 => DeviceStatus::Known,
             _ => DeviceStatus::New,
         };
-        Some(Sample { device, attempt: Attempt::read(&mut reader)?, origin: Origin::read(&mut reader)? })
+        Some(Sample { device, proven: flags & PROVEN != 0, attempt: Attempt::read(&mut reader)?, origin: Origin::read(&mut reader)? })
     }
 
     pub(super) fn add_to(&self, profile: &mut Profile, ttl_days: u16) {
@@ -337,7 +363,7 @@ impl Sample {
         older.iter().for_each(|older| profile.rehash(older, newest));
         let seen = self.origin.sighting.unwrap_or(SignInLocation { at: self.attempt.at, location: None, anonymous: false });
         let location = SignInLocation { at: self.attempt.at, ..seen };
-        profile.learn(&Observation { features: newest, hour: self.attempt.hour, location, device: self.device }, ttl_days);
+        profile.learn(&Observation { features: newest, hour: self.attempt.hour, location, device: self.device, proven: self.proven }, ttl_days);
     }
 }
 
@@ -366,7 +392,7 @@ pub(super) fn common_restriction<'a>(attempts: impl IntoIterator<Item = &'a Atte
     attempts.into_iter().filter_map(|attempt| attempt.decision).map(|decision| decision.restriction).min().unwrap_or(TokenRestriction::None)
 }
 
-/// Whole days, at least one.
+/// Complete days, at least one.
 pub(super) fn days(ttl: Duration) -> u16 {
     u16::try_from(ttl.as_secs() / 86_400).unwrap_or(u16::MAX).max(1)
 }

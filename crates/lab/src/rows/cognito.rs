@@ -9,63 +9,43 @@ use crate::rows::{BadRow, LogLine, LogRecord, scalar::Scalar, time::TimeParser};
 
 /// One event of the API. It has no user name: `UserName` must be added, or each user needs a separate file.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
 struct AuthEvent<'a> {
-    #[serde(borrow, default)]
     user_name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     creation_date: &'a RawValue,
-    #[serde(borrow, default)]
     event_type: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
     event_response: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
     event_context_data: Option<ContextData<'a>>,
-    #[serde(borrow, default)]
     event_feedback: Option<Feedback<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase", default, bound(deserialize = "'de: 'a"))]
 struct ContextData<'a> {
-    #[serde(borrow)]
     ip_address: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     device_name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     timezone: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase", default, bound(deserialize = "'de: 'a"))]
 struct Feedback<'a> {
-    #[serde(borrow)]
     feedback_value: Option<Cow<'a, str>>,
 }
 
 /// One line of the user activity that a pool exports to CloudWatch Logs, S3 or Firehose.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
 struct Activity<'a> {
-    #[serde(borrow)]
     event_type: Option<Scalar<'a>>,
-    #[serde(borrow)]
     user_sub: Option<Scalar<'a>>,
-    #[serde(borrow)]
     user_name: Option<Scalar<'a>>,
-    #[serde(borrow)]
     user_pool_id: Option<Scalar<'a>>,
-    #[serde(borrow)]
     client_id: Option<Scalar<'a>>,
-    #[serde(borrow)]
     creation_date: Option<Scalar<'a>>,
-    #[serde(borrow)]
     event_response: Option<Scalar<'a>>,
-    #[serde(borrow)]
     device_name: Option<Scalar<'a>>,
-    #[serde(borrow)]
     ip_address: Option<Scalar<'a>>,
-    #[serde(borrow)]
     event_feedback_value: Option<Scalar<'a>>,
 }
 
@@ -77,24 +57,13 @@ pub(super) fn read_activity<T>(line: &str, time_parser: &mut TimeParser, then: i
     }
     let user = [&event.user_name, &event.user_sub].map(Scalar::text_of).into_iter().find(|name| !name.is_empty()).ok_or(BadRow::MissingUser)?;
     Ok(then(LogLine::SignIn(LogRecord {
-        at: time_parser.parse(Scalar::text_of(&event.creation_date))?,
-        user,
         pool: Scalar::text_of(&event.user_pool_id),
         client: Scalar::text_of(&event.client_id),
         ip: Scalar::text_of(&event.ip_address),
-        country: "",
-        asn: "",
-        net: "",
-        user_agent: "",
-        browser: "",
-        os: "",
-        device_type: "",
         device: Scalar::text_of(&event.device_name),
-        timezone: "",
         passed: Scalar::text_of(&event.event_response) == "Pass",
         label: if Scalar::text_of(&event.event_feedback_value).eq_ignore_ascii_case("invalid") { "feedback_invalid" } else { "" },
-        provider_score: None,
-        decision: None,
+        ..LogRecord::new(time_parser.parse(Scalar::text_of(&event.creation_date))?, user)
     })))
 }
 
@@ -112,24 +81,12 @@ pub(super) fn read_auth_event<T>(line: &str, time_parser: &mut TimeParser, then:
         return Ok(then(LogLine::Other));
     }
     Ok(then(LogLine::SignIn(LogRecord {
-        at: time_parser.parse(event.creation_date.get().trim_matches('"'))?,
-        user,
-        pool: "",
-        client: "",
         ip: context.ip_address.as_deref().unwrap_or_default(),
-        country: "",
-        asn: "",
-        net: "",
-        user_agent: "",
-        browser: "",
-        os: "",
-        device_type: "",
         // Such as "Chrome 126, Windows 10". Cognito does not export a device id.
         device: context.device_name.as_deref().unwrap_or_default(),
         timezone: context.timezone.as_deref().unwrap_or_default(),
         passed: event.event_response.as_deref() == Some("Pass"),
         label: if feedback.as_deref() == Some("Invalid") { "feedback_invalid" } else { "" },
-        provider_score: None,
-        decision: None,
+        ..LogRecord::new(time_parser.parse(event.creation_date.get().trim_matches('"'))?, user)
     })))
 }

@@ -123,7 +123,7 @@ impl Columns {
     /// Reads a record.
     pub(super) fn read_record<'a>(&self, record: &'a ByteRecord, time_parser: &mut TimeParser) -> Result<LogRecord<'a>, BadRow> {
         if record.len() != self.width {
-            return Err(BadRow::FieldCount);
+            return Err(BadRow::FieldCount(record.len(), self.width));
         }
         let all = std::str::from_utf8(record.as_slice()).map_err(|_| BadRow::NotUtf8)?;
         if all.as_bytes().contains(&0) {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::rows::{
-    BadRow, LogLine, LogRecord, RecordedDecision, RecordedOutcome, cognito,
+    BadRow, LogLine, LogRecord, Quoted, RecordedDecision, RecordedOutcome, cognito,
     scalar::{Scalar, parse_flag},
     time::TimeParser,
 };
@@ -14,58 +14,36 @@ use riskgate_history::repository::outcome::ReportedOutcome;
 ///
 /// Members that other programs use with other types are parsed only after the line is classified as an audit line.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Object<'a> {
-    #[serde(borrow)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct LineMembers<'a> {
     time: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    user: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    pool: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    client: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    ip: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    country: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    asn: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    net: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    user_agent: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    device_id: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    device: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    timezone: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    success: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    outcome: Option<Scalar<'a>>,
-    #[serde(borrow)]
-    label: Option<Scalar<'a>>,
-    #[serde(borrow)]
     id: Option<&'a RawValue>,
-    #[serde(borrow)]
     decision: Option<&'a RawValue>,
-    #[serde(borrow)]
     action: Option<&'a RawValue>,
-    #[serde(borrow)]
     degraded: Option<&'a RawValue>,
-    #[serde(borrow)]
     trigger: Option<&'a RawValue>,
-    #[serde(borrow)]
     learned: Option<&'a RawValue>,
+    user: Option<Scalar<'a>>,
+    pool: Option<Scalar<'a>>,
+    client: Option<Scalar<'a>>,
+    ip: Option<Scalar<'a>>,
+    country: Option<Scalar<'a>>,
+    asn: Option<Scalar<'a>>,
+    net: Option<Scalar<'a>>,
+    user_agent: Option<Scalar<'a>>,
+    device_id: Option<Scalar<'a>>,
+    device: Option<Scalar<'a>>,
+    timezone: Option<Scalar<'a>>,
+    success: Option<Scalar<'a>>,
+    outcome: Option<Scalar<'a>>,
+    label: Option<Scalar<'a>>,
     /// Present in lines of the program's log.
-    #[serde(borrow)]
     level: Option<&'a RawValue>,
     /// Present in lines of Lambda's log.
-    #[serde(borrow, rename = "type")]
+    #[serde(rename = "type")]
     kind: Option<&'a RawValue>,
     /// Present in CloudWatch metrics.
-    #[serde(borrow, rename = "_aws")]
+    #[serde(rename = "_aws")]
     metrics: Option<&'a RawValue>,
 }
 
@@ -80,7 +58,7 @@ pub(super) fn read_line<T>(text: &str, time_parser: &mut TimeParser, then: impl 
     if text.contains("\"eventResponse\"") {
         return cognito::read_activity(text, time_parser, then);
     }
-    let object: Object<'_> = serde_json::from_str(text).map_err(|_| classify_error(text))?;
+    let object: LineMembers<'_> = serde_json::from_str(text).map_err(|_| classify_error(text))?;
     let user = Scalar::text_of(&object.user);
     if object.outcome.is_some() && matches!(plain_string(object.trigger), "post_authentication" | "outcome") {
         return read_outcome(&object, time_parser).map(|outcome| then(LogLine::Outcome(outcome)));
@@ -100,12 +78,11 @@ pub(super) fn read_line<T>(text: &str, time_parser: &mut TimeParser, then: impl 
     let decision = object.decision.filter(|_| has_no_outcome).map(|decision| RecordedDecision {
         id: plain_string(object.id),
         is_denied: plain_string(object.action) == "deny",
+        is_challenged: plain_string(object.action) == "challenge",
         is_deny_verdict: plain_string(Some(decision)) == "deny",
         is_degraded: object.degraded.is_some(),
     });
     Ok(then(LogLine::SignIn(LogRecord {
-        at: time_parser.parse(Scalar::text_of(&object.time))?,
-        user,
         pool: Scalar::text_of(&object.pool),
         client: Scalar::text_of(&object.client),
         ip: Scalar::text_of(&object.ip),
@@ -113,15 +90,12 @@ pub(super) fn read_line<T>(text: &str, time_parser: &mut TimeParser, then: impl 
         asn,
         net: Scalar::text_of(&object.net),
         user_agent: Scalar::text_of(&object.user_agent),
-        browser: "",
-        os: "",
-        device_type: "",
         device: Scalar::text_of(if object.device_id.is_some() { &object.device_id } else { &object.device }),
         timezone: Scalar::text_of(&object.timezone),
         passed: parse_flag(Scalar::text_of(&object.success))?.unwrap_or(outcome != "failure"),
         label: if label.is_empty() && outcome == "fraud" { "fraud" } else { label },
-        provider_score: None,
         decision,
+        ..LogRecord::new(time_parser.parse(Scalar::text_of(&object.time))?, user)
     })))
 }
 
@@ -131,12 +105,12 @@ fn classify_error(text: &str) -> BadRow {
 }
 
 /// Reads a reported outcome.
-fn read_outcome<'a>(object: &'a Object<'a>, time_parser: &mut TimeParser) -> Result<RecordedOutcome<'a>, BadRow> {
+fn read_outcome<'a>(object: &'a LineMembers<'a>, time_parser: &mut TimeParser) -> Result<RecordedOutcome<'a>, BadRow> {
     let outcome = Scalar::text_of(&object.outcome);
     Ok(RecordedOutcome {
         at: time_parser.parse(Scalar::text_of(&object.time))?,
         id: plain_string(object.id),
-        report: ReportedOutcome::ALL.into_iter().find(|report| report.as_label() == outcome).ok_or(BadRow::InvalidOutcome)?,
+        report: ReportedOutcome::ALL.into_iter().find(|report| report.as_label() == outcome).ok_or_else(|| BadRow::InvalidOutcome(Quoted::new(outcome)))?,
         learned: plain_string(object.learned),
         pool: Scalar::text_of(&object.pool),
         client: Scalar::text_of(&object.client),

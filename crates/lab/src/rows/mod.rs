@@ -1,7 +1,10 @@
 //! Readers for the supported log formats. Their records borrow from the line that is read.
 
+use std::fmt;
+
 use csv::ByteRecord;
 use jiff::Timestamp;
+use smol_str::{SmolStr, format_smolstr};
 
 use riskgate_history::repository::outcome::ReportedOutcome;
 
@@ -88,6 +91,8 @@ pub struct RecordedDecision<'a> {
     pub id: &'a str,
     /// Whether it was denied, so its password was not checked.
     pub is_denied: bool,
+    /// Whether it was challenged.
+    pub is_challenged: bool,
     /// Whether its verdict was `deny`. In monitor mode it was not enforced.
     pub is_deny_verdict: bool,
     /// Whether evidence was missing. Degraded sign-ins are not learned from.
@@ -113,15 +118,41 @@ pub struct RecordedOutcome<'a> {
     pub user: &'a str,
 }
 
+impl<'a> LogRecord<'a> {
+    /// A successful sign-in of which nothing else is known.
+    fn new(at: Timestamp, user: &'a str) -> Self {
+        LogRecord {
+            at,
+            user,
+            pool: "",
+            client: "",
+            ip: "",
+            country: "",
+            asn: "",
+            net: "",
+            user_agent: "",
+            browser: "",
+            os: "",
+            device_type: "",
+            device: "",
+            timezone: "",
+            passed: true,
+            label: "",
+            provider_score: None,
+            decision: None,
+        }
+    }
+}
+
 /// Why a row cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadRow {
     /// It is longer than a record may be.
     #[error("it is longer than 1 MiB; is a quotation mark not closed?")]
     TooLong,
     /// Its number of fields differs from the header. It is truncated, or a quotation mark is misplaced.
-    #[error("its number of fields differs from the header")]
-    FieldCount,
+    #[error("it has {0} fields, and the header {1}")]
+    FieldCount(usize, usize),
     /// It is not UTF-8, or contains NUL characters.
     #[error("it is not text in UTF-8; convert the file, for example with iconv -f WINDOWS-1252 -t UTF-8")]
     NotUtf8,
@@ -132,20 +163,43 @@ pub enum BadRow {
     #[error("one of its fields is an object or a list, but must be a text, a number or a flag")]
     NestedValue,
     /// Its time has an unknown format.
-    #[error("its time cannot be read; write 2026-01-02T08:00:00Z, 2026-01-02 08:00:00 (UTC, or with an offset), or seconds since 1970")]
-    InvalidTime,
+    #[error("its time {0} cannot be read; write 2026-01-02T08:00:00Z, 2026-01-02 08:00:00 (UTC, or with an offset), or seconds since 1970")]
+    InvalidTime(Quoted),
     /// Its date may have the day or the month first.
-    #[error("its time has the day and the month in an unknown order; write 2026-01-02 08:00:00")]
-    AmbiguousDate,
+    #[error("its time {0} has the day and the month in an unknown order; write 2026-01-02 08:00:00")]
+    AmbiguousDate(Quoted),
     /// It has no user.
     #[error("it has no user; a sign-in inside another member must be unwrapped first, for example with jq -c .MEMBER")]
     MissingUser,
     /// A flag is neither yes nor no.
-    #[error("its success, or one of its labels, is neither true nor false")]
-    InvalidFlag,
+    #[error("its success, or one of its labels, is {0}; write true, false, yes, no, 1, 0, success or failure")]
+    InvalidFlag(Quoted),
     /// The outcome is not known.
-    #[error("its outcome is not one of success, failure, fraud, not_fraud")]
-    InvalidOutcome,
+    #[error("its outcome is {0}; write success, failure, fraud or not_fraud")]
+    InvalidOutcome(Quoted),
+}
+
+/// The most characters of a value that an error quotes.
+const MAX_QUOTED: usize = 40;
+
+/// A value of a row in quotation marks, shortened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quoted(SmolStr);
+
+impl Quoted {
+    /// Quotes a value.
+    pub fn new(value: &str) -> Self {
+        let mut characters = value.chars();
+        let start: String = characters.by_ref().take(MAX_QUOTED).collect();
+        let more = if characters.next().is_some() { ".." } else { "" };
+        Quoted(format_smolstr!("{start:?}{more}"))
+    }
+}
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// Reads the records of one file.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::rows::BadRow;
+use crate::rows::{BadRow, Quoted};
 
 /// A JSON string, number or flag, as text. `null` is empty.
 #[derive(Debug, Default, Clone)]
@@ -75,6 +75,6 @@ pub(super) fn parse_flag(word: &str) -> Result<Option<bool>, BadRow> {
         "" => Ok(None),
         other if YES.iter().any(|word| word.eq_ignore_ascii_case(other)) => Ok(Some(true)),
         other if NO.iter().any(|word| word.eq_ignore_ascii_case(other)) => Ok(Some(false)),
-        _ => Err(BadRow::InvalidFlag),
+        other => Err(BadRow::InvalidFlag(Quoted::new(other))),
     }
 }

@@ -1,25 +1,19 @@
 //! Log files: decompression, detection of the format, and batches of records.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use csv::ByteRecord;
 
-use crate::rows::{
-    RecordReader,
-    columns::{Columns, Mapping},
-    documents::{JsonDocuments, is_container_line},
-    json::is_lambda_line,
-    limit::CsvRecords,
-    wrapped::EventExtractor,
-};
+use crate::rows::RecordReader;
+use crate::rows::columns::{Columns, Mapping};
+use crate::rows::documents::{JsonDocuments, is_container_line};
+use crate::rows::json::is_lambda_line;
+use crate::rows::limit::CsvRecords;
+use crate::rows::wrapped::EventExtractor;
 use riskgate_config::encoding;
 
 /// The most records in a batch.

@@ -8,21 +8,21 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use smol_str::SmolStr;
 
-use crate::{enricher::Enricher, learn::with_store_timeout};
+use crate::{
+    enricher::Enricher,
+    learn::with_store_timeout,
+    splice::{member, set},
+};
 use riskgate_config::token::TokenConfig;
 use riskgate_engine::{
-    evidence::{FailureReason, history::BlockKind, unread::StorePart},
+    evidence::{FailureReason, history::BlockKind, store_parts::StorePart},
     personal::RawEvent,
 };
-use riskgate_event::{cognito::PreTokenGeneration, text::read_json};
+use riskgate_event::{cognito::PreTokenGeneration, json_strings::read_json};
 use riskgate_history::{
     attempt::{Completeness, TokenRestriction},
     repository::token::TokenFacts,
 };
-
-use crate::claims::splice::{member, set};
-
-mod splice;
 
 /// The user, the client or the tenant is blocked by the operator. No other condition prevents a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub struct EditedEvent {
     /// Why the assessment could not be read; then no claims were added.
     pub missing: Option<FailureReason>,
 }
+
+/// The scope that lets a token's holder change the account: its attributes, factors and passkeys.
+const OWN_ACCOUNT_SCOPE: &str = "aws.cognito.signin.user.admin";
 
 /// The two response formats of the trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,40 +95,52 @@ fn edit(text: &str, version: &str, config: &TokenConfig, facts: &TokenFacts) -> 
         ResponseForm::ClaimsAndScopes => ("claimsAndScopeOverrideDetails", &["idTokenGeneration", "accessTokenGeneration"]),
     };
     let mut text = text.to_owned();
-    if let Some(sign_in) = &facts.sign_in {
-        // Without the block list it is unknown whether the client or the tenant is blocked.
-        let is_degraded = sign_in.completeness == Completeness::Degraded || facts.unread.cause(StorePart::BlockList).is_some();
-        let degraded = match form {
-            ResponseForm::Claims => json!(is_degraded.to_string()),
-            ResponseForm::ClaimsAndScopes => json!(is_degraded),
-        };
-        for (name, value) in [("level", json!(sign_in.level.as_label())), ("degraded", degraded)] {
-            let claim = format!("{}{name}", config.claim_prefix);
-            match form {
-                ResponseForm::Claims => text = set(&text, &["response", details, "claimsToAddOrOverride", &claim], &value.to_string())?,
-                ResponseForm::ClaimsAndScopes => {
-                    for generation in generations {
-                        text = set(&text, &["response", details, generation, "claimsToAddOrOverride", &claim], &value.to_string())?;
-                    }
+    let is_exempt = facts.block.as_ref().is_some_and(|block| block.kind == BlockKind::Exempt);
+    let challenge = challenge_claims(config, facts).filter(|_| !is_exempt);
+    for (name, value) in sign_in_claims(facts).into_iter().flatten().chain(challenge.into_iter().flatten()) {
+        let claim = format!("{}{name}", config.claim_prefix);
+        match form {
+            ResponseForm::Claims => {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                text = set(&text, &["response", details, "claimsToAddOrOverride", &claim], &json!(value).to_string())?;
+            }
+            ResponseForm::ClaimsAndScopes => {
+                for generation in generations {
+                    text = set(&text, &["response", details, generation, "claimsToAddOrOverride", &claim], &value.to_string())?;
                 }
             }
         }
     }
-    let is_exempt = facts.block.as_ref().is_some_and(|block| block.kind == BlockKind::Exempt);
     if facts.restriction == TokenRestriction::None || is_exempt {
         return Some(text);
     }
     if let Some(groups) = without_groups(&text, details, &config.withhold_groups) {
         text = set(&text, &["response", details, "groupOverrideDetails"], &groups.to_string())?;
     }
-    if form == ResponseForm::ClaimsAndScopes && !config.withhold_scopes.is_empty() {
+    let own_account = (facts.restriction == TokenRestriction::Challenge && config.withhold_own_account).then(|| OWN_ACCOUNT_SCOPE.to_owned());
+    let withheld: Vec<String> = config.withhold_scopes.iter().cloned().chain(own_account).collect();
+    if form == ResponseForm::ClaimsAndScopes && !withheld.is_empty() {
         let path = ["response", details, "accessTokenGeneration", "scopesToSuppress"];
         let suppressed = member(&text, &path).and_then(read_json::<Vec<String>>).unwrap_or_default();
-        let withheld = config.withhold_scopes.iter().filter(|scope| !suppressed.contains(scope)).cloned();
-        let all: Vec<String> = suppressed.iter().cloned().chain(withheld).collect();
+        let added = withheld.into_iter().filter(|scope| !suppressed.contains(scope));
+        let all: Vec<String> = suppressed.iter().cloned().chain(added).collect();
         text = set(&text, &path, &json!(all).to_string())?;
     }
     Some(text)
+}
+
+/// The claims of the last sign-in through the client.
+fn sign_in_claims(facts: &TokenFacts) -> Option<[(&'static str, Value); 2]> {
+    let sign_in = facts.sign_in.as_ref()?;
+    // Without the block list it is unknown whether the client or the tenant is blocked.
+    let is_degraded = sign_in.completeness == Completeness::Degraded || facts.unread.cause(StorePart::BlockList).is_some();
+    Some([("level", json!(sign_in.level.as_label())), ("degraded", json!(is_degraded))])
+}
+
+/// The claims of an open challenge: the sufficient levels, and the time in seconds since 1970 after which the user has to authenticate.
+fn challenge_claims(config: &TokenConfig, facts: &TokenFacts) -> Option<[(&'static str, Value); 2]> {
+    let since = facts.challenged_since.filter(|_| config.withhold_own_account)?;
+    Some([("acr", json!(config.challenge_acr_values.join(" "))), ("step_up_after", json!(since.as_second()))])
 }
 
 /// The response format, by the members of the response in the event, else by its version.

@@ -9,14 +9,13 @@
 use std::{sync::Arc, time::Duration};
 
 use percent_encoding::utf8_percent_encode;
-use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use smol_str::SmolStr;
 
 use crate::{
     Adapter, CachePolicy, Provider, ProviderFuture, ProviderRequest, RequestFields,
-    fields::{Fields, log_unreadable},
-    secret_header,
+    fields::{Fields, codes, log_unreadable},
+    key_header,
     template::RESERVED,
 };
 use riskgate_config::{env::ConfigError, services::ServiceConfig};
@@ -25,7 +24,7 @@ use riskgate_engine::{
     service::Service,
     time::ClockReading,
 };
-use riskgate_http_client::{Client, codes, failure::Failure};
+use riskgate_http_client::{Client, failure::Failure};
 use riskgate_runtime::mode::RuntimeMode;
 
 use crate::crowdsec::stream::Stream;
@@ -67,8 +66,7 @@ struct ApiDecision {
 ///
 /// The bouncer key is not a valid header value.
 pub(super) fn adapter(config: &ServiceConfig, client: Client, runtime_mode: RuntimeMode) -> Result<Adapter, ConfigError> {
-    let key = config.key.as_ref().map(|key| key.expose_secret()).unwrap_or_default();
-    let local_api = Arc::new(LocalApi { client, origin: config.url.clone(), key: secret_header("RISKGATE_CROWDSEC_KEY", key)? });
+    let local_api = Arc::new(LocalApi { client, origin: config.url.clone(), key: key_header("RISKGATE_CROWDSEC_KEY", config)? });
     let request_fields = RequestFields::default();
     Ok(match runtime_mode {
         RuntimeMode::Sidecar => Adapter { provider: Arc::new(Stream::new(local_api, config.timeout)), request_fields, cache_policy: CachePolicy::Bypass },
@@ -160,7 +158,7 @@ fn strongest<'a>(in_force: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> 
     let mut risks = in_force.clone().map(|(kind, _)| risk(kind));
     let first = risks.next()?;
     let risk = if risks.any(|risk| risk == Risk::Ban) { Risk::Ban } else { first };
-    Some(Answer::new(risk, codes(in_force.map(|(_, scenario)| scenario))))
+    Some(Answer::new(risk, codes(Service::Crowdsec, in_force.map(|(_, scenario)| scenario))))
 }
 
 #[cfg(test)]
@@ -180,7 +178,7 @@ mod tests {
             let json = serde_json::from_str(&format!("[{}]", decisions.join(","))).expect("JSON");
             parse_decisions(&json).expect("an answer").expect("a decision")
         };
-        let at = |answer: &Answer, seconds| answer.clone().at(Duration::from_secs(seconds)).map(|answer| answer.risk);
+        let at = |answer: &Answer, seconds| Arc::new(answer.clone()).at(Duration::from_secs(seconds)).map(|answer| answer.risk);
         let twice = parse(&[one("ban", "15s"), one("ban", "50s"), one("ban", "-1s")]);
         assert_eq!([0, 15, 49, 50].map(|seconds| at(&twice, seconds)), [Some(Risk::Ban), Some(Risk::Ban), Some(Risk::Ban), None]);
         for order in [[0, 1, 2], [2, 1, 0]] {

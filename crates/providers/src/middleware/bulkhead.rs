@@ -2,17 +2,14 @@
 //!
 //! tower's `LoadShed` does not fit: it refuses at once, without a queue.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use tokio::time::Instant;
-use tower::{Layer, ServiceExt as _};
+use tower::ServiceExt as _;
 
 use crate::{
     cache::CacheEntry,
-    middleware::{AnswerFuture, AnswerService, ProviderCall, StackContext},
+    middleware::{AnswerService, Middleware, ProviderCall, StackContext},
 };
 use riskgate_engine::evidence::FailureReason;
 use riskgate_http_client::failure::Failure;
@@ -24,54 +21,30 @@ pub const MAX_CONCURRENT_CALLS: usize = 128;
 /// A call may wait for a slot for the service's timeout divided by this.
 const QUEUE_DIVISOR: u32 = 4;
 
-/// Adds a bounded wait for the readiness of the inner service.
-pub struct BulkheadLayer {
-    context: Arc<StackContext>,
-}
-
 /// Sheds a call that does not get a slot in time.
-#[derive(Clone)]
-pub struct BulkheadService<S> {
+pub struct Bulkhead {
     context: Arc<StackContext>,
-    inner: S,
 }
 
-impl BulkheadLayer {
-    /// A layer with the timeout of one service.
+impl Bulkhead {
+    /// A bulkhead with the timeout of one service.
     pub fn new(context: Arc<StackContext>) -> Self {
-        BulkheadLayer { context }
+        Bulkhead { context }
     }
 }
 
-impl<S> Layer<S> for BulkheadLayer {
-    type Service = BulkheadService<S>;
-
-    fn layer(&self, inner: S) -> BulkheadService<S> {
-        BulkheadService { context: Arc::clone(&self.context), inner }
-    }
-}
-
-impl<S: AnswerService> tower::Service<ProviderCall> for BulkheadService<S> {
+impl<S: AnswerService> Middleware<ProviderCall, S> for Bulkhead {
     type Response = CacheEntry;
-    type Error = Failure;
-    type Future = AnswerFuture;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: ProviderCall) -> AnswerFuture {
-        let (context, mut inner) = (Arc::clone(&self.context), self.inner.clone());
-        Box::pin(async move {
-            let queue_deadline = call.deadline.sooner(Instant::now(), context.timeout / QUEUE_DIVISOR);
-            match queue_deadline.run(inner.ready()).await {
-                Ok(ready) => ready?.call(call).await,
-                Err(_) => {
-                    Health::count(&context.service_health().shed);
-                    Err(FailureReason::Shed.into())
-                }
+    async fn call(self: Arc<Self>, call: ProviderCall, mut inner: S) -> Result<CacheEntry, Failure> {
+        let queue_deadline = call.deadline.sooner(Instant::now(), self.context.timeout / QUEUE_DIVISOR);
+        match queue_deadline.run(inner.ready()).await {
+            Ok(ready) => ready?.call(call).await,
+            Err(_) => {
+                Health::count(&self.context.service_health().shed);
+                Err(FailureReason::Shed.into())
             }
-        })
+        }
     }
 }
 
@@ -83,13 +56,13 @@ mod tests {
     use tower::{ServiceBuilder, limit::ConcurrencyLimitLayer, service_fn};
 
     use super::*;
-    use crate::middleware::tests as fixtures;
+    use crate::middleware::{layer, tests as fixtures};
     use riskgate_runtime::mode::RuntimeMode;
 
     /// How many of ten concurrent calls are shed if each takes this long and two slots exist.
     async fn shed(duration: Duration) -> usize {
         let context = fixtures::context(RuntimeMode::Sidecar);
-        let service = ServiceBuilder::new().layer(BulkheadLayer::new(Arc::clone(&context))).layer(ConcurrencyLimitLayer::new(2)).service(service_fn(
+        let service = ServiceBuilder::new().layer(layer(Bulkhead::new(Arc::clone(&context)))).layer(ConcurrencyLimitLayer::new(2)).service(service_fn(
             move |_: ProviderCall| async move {
                 tokio::time::sleep(duration).await;
                 Ok::<_, Failure>(fixtures::entry(20.0))

@@ -10,7 +10,7 @@ use tower::{Layer, ServiceExt as _};
 
 use crate::{
     cache::{Cache, Lookup},
-    middleware::{LookupFuture, LookupResult, LookupService, ProviderCall, StackContext},
+    middleware::{LookupResult, LookupService, ProviderCall, ResponseFuture, StackContext},
 };
 use riskgate_engine::evidence::Tier;
 use riskgate_http_client::failure::Failure;
@@ -60,7 +60,7 @@ impl<S> Clone for CacheService<S> {
 impl<S: LookupService + Refresh> tower::Service<ProviderCall> for CacheService<S> {
     type Response = LookupResult;
     type Error = Failure;
-    type Future = Either<Ready<Result<LookupResult, Failure>>, LookupFuture>;
+    type Future = Either<Ready<Result<LookupResult, Failure>>, ResponseFuture<LookupResult>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))

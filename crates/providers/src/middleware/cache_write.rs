@@ -1,74 +1,41 @@
 //! Stores the provider's answers in both cache tiers. Failures are never stored (invariant 8).
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use tower::{Layer, ServiceExt as _};
+use tower::ServiceExt as _;
 
 use crate::{
     cache::{Cache, CacheEntry},
-    middleware::{AnswerFuture, AnswerService, StackContext, breaker::Admitted},
+    middleware::{AnswerService, Middleware, StackContext, breaker::Admitted},
     shared_cache::SharedCache,
 };
 use riskgate_http_client::failure::Failure;
 use riskgate_runtime::{deadline::Deadline, mode::RuntimeMode};
 
-/// Adds the writes to the caches.
-pub struct CacheWriteLayer {
-    state: Arc<State>,
-}
-
 /// Stores each answer in memory and in the shared store.
-#[derive(Clone)]
-pub struct CacheWriteService<S> {
-    state: Arc<State>,
-    inner: S,
-}
-
-struct State {
+pub struct CacheWrite {
     cache: Arc<Cache>,
     shared: Option<SharedCache>,
     context: Arc<StackContext>,
 }
 
-impl CacheWriteLayer {
-    /// A layer that writes to the memory of this process and to the shared store.
-    pub fn new(cache: Arc<Cache>, shared: Option<SharedCache>, context: Arc<StackContext>) -> Self {
-        CacheWriteLayer { state: Arc::new(State { cache, shared, context }) }
-    }
-}
-
-impl<S> Layer<S> for CacheWriteLayer {
-    type Service = CacheWriteService<S>;
-
-    fn layer(&self, inner: S) -> CacheWriteService<S> {
-        CacheWriteService { state: Arc::clone(&self.state), inner }
-    }
-}
-
-impl<S: AnswerService<Admitted>> tower::Service<Admitted> for CacheWriteService<S> {
+impl<S: AnswerService<Admitted>> Middleware<Admitted, S> for CacheWrite {
     type Response = CacheEntry;
-    type Error = Failure;
-    type Future = AnswerFuture;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, admitted: Admitted) -> AnswerFuture {
-        let (state, inner) = (Arc::clone(&self.state), self.inner.clone());
-        Box::pin(async move {
-            let (key, deadline) = (admitted.call.key, admitted.call.deadline);
-            let entry = inner.oneshot(admitted).await?;
-            state.write(key, entry.clone(), deadline).await;
-            Ok(entry)
-        })
+    async fn call(self: Arc<Self>, admitted: Admitted, inner: S) -> Result<CacheEntry, Failure> {
+        let (key, deadline) = (admitted.call.key, admitted.call.deadline);
+        let entry = inner.oneshot(admitted).await?;
+        self.write(key, entry.clone(), deadline).await;
+        Ok(entry)
     }
 }
 
-impl State {
+impl CacheWrite {
+    /// Writes to the memory of this process and to the shared store.
+    pub fn new(cache: Arc<Cache>, shared: Option<SharedCache>, context: Arc<StackContext>) -> Self {
+        CacheWrite { cache, shared, context }
+    }
+
     /// Writes an answer to both tiers. The sidecar does not wait for the store; Lambda waits until the provider's deadline.
     async fn write(&self, key: u128, entry: CacheEntry, deadline: Deadline) {
         self.cache.insert(key, entry.clone());
@@ -84,13 +51,13 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use tower::service_fn;
+    use tower::{Layer as _, service_fn};
 
     use super::*;
     use crate::{
         breaker::{Breaker, BreakerAdmission, Permit},
         cache::Lookup,
-        middleware::tests as fixtures,
+        middleware::{layer, tests as fixtures},
     };
     use riskgate_engine::evidence::FailureReason;
     use riskgate_runtime::clock;
@@ -108,7 +75,7 @@ mod tests {
     async fn stored(runtime_mode: RuntimeMode, result: Result<CacheEntry, Failure>) -> (bool, bool) {
         let (cache, shared, context, call) = (fixtures::cache(runtime_mode), fixtures::shared_cache(), fixtures::context(runtime_mode), fixtures::call());
         let permit = permit(&context);
-        let layer = CacheWriteLayer::new(Arc::clone(&cache), Some(shared.clone()), context);
+        let layer = layer(CacheWrite::new(Arc::clone(&cache), Some(shared.clone()), context));
         let _ = layer.layer(service_fn(move |_: Admitted| std::future::ready(result.clone()))).oneshot(Admitted { call: call.clone(), permit }).await;
         // The sidecar writes to the store in the background.
         tokio::task::yield_now().await;

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::{
         cache::CacheEntry,
-        middleware::{AnswerFuture, ProviderCall, tests as fixtures},
+        middleware::{ProviderCall, ResponseFuture, tests as fixtures},
     };
     use riskgate_http_client::failure::Failure;
 
@@ -100,8 +100,8 @@ mod tests {
     async fn a_panic_becomes_a_failure_and_is_counted() {
         let health = Arc::<Health>::default();
         let layer = CatchPanicLayer::new(Arc::clone(&health));
-        let in_future = layer.layer(service_fn(|_: ProviderCall| -> AnswerFuture { Box::pin(async { std::panic::panic_any("a bug") }) }));
-        let in_call = layer.layer(service_fn(|_: ProviderCall| -> AnswerFuture { std::panic::panic_any("a bug") }));
+        let in_future = layer.layer(service_fn(|_: ProviderCall| -> ResponseFuture<CacheEntry> { Box::pin(async { std::panic::panic_any("a bug") }) }));
+        let in_call = layer.layer(service_fn(|_: ProviderCall| -> ResponseFuture<CacheEntry> { std::panic::panic_any("a bug") }));
         assert_eq!(in_future.oneshot(fixtures::call()).await.map(drop), Err(FailureReason::Panic.into()));
         assert_eq!(in_call.oneshot(fixtures::call()).await.map(drop), Err(FailureReason::Panic.into()));
         assert_eq!(health.panics.load(Ordering::Relaxed), 2);

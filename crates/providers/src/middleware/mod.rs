@@ -1,12 +1,19 @@
-//! The middleware of a provider: one `tower::Layer` per concern. `stack` puts them in order.
+//! The middleware of a provider, one file per concern. `stack` puts them in order.
 //!
+//! A concern is a [`Middleware`]: an `async fn` with a request and the service behind it. [`layer`] makes a `tower::Layer` of it.
 //! Waiting for capacity is part of a call, so these services are always ready. Only tower's `ConcurrencyLimit` is not, and the bulkhead
-//! awaits it. A layer calls a fresh clone of its inner service.
+//! awaits it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use tower::Layer;
 
 use crate::{ProviderRequest, cache::CacheEntry};
 use riskgate_engine::{
@@ -49,6 +56,26 @@ pub mod timeout;
 #[cfg(test)]
 pub(crate) mod tests;
 
+/// One concern of a stack. Its state is shared by all calls.
+pub trait Middleware<R, S>: Send + Sync + 'static {
+    /// What the service returns with this middleware before it.
+    type Response;
+
+    /// Handles a request. `inner` is a clone of the service behind the middleware, for this request only.
+    fn call(self: Arc<Self>, request: R, inner: S) -> impl Future<Output = Result<Self::Response, Failure>> + Send + 'static;
+}
+
+/// Adds a middleware before a service.
+pub struct MiddlewareLayer<M> {
+    middleware: Arc<M>,
+}
+
+/// A service behind a middleware.
+pub struct MiddlewareService<M, S> {
+    middleware: Arc<M>,
+    inner: S,
+}
+
 /// A request on its way to one provider.
 #[derive(Debug, Clone)]
 pub struct ProviderCall {
@@ -79,7 +106,7 @@ pub struct LookupResult {
     /// The outcome. Never `Failed`: failures are errors.
     pub outcome: Outcome,
     /// The answer; `None` is "nothing known".
-    pub answer: Option<Answer>,
+    pub answer: Option<Arc<Answer>>,
     /// The cache tier that answered, if one did.
     pub tier: Option<Tier>,
     /// Why the answer of a block list could not be refreshed.
@@ -101,11 +128,8 @@ pub struct StackContext {
     pub health: Arc<Health>,
 }
 
-/// The future of a service that returns an answer and its source.
-pub type LookupFuture = BoxFuture<'static, Result<LookupResult, Failure>>;
-
-/// The future of a service that calls the provider.
-pub type AnswerFuture = BoxFuture<'static, Result<CacheEntry, Failure>>;
+/// The future of a service in a stack.
+pub type ResponseFuture<T> = BoxFuture<'static, Result<T, Failure>>;
 
 /// A service that finds an answer: in a cache or at the provider.
 pub trait LookupService: tower::Service<ProviderCall, Response = LookupResult, Error = Failure, Future: Send> + Clone + Send + Sync + 'static {}
@@ -117,14 +141,47 @@ pub trait AnswerService<R = ProviderCall>: tower::Service<R, Response = CacheEnt
 
 impl<S, R> AnswerService<R> for S where S: tower::Service<R, Response = CacheEntry, Error = Failure, Future: Send> + Clone + Send + Sync + 'static {}
 
+/// The layer that adds a middleware.
+pub fn layer<M>(middleware: M) -> MiddlewareLayer<M> {
+    MiddlewareLayer { middleware: Arc::new(middleware) }
+}
+
+impl<M, S> Layer<S> for MiddlewareLayer<M> {
+    type Service = MiddlewareService<M, S>;
+
+    fn layer(&self, inner: S) -> MiddlewareService<M, S> {
+        MiddlewareService { middleware: Arc::clone(&self.middleware), inner }
+    }
+}
+
+impl<M, S: Clone> Clone for MiddlewareService<M, S> {
+    fn clone(&self) -> Self {
+        MiddlewareService { middleware: Arc::clone(&self.middleware), inner: self.inner.clone() }
+    }
+}
+
+impl<M: Middleware<R, S>, S: Clone, R> tower::Service<R> for MiddlewareService<M, S> {
+    type Response = M::Response;
+    type Error = Failure;
+    type Future = ResponseFuture<M::Response>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        Box::pin(Arc::clone(&self.middleware).call(request, self.inner.clone()))
+    }
+}
+
 impl LookupResult {
     /// A result without a cache tier.
-    pub fn new(outcome: Outcome, answer: Option<Answer>) -> Self {
+    pub fn new(outcome: Outcome, answer: Option<Arc<Answer>>) -> Self {
         LookupResult { outcome, answer, tier: None, outdated: None }
     }
 
     /// An answer of the provider itself.
-    pub fn answered(answer: Option<Answer>) -> Self {
+    pub fn answered(answer: Option<Arc<Answer>>) -> Self {
         Self::new(if answer.is_some() { Outcome::Fresh } else { Outcome::Negative }, answer)
     }
 }
@@ -141,14 +198,14 @@ impl StackContext {
     }
 
     /// Counts and returns a fresh answer of a cache.
-    pub fn fresh(&self, answer: Option<Answer>, tier: Tier) -> LookupResult {
+    pub fn fresh(&self, answer: Option<Arc<Answer>>, tier: Tier) -> LookupResult {
         let (outcome, result) = if answer.is_some() { (Outcome::Hit, CacheResult::Hit) } else { (Outcome::Negative, CacheResult::Negative) };
         self.count(tier, result);
         LookupResult { tier: Some(tier), ..LookupResult::new(outcome, answer) }
     }
 
     /// Counts and returns an expired answer of a cache.
-    pub fn stale(&self, answer: Answer, tier: Tier) -> LookupResult {
+    pub fn stale(&self, answer: Arc<Answer>, tier: Tier) -> LookupResult {
         self.count(tier, CacheResult::Stale);
         LookupResult { tier: Some(tier), ..LookupResult::new(Outcome::Stale, Some(answer)) }
     }
@@ -158,7 +215,7 @@ impl StackContext {
     /// # Errors
     ///
     /// The failure, if the service itself limited the answer to a shorter time.
-    pub fn stale_on_failure(&self, answer: Answer, tier: Tier, failure: Failure, age: Duration) -> Result<LookupResult, Failure> {
+    pub fn stale_on_failure(&self, answer: Arc<Answer>, tier: Tier, failure: Failure, age: Duration) -> Result<LookupResult, Failure> {
         let answer = answer.at(age).ok_or(failure)?;
         let outdated = self.is_block_list.then_some(Outdated { cause: failure.cause, age });
         Ok(LookupResult { outdated, ..self.stale(answer, tier) })

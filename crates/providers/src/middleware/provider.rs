@@ -8,7 +8,7 @@ use std::{
 use crate::{
     Provider,
     cache::CacheEntry,
-    middleware::{AnswerFuture, ProviderCall},
+    middleware::{ProviderCall, ResponseFuture},
 };
 use riskgate_http_client::failure::Failure;
 use riskgate_runtime::clock;
@@ -29,13 +29,13 @@ impl ProviderService {
 impl tower::Service<ProviderCall> for ProviderService {
     type Response = CacheEntry;
     type Error = Failure;
-    type Future = AnswerFuture;
+    type Future = ResponseFuture<CacheEntry>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, call: ProviderCall) -> AnswerFuture {
+    fn call(&mut self, call: ProviderCall) -> ResponseFuture<CacheEntry> {
         let provider = Arc::clone(&self.provider);
         Box::pin(async move {
             // An answer is as old as its request: if the process was frozen in between, the answer is outdated.

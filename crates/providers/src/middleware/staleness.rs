@@ -1,65 +1,38 @@
 //! Answers of an adapter that has the data itself: they are stale while the data cannot be refreshed.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use tokio::time::Instant;
-use tower::{Layer, ServiceExt as _};
+use tower::ServiceExt as _;
 
 use crate::{
     Provider,
-    middleware::{AnswerService, LookupFuture, LookupResult, ProviderCall},
+    middleware::{AnswerService, LookupResult, Middleware, ProviderCall},
 };
 use riskgate_engine::evidence::Outcome;
 use riskgate_http_client::failure::Failure;
 
-/// Adds the age of the provider's data.
-pub struct StalenessLayer {
-    provider: Arc<dyn Provider>,
-}
-
 /// Marks answers as stale while the provider's data is outdated. "No decision" is outdated like a decision.
-#[derive(Clone)]
-pub struct StalenessService<S> {
+pub struct Staleness {
     provider: Arc<dyn Provider>,
-    inner: S,
 }
 
-impl StalenessLayer {
-    /// A layer before `provider`.
+impl Staleness {
+    /// The state of the data of `provider`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        StalenessLayer { provider }
+        Staleness { provider }
     }
 }
 
-impl<S> Layer<S> for StalenessLayer {
-    type Service = StalenessService<S>;
-
-    fn layer(&self, inner: S) -> StalenessService<S> {
-        StalenessService { provider: Arc::clone(&self.provider), inner }
-    }
-}
-
-impl<S: AnswerService> tower::Service<ProviderCall> for StalenessService<S> {
+impl<S: AnswerService> Middleware<ProviderCall, S> for Staleness {
     type Response = LookupResult;
-    type Error = Failure;
-    type Future = LookupFuture;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: ProviderCall) -> LookupFuture {
-        let (provider, inner) = (Arc::clone(&self.provider), self.inner.clone());
-        Box::pin(async move {
-            let outdated = provider.outdated(Instant::now());
-            let answer = inner.oneshot(call).await?.into_answer();
-            Ok(match outdated {
-                Some(_) => LookupResult { outdated, ..LookupResult::new(Outcome::Stale, answer) },
-                None => LookupResult::answered(answer),
-            })
+    async fn call(self: Arc<Self>, call: ProviderCall, inner: S) -> Result<LookupResult, Failure> {
+        let outdated = self.provider.outdated(Instant::now());
+        let answer = inner.oneshot(call).await?.into_answer();
+        Ok(match outdated {
+            Some(_) => LookupResult { outdated, ..LookupResult::new(Outcome::Stale, answer) },
+            None => LookupResult::answered(answer),
         })
     }
 }
@@ -68,10 +41,12 @@ impl<S: AnswerService> tower::Service<ProviderCall> for StalenessService<S> {
 mod tests {
     use std::time::Duration;
 
+    use tower::Layer as _;
+
     use super::*;
     use crate::{
         ProviderFuture, ProviderRequest,
-        middleware::{provider::ProviderService, tests as fixtures},
+        middleware::{layer, provider::ProviderService, tests as fixtures},
     };
     use riskgate_engine::evidence::{FailureReason, Outdated};
 
@@ -93,7 +68,7 @@ mod tests {
         let outdated = Outdated { cause: FailureReason::Timeout, age: Duration::from_secs(100) };
         for (state, expected) in [(None, Outcome::Negative), (Some(outdated), Outcome::Stale)] {
             let provider: Arc<dyn Provider> = Arc::new(InMemory(state));
-            let service = StalenessLayer::new(Arc::clone(&provider)).layer(ProviderService::new(provider));
+            let service = layer(Staleness::new(Arc::clone(&provider))).layer(ProviderService::new(provider));
             let result = service.oneshot(fixtures::call()).await.expect("an answer");
             assert_eq!((result.outcome, result.outdated), (expected, state));
         }

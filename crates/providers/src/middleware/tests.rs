@@ -50,6 +50,7 @@ pub(crate) fn request() -> ProviderRequest {
         hour: None,
         received: clock::read(),
         address_trust: AddressTrust::Trusted,
+        pool: Default::default(),
         account: Personal::default(),
     }
 }

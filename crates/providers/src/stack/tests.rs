@@ -46,7 +46,7 @@ fn stack_before(provider: Arc<dyn Provider>, runtime_mode: RuntimeMode, timeout:
     };
     let minute = Duration::from_secs(60);
     let cache = CacheConfig { capacity: 10, ttl: minute, stale_for: minute, negative_ttl: minute };
-    let adapter = Adapter { provider, request_fields: RequestFields::default(), cache_policy: CachePolicy::Configured };
+    let adapter = Adapter::for_address(provider);
     ProviderStack::new(&config, adapter, ProviderStackDeps { cache, secret: [0; 16], runtime_mode, health: Arc::clone(health), shared: None })
 }
 

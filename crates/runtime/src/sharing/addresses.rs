@@ -26,6 +26,9 @@ const MAX_RECENT: usize = 128;
 /// The number of sign-ins between two checks of a client.
 const CHECK_EVERY: usize = 16;
 
+/// The number of sign-ins between two checks once the most recent ones are known: half of them are new then. A check sorts all of them.
+const RECHECK_EVERY: usize = MAX_RECENT / 2;
+
 /// The minimum number of users for a report of shared public addresses.
 const MIN_USERS: usize = 30;
 
@@ -172,7 +175,7 @@ impl Client {
         }
         self.recent[self.next] = sign_in;
         self.next = (self.next + 1) % MAX_RECENT;
-        self.next.is_multiple_of(CHECK_EVERY)
+        self.next.is_multiple_of(RECHECK_EVERY)
     }
 }
 

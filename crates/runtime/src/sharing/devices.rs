@@ -1,13 +1,9 @@
 //! Detection of device ids that many users share: a constant in an app, or an id that all devices of a model report.
 
-use std::{
-    fmt,
-    hash::{BuildHasher as _, RandomState},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The maximum number of users of a real device, such as a family's or a classroom's tablet.
 const MAX_USERS: usize = 20;

@@ -31,7 +31,7 @@ impl SharedValues {
     /// Only trusted contexts count; otherwise an attacker could make values look shared. Unknown users count too, because they must be
     /// treated like known ones.
     pub fn observe(&self, sign_in: &mut Arc<SignIn>) {
-        let (context, user) = (&sign_in.context, sign_in.person.key());
+        let (context, user) = (&sign_in.context, sign_in.user.key());
         if !context.is_trusted() || user.is_empty() {
             return;
         }

@@ -43,7 +43,7 @@ pub struct DecisionRow {
     pub tiers: BTreeMap<String, String>,
 }
 
-/// A verdict as an audit line spells it.
+/// A verdict as an audit line spells it, in the order of `Verdict::ALL`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DecisionLabel {
@@ -51,6 +51,8 @@ pub enum DecisionLabel {
     Allow,
     /// The sign-in is let in and flagged for review.
     Review,
+    /// The sign-in is let in only after a stronger proof.
+    Challenge,
     /// The sign-in is rejected.
     Deny,
 }

@@ -81,6 +81,8 @@ pub struct Settings {
     source: String,
     /// `DENY_AT` for clients without their own setting.
     deny_at: f64,
+    /// `CHALLENGE_AT` for clients without their own setting; null without challenges.
+    challenge_at: Option<f64>,
     /// `REVIEW_AT` for clients without their own setting.
     review_at: f64,
     /// `MODE` for clients without their own setting.
@@ -127,6 +129,7 @@ impl Settings {
             version: env!("CARGO_PKG_VERSION"),
             source,
             deny_at: config.decision.deny_at.default,
+            challenge_at: config.decision.challenge_at.default,
             review_at: config.decision.review_at.default,
             mode: config.decision.mode.default.as_label(),
             budget_ms: u64::try_from(config.budget.total.as_millis()).unwrap_or(u64::MAX),

@@ -12,7 +12,7 @@ use crate::dashboard::{
     TimeBase,
     decision_row::{DecisionLabel, DecisionRow, is_outcome_line},
 };
-use riskgate_engine::evidence::Tier;
+use riskgate_engine::{decision::Verdict, evidence::Tier};
 use riskgate_telemetry::{
     latency::{Latency, MergedLatency},
     live_stats::{SCORE_STEPS as STEPS, Snapshot, score_step},
@@ -36,6 +36,9 @@ const MAX_DECISIONS: usize = 100;
 /// Decisions in one message. A reader cannot follow more in a second.
 const MAX_DECISIONS_PER_MESSAGE: usize = 20;
 
+/// Annotations that are stored.
+const MAX_ANNOTATIONS: usize = 24;
+
 /// A log whose newest line is at most this many seconds old follows the wall clock.
 const MAX_LAG_SECONDS: i64 = 120;
 
@@ -48,6 +51,8 @@ pub struct RollingStats {
     decisions: VecDeque<Arc<str>>,
     /// Decisions that no message has sent yet.
     unsent: VecDeque<Arc<str>>,
+    /// Marks on the charts, oldest first.
+    annotations: VecDeque<Annotation>,
     /// The oldest second that changed since the last message.
     oldest_changed: Option<i64>,
     /// Lines that could not be parsed.
@@ -55,11 +60,20 @@ pub struct RollingStats {
     decided: u64,
 }
 
+/// A mark on the charts.
+#[derive(Debug)]
+struct Annotation {
+    /// Counts from 1. The charts show it at the mark.
+    number: u64,
+    at: i64,
+    text: &'static str,
+}
+
 /// The counts of one second.
 #[derive(Debug, Default)]
 struct Second {
     at: i64,
-    verdicts: [u32; 3],
+    verdicts: [u32; Verdict::ALL.len()],
     degraded: u32,
     total: Latency,
     parts: BTreeMap<String, Latency>,
@@ -74,6 +88,7 @@ struct Second {
 struct Minute {
     at: i64,
     scores: [u32; STEPS],
+    challenged: u32,
     denied: u32,
 }
 
@@ -90,6 +105,7 @@ impl RollingStats {
         self.advance_to(at);
         if let Some(minute) = self.minute(at) {
             minute.scores[score_step(row.score)] += 1;
+            minute.challenged += u32::from(row.decision == DecisionLabel::Challenge);
             minute.denied += u32::from(row.decision == DecisionLabel::Deny);
         }
         if let Some(second) = self.second(at) {
@@ -101,10 +117,15 @@ impl RollingStats {
     pub fn record_snapshot(&mut self, snapshot: Snapshot, at: i64) {
         self.decided += snapshot.decided;
         snapshot.lines.iter().for_each(|line| self.push_decision(Arc::clone(line)));
+        for text in &snapshot.annotations {
+            let number = self.annotations.back().map_or(1, |last| last.number + 1);
+            push(&mut self.annotations, Annotation { number, at, text }, MAX_ANNOTATIONS);
+        }
         self.advance_to(at);
         if let Some(minute) = self.minute(at) {
             minute.scores.iter_mut().zip(snapshot.scores).for_each(|(sum, count)| *sum += count);
-            minute.denied += snapshot.verdicts[2];
+            minute.challenged += snapshot.verdicts[Verdict::Challenge as usize];
+            minute.denied += snapshot.verdicts[Verdict::Deny as usize];
         }
         if let Some(second) = self.second(at) {
             second.add_snapshot(snapshot);
@@ -134,30 +155,33 @@ impl RollingStats {
         let skipped = self.seconds.iter().take_while(|second| second.at < from).count();
         let seconds: Vec<Value> = (skipped..self.seconds.len()).map(|index| self.point(index)).collect();
         let mut scores = [0_u32; STEPS];
-        let mut denied = 0;
+        let (mut challenged, mut denied) = (0, 0);
         for minute in &self.minutes {
             scores.iter_mut().zip(minute.scores).for_each(|(sum, count)| *sum += count);
+            challenged += minute.challenged;
             denied += minute.denied;
         }
         let mut message = self.recent();
         if let Value::Object(members) = &mut message {
             members.insert("seconds".to_owned(), seconds.into());
             members.insert("scores".to_owned(), scores.as_slice().into());
+            members.insert("challenged".to_owned(), challenged.into());
             members.insert("denied".to_owned(), denied.into());
             members.insert("decided".to_owned(), self.decided.into());
             members.insert("unreadable".to_owned(), self.unreadable.into());
             members.insert("decisions".to_owned(), decisions.into());
+            members.insert("annotations".to_owned(), self.annotations.iter().map(|mark| json!([mark.number, mark.at, mark.text])).collect());
         }
         message
     }
 
-    /// One point of the charts: time, allow, review, deny, degraded, p50, p95, p99.
+    /// One point of the charts: time, the verdicts, degraded, p50, p95, p99.
     fn point(&self, index: usize) -> Value {
         let second = &self.seconds[index];
         let window = index.saturating_sub(PERCENTILE_WINDOW - 1)..=index;
         let sum = MergedLatency::of(window.map(|index| &self.seconds[index].total));
-        let [allow, review, deny] = second.verdicts;
-        json!([second.at, allow, review, deny, second.degraded, sum.percentile(0.5), sum.percentile(0.95), sum.percentile(0.99)])
+        let [allow, review, challenge, deny] = second.verdicts;
+        json!([second.at, allow, review, challenge, deny, second.degraded, sum.percentile(0.5), sum.percentile(0.95), sum.percentile(0.99)])
     }
 
     /// The numbers of the panels, over the last minute.
@@ -176,7 +200,7 @@ impl RollingStats {
         let mut caches: BTreeMap<&str, u32> = BTreeMap::new();
         let mut outcomes: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
         let mut reasons: BTreeMap<&str, (u32, f64)> = BTreeMap::new();
-        let mut verdicts = [0_u32; 3];
+        let mut verdicts = [0_u32; Verdict::ALL.len()];
         let mut degraded = 0;
         for second in recent() {
             second.causes.iter().for_each(|(cause, count)| *causes.entry(cause).or_default() += count);
@@ -232,7 +256,7 @@ impl RollingStats {
         let at = at.div_euclid(60);
         let newest = self.minutes.back().map_or(at - 1, |minute| minute.at);
         if at > newest {
-            push(&mut self.minutes, Minute { at, scores: [0; STEPS], denied: 0 }, MAX_MINUTES);
+            push(&mut self.minutes, Minute { at, scores: [0; STEPS], challenged: 0, denied: 0 }, MAX_MINUTES);
             while self.minutes.front().is_some_and(|minute| minute.at <= at - MAX_MINUTES as i64) {
                 self.minutes.pop_front();
             }
@@ -271,11 +295,7 @@ impl Second {
 
     fn add_row(&mut self, row: DecisionRow) {
         let DecisionRow { time: _, decision, score: _, reasons, evidence, degraded, elapsed_ms, took_ms, tiers } = row;
-        self.verdicts[match decision {
-            DecisionLabel::Allow => 0,
-            DecisionLabel::Review => 1,
-            DecisionLabel::Deny => 2,
-        }] += 1;
+        self.verdicts[decision as usize] += 1;
         self.total.record(elapsed_ms);
         for (part, millis) in took_ms {
             // A source that was not queried took no time and would distort the percentiles.
@@ -374,10 +394,20 @@ mod tests {
     }
 
     #[test]
+    fn annotations_are_numbered_and_bounded() {
+        let mut rolling_stats = RollingStats::default();
+        for second in 0..40 {
+            rolling_stats.record_snapshot(Snapshot { annotations: vec!["a phase"], ..Snapshot::default() }, NOW + second);
+        }
+        let annotations = rolling_stats.state()["annotations"].clone();
+        assert_eq!((annotations.as_array().map(Vec::len), &annotations[0]), (Some(MAX_ANNOTATIONS), &json!([17, NOW + 16, "a phase"])));
+    }
+
+    #[test]
     fn an_old_log_is_shown_at_its_own_time() {
         let mut rolling_stats = rolling_stats(&[line(-90_000, "allow", 1.0, ""), line(-89_990, "deny", 99.0, "")]);
         let message = rolling_stats.tick(at(0), TimeBase::Lines);
-        assert_eq!((&message["now"], &message["verdicts"]), (&json!(NOW - 89_990), &json!([1, 0, 1])));
+        assert_eq!((&message["now"], &message["verdicts"]), (&json!(NOW - 89_990), &json!([1, 0, 0, 1])));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, time::Instant};
 use crate::dashboard::{Dashboard, Feed, Settings};
 use crate::sidecar::{connection_limit::ConnectionLimit, request_filter::RequestFilter, service::SidecarService};
 use riskgate_config::{env::ConfigError, sidecar::SidecarConfig};
-use riskgate_engine::evidence::unread::StorePart;
+use riskgate_engine::evidence::store_parts::StorePart;
 use riskgate_pipeline::{
     instance::Instance,
     secrets::{self, RenewalReason},
@@ -255,6 +255,7 @@ fn router(instance: &Arc<Instance>, role: ListenerRole, local: SocketAddr, dashb
     if role != ListenerRole::Admin {
         // `SidecarService` handles POST itself. This route only answers other methods with 405.
         app = app.route(routes::ASSESS_PATH, post(problem::not_found)).route("/v1/outcome", post(routes::outcome)).route("/openapi.json", get(routes::openapi));
+        app = app.route("/v1/step-up", post(routes::step_up));
         if local.ip().is_loopback() {
             app = app.route("/2015-03-31/functions/{name}/invocations", post(routes::invoke));
         }

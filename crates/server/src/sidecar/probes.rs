@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::sidecar::problem::problem;
-use riskgate_engine::evidence::unread::StorePart;
+use riskgate_engine::evidence::store_parts::StorePart;
 use riskgate_pipeline::instance::Instance;
 use riskgate_runtime::clock;
 use riskgate_runtime::{
@@ -27,6 +27,17 @@ pub struct Readiness {
     ready: bool,
     /// What decisions are currently missing, with the cause.
     degraded: Vec<Degraded>,
+    /// Parts of the bundled network data that are older than 60 days. They are still used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outdated: Vec<Outdated>,
+}
+
+/// A part of the bundled network data that is too old.
+#[derive(Debug, Serialize)]
+struct Outdated {
+    what: &'static str,
+    age_days: u64,
+    help: &'static str,
 }
 
 /// One input or output that currently fails.
@@ -74,7 +85,9 @@ pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
             degraded.push(Degraded { what, why: "lines_lost", age_s: None, help: None });
         }
     }
-    Json(Readiness { ready: true, degraded })
+    let help = "update riskgate, or set RISKGATE_CITY_DB, RISKGATE_ASN_DB or RISKGATE_ANONYMOUS_DB to a newer file";
+    let outdated = health.outdated_data(now).map(|(part, age_days)| Outdated { what: part.as_label(), age_days, help }).collect();
+    Json(Readiness { ready: true, degraded, outdated })
 }
 
 fn degraded_service(health: &Health, service: riskgate_engine::service::Service) -> Option<Degraded> {

@@ -10,10 +10,13 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use crate::sidecar::{problem::problem, request_filter};
+use crate::sidecar::{
+    problem::{problem, problem_with_code},
+    request_filter,
+};
 use riskgate_engine::{
     client_ip::{ClientIp, forwarded::forwarded_for},
     ignored::IgnoredInput,
@@ -27,10 +30,12 @@ use riskgate_history::repository::{learning::Learned, outcome::ReportedOutcome};
 use riskgate_pipeline::{
     instance::Instance,
     learn,
+    step_up::{self, StepUp, StepUpError},
     triggers::{self, Payload},
 };
 use riskgate_runtime::clock;
 use riskgate_telemetry::outcome::SignInOutcome;
+use riskgate_tokens::TokenError;
 
 /// The path of the assessment route.
 pub const ASSESS_PATH: &str = "/v1/assess";
@@ -74,18 +79,17 @@ pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, 
     if !is_json(&headers) {
         return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON", "send Content-Type: application/json".to_owned());
     }
-    // serde also accepts an array as the fields of a struct, so the shape is checked first.
-    let wire = Some(&body).filter(|body| body.trim_ascii_start().starts_with(b"{")).and_then(|body| serde_json::from_slice::<Wire>(body).ok());
+    let wire: Option<Wire> = parse_object(&body);
     let report = wire.and_then(|wire| Some((ReportedOutcome::ALL.into_iter().find(|report| report.as_label() == wire.outcome)?, wire)));
     let Some((report, Wire { id, time, .. })) = report else {
-        let detail = "send {\"id\", \"outcome\"} with outcome success, failure, fraud or not_fraud, and the \"time\" of the assessment".to_owned();
+        let detail = "send {\"id\", \"outcome\"} with outcome success, failure, fraud, not_fraud, challenge_passed or challenge_failed, and the \"time\" of the assessment".to_owned();
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an outcome", detail);
     };
     let now = clock::read();
     let at = EventTime::new(time.unwrap_or(now.wall));
     match learn::record_outcome(instance.engine.enricher(), &id, report, at, now).await {
         Ok(Some(learned)) => {
-            let shown = matches!(report, ReportedOutcome::Success | ReportedOutcome::NotFraud).then_some(learned);
+            let shown = (!matches!(report, ReportedOutcome::Failure | ReportedOutcome::Fraud | ReportedOutcome::ChallengeFailed)).then_some(learned);
             let outcome = SignInOutcome { time: at.timestamp(), id: Some(&id), report, learned: shown, event: None };
             instance.telemetry.record_outcome(&outcome, learn::response_deadline(instance.engine.enricher(), now, None)).await;
             Json(json!({ "outcome": report.as_label(), "learned": learned == Learned::ProfileUpdated })).into_response()
@@ -97,6 +101,56 @@ pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, 
         ),
         Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the store could not be reached", "send the report again".to_owned()),
     }
+}
+
+/// `POST /v1/step-up`: ends the restriction of an assessment's user with a token of a stronger authentication.
+pub async fn step_up(State(instance): State<Arc<Instance>>, headers: HeaderMap, body: Bytes) -> Response {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wire {
+        id: String,
+        token: String,
+    }
+    if !is_json(&headers) {
+        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be JSON", "send Content-Type: application/json".to_owned());
+    }
+    let Some(Wire { id, token }) = parse_object(&body) else {
+        let detail = "send {\"id\", \"token\"}: the id of the assessment, and the new access or ID token".to_owned();
+        return problem(StatusCode::UNPROCESSABLE_ENTITY, "not a step-up", detail);
+    };
+    match step_up::step_up(&instance, &id, &token, clock::read()).await {
+        Ok(StepUp { learned, stale_keys }) => {
+            let degraded = stale_keys.map(|cause| json!({ "causes": { "signing_keys": cause.as_label() } }));
+            let outcome = ReportedOutcome::ChallengePassed.as_label();
+            Json(json!({ "outcome": outcome, "learned": learned == Some(Learned::ProfileUpdated), "degraded": degraded })).into_response()
+        }
+        Err(error) => step_up_problem(error),
+    }
+}
+
+fn step_up_problem(error: StepUpError) -> Response {
+    let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+    let (status, title, code, detail) = match error {
+        StepUpError::NotConfigured => {
+            let detail = "RISKGATE_STEP_UP_POOLS names the user pools whose tokens are accepted".to_owned();
+            (StatusCode::NOT_FOUND, "step-up is not configured", "not_configured", detail)
+        }
+        StepUpError::Token(error @ TokenError::KeysUnavailable(_)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the token could not be checked", error.as_label(), error.to_string())
+        }
+        StepUpError::Token(error) => (unprocessable, "the token was refused", error.as_label(), error.to_string()),
+        StepUpError::UnknownAssessment => {
+            let detail = "its outcome was already reported, it is too old, or the id belongs to another store".to_owned();
+            (StatusCode::NOT_FOUND, "no such assessment", "unknown_assessment", detail)
+        }
+        StepUpError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store could not be reached", "store", "send the request again".to_owned()),
+    };
+    problem_with_code(status, title, code, detail)
+}
+
+/// Parses a JSON object. serde also accepts an array as the fields of a struct, so the shape is checked first.
+fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    Some(body).filter(|body| body.trim_ascii_start().starts_with(b"{")).and_then(|body| serde_json::from_slice(body).ok())
 }
 
 /// A failed invocation, as Lambda's API describes it.

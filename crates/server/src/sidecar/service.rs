@@ -81,7 +81,7 @@ fn panicked() -> Response {
     problem(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be handled", "a bug in riskgate: its log names the place".to_owned())
 }
 
-/// The kind of refusal that a status stands for; `None` when the request was not refused.
+/// The kind of refusal that a status means; `None` when the request was not refused.
 fn refusal(status: StatusCode) -> Option<Refusal> {
     match status {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Some(Refusal::BadRequest),

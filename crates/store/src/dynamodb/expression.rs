@@ -40,6 +40,11 @@ impl Update {
         let expires_at = now.as_second().saturating_add_unsigned(change.ttl.duration().as_secs());
         match change.ttl {
             Ttl::Set(_) => update.expire_at(expires_at),
+            Ttl::Extend { from, .. } => {
+                let (name, from) = (update.name("exp"), update.value(number(from)));
+                update.condition = Some(format!("{name} = {from}"));
+                update.expire_at(expires_at)
+            }
             Ttl::AtLeast(_) => {
                 let (name, value) = (update.name("exp"), update.value(number(expires_at)));
                 update.set.push(format!("{name} = if_not_exists({name}, {value})"));
@@ -89,6 +94,26 @@ impl Update {
         let next = self.value(AttributeValue::N((version + 1).to_string()));
         self.set.push(format!("{name} = {next}"));
         self.condition = Some(expected);
+        self
+    }
+
+    /// Makes the update conditional also on a field of the item. `pk` exists in every item.
+    pub(super) fn if_field(mut self, field: &str) -> Self {
+        let name = self.name(field);
+        self.and(format!("attribute_exists({name})"))
+    }
+
+    /// Makes the update conditional also on the item's TTL.
+    pub(super) fn if_unexpired(mut self, now: Timestamp) -> Self {
+        let (name, now) = (self.name("exp"), self.value(number(now.as_second())));
+        self.and(format!("{name} > {now}"))
+    }
+
+    fn and(mut self, condition: String) -> Self {
+        self.condition = Some(match self.condition.take() {
+            Some(other) => format!("{condition} and ({other})"),
+            None => condition,
+        });
         self
     }
 

@@ -24,7 +24,7 @@ use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use crate::{ActivityRow, Change, Changed, EntriesByWindow, EntryTime, List, Record, Reply, Store, Ttl, WindowEntries, WindowEntry};
+use crate::{ActivityRow, Change, Changed, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, Ttl, WindowEntry};
 use riskgate_aws::environment::{AwsFault, Identity};
 use riskgate_engine::evidence::FailureReason;
 use riskgate_engine::velocity::{ACCOUNT_WINDOW_SECONDS, MAX_WINDOW_ENTRIES};
@@ -129,7 +129,7 @@ impl DynamoDb {
         let mut connect = BackgroundConnect { store: self, client, is_answered: false };
         let answer = match call().await {
             Err(error) if is_throttled(&error) => {
-                tokio::time::sleep(Duration::from_millis(rand::random_range(5..25))).await;
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(5..25))).await;
                 call().await
             }
             answer => answer,
@@ -184,21 +184,27 @@ impl DynamoDb {
         self.send(client, call).await.map(|_| ()).map_err(|error| self.classify_error("DeleteItem", &error))
     }
 
-    async fn add_to_one_window(&self, window: &str, entry: WindowEntry, EntryTime { at, now }: EntryTime) -> Result<WindowEntries, FailureReason> {
+    async fn add_to_one_window(
+        &self,
+        window: &str,
+        entry: WindowEntry,
+        missing: MissingWindow,
+        EntryTime { at, now }: EntryTime,
+    ) -> Result<Vec<Blob>, FailureReason> {
         let slot = at.as_second() / SLOT_SECONDS;
-        let update = Update::add_to_set(&slot_name(slot), &entry.to_bytes(), MAX_WINDOW_ENTRIES)
+        let mut update = Update::add_to_set(&slot_name(slot), &entry.to_bytes(), MAX_WINDOW_ENTRIES)
             // Removes sets from before the window. An item without new entries expires by its TTL.
             .remove_fields((2..8).map(|age| slot_name(slot - age)))
             .expire_at(now.as_second() + 2 * ACCOUNT_WINDOW_SECONDS);
+        if missing == MissingWindow::Skip {
+            update = update.if_field("pk");
+        }
         let item = match self.update_item(window, "n", &update).await? {
             Ok(item) => Some(item),
             Err(full) => full,
         };
         let sets = [slot, slot - 1].map(|slot| item.as_ref().and_then(|item| item.get(&slot_name(slot))?.as_bs().ok()).cloned().unwrap_or_default());
-        let mut entries: WindowEntries = sets.concat().iter().filter_map(|blob| WindowEntry::from_bytes(blob.as_ref())).collect();
-        entries.sort_unstable();
-        entries.dedup();
-        Ok(entries)
+        Ok(sets.concat())
     }
 
     async fn query_items(&self, pk: &str, starts_with: Option<&str>) -> Result<Vec<Item>, FailureReason> {
@@ -260,7 +266,14 @@ impl Store for DynamoDb {
     fn update<'a>(&'a self, key: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
         Box::pin(async move {
             let pk = format!("u#{key}");
-            let item = self.update_item(&pk, "u", &Update::from_change(&change, now)).await?.map_err(|_| FailureReason::BadAnswer)?;
+            let mut change = change;
+            let mut updated = self.update_item(&pk, "u", &Update::from_change(&change, now)).await?;
+            if updated.is_err() && matches!(change.ttl, Ttl::Extend { .. }) {
+                // Another write has changed the TTL in the meantime.
+                change.ttl = Ttl::AtLeast(change.ttl.duration());
+                updated = self.update_item(&pk, "u", &Update::from_change(&change, now)).await?;
+            }
+            let item = updated.map_err(|_| FailureReason::BadAnswer)?;
             if !has_expired(&item, now) {
                 return Ok(Arc::new(parse_record(item)));
             }
@@ -269,6 +282,18 @@ impl Store for DynamoDb {
             let reset = Change { ttl: Ttl::Set(change.ttl.duration()), remove, ..change };
             let item = self.update_item(&pk, "u", &Update::from_change(&reset, now)).await?.map_err(|_| FailureReason::BadAnswer)?;
             Ok(Arc::new(parse_record(item)))
+        })
+    }
+
+    fn update_if_field<'a>(&'a self, key: &'a str, field: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
+        Box::pin(async move {
+            // An expired item that was not deleted yet does not exist.
+            let update = Update::from_change(&change, now).if_field(field).if_unexpired(now);
+            let item = match self.update_item(&format!("u#{key}"), "u", &update).await? {
+                Ok(item) => Some(item),
+                Err(unchanged) => unchanged.filter(|item| !has_expired(item, now)),
+            };
+            Ok(item.map(parse_record).unwrap_or_default().into())
         })
     }
 
@@ -296,10 +321,12 @@ impl Store for DynamoDb {
         })
     }
 
-    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, time: EntryTime) -> Reply<'a, EntriesByWindow> {
+    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, missing: MissingWindow, time: EntryTime) -> Reply<'a, EntriesByWindow> {
         Box::pin(async move {
-            let entries = windows.iter().map(|window| self.add_to_one_window(window, entry, time));
-            futures_util::future::try_join_all(entries).await.map(EntriesByWindow::from_vec)
+            let entries = windows.iter().map(|window| self.add_to_one_window(window, entry, missing, time));
+            let mut found = EntriesByWindow::default();
+            futures_util::future::try_join_all(entries).await?.iter().for_each(|entries| found.push_stored(entries.iter().map(AsRef::as_ref)));
+            Ok(found)
         })
     }
 
@@ -382,8 +409,11 @@ fn slot_name(slot: i64) -> String {
 }
 
 fn has_expired(item: &Item, now: Timestamp) -> bool {
-    let exp = item.get("exp").and_then(|exp| exp.as_n().ok()?.parse::<i64>().ok());
-    exp.is_some_and(|exp| exp <= now.as_second())
+    expires_at(item).is_some_and(|expires_at| expires_at <= now.as_second())
+}
+
+fn expires_at(item: &Item) -> Option<i64> {
+    item.get("exp").and_then(|exp| exp.as_n().ok()?.parse().ok())
 }
 
 fn value_of(item: &Item) -> Option<Vec<u8>> {
@@ -392,8 +422,9 @@ fn value_of(item: &Item) -> Option<Vec<u8>> {
 
 fn parse_record(item: HashMap<String, AttributeValue>) -> Record {
     let version = item.get("v").and_then(|version| version.as_n().ok()?.parse().ok()).unwrap_or_default();
+    let expires_at = expires_at(&item);
     let fields = item.into_iter().filter_map(|(name, value)| Some((name.into(), value.as_b().ok()?.as_ref().to_vec())));
-    Record { fields: fields.collect(), version }
+    Record { fields: fields.collect(), version, expires_at }
 }
 
 /// The rows of a day are in 16 partitions by user. A query for one user reads one partition, and a query for all users reads 16.

@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::{Change, Changed, EntriesByWindow, EntryTime, List, Record, Reply, Store, WindowEntry};
+use crate::{Change, Changed, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry};
 use riskgate_engine::evidence::FailureReason;
 use riskgate_engine::velocity::{ACCOUNT_WINDOW_SECONDS, MAX_WINDOW_ENTRIES};
 
@@ -39,16 +39,17 @@ mod reply;
 /// The prefix of every key. Other programs may use the same server.
 const PREFIX: &str = "riskgate:";
 
-/// Sets and removes fields if the version is as expected. Returns the complete record, or nothing on a conflict.
+/// Sets and removes fields if the version is as expected and the required field exists. Returns the complete record, or nothing on a conflict.
 static UPDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-local key, expected, ttl, sets = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local key, expected, required, ttl, sets = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+if required ~= '' and not redis.call('HGET', key, required) then return redis.call('HGETALL', key) end
 if expected ~= '' then
     if (redis.call('HGET', key, 'v') or '0') ~= expected then return false end
     redis.call('HSET', key, 'v', expected + 1)
 end
-local at = 4
+local at = 5
 for _ = 1, sets do
     redis.call('HSET', key, ARGV[at], ARGV[at + 1])
     at = at + 2
@@ -63,14 +64,15 @@ return redis.call('HGETALL', key)
     )
 });
 
-/// Adds an entry to each window. Deletes entries that are older than an hour, adds or renews the entry, and deletes the oldest above the limit.
+/// Adds an entry to each window, and skips missing windows unless they are to be created. Deletes entries that are older than an hour, adds or renews the entry, and deletes the oldest above the limit.
 /// Returns the entries within the hour of its time. The fraction of a score orders the entries of one second, which can then be deleted singly.
 static ADD_TO_WINDOW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 local mark, at, window, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local all = {}
-for number, key in ipairs(KEYS) do
+local function add(key)
+    if ARGV[5] == '0' and redis.call('TTL', key) == -2 then return {} end
     redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. (math.floor(at) - window + 1))
     local known = redis.call('ZSCORE', key, mark)
     if not known or tonumber(known) < at then redis.call('ZADD', key, ARGV[2], mark) end
@@ -83,7 +85,10 @@ for number, key in ipairs(KEYS) do
     for place = 1, #found, 2 do
         if math.floor(tonumber(found[place + 1])) < math.floor(at) + window then marks[#marks + 1] = found[place] end
     end
-    all[number] = marks
+    return marks
+end
+for number, key in ipairs(KEYS) do
+    all[number] = add(key)
 end
 return all
 ",
@@ -154,6 +159,8 @@ pub struct Redis {
     connection: ArcSwapOption<ConnectionManager>,
     /// What the server refused in the last probe.
     refused: ArcSwapOption<String>,
+    /// The server's version in the last probe.
+    version: ArcSwapOption<String>,
     /// Advice for the last error.
     help: ArcSwapOption<&'static str>,
 }
@@ -190,6 +197,7 @@ impl Redis {
             timeout,
             connection: ArcSwapOption::empty(),
             refused: ArcSwapOption::empty(),
+            version: ArcSwapOption::empty(),
             help: ArcSwapOption::empty(),
         })
     }
@@ -229,20 +237,7 @@ impl Redis {
     }
 
     async fn run_command<T: FromRedisValue>(&self, command: &Cmd, retry: Retry) -> Result<T, FailureReason> {
-        let mut tried = 0;
-        loop {
-            let used = self.connection()?;
-            let mut connection = ConnectionManager::clone(&used);
-            let answer = match command.query_async(&mut connection).await {
-                // A Lambda instance that was frozen resumes with dead sockets.
-                Err(error) if retry == Retry::OnDisconnect && error.is_connection_dropped() => command.query_async(&mut connection).await,
-                answer => answer,
-            };
-            match self.handle_answer(&used, answer) {
-                Err(FailureReason::Tls) if self.next_client(&mut tried) => {}
-                answer => return answer,
-            }
-        }
+        self.run(retry, |mut connection| async move { command.query_async(&mut connection).await }).await
     }
 
     async fn run_script<T: FromRedisValue>(&self, script: &Script, keys: &[impl AsRef<str>], args: &[&[u8]], retry: Retry) -> Result<T, FailureReason> {
@@ -253,12 +248,18 @@ impl Redis {
         args.iter().for_each(|arg| {
             call.arg(*arg);
         });
+        let call = &call;
+        self.run(retry, |mut connection| async move { call.invoke_async(&mut connection).await }).await
+    }
+
+    /// Runs a query on the connection, and again if the connection was dropped and the query may be repeated.
+    async fn run<T, F: Future<Output = Result<T, RedisError>>>(&self, retry: Retry, query: impl Fn(ConnectionManager) -> F) -> Result<T, FailureReason> {
         let mut tried = 0;
         loop {
             let used = self.connection()?;
-            let mut connection = ConnectionManager::clone(&used);
-            let answer = match call.invoke_async(&mut connection).await {
-                Err(error) if retry == Retry::OnDisconnect && error.is_connection_dropped() => call.invoke_async(&mut connection).await,
+            let answer = match query(ConnectionManager::clone(&used)).await {
+                // A Lambda instance that was frozen resumes with dead sockets.
+                Err(error) if retry == Retry::OnDisconnect && error.is_connection_dropped() => query(ConnectionManager::clone(&used)).await,
                 answer => answer,
             };
             match self.handle_answer(&used, answer) {
@@ -268,9 +269,9 @@ impl Redis {
         }
     }
 
-    async fn run_update(&self, key: &str, expected: &str, change: &Change, retry: Retry) -> Result<Option<Record>, FailureReason> {
+    async fn run_update(&self, key: &str, expected: &str, required: &str, change: &Change, retry: Retry) -> Result<Option<Record>, FailureReason> {
         let (ttl, sets) = (change.ttl.duration().as_secs().to_string(), change.set.len().to_string());
-        let mut args: Vec<&[u8]> = vec![expected.as_bytes(), ttl.as_bytes(), sets.as_bytes()];
+        let mut args: Vec<&[u8]> = vec![expected.as_bytes(), required.as_bytes(), ttl.as_bytes(), sets.as_bytes()];
         args.extend(change.set.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]));
         args.extend(change.remove.iter().map(|name| name.as_bytes()));
         let fields: Option<BTreeMap<String, Vec<u8>>> = self.run_script(&UPDATE, &[user_key(key)], &args, retry).await?;
@@ -290,20 +291,28 @@ impl Store for Redis {
 
     fn probe(&self, _now: Timestamp) -> Reply<'_, ()> {
         Box::pin(async move {
-            let refused: Vec<String> = self.run_script(&PROBE, &[probe::KEY], &[], Retry::OnDisconnect).await?;
-            let (reason, problem) = probe::problem(&refused).unzip();
+            let reply: Vec<String> = self.run_script(&PROBE, &[probe::KEY], &[], Retry::OnDisconnect).await?;
+            let (version, refused) = reply.split_first().ok_or(FailureReason::BadAnswer)?;
+            if self.version.swap(Some(Arc::new(version.clone()))).is_none_or(|earlier| *earlier != *version) {
+                tracing::info!(version, "read the version of the Redis server");
+            }
+            let (reason, problem) = probe::problem(refused).or_else(|| probe::outdated(version)).unzip();
             self.refused.store(problem.map(Arc::new));
             reason.map_or(Ok(()), Err)
         })
     }
 
     fn update<'a>(&'a self, key: &'a str, change: Change, _now: Timestamp) -> Reply<'a, Arc<Record>> {
-        Box::pin(async move { self.run_update(key, "", &change, Retry::OnDisconnect).await?.map(Arc::new).ok_or(FailureReason::BadAnswer) })
+        Box::pin(async move { self.run_update(key, "", "", &change, Retry::OnDisconnect).await?.map(Arc::new).ok_or(FailureReason::BadAnswer) })
+    }
+
+    fn update_if_field<'a>(&'a self, key: &'a str, field: &'a str, change: Change, _now: Timestamp) -> Reply<'a, Arc<Record>> {
+        Box::pin(async move { self.run_update(key, "", field, &change, Retry::OnDisconnect).await?.map(Arc::new).ok_or(FailureReason::BadAnswer) })
     }
 
     fn update_if_version<'a>(&'a self, key: &'a str, version: u64, change: Change, _now: Timestamp) -> Reply<'a, Changed> {
         Box::pin(async move {
-            let changed = self.run_update(key, &version.to_string(), &change, Retry::Never).await?;
+            let changed = self.run_update(key, &version.to_string(), "", &change, Retry::Never).await?;
             Ok(changed.map_or(Changed::Conflict(change), |_| Changed::Done))
         })
     }
@@ -321,16 +330,19 @@ impl Store for Redis {
         })
     }
 
-    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, time: EntryTime) -> Reply<'a, EntriesByWindow> {
+    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, missing: MissingWindow, time: EntryTime) -> Reply<'a, EntriesByWindow> {
         Box::pin(async move {
             let keys: SmallVec<[String; 2]> = windows.iter().map(|window| format!("{PREFIX}{window}")).collect();
-            let score = format!("{}.{:06}", time.at.as_second(), rand::random_range(0..1_000_000));
+            let score = format!("{}.{:06}", time.at.as_second(), fastrand::u32(0..1_000_000));
             let (window, most) = (ACCOUNT_WINDOW_SECONDS.to_string(), MAX_WINDOW_ENTRIES.to_string());
-            let args: [&[u8]; 4] = [&entry.to_bytes(), score.as_bytes(), window.as_bytes(), most.as_bytes()];
+            let create: &[u8] = if missing == MissingWindow::Create { b"1" } else { b"0" };
+            let args: [&[u8]; 5] = [&entry.to_bytes(), score.as_bytes(), window.as_bytes(), most.as_bytes(), create];
             // One script call per window: in cluster mode a script may name keys of one slot only.
             let call = |key| self.run_script(&ADD_TO_WINDOW, std::slice::from_ref(key), &args, Retry::OnDisconnect);
             let windows: Vec<Vec<Vec<Vec<u8>>>> = try_join_all(keys.iter().map(call)).await?;
-            Ok(windows.iter().flatten().map(|entries| entries.iter().filter_map(|bytes| WindowEntry::from_bytes(bytes)).collect()).collect())
+            let mut found = EntriesByWindow::default();
+            windows.iter().flatten().for_each(|entries| found.push_stored(entries.iter().map(Vec::as_slice)));
+            Ok(found)
         })
     }
 
@@ -408,7 +420,7 @@ fn user_key(key: &str) -> String {
 
 fn parse_record(mut fields: BTreeMap<String, Vec<u8>>) -> Record {
     let version = fields.remove("v").and_then(|version| String::from_utf8(version).ok()?.parse().ok()).unwrap_or_default();
-    Record { fields: fields.into_iter().map(|(name, value)| (name.into(), value)).collect(), version }
+    Record { fields: fields.into_iter().map(|(name, value)| (name.into(), value)).collect(), version, expires_at: None }
 }
 
 /// The value of a list entry, which is stored after its expiry time. `None` if it has expired.

@@ -12,11 +12,21 @@ use riskgate_engine::evidence::FailureReason;
 // The hash tag puts them into one slot: a cluster, even of one server, accepts a script only if its keys share a slot.
 pub(super) const KEY: &str = "riskgate:{probe}";
 
-/// Runs each command that riskgate needs. Returns the name and the error of each refused one, alternately.
+/// The oldest major version whose behaviour is tested.
+const OLDEST_MAJOR: u32 = 6;
+
+/// Runs each command that riskgate needs. Returns the server's version, or an empty text if it cannot be read, then the name and the error of
+/// each refused command, alternately.
 pub(super) static PROBE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-local refused = {}
+-- Redis 7 and Valkey have a constant. The ACL of an older server may refuse the command.
+local version = redis.REDIS_VERSION
+if not version then
+    local info = redis.pcall('INFO', 'server')
+    version = type(info) == 'string' and string.match(info, 'redis_version:([%d.]+)') or ''
+end
+local refused = {version}
 local function try(...)
     local reply = redis.pcall(...)
     if type(reply) == 'table' and reply.err and not string.find(reply.err, 'WRONGTYPE') then
@@ -46,6 +56,12 @@ return refused
     )
 });
 
+/// What the operator has to correct if the server is too old.
+pub(super) fn outdated(version: &str) -> Option<(FailureReason, String)> {
+    let major: u32 = version.split('.').next()?.parse().ok()?;
+    (major < OLDEST_MAJOR).then(|| (FailureReason::NoStore, format!("the server is Redis {version}; Redis 6.0 or later, or Valkey, is needed")))
+}
+
 /// What the operator has to correct, derived from the names and errors of the refused commands.
 pub(super) fn problem(refused: &[String]) -> Option<(FailureReason, String)> {
     let names: Vec<&str> = refused.iter().step_by(2).map(String::as_str).collect();
@@ -56,6 +72,15 @@ pub(super) fn problem(refused: &[String]) -> Option<(FailureReason, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_server_is_named() {
+        for (version, is_outdated) in
+            [("5.0.14", true), ("3.2", true), ("6.0.0", false), ("7.2.4", false), ("255.255.255", false), ("", false), ("unstable", false)]
+        {
+            assert_eq!(outdated(version).is_some_and(|(_, problem)| problem.contains(version)), is_outdated, "{version}");
+        }
+    }
 
     #[test]
     fn a_problem_names_the_commands_and_gives_advice() {

@@ -1,12 +1,8 @@
 //! Classification of Redis errors: the failure reason, whether a new connection may help, and advice for the operator.
 
-use std::{
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use redis::{ErrorKind, RedisError};
 use tokio::time::Instant;

@@ -16,6 +16,7 @@ class Chart {
   constructor(container, options) {
     this.container = container;
     this.options = options;
+    this.annotations = [];
     new ResizeObserver(() => this.plot?.setSize(this.size())).observe(container);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(this.data, true));
   }
@@ -53,15 +54,24 @@ export function createRateChart(container) {
     ...commonOptions(),
     scales: { x: { time: false }, y: { range: (_, __, high) => [0, Math.max(high, 1) * 1.08] } },
     axes: [timeAxis(), axis({ size: 46 })],
-    series: [{}, series("deny"), series("review"), series("allow", color("allow-fill"))],
-    bands: [{ series: [1, 2], fill: color("deny-fill") }, { series: [2, 3], fill: color("review-fill") }],
+    series: [{}, series("deny"), series("challenge"), series("review"), series("allow", color("allow-fill"))],
+    bands: [
+      { series: [1, 2], fill: color("deny-fill") },
+      { series: [2, 3], fill: color("challenge-fill") },
+      { series: [3, 4], fill: color("review-fill") },
+    ],
+    hooks: { draw: [(plot) => drawAnnotations(plot, chart.annotations)] },
   }));
-  return (points) => chart.draw([
-    points.map((p) => p[0]),
-    points.map((p) => p[1] + p[2] + p[3]),
-    points.map((p) => p[1] + p[2]),
-    points.map((p) => p[1]),
-  ]);
+  return (points, annotations = []) => {
+    chart.annotations = annotations;
+    chart.draw([
+      points.map((p) => p[0]),
+      points.map((p) => p[1] + p[2] + p[3] + p[4]),
+      points.map((p) => p[1] + p[2] + p[3]),
+      points.map((p) => p[1] + p[2]),
+      points.map((p) => p[1]),
+    ]);
+  };
 }
 
 /** Percentiles of the decision time, with the budget as a line. The scale is logarithmic, because times range from microseconds to seconds. */
@@ -73,9 +83,12 @@ export function createTimeChart(container, budget) {
     scales: { x: { time: false }, y: { distr: 3, range: (_, low) => [10 ** Math.floor(Math.log10(Math.min(low || 0.1, 0.1))), budget * 1.6] } },
     axes: [timeAxis(), axis({ size: 64, values: (_, splits) => splits.map((v) => (v == null || Math.log10(v) % 1 ? "" : formatMillis(v).replace(/\.0+(?= )/, ""))) })],
     series: [{}, series("p50"), series("p95"), series("p99")],
-    hooks: { draw: [(plot) => drawThreshold(plot, "y", budget, color("muted"), `budget ${formatMillis(budget)}`)] },
+    hooks: { draw: [(plot) => drawThreshold(plot, "y", budget, color("muted"), `budget ${formatMillis(budget)}`), (plot) => drawAnnotations(plot, chart.annotations)] },
   }));
-  return (points) => chart.draw([points.map((p) => p[0]), ...[5, 6, 7].map((at) => points.map((p) => p[at]))]);
+  return (points, annotations = []) => {
+    chart.annotations = annotations;
+    chart.draw([points.map((p) => p[0]), ...[6, 7, 8].map((at) => points.map((p) => p[at]))]);
+  };
 }
 
 /** A histogram of scores in bins of 2.5, with the thresholds as lines. */
@@ -84,22 +97,31 @@ export function createScoreChart(container, thresholds) {
     ...commonOptions(),
     scales: { x: { time: false, range: [0, 100] }, y: { distr: 4, range: (_, __, high) => [0, Math.max(high, 5) * 1.6] } },
     axes: [axis({ size: 26, values: (_, splits) => splits.map(String), incrs: [10, 20, 25], grid: { show: false } }), axis({ size: 46, values: (_, splits) => splits.map((v) => (v === 0 || (v > 0 && Math.log10(v) % 1 === 0) ? String(v) : "")) })],
-    series: [{}, ...["allow", "review", "deny"].map((name) => ({ stroke: color(name), fill: color(name), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.86, 60], align: 1 }) }))],
+    series: [{}, ...["allow", "review", "challenge", "deny"].map((name) => ({ stroke: color(name), fill: color(name), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.86, 60], align: 1 }) }))],
     hooks: {
       draw: [(plot) => {
-        const { review, deny, whatIf } = thresholds();
-        drawThreshold(plot, "x", review, color("review"), `review ${review}`);
-        drawThreshold(plot, "x", deny, color("deny"), `deny ${deny}`);
-        if (whatIf !== deny) drawThreshold(plot, "x", whatIf, color("ink"), `what if ${whatIf}`);
+        const { settings, whatIf } = thresholds();
+        drawThreshold(plot, "x", settings.review_at, color("review"), `review ${settings.review_at}`);
+        if (settings.challenge_at !== null) drawThreshold(plot, "x", settings.challenge_at, color("challenge"), `challenge ${settings.challenge_at}`);
+        drawThreshold(plot, "x", settings.deny_at, color("deny"), `deny ${settings.deny_at}`);
+        if (whatIf.challenge < whatIf.deny && whatIf.challenge !== settings.challenge_at) drawThreshold(plot, "x", whatIf.challenge, color("ink"), `what if ${whatIf.challenge}`);
+        if (whatIf.deny !== settings.deny_at) drawThreshold(plot, "x", whatIf.deny, color("ink"), `what if ${whatIf.deny}`);
       }],
     },
   }));
   const draw = (scores) => {
-    const { review, whatIf } = thresholds();
+    const { settings, whatIf } = thresholds();
     const edges = Array.from({ length: 40 }, (_, bin) => bin * 2.5);
     const counts = edges.map((edge, bin) => sum(scores, edge * 2, bin === 39 ? 201 : edge * 2 + 5));
     const countsWhere = (matches) => counts.map((count, bin) => (matches(edges[bin]) && count ? count : null));
-    chart.draw([edges, countsWhere((e) => e < review && e < whatIf), countsWhere((e) => e >= review && e < whatIf), countsWhere((e) => e >= whatIf)]);
+    const review = Math.min(settings.review_at, whatIf.challenge);
+    chart.draw([
+      edges,
+      countsWhere((e) => e < review),
+      countsWhere((e) => e >= review && e < whatIf.challenge),
+      countsWhere((e) => e >= whatIf.challenge && e < whatIf.deny),
+      countsWhere((e) => e >= whatIf.deny),
+    ]);
   };
   return draw;
 }
@@ -128,6 +150,38 @@ export class PointBuffer {
   list() {
     return [...this.points.values()].sort((a, b) => a[0] - b[0]);
   }
+}
+
+/** The marks within the time that the charts show, each `[number, second, text]`. */
+export function visibleAnnotations(annotations, points) {
+  return points.length ? annotations.filter(([, at]) => at >= points[0][0] && at <= points.at(-1)[0]) : [];
+}
+
+/** Draws a line with its number for each mark. The numbers are at the bottom, where no other label is. */
+function drawAnnotations(plot, annotations) {
+  const { left, top, height } = plot.bbox;
+  const { ctx } = plot;
+  const ratio = devicePixelRatio;
+  const box = 13 * ratio;
+  ctx.save();
+  ctx.font = `${10 * ratio}px system-ui, sans-serif`;
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  ctx.lineWidth = ratio;
+  for (const [number, second] of annotations) {
+    const at = Math.round(plot.valToPos(second, "x", true));
+    ctx.strokeStyle = color("muted");
+    ctx.beginPath();
+    ctx.moveTo(at, top);
+    ctx.lineTo(at, top + height);
+    ctx.stroke();
+    ctx.fillStyle = color("ink");
+    const middle = Math.max(at, left + box / 2);
+    ctx.fillRect(middle - box / 2, top + height - box, box, box);
+    ctx.fillStyle = color("panel");
+    ctx.fillText(String(number), middle, top + height - box / 2 + ratio);
+  }
+  ctx.restore();
 }
 
 /** Draws a labelled threshold line across a chart. */

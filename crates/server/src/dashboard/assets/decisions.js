@@ -86,7 +86,7 @@ const formatLocation = (d) => [d.country, d.asn && `AS${d.asn}`].filter(Boolean)
 /** Shows the explanation of a decision: the base, the weight of each reason as a bar, their sum, and the inputs. */
 function explain(d, settings) {
   const score = Number(d.score);
-  const letIn = d.action !== "deny" && d.decision === "deny" ? ", but let in" : "";
+  const letIn = d.action !== d.decision && d.decision !== "review" ? ", but let in" : "";
   byId("detail-title").textContent = `${d.decision[0].toUpperCase()}${d.decision.slice(1)}${letIn}: score ${score.toFixed(1)}`;
   const share = 10 ** (-score / 25);
   const rarity = score <= 0 ? "Nothing about this sign-in is unusual." : `About one legitimate sign-in in ${new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 }).format(1 / share)} looks at least this risky.`;

@@ -1,29 +1,45 @@
 // Connects the event stream to the panels.
 
-import { PointBuffer, createRateChart, createScoreChart, createTimeChart, sum } from "./charts.js";
+import { PointBuffer, createRateChart, createScoreChart, createTimeChart, sum, visibleAnnotations } from "./charts.js";
 import { DecisionTable } from "./decisions.js";
-import { byId, formatPercent, showCauses, showParts, showReasons, showServices, showSummary } from "./panels.js";
+import { byId, formatPercent, showAnnotations, showCauses, showParts, showReasons, showServices, showSummary } from "./panels.js";
 import { subscribe } from "./stream.js";
 
 const count = new Intl.NumberFormat();
+const expected = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 });
 const CONNECTION_LABELS = { live: ["live", "good"], lost: ["no connection, trying again", "bad"] };
 
-let settings = { deny_at: 80, review_at: 50, budget_ms: 2500, mode: "enforce", services: [], meanings: {} };
+let settings = { deny_at: 80, challenge_at: null, review_at: 50, budget_ms: 2500, mode: "enforce", services: [], meanings: {} };
 let charts;
 let latest;
 const pointBuffer = new PointBuffer();
 const decisionTable = new DecisionTable(() => settings);
 
+/** The thresholds of the sliders. Challenges from the deny threshold on are no challenges. */
+function whatIfThresholds() {
+  const deny = Number(byId("threshold").value);
+  return { challenge: Math.min(Number(byId("challenge-threshold").value), deny), deny };
+}
+
 function showWhatIf() {
-  const threshold = Number(byId("threshold").value);
-  byId("threshold-value").textContent = String(threshold);
-  byId("threshold").setAttribute("aria-valuetext", `deny from ${threshold}`);
+  const { challenge, deny } = whatIfThresholds();
+  byId("threshold-value").textContent = String(deny);
+  byId("threshold").setAttribute("aria-valuetext", `deny from ${deny}`);
+  byId("challenge-threshold-value").textContent = challenge < deny ? String(challenge) : "off";
+  byId("challenge-threshold").setAttribute("aria-valuetext", challenge < deny ? `challenge from ${challenge}` : "no challenges");
   if (!latest) return;
-  const { scores, denied } = latest;
+  const { scores, challenged, denied } = latest;
   const all = sum(scores, 0);
-  const atLeast = sum(scores, threshold * 2);
+  const atLeast = sum(scores, deny * 2);
+  const between = sum(scores, challenge * 2, deny * 2);
+  // A score of 25 n is reached by one legitimate sign-in in 10^n.
+  const legitimate = all * (10 ** (-challenge / 25) - 10 ** (-deny / 25));
   byId("whatif").textContent = all
-    ? `${count.format(atLeast)} of the last hour's ${count.format(all)} sign-ins (${formatPercent(atLeast / all)}) have a score of ${threshold} or more and would have been denied. ${count.format(denied)} (${formatPercent(denied / all)}) were classified as deny.`
+    ? [
+      `Of the last hour's ${count.format(all)} sign-ins, ${count.format(atLeast)} (${formatPercent(atLeast / all)}) would have been denied`,
+      challenge < deny ? ` and ${count.format(between)} (${formatPercent(between / all)}) challenged, about ${expected.format(legitimate)} of them legitimate by the model's tables` : "",
+      `. ${count.format(denied)} (${formatPercent(denied / all)}) were classified as deny and ${count.format(challenged)} (${formatPercent(challenged / all)}) as challenge.`,
+    ].join("")
     : "No sign-ins in the last hour.";
   charts?.score(scores);
 }
@@ -32,8 +48,10 @@ function show(message) {
   latest = message;
   pointBuffer.update(message.seconds);
   const points = pointBuffer.list();
-  charts?.rate(points);
-  charts?.time(points);
+  const annotations = visibleAnnotations(message.annotations, points);
+  charts?.rate(points, annotations);
+  charts?.time(points, annotations);
+  showAnnotations(annotations);
   showSummary(message, settings);
   showParts(message, settings);
   showServices(message, settings);
@@ -42,7 +60,7 @@ function show(message) {
   showWhatIf();
 }
 
-byId("threshold").addEventListener("input", showWhatIf);
+for (const id of ["threshold", "challenge-threshold"]) byId(id).addEventListener("input", showWhatIf);
 
 subscribe({
   onConnection(state) {
@@ -58,10 +76,11 @@ subscribe({
     byId("source").textContent = `${received.source} · riskgate ${received.version} · model ${received.model}`;
     if (isFirst) {
       byId("threshold").value = String(received.deny_at);
+      byId("challenge-threshold").value = String(received.challenge_at ?? received.deny_at);
       charts = {
         rate: createRateChart(byId("rate-chart")),
         time: createTimeChart(byId("time-chart"), received.budget_ms),
-        score: createScoreChart(byId("score-chart"), () => ({ review: settings.review_at, deny: settings.deny_at, whatIf: Number(byId("threshold").value) })),
+        score: createScoreChart(byId("score-chart"), () => ({ settings, whatIf: whatIfThresholds() })),
       };
     }
   },

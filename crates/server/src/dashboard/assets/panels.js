@@ -45,11 +45,11 @@ function showRows(id, rows, emptyText) {
 /** Shows the sentence in the header and the six figures. */
 export function showSummary(message, settings) {
   const { verdicts, degraded, parts } = message;
-  const total = verdicts[0] + verdicts[1] + verdicts[2];
+  const total = verdicts.reduce((sum, n) => sum + n, 0);
   const p99 = parts.whole[2];
   byId("rate").textContent = total ? (total / 60 >= 10 ? (total / 60).toFixed(0) : (total / 60).toFixed(1)) : "0";
   byId("rate-note").textContent = `${count.format(message.decided)} since the start`;
-  ["allowed", "reviewed", "denied"].forEach((id, at) => {
+  ["allowed", "reviewed", "challenged", "denied"].forEach((id, at) => {
     byId(id).textContent = total ? formatPercent(verdicts[at] / total) : "–";
     byId(`${id}-note`).textContent = `${count.format(verdicts[at])} in the last minute`;
   });
@@ -62,7 +62,7 @@ export function showSummary(message, settings) {
   const sentences = [];
   if (!total) sentences.push("No sign-ins in the last minute.");
   else {
-    sentences.push(`${count.format(total)} sign-ins in the last minute: ${formatPercent(verdicts[2] / total)} denied, ${formatPercent(verdicts[1] / total)} flagged, 99 of 100 decided within ${formatMillis(p99)}.`);
+    sentences.push(`${count.format(total)} sign-ins in the last minute: ${formatPercent(verdicts[3] / total)} denied, ${formatPercent(verdicts[2] / total)} challenged, ${formatPercent(verdicts[1] / total)} flagged, 99 of 100 decided within ${formatMillis(p99)}.`);
     if (failing.length) sentences.push(`${failing.join(", ")} ${failing.length > 1 ? "do" : "does"} not answer; sign-ins are decided without ${failing.length > 1 ? "them" : "it"}.`);
     else if (degraded) sentences.push(`${count.format(degraded)} decided with something missing.`);
     else sentences.push("Nothing is missing.");
@@ -114,6 +114,12 @@ export function showCauses(message) {
   const causes = Object.entries(message.causes).sort((a, b) => b[1] - a[1]);
   const most = causes[0]?.[1] ?? 1;
   showRows("causes", causes.map(([cause, n]) => createRow(formatCode(cause), createBar(["deny", n / most]), count.format(n))), "All sources have answered.");
+}
+
+/** Lists the marks of the charts, each `[number, second, text]`. */
+export function showAnnotations(annotations) {
+  byId("annotations").hidden = !annotations.length;
+  byId("annotations").replaceChildren(...annotations.map(([number, , text]) => createElement("li", "", createElement("b", "", String(number)), text)));
 }
 
 /** Shows the most frequent reasons. */

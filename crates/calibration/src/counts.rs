@@ -1,0 +1,62 @@
+//! Successful sign-ins by group and by cell of the shipped score.
+
+use std::collections::BTreeMap;
+
+use crate::group::{Basis, Group};
+
+/// The number of cells. Each is 2.5 points wide.
+pub const CELLS: usize = 40;
+
+/// The width of a cell, in points of the shipped score.
+pub const CELL_WIDTH: f64 = 2.5;
+
+/// Counts lose half of their weight in this many days.
+pub const HALF_LIFE_DAYS: f64 = 60.0;
+
+/// Counts of one group. They are not whole numbers, because they fade.
+pub type CellCounts = [f64; CELLS];
+
+/// The counts of a pool. They are additive: those of two processes can be summed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counts(BTreeMap<Group, CellCounts>);
+
+impl Counts {
+    /// Counts a success with this shipped score, 0 to 100.
+    pub fn add(&mut self, group: Group, shipped: f64) {
+        self.0.entry(group).or_insert([0.0; CELLS])[cell(shipped)] += 1.0;
+    }
+
+    /// Adds the counts of another process.
+    pub fn merge(&mut self, other: &Counts) {
+        other.0.iter().for_each(|(group, counts)| add_cells(self.0.entry(*group).or_insert([0.0; CELLS]), counts));
+    }
+
+    /// Reduces the weight of everything counted so far, because days have passed.
+    pub fn fade(&mut self, days: f64) {
+        let factor = (-days / HALF_LIFE_DAYS).exp2();
+        self.0.values_mut().flatten().for_each(|count| *count *= factor);
+    }
+
+    /// The groups with their counts.
+    pub fn groups(&self) -> impl Iterator<Item = (Group, &CellCounts)> {
+        self.0.iter().map(|(group, counts)| (*group, counts))
+    }
+
+    /// The sums over all groups of a basis, or over all groups.
+    pub fn sum(&self, basis: Option<Basis>) -> CellCounts {
+        let mut sum = [0.0; CELLS];
+        self.groups().filter(|(group, _)| basis.is_none_or(|basis| group.basis == basis)).for_each(|(_, counts)| add_cells(&mut sum, counts));
+        sum
+    }
+}
+
+fn add_cells(own: &mut CellCounts, other: &CellCounts) {
+    own.iter_mut().zip(other).for_each(|(own, other)| *own += other);
+}
+
+/// The cell of a shipped score. The last one includes 100.
+pub fn cell(shipped: f64) -> usize {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the cells")]
+    let cell = (shipped.clamp(0.0, 100.0) / CELL_WIDTH) as usize;
+    cell.min(CELLS - 1)
+}

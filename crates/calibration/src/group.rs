@@ -1,0 +1,41 @@
+//! Groups of sign-ins that are calibrated separately.
+
+use riskgate_engine::{
+    context::Country,
+    signals::{EffectiveTrust, HistoryDepth, Signals},
+};
+
+/// What the score had to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Basis {
+    /// A user without history.
+    NoHistory,
+    /// A user with history of one day.
+    OneDay,
+    /// A user with history of at least two days.
+    Established,
+    /// A sign-in without a context.
+    NoContext,
+}
+
+/// A group. Its parents are the group without the country, and all sign-ins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    /// What the score had to go on.
+    pub basis: Basis,
+    /// The country of the address. `None` if it is unknown.
+    pub country: Option<Country>,
+}
+
+impl Group {
+    /// Returns the group of a sign-in.
+    pub fn of(signals: &Signals) -> Self {
+        let basis = match (signals.trust, signals.history_depth) {
+            (EffectiveTrust::NoContext, _) => Basis::NoContext,
+            (_, HistoryDepth::None) => Basis::NoHistory,
+            (_, HistoryDepth::OneDay) => Basis::OneDay,
+            (_, HistoryDepth::Established) => Basis::Established,
+        };
+        Group { basis, country: signals.ip.country }
+    }
+}

@@ -1,0 +1,24 @@
+//! Calibration of the score on a pool's own traffic.
+//!
+//! A score promises a share: 25 x -log10 of the share of legitimate sign-ins at or above it. The shipped tables keep this promise on the
+//! traffic from which they were computed. A pool's successful sign-ins, counted by score, show what the promise is worth there.
+//!
+//! # Layout
+//!
+//! - [`group`]: which sign-ins are compared with each other.
+//! - [`counts`]: successes by group and cell of the shipped score; they fade with time.
+//! - [`curve`]: the shipped tail and counts, blended to a rising map from the shipped score to the calibrated one.
+//! - [`calibrator`]: counts and curves over the days of a pool, with a bound per day.
+//!
+//! Nothing here waits, reads a clock or writes. Sources: Mondrian conformal prediction (one p-value per group, Vovk et al. 2003), the
+//! finite-sample correction of conformal p-values, and a Pólya tree with the shipped tail as its mean (Lavine 1992).
+
+pub mod group;
+
+pub mod counts;
+
+pub mod curve;
+
+pub mod calibrator;
+
+pub use crate::{calibrator::Calibrator, counts::Counts, curve::Curve, group::Group};
