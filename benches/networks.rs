@@ -1,4 +1,4 @@
-//! The cost of network lookups: `cargo bench --bench networks`.
+//! The cost of network lookups: `cargo bench --features criterion --bench networks`.
 //!
 //! Random addresses come from a fixed seed and cover the public address space, so most lookups read cold parts of the database, as
 //! sign-ins do. The warm cases look up one address repeatedly.

@@ -14,10 +14,8 @@ mod shipped;
 use std::collections::BTreeMap;
 
 use baseline::comparison::compare_models;
-use riskgate_lab::{
-    roc::Separation,
-    synth::{Preset, SynthConfig},
-};
+use riskgate_lab::roc::Separation;
+use riskgate_synth::{Preset, SynthConfig};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();

@@ -1,4 +1,4 @@
-//! The cost of one evaluation: `cargo bench --bench score`.
+//! The cost of one evaluation: `cargo bench --features criterion --bench score`.
 //!
 //! Fixed inputs: a new user, a user with a profile of 100 values at home, and the same user in another country. The time does not
 //! include the construction of the evidence.

@@ -84,7 +84,7 @@ pub fn read_counts() -> BTreeMap<String, u64> {
 }
 
 fn counts_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.csv")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/instructions.csv")
 }
 
 /// Returns the instructions of one repetition.

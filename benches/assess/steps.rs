@@ -70,7 +70,7 @@ pub struct Bench {
     lambda: Arc<Instance>,
     served: Arc<Instance>,
     people: u64,
-    /// The number of sign-ins so far. The next one is of another person.
+    /// The number of sign-ins so far. The next one is of another number.
     sign_ins: Cell<u64>,
 }
 
@@ -115,7 +115,7 @@ impl Bench {
         Bench { runtime, networks, pseudonyms, sources, evaluator, sidecar, lambda, served, config, people, sign_ins: Cell::new(0) }
     }
 
-    /// Signs in every person once. Then they have a history, and the answers for their addresses are cached.
+    /// Signs in every number once. Then they have a history, and the answers for their addresses are cached.
     pub fn warm_up(&self, step: &str) {
         let step = match step {
             "evaluate" => "enrich",
@@ -286,8 +286,8 @@ impl Bench {
         self.runtime.block_on(self.served.engine.assess(sign_in, deadline))
     }
 
-    fn sign_in(&self, person: u64) -> SignIn {
-        match cognito::parse(raw(&event(person)), clock::read(), &self.config.trust) {
+    fn sign_in(&self, number: u64) -> SignIn {
+        match cognito::parse(raw(&event(number)), clock::read(), &self.config.trust) {
             Ok(Event::PreAuthentication(sign_in)) => Arc::unwrap_or_clone(sign_in),
             other => panic!("the event is not a sign-in: {other:?}"),
         }
@@ -304,12 +304,12 @@ impl Bench {
 const AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
 /// A pre-authentication event as Cognito sends it.
-pub fn event(person: u64) -> String {
-    event_from(person, address(person))
+pub fn event(number: u64) -> String {
+    event_from(number, address(number))
 }
 
-fn event_from(person: u64, ip: Ipv4Addr) -> String {
-    let user = format!("user-{person}");
+fn event_from(number: u64, ip: Ipv4Addr) -> String {
+    let user = format!("user-{number}");
     json!({
         "version": "1", "triggerSource": "PreAuthentication_Authentication", "region": "eu-west-1", "userPoolId": "eu-west-1_bench",
         "userName": user, "callerContext": {"awsSdkVersion": "aws-sdk-js-3.600.0", "clientId": "web"},
@@ -329,13 +329,13 @@ fn event_from(person: u64, ip: Ipv4Addr) -> String {
     .to_string()
 }
 
-fn body(person: u64) -> String {
-    body_from(person, address(person))
+fn body(number: u64) -> String {
+    body_from(number, address(number))
 }
 
 /// The same sign-in as a request to the sidecar, from a given address.
-pub fn body_from(person: u64, ip: Ipv4Addr) -> String {
-    let user = format!("user-{person}");
+pub fn body_from(number: u64, ip: Ipv4Addr) -> String {
+    let user = format!("user-{number}");
     json!({
         "user": user, "ip": ip.to_string(), "userAgent": AGENT, "deviceId": format!("device-{user}"), "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
     })

@@ -12,13 +12,10 @@ use riskgate_lab::{
     pass::Pass,
     roc::{Distribution, Separation},
     rows::{LogLine, RecordReader, columns::Columns, time::TimeParser},
-    synth::{
-        Synth, SynthConfig,
-        row::{HEADER, write},
-    },
     tables::{LearnPass, TableBuilder},
 };
 use riskgate_runtime::clock;
+use riskgate_synth::{HEADER, SynthConfig, write_log};
 
 use super::{AllUsers, Login, UserCounts, hash};
 
@@ -27,7 +24,8 @@ pub type Table = Vec<(String, BTreeMap<String, Separation>)>;
 
 /// Compares all models on the log of one configuration.
 pub fn compare_models(config: SynthConfig) -> Table {
-    let log = write_log(config);
+    let mut log = Vec::new();
+    write_log(config, &mut log).expect("writing to memory cannot fail");
     let records: Vec<csv::ByteRecord> = {
         let mut reader = ReaderBuilder::new().from_reader(log.as_slice());
         reader.byte_records().map(|record| record.expect("a synthetic row")).collect()
@@ -38,20 +36,6 @@ pub fn compare_models(config: SynthConfig) -> Table {
     let mut table = compare_baselines(&reader, &records, half);
     table.push(("riskgate".to_owned(), evaluate_model(&reader, &records, half)));
     table
-}
-
-/// Generates a log.
-fn write_log(config: SynthConfig) -> Vec<u8> {
-    let mut log = Vec::new();
-    log.extend_from_slice(HEADER.as_bytes());
-    log.push(b'\n');
-    let mut synth = Synth::new(config);
-    let mut index = 0;
-    while let Some(row) = synth.next() {
-        write(&synth, index, &row, &mut log).expect("writing to memory cannot fail");
-        index += 1;
-    }
-    log
 }
 
 /// Evaluates the model with tables learned on the first half.

@@ -14,8 +14,8 @@ impl Baseline for Freeman {
         (0..FEATURES)
             .map(|feature| {
                 let global = (all.count(login, feature) + 1.0) / (f64::from(all.successes) + 1.0);
-                let person = (own.count(login, feature) + global) / (f64::from(own.successes) + 1.0);
-                (global / person).ln()
+                let user = (own.count(login, feature) + global) / (f64::from(own.successes) + 1.0);
+                (global / user).ln()
             })
             .sum()
     }

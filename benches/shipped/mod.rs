@@ -13,13 +13,10 @@ use riskgate_engine::{
 use riskgate_lab::{
     pass::Pass,
     rows::{RecordReader, columns::Columns},
-    synth::{
-        Preset, Synth, SynthConfig,
-        row::{HEADER, write as write_row},
-    },
     tables::{LearnPass, TableBuilder},
 };
 use riskgate_runtime::clock;
+use riskgate_synth::{HEADER, Preset, SynthConfig, write_log};
 
 /// The number of people in each population.
 const PEOPLE: u32 = 60_000;
@@ -27,7 +24,11 @@ const PEOPLE: u32 = 60_000;
 /// Writes `novelty.csv` and `quantiles.csv` to a directory.
 pub fn write(directory: &Path) {
     let config = Config::defaults();
-    let logs = [Preset::RBA, Preset::CONSUMER].map(|preset| write_log(SynthConfig { users: PEOPLE, seed: 1, preset, attacks: 0.0, from: 1_580_688_000 }));
+    let logs = [Preset::RBA, Preset::CONSUMER].map(|preset| {
+        let mut log = Vec::new();
+        write_log(SynthConfig { users: PEOPLE, seed: 1, preset, attacks: 0.0, from: 1_580_688_000 }, &mut log).expect("writing to memory cannot fail");
+        log
+    });
     let first = learn(&logs, &config, &Tables::bundled(), LearnPass::First);
     let tables = Tables { novelty: raise_short_term_novelty(&first.build_first_tables(Tables::bundled()).novelty), ..Tables::bundled() };
     let second = learn(&logs, &config, &tables, LearnPass::Second);
@@ -74,16 +75,4 @@ fn learn(logs: &[Vec<u8>], config: &Config, tables: &Tables, pass: LearnPass) ->
         }
     }
     merged.expect("there is at least one log")
-}
-
-/// Generates a log.
-fn write_log(config: SynthConfig) -> Vec<u8> {
-    let mut log = format!("{HEADER}\n").into_bytes();
-    let mut synth = Synth::new(config);
-    let mut index = 0;
-    while let Some(row) = synth.next() {
-        write_row(&synth, index, &row, &mut log).expect("writing to memory cannot fail");
-        index += 1;
-    }
-    log
 }

@@ -23,18 +23,18 @@ event = events.pre_authentication("ola.nordmann@example.com", deviceId="device-e
 event["request"]["somethingNew"] = {"nested": [1, 2.50, None, "ø"]}
 assert invoke(event) == (None, event), invoke(event)
 
-# Denied by address, with the fixed sentence, and the reasons kept to itself.
+# Denied by address, with the fixed sentence, and the reasons are not shown.
 error, body = invoke(events.pre_authentication("ola.nordmann@example.com", ip="81.2.69.142"))
 assert error == "Unhandled", (error, body)
 assert body["errorType"] == "SignInDenied", body
 assert SENTENCE.match(body["errorMessage"]), body
 assert set(body) <= {"errorType", "errorMessage", "stackTrace"}, body
 
-# Unknown users are told the same.
+# Unknown users get the same answer.
 unknown = events.pre_authentication("nobody@example.com", ip="81.2.69.142")
 unknown["request"] |= {"userNotFound": True, "userAttributes": {}}
-error, told = invoke(unknown)
-assert error == "Unhandled" and SENTENCE.match(told["errorMessage"]), told
+error, answer = invoke(unknown)
+assert error == "Unhandled" and SENTENCE.match(answer["errorMessage"]), answer
 
 # AWS's minimal test event is a pre-authentication; a trigger that is not ours goes back untouched.
 minimal = {"userName": "testuser", "callerContext": {"clientId": "12345"}}

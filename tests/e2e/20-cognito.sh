@@ -23,7 +23,7 @@ until_listens "$page"
 sign() { "$RISKGATE" sign-context --pool "$POOL_ID" --client "$PUBLIC_CLIENT" --user ola@example.com --ip "$1"; }
 GOOD_CONTEXT=$(sign 2.26.53.1) BAD_CONTEXT=$(sign 81.2.69.142) BACKEND="http://127.0.0.1:$page" node "$WORK/20-cognito.mjs"
 prove "docs/COGNITO.md: the Node backend passes on the address that its proxy saw, and the one the caller invented does not count"
-prove "docs/COGNITO.md: the Amplify code signs in with a signed context, and is told of a denial"
+prove "docs/COGNITO.md: the Amplify code signs in with a signed context, and receives a denial"
 contexts=$(grep -o '"context":"[a-z]*"' "$WORK/function.log" | sort | uniq -c | tr -s ' \n' ' ')
 grep -q '"context":"signed"' "$WORK/function.log" || fail "no context counted as signed: $contexts"
 grep -q '"context":"trusted"' "$WORK/function.log" || fail "no context counted as trusted: $contexts"

@@ -49,9 +49,9 @@ sidecar_pid=$!
 until_listens "$sidecar"
 for n in 1 2 3; do
   answer=$(curl -sS -w ' %{time_total}' -H 'Content-Type: application/json' -d '{"user":"ada-'$n'","ip":"2.26.53.'$n'"}' "http://127.0.0.1:$sidecar/v1/assess")
-  [[ $answer == *'"http":"connect"'* && $answer == *'"decision":"deny"'* ]] || fail "the sidecar said $answer"
+  [[ $answer == *'"http":"connect"'* && $answer == *'"decision":"deny"'* ]] || fail "the sidecar answered $answer"
   python -c "import sys; sys.exit(${answer##* } > 2.55)" || fail "the sidecar took ${answer##* } s"
 done
 ends "$sidecar_pid" sidecar
-grep -q example "$WORK/name-server.log" || fail "the name server was never asked"
-prove "with a name server that never answers both faces fall back within the budget, and end at once when they are told to"
+grep -q example "$WORK/name-server.log" || fail "the name server was never queried"
+prove "with a name server that never answers both modes fall back within the budget, and end at once on SIGTERM"

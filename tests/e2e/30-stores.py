@@ -66,7 +66,7 @@ def second():
     except cognito.exceptions.UserLambdaValidationException as denied:
         assert "Sign-in was declined" in str(denied), denied
     else:
-        raise AssertionError("somebody far away, minutes later, was let in")
+        raise AssertionError("a sign-in from far away, minutes later, was allowed")
     at_home, away = verdicts()
     print(f"  claims {claims(tokens)}; at home {at_home['score']} {sorted(codes(at_home))}; far away {away['score']} {sorted(codes(away))}")
     assert at_home["evidence"]["history"] == away["evidence"]["history"] == "fresh"

@@ -3,30 +3,19 @@
 source "$(dirname "$0")/lib.sh"
 source "$HERE/lambda_api.sh"
 source "$HERE/cognito/start.sh"
+source "$HERE/dynamodb.sh"
 key="k1:$(python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("="))')"
 
-redis_port=$(free_port) dynamodb_port=$(free_port)
+redis_port=$(free_port)
 start redis redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no
 REDIS_PID=$!
-start dynamodb moto_server -H 127.0.0.1 -p "$dynamodb_port"
 until_listens "$redis_port"
-until_listens "$dynamodb_port"
-export AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:$dynamodb_port"
-# The table is the template's.
-python - "$ROOT/deploy/template.yaml" <<'PY'
-import sys
-
-import boto3
-from samtranslator.yaml_helper import yaml_parse
-
-wanted = yaml_parse(open(sys.argv[1]).read())["Resources"]["History"]["Properties"]
-boto3.client("dynamodb").create_table(TableName="riskgate-e2e", **{name: wanted[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")})
-PY
+dynamodb riskgate-e2e
 cognito_local
 
 for store in "redis://127.0.0.1:$redis_port/0" "dynamodb://riskgate-e2e"; do
   name=${store%%:*}
-  # The emulator is slower than the service that it stands for.
+  # The emulator is slower than the service that it replaces.
   both=(RISKGATE_STORE="$store" RISKGATE_PSEUDONYM_KEY="$key" RISKGATE_TRUSTED_CLIENTS="$BACKEND_CLIENT" RISKGATE_STORE_TIMEOUT=1s)
   lambda_api "${both[@]}"
   PHASE=first python "$HERE/30-stores.py" "$WORK/function.log"
@@ -38,9 +27,9 @@ for store in "redis://127.0.0.1:$redis_port/0" "dynamodb://riskgate-e2e"; do
 done
 
 redis-cli -p "$redis_port" --scan | while read -r k; do printf '%s ' "$k"; redis-cli -p "$redis_port" dump "$k"; done >"$WORK/redis.dump"
-if grep -aE 'ola@example|81\.2\.69\.142' "$WORK/redis.dump"; then fail "a name or an address stands in Redis"; fi
-[ -s "$WORK/redis.dump" ] || fail "nothing stands in Redis"
-prove "no name and no address stands in what Redis keeps"
+if grep -aE 'ola@example|81\.2\.69\.142' "$WORK/redis.dump"; then fail "a name or an address is in Redis"; fi
+[ -s "$WORK/redis.dump" ] || fail "nothing is in Redis"
+prove "no name and no address is in what Redis stores"
 
 # The operator's commands, while the function runs: as docs/RUNBOOK.md has them.
 lambda_api RISKGATE_STORE="redis://127.0.0.1:$redis_port/0" RISKGATE_PSEUDONYM_KEY="$key" RISKGATE_TRUSTED_CLIENTS="$BACKEND_CLIENT"
@@ -56,7 +45,7 @@ before=$(operate history export --pool "$POOL_ID" --sub "$sub" | wc -c)
 operate history forget --pool "$POOL_ID" --sub "$sub" >>"$WORK/commands.log"
 after=$(operate history export --pool "$POOL_ID" --sub "$sub" | wc -c)
 [ "$after" -lt "$before" ] || fail "forgotten, yet the export has $after bytes after $before"
-prove "riskgate history exports what is kept of a person ($before bytes) and forgets it ($after left)"
+prove "riskgate history exports what is stored of a user ($before bytes) and forgets it ($after left)"
 
 # The store is killed under the function.
 lambda_api RISKGATE_STORE="redis://127.0.0.1:$redis_port/0" RISKGATE_PSEUDONYM_KEY="$key" RISKGATE_TRUSTED_CLIENTS="$BACKEND_CLIENT"

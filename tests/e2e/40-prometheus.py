@@ -1,4 +1,4 @@
-"""Asks the sidecar for verdicts, then asks Prometheus how many there were."""
+"""Sends sign-ins to the sidecar, then queries Prometheus for their number."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def until(promql, wanted, seconds=30):
         time.sleep(0.5)
 
 
-# Every series stands at zero before anything has happened.
+# Every series is zero before the first sign-in.
 until('sum(riskgate_decisions_total)', 0)
 for i in range(40):
     assert assess(user=f"user-{i}", ip="2.26.53.1")["decision"] != "deny"

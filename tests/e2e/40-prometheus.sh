@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real Prometheus scrapes the sidecar; what it counted is what was asked.
+# Real Prometheus scrapes the sidecar; what it counted equals what was sent.
 source "$(dirname "$0")/lib.sh"
 
 port=$(free_port) web=$(free_port)
@@ -9,13 +9,6 @@ curl -s "http://127.0.0.1:$port/metrics" >"$WORK/metrics"
 promtool check metrics <"$WORK/metrics" >"$WORK/promtool.log" 2>&1 || fail "promtool finds fault with /metrics"
 prove "promtool finds nothing wrong with /metrics"
 
-cat >"$WORK/prometheus.yml" <<YAML
-global: { scrape_interval: 1s }
-scrape_configs:
-  - job_name: riskgate
-    static_configs: [{ targets: ["127.0.0.1:$port"] }]
-YAML
-start prometheus prometheus --config.file="$WORK/prometheus.yml" --storage.tsdb.path="$WORK/tsdb" --web.listen-address="127.0.0.1:$web" --log.level=warn
-until_listens "$web"
+start_prometheus "$web" "$port"
 PROMETHEUS="http://127.0.0.1:$web" SIDECAR="http://127.0.0.1:$port" python "$HERE/40-prometheus.py"
 prove "Prometheus: decisions by verdict equal the sign-ins sent, and the latency histogram yields quantiles"

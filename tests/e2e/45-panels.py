@@ -29,7 +29,7 @@ for panel in dashboard["panels"]:
 rules = open(sys.argv[2], encoding="utf-8").read()
 for name in re.findall(r"record: (\S+)", rules):
     queries[f"rule {name}"] = name
-# An alert that does not fire has no result, so what it is made of is asked for.
+# An alert that does not fire has no result, so the metrics in its expression are queried.
 for name in sorted(set(re.findall(r"\briskgate[_:][a-z0-9_:]+", rules))):
     queries.setdefault(f"rules use {name}", name)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real CrowdSec: bans added and removed with cscli, asked live by the function and streamed by the sidecar.
+# A real CrowdSec: bans added and removed with cscli, queried live by the function and streamed by the sidecar.
 source "$(dirname "$0")/lib.sh"
 source "$HERE/lambda_api.sh"
 package=$CACHE/crowdsec/root
@@ -53,4 +53,4 @@ grep '"trigger":"pre_authentication"' "$WORK/function.log" | tail -n 1 | grep -E
 prove "the Local API stopped: a sign-in is decided without it, and the audit line says so"
 serve_lapi
 expect 81.2.69.142 deny
-prove "and it is asked again when it is back"
+prove "and it is queried again when it is back"

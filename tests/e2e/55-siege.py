@@ -117,7 +117,7 @@ async def besiege(name):
 async def compare(name):
     """The 99th percentiles in calm and besieged, in seconds."""
     calm, besieged = [], []
-    # Turn by turn, so that what else the machine does falls on both alike.
+    # In turns: other load on the machine affects both alike.
     for _ in range(ROUNDS):
         calm += await times()
         besieged += await besiege(name)

@@ -8,10 +8,11 @@ cfn-lint deploy/template.yaml deploy/cloudwatch/watch.yaml
 prove "cfn-lint finds nothing in the templates"
 
 # A service that refuses the connection: its metrics are written too.
-lambda_api RISKGATE_PROVIDERS=http RISKGATE_HTTP_URL=http://127.0.0.1:1/
+lambda_api RISKGATE_PROVIDERS=http RISKGATE_HTTP_URL=http://127.0.0.1:1/ RISKGATE_STEP_UP_POOLS=http://127.0.0.1:1/us-east-1_e2e RISKGATE_STEP_UP_CLIENTS=web-client
 AWS_ENDPOINT_URL_LAMBDA=$INVOKE PYTHONPATH="$HERE" python -c '
 import json, boto3, events
-boto3.client("lambda").invoke(FunctionName="riskgate", Payload=json.dumps(events.pre_authentication("ola", ip="2.26.53.1")))'
+for event in events.pre_authentication("ola", ip="2.26.53.1"), events.create_challenge(), events.authorizer("no token"):
+    boto3.client("lambda").invoke(FunctionName="riskgate", Payload=json.dumps(event))'
 python "$HERE/60-watch.py" deploy/cloudwatch/watch.yaml "$WORK/function.log" docs/RUNBOOK.md
 prove "every alarm, panel and metric filter reads something that a function writes, and every alarm has its section in the runbook"
 

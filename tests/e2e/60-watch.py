@@ -65,5 +65,5 @@ for metric, pattern in filters.items():
     for path in re.findall(r"\$\.([\w.]+)", pattern):
         assert path.split(".")[0] in lines[0], f"the filter of {metric} reads {path}, which no audit line has"
     for trigger in re.findall(r'\$\.trigger = "(\w+)"', pattern):
-        assert any(line["trigger"] == trigger for line in lines), f"the filter of {metric} waits for a trigger {trigger}"
+        assert any(line.get("trigger") == trigger for line in lines), f"the filter of {metric} waits for a trigger {trigger}"
 print(f"  {used} metrics of alarms and dashboard, {len(filters)} filters")

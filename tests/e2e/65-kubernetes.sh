@@ -13,7 +13,7 @@ printf 'k1:%s' "$(python -c 'import base64, os; print(base64.urlsafe_b64encode(o
 redis_port=$(free_port)
 start redis redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no
 until_listens "$redis_port"
-# The ConfigMap as it stands, but for the ports, the secret's place and the store's address.
+# The ConfigMap as it is, except for the ports, the secret's place and the store's address.
 mapfile -t variables < <(python - "$manifest" <<'PY'
 import sys, yaml
 for document in yaml.safe_load_all(open(sys.argv[1])):

@@ -47,14 +47,15 @@ for (const [rows, least] of [["#parts .row", 4], ["#services .service", 1], ["#c
 }
 await page.waitForFunction(() => /sign-ins in the last minute/.test(document.querySelector("#summary").textContent));
 await page.waitForFunction(() => document.querySelectorAll("#causes .row").length > 0, null, { timeout: 60000 });
+await page.waitForFunction(() => /1normal traffic.*2credential stuffing/.test(document.querySelector("#annotations").textContent), null, { timeout: 60000 });
 await page.waitForFunction(() => /breaker open/.test(document.querySelector("#services").textContent), null, { timeout: 60000 });
 await picture(page, "dashboard-light", true);
 await accessible(page, "light");
 
 // === What if ===
 
-const told = () => page.locator("#whatif").textContent();
-const stopped = async () => Number(/^[\d,]+/.exec(await told())[0].replaceAll(",", ""));
+const summary = () => page.locator("#whatif").textContent();
+const stopped = async () => Number(/([\d,]+) \([^)]*\) would have been denied/.exec(await summary())[1].replaceAll(",", ""));
 await page.locator("#threshold").focus();
 await page.keyboard.press("End");
 const atMost = await stopped();

@@ -20,10 +20,10 @@ until [ -s "$log" ]; do sleep 0.05; done
 sed -i 's/^/2026-11-22T00:00:00 /' "$log"
 start watch "$RISKGATE" watch "$log" --listen "127.0.0.1:$watch"
 until_listens "$watch"
-told() { curl -sN --max-time 3 "http://127.0.0.1:$watch/events" 2>/dev/null | grep -o '"decided":[0-9]*' | tail -1 || true; }
-equal "decided as told by the log" '"decided":1' "$(told)"
+decided() { curl -sN --max-time 3 "http://127.0.0.1:$watch/events" 2>/dev/null | grep -o '"decided":[0-9]*' | tail -1 || true; }
+equal "decided as the log has it" '"decided":1' "$(decided)"
 sed 's/^/2026-11-22T00:00:01 /' <"$log" | head -1 >>"$log"
-equal "decided after the log has grown" '"decided":2' "$(told)"
+equal "decided after the log has grown" '"decided":2' "$(decided)"
 prove "riskgate watch shows a log with CloudWatch's prefixes, and follows it"
 
 # The page and /metrics behind a token, which a browser sends as a password.

@@ -1,4 +1,4 @@
-// Opens the page of a sidecar that a token guards, as a browser does that is asked for a password: 70-token.mjs URL TOKEN
+// Opens the page of a sidecar that a token guards, as a browser does that is prompted for a password: 70-token.mjs URL TOKEN
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
@@ -18,7 +18,7 @@ async function visitor(httpCredentials) {
 
 for (const password of [undefined, "not-the-token-at-all"]) {
   const { page } = await visitor(password && { username: "anybody", password });
-  // Chromium without a screen shows the refusal as an error when it has nobody to ask for a password.
+  // Chromium without a screen shows the refusal as an error when it cannot prompt for a password.
   const status = await page.goto(url).then((answer) => answer.status(), (error) => (/ERR_INVALID_AUTH_CREDENTIALS/.test(error.message) ? 401 : error.message));
   assert.equal(status, 401, `with ${password}`);
   for (const path of ["events", "metrics", "assets/page.js"]) assert.equal((await page.context().request.get(url + path)).status(), 401, path);

@@ -1,4 +1,8 @@
-"""Fills a store through the sidecar and keeps it (record FILE), or reads a kept one (check FILE)."""
+"""Upgrades, step by step.
+
+record FILE fills Redis through the sidecar and stores its dump, check FILE reads such a dump. learn DEVICE and known DEVICE are the two halves of
+a test with two versions: what SIDECAR learned of a user, and what it knows of her.
+"""
 
 import base64
 import datetime
@@ -8,7 +12,7 @@ import subprocess
 import sys
 import urllib.request
 
-SIDECAR, PORT = os.environ["SIDECAR"], os.environ["REDIS_PORT"]
+SIDECAR, PORT = os.environ["SIDECAR"], os.environ.get("REDIS_PORT")
 ADA = {"user": "ada", "pool": "eu-west-1_upgrade", "client": "web"}
 HOME = {
     "ip": "81.2.69.142", "deviceId": "device-of-ada", "timezone": "Europe/London",
@@ -37,18 +41,40 @@ def codes(verdict):
     return {reason["code"] for reason in verdict["reasons"]}
 
 
-def record(path):
-    at = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) - datetime.timedelta(days=14)
-    for _ in range(12):
+def sign_in_daily(context, days, last_days_ago):
+    """A success on each of so many days, the latest so many days ago. Returns the time of the latest."""
+    at = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) - datetime.timedelta(days=last_days_ago + days)
+    for _ in range(days):
         at += datetime.timedelta(days=1)
-        verdict = assess(HOME, at)
+        verdict = assess(context, at)
         post("/v1/outcome", {"id": verdict["id"], "outcome": "success"})
+    return at
+
+
+def learn(device, last_days_ago):
+    sign_in_daily({**HOME, "deviceId": device}, 6, int(last_days_ago))
+
+
+def known(devices, last_days_ago):
+    """Each device is familiar at home, and a stranger's sign-in from far away scores higher."""
+    at = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) - datetime.timedelta(days=int(last_days_ago), hours=-1)
+    away = assess(AWAY, at)
+    for device in devices.split(","):
+        home = assess({**HOME, "deviceId": device}, at)
+        assert home["evidence"]["history"] == "fresh", home["evidence"]
+        assert not codes(home) & {"cold_start", "new_device"}, home
+        assert away["score"] > home["score"], (away["score"], home["score"])
+    assert codes(away) & {"new_country", "impossible_travel"}, away
+
+
+def record(path):
+    at = sign_in_daily(HOME, 12, 2)
     keys = redis("--scan").decode().split()
-    kept = {name: base64.b64encode(redis("dump", name)[:-1]).decode() for name in sorted(keys) if name.startswith("u#") or "u#" in name}
-    assert kept, f"no person's record among {keys}"
+    saved = {name: base64.b64encode(redis("dump", name)[:-1]).decode() for name in sorted(keys) if name.startswith("u#") or "u#" in name}
+    assert saved, f"no person's record among {keys}"
     with open(path, "w") as file:
-        json.dump({"last": at.isoformat(), "keys": kept}, file, indent=1)
-    print(f"  {len(kept)} of {len(keys)} keys kept in {path}")
+        json.dump({"last": at.isoformat(), "keys": saved}, file, indent=1)
+    print(f"  {len(saved)} of {len(keys)} keys saved in {path}")
 
 
 def check(path):
@@ -72,4 +98,4 @@ def check(path):
     post("/v1/outcome", {"id": home["id"], "outcome": "success"})
 
 
-{"record": record, "check": check}[sys.argv[1]](sys.argv[2])
+{"record": record, "check": check, "learn": learn, "known": known}[sys.argv[1]](*sys.argv[2:])

@@ -1,4 +1,4 @@
-// p99 of /v1/assess with no page and with 20 pages open, in turns, so that a busy machine is busy for both.
+// p99 of /v1/assess with no page and with 20 pages open, in turns: a busy machine is busy for both.
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import http from "node:http";
@@ -24,23 +24,23 @@ function ask() {
   });
 }
 
-// The pages are read by a process of their own, so that reading them does not slow the measuring down.
+// The pages are read by a separate process: reading them does not slow the measuring down.
 if (process.argv[3] === "pages") {
-  let told = 0;
+  let informed = 0;
   for (let at = 0; at < PAGES; at += 1) {
     http.get({ host: "127.0.0.1", port, path: "/events", agent: false }, (answer) => {
       let messages = 0;
       answer.on("data", () => {
         messages += 1;
         // The second message shows that the stream goes on.
-        if (messages === 2 && (told += 1) === PAGES) process.send("told");
+        if (messages === 2 && (informed += 1) === PAGES) process.send("informed");
       });
     });
   }
   await new Promise(() => {});
 }
 
-/** Opens the pages and waits until each has been told twice. */
+/** Opens the pages and waits until each has received two messages. */
 function open() {
   const pages = fork(process.argv[1], [String(port), "pages"]);
   return new Promise((done, failed) => {

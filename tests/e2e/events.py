@@ -12,6 +12,18 @@ def pre_authentication(user="ola", ip=None, client="web-client", pool="us-east-1
     }
 
 
+def create_challenge(user="ola", client="web-client", pool="us-east-1_e2e"):
+    event = pre_authentication(user, client=client, pool=pool)
+    event["triggerSource"] = "CreateAuthChallenge_Authentication"
+    session = [{"challengeName": name, "challengeResult": True, "challengeMetadata": None} for name in ("SRP_A", "PASSWORD_VERIFIER")]
+    event["request"] = {"userAttributes": event["request"]["userAttributes"], "challengeName": "CUSTOM_CHALLENGE", "session": session}
+    return event
+
+
+def authorizer(token):
+    return {"type": "TOKEN", "methodArn": "arn:aws:execute-api:us-east-1:123456789012:abc123/prod/GET/orders", "authorizationToken": f"Bearer {token}"}
+
+
 def post_authentication(user="ola", client="web-client", pool="us-east-1_e2e"):
     event = pre_authentication(user, client=client, pool=pool)
     event["triggerSource"] = "PostAuthentication_Authentication"

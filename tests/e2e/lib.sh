@@ -1,4 +1,4 @@
-# Sourced by each part. Gives it a directory of its own, free ports, background processes that end with it, and proofs.
+# Sourced by each part. Gives it a directory, free ports, background processes that end with it, and proofs.
 #
 # Set by run: CACHE (what was installed), RISKGATE (the binary), and on PATH the virtual environment's python.
 set -euo pipefail
@@ -46,6 +46,19 @@ until_listens() {
     [ $SECONDS -lt $end ] || fail "nothing listens on port $1"
     sleep 0.05
   done
+}
+
+# start_prometheus PORT TARGET [RULES]: Prometheus on PORT scrapes 127.0.0.1:TARGET each second and evaluates a file of rules.
+start_prometheus() {
+  cat >"$WORK/prometheus.yml" <<YAML
+global: { scrape_interval: 1s, evaluation_interval: 1s }
+rule_files: [${3:-}]
+scrape_configs:
+  - job_name: riskgate
+    static_configs: [{ targets: ["127.0.0.1:$2"] }]
+YAML
+  start prometheus prometheus --config.file="$WORK/prometheus.yml" --storage.tsdb.path="$WORK/tsdb" --web.listen-address="127.0.0.1:$1" --log.level=warn
+  until_listens "$1"
 }
 
 # equal WHAT WANTED GOT

@@ -8,4 +8,6 @@ page, directory = sys.argv[1:3]
 found = re.findall(r"^```\w+ file=(\S+)\n(.*?)^```$", pathlib.Path(page).read_text(), re.MULTILINE | re.DOTALL)
 assert found, f"no code block of {page} names a file"
 for name, text in found:
-    pathlib.Path(directory, name).write_text(text)
+    path = pathlib.Path(directory, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

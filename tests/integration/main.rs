@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, reads the clock as its clients would, and prints what it measured"
 )]
 
+mod commands;
 mod engine;
 mod event;
 mod history;
@@ -19,9 +20,10 @@ mod providers;
 mod server;
 mod support;
 mod telemetry;
+mod tokens;
 
-use history::{interrupted, outcome_reports};
+use history::{challenges, interrupted, outcome_reports};
 use lab::{replay, synth};
 use project::{soak, threats};
 use server::sidecar;
-use support::{fixtures, harness, process, runtime_api, tls, wire};
+use support::{fixtures, harness, issuer, process, runtime_api, tls, wire};

@@ -1,6 +1,12 @@
-//! `riskgate history` and `riskgate block`, as operators run them, on a real Redis beside a gate that serves.
+//! `riskgate history` and `riskgate block` on a real Redis that an engine uses too.
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    sync::Arc,
+};
+
+use riskgate_store::{Store, redis::Redis};
+use secrecy::SecretString;
 
 use crate::fixtures::{self, HOME, KEY, TestEngine, at};
 
@@ -20,58 +26,61 @@ impl CommandLine {
     }
 
     #[track_caller]
-    fn says(&self, args: &[&str]) -> String {
+    fn output(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 }
 
-#[tokio::test]
-async fn an_operator_looks_blocks_and_erases() {
+/// A Redis, the command line of an operator who uses it, and the store in it.
+fn redis() -> (fixtures::Server, CommandLine, Arc<dyn Store>) {
     let server = fixtures::redis_server();
     let command_line = CommandLine { url: format!("redis://127.0.0.1:{}/0", server.port) };
-    let store = riskgate_store::redis::Redis::open(&secrecy::SecretString::from(command_line.url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
-    let store: std::sync::Arc<dyn riskgate_store::Store> = std::sync::Arc::new(store);
-    let engine_under_test = TestEngine::over(&store, &[]);
-    for day in 0..3 {
-        engine_under_test.sign_in("ada", HOME, at(day, "07:00:00")).await;
-    }
-    let export = command_line.says(&["history", "export", "--pool", "pool", "--sub", "sub-ada"]);
+    let store = Redis::open(&SecretString::from(command_line.url.clone()), &[], fixtures::NO_DEADLINE).unwrap();
+    (server, command_line, Arc::new(store))
+}
+
+#[tokio::test]
+async fn an_operator_exports_blocks_and_erases() {
+    let (_server, command_line, store) = redis();
+    let engine = TestEngine::over(&store, &[]);
+    engine.sign_in_daily("ada", 3).await;
+    let export = command_line.output(&["history", "export", "--pool", "pool", "--sub", "sub-ada"]);
     let export: serde_json::Value = serde_json::from_str(&export).unwrap();
     assert_eq!(export["records"][0]["successes"], 3);
     let key = export["records"][0]["key"].as_str().unwrap().to_owned();
 
-    assert_eq!(command_line.says(&["block", "add", "sub", "sub-ada", "--pool", "pool", "--note", "chargeback"]), format!("suspend: {key}\n"));
-    assert_eq!(engine_under_test.attempt("ada", HOME, at(4, "07:00:00")).await.decision.action.as_label(), "deny");
-    assert!(command_line.says(&["block", "list"]).contains(&format!("suspend  person {key}  (chargeback)")));
-    assert_eq!(command_line.says(&["block", "remove", "sub", "sub-ada", "--pool", "pool"]), format!("removed: {key}\n"));
-    assert_eq!(engine_under_test.attempt("ada", HOME, at(4, "08:00:00")).await.decision.action.as_label(), "allow");
+    assert_eq!(command_line.output(&["block", "add", "sub", "sub-ada", "--pool", "pool", "--note", "chargeback"]), format!("suspend: {key}\n"));
+    assert_eq!(engine.attempt("ada", HOME, at(4, "07:00:00")).await.decision.action.as_label(), "deny");
+    assert!(command_line.output(&["block", "list"]).contains(&format!("suspend  person {key}  (chargeback)")));
+    assert_eq!(command_line.output(&["block", "remove", "sub", "sub-ada", "--pool", "pool"]), format!("removed: {key}\n"));
+    assert_eq!(engine.attempt("ada", HOME, at(4, "08:00:00")).await.decision.action.as_label(), "allow");
 
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("blocks.csv");
     let file = file.to_str().unwrap();
     std::fs::write(file, "subject,value,pool,kind,until,note,message\nrange,84.208.0.0/16,,,,,\nclient,app,,exempt,,,\nsub,sub-eve,pool,,2199-01-01T00:00:00Z,late,Please renew\n").unwrap();
-    assert_eq!(command_line.says(&["block", "add", "--from", file]), "3 entries written\n");
-    let list = command_line.says(&["block", "list"]);
+    assert_eq!(command_line.output(&["block", "add", "--from", file]), "3 entries written\n");
+    let list = command_line.output(&["block", "list"]);
     for line in ["suspend  range 84.208.0.0/16", "exempt   client app", "until 2199-01-01T00:00:00Z  (late)  \"Please renew\""] {
         assert!(list.contains(line), "{line:?} is not in {list}");
     }
-    assert_eq!(engine_under_test.attempt("bob", HOME, at(5, "07:00:00")).await.decision.action.as_label(), "deny");
+    assert_eq!(engine.attempt("bob", HOME, at(5, "07:00:00")).await.decision.action.as_label(), "deny");
 
     // A file with a fault changes nothing, and its row is named.
     std::fs::write(file, "subject,value\nclient,late\nrange,not-a-network\n").unwrap();
     let refused = command_line.run(&["block", "add", "--from", file]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("row 3"), "{refused:?}");
-    assert!(!command_line.says(&["block", "list"]).contains("late\n"));
+    assert!(!command_line.output(&["block", "list"]).contains("late\n"));
 
-    assert!(command_line.says(&["history", "forget", "--pool", "pool", "--sub", "sub-ada"]).starts_with(&format!("forgotten: {key}")));
-    assert!(command_line.says(&["history", "export", "--pool", "pool", "--sub", "sub-ada"]).contains("\"successes\": 0"));
+    assert!(command_line.output(&["history", "forget", "--pool", "pool", "--sub", "sub-ada"]).starts_with(&format!("forgotten: {key}")));
+    assert!(command_line.output(&["history", "export", "--pool", "pool", "--sub", "sub-ada"]).contains("\"successes\": 0"));
 }
 
 #[test]
-fn a_store_in_memory_or_away_is_said() {
+fn a_store_in_memory_or_without_a_server_is_reported() {
     let run = |store: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
         let output =
@@ -87,10 +96,7 @@ fn a_store_in_memory_or_away_is_said() {
 /// What would have no effect is refused, and what rests on an old key is reported.
 #[tokio::test]
 async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
-    let server = fixtures::redis_server();
-    let command_line = CommandLine { url: format!("redis://127.0.0.1:{}/0", server.port) };
-    let store = riskgate_store::redis::Redis::open(&secrecy::SecretString::from(command_line.url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
-    let store: std::sync::Arc<dyn riskgate_store::Store> = std::sync::Arc::new(store);
+    let (_server, command_line, store) = redis();
     let new = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA";
     let both = format!("{new},{KEY}");
     let refuses = |keys: &str, args: &[&str], words: &str| {
@@ -102,8 +108,8 @@ async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
 
     // Before a rotation.
     TestEngine::over(&store, &[]).sign_in("ada", HOME, at(0, "07:00:00")).await;
-    command_line.says(&["block", "add", "sub", "sub-eve", "--pool", "pool"]);
-    command_line.says(&["block", "add", "device", "box-9"]);
+    command_line.output(&["block", "add", "sub", "sub-eve", "--pool", "pool"]);
+    command_line.output(&["block", "add", "device", "box-9"]);
     for args in [
         &["block", "add", "sub", "sub-ada"][..],
         &["block", "add", "name", "ada"],
@@ -121,8 +127,8 @@ async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
     refuses("k9:CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCA", &["block", "add", "sub", "sub-ada", "--pool", "pool"], "under key k1");
 
     // After it.
-    let engine_under_test = TestEngine::over(&store, &[("PSEUDONYM_KEY", &both)]);
-    engine_under_test.sign_in("ada", HOME, at(1, "07:00:00")).await;
+    let engine = TestEngine::over(&store, &[("PSEUDONYM_KEY", &both)]);
+    engine.sign_in("ada", HOME, at(1, "07:00:00")).await;
     for args in [
         &["block", "add", "sub", "sub-ada", "--pool", "pool"][..],
         &["block", "add", "tenant", "acme"],
@@ -138,7 +144,7 @@ async fn a_command_without_the_deployments_key_or_the_pool_is_refused() {
     assert!(line("k1").contains("2 blocks of persons, 1 of devices and tenants; do not drop it"), "{}", line("k1"));
     // Seen again, they move.
     for user in ["eve", "bob"] {
-        assert_eq!(engine_under_test.attempt(user, HOME, at(1, "08:00:00")).await.decision.action.as_label(), "deny");
+        assert_eq!(engine.attempt(user, HOME, at(1, "08:00:00")).await.decision.action.as_label(), "deny");
     }
     assert!(line("k2").contains("2 blocks of persons") && line("k1").contains("0 blocks of persons"), "{}", config());
     let added = command_line.run_with(&both, &["block", "add", "sub", "sub-ada", "--pool", "pool"]);

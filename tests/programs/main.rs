@@ -19,6 +19,7 @@ mod redis_replies;
 #[cfg(feature = "secrets")]
 mod secrets;
 mod sign_context;
+mod step_up;
 #[cfg(feature = "redis")]
 mod store_start;
 #[cfg(all(feature = "redis", feature = "dynamodb"))]
@@ -28,6 +29,9 @@ mod table;
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../integration/support/harness.rs"]
 mod harness;
+#[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
+#[path = "../integration/support/issuer.rs"]
+mod issuer;
 #[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../integration/support/process.rs"]
@@ -40,7 +44,6 @@ mod runtime_api;
 #[allow(dead_code, clippy::wildcard_enum_match_arm, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../integration/support/tls.rs"]
 mod tls;
-#[cfg(any(feature = "redis", feature = "secrets"))]
 #[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
 #[path = "../integration/support/wire.rs"]
 mod wire;
@@ -48,15 +51,22 @@ mod wire;
 // The same tests as in `it`, there over the store in memory, here over real servers too.
 #[path = "../integration/history/blocks.rs"]
 mod blocks;
+#[path = "../integration/history/challenges.rs"]
+mod challenges;
 #[path = "../integration/lambda/claims.rs"]
 mod claims;
 #[path = "../integration/history/end_to_end.rs"]
 mod end_to_end;
 #[path = "../integration/support/fixtures.rs"]
 mod fixtures;
+#[allow(dead_code, reason = "shared with the other integration tests, which use the rest")]
+#[path = "../integration/history/interrupted.rs"]
+mod interrupted;
 #[path = "../integration/history/learning.rs"]
 mod learning;
 #[path = "../integration/engine/model_tables.rs"]
 mod model_tables;
+#[path = "../integration/history/outcome_reports.rs"]
+mod outcome_reports;
 #[path = "../integration/history/profiles.rs"]
 mod profiles;

@@ -15,7 +15,7 @@ use riskgate_engine::{
     client_ip::ClientIp,
     evidence::{
         Evidence, FailureReason, Outcome,
-        unread::{StorePart, UnreadParts},
+        store_parts::{StorePart, UnreadParts},
     },
     time::ClockReading,
 };
@@ -31,14 +31,14 @@ use tokio::{
 };
 
 use crate::{
-    fixtures::{KEY, Server, TestEngine, free_port, redis_server, redis_server_with},
+    fixtures::{HOME, KEY, NO_DEADLINE, Server, TestEngine, at, free_port, history, redis_server, redis_server_with},
     harness::sign_in as a_sign_in,
     tls::{Authority, Validity},
 };
 
 fn store(server: &Server) -> Redis {
     let url = secrecy::SecretString::from(format!("redis://127.0.0.1:{}/0", server.port));
-    Redis::open(&url, &[], Duration::from_secs(2)).unwrap()
+    Redis::open(&url, &[], NO_DEADLINE).unwrap()
 }
 
 async fn command(server: &Server, words: &[&str]) {
@@ -104,53 +104,53 @@ async fn a_value_of_another_type_is_a_bad_answer_and_a_refused_command_is_a_refu
 }
 
 /// A sign-in of one person so many seconds from now.
-async fn sign_in(engine_under_test: &TestEngine, user: &str, after: i64) -> Evidence {
+async fn sign_in(engine: &TestEngine, user: &str, after: i64) -> Evidence {
     let now = clock::read();
     let now = ClockReading { wall: now.wall.checked_add(after.seconds()).unwrap(), ..now };
     let body = format!(r#"{{"user":"{user}","ip":"192.0.2.7"}}"#);
     let parsed = http::parse(body.as_bytes(), ClientIp::Missing, now).unwrap();
-    *engine_under_test.engine.enricher().enrich(parsed, Deadline::after(now.mono, Duration::from_secs(5))).await.evidence
+    *engine.enricher().enrich(parsed, Deadline::after(now.mono, NO_DEADLINE)).await.evidence
 }
 
 #[tokio::test]
 async fn lists_that_cannot_be_read_stay_in_force_and_are_reported() {
     let server = redis_server();
     let store: Arc<dyn Store> = Arc::new(store(&server));
-    let engine_under_test = TestEngine::over(&store, &[("STORE_TIMEOUT", "2s")]);
+    let engine = TestEngine::over(&store, &[]);
     store.put_list_entry(List::BlockList, "block#range#192.0.2.0/24", br#"{"kind":"suspend"}"#, None).await.unwrap();
-    let read = sign_in(&engine_under_test, "ada", 0).await;
+    let read = sign_in(&engine, "ada", 0).await;
     assert!(read.history.block.is_some() && read.history.unread == UnreadParts::default());
     command(&server, &["ACL", "SETUSER", "default", "-hgetall", "-zremrangebyscore"]).await;
     for after in [11, 12] {
-        let refused = sign_in(&engine_under_test, "ada", after).await;
+        let refused = sign_in(&engine, "ada", after).await;
         assert!(refused.history.block.is_some(), "the list that was read last is in force");
         assert_eq!(refused.history.unread.cause(StorePart::BlockList), Some(FailureReason::KeyRefused));
     }
-    let health = engine_under_test.engine.enricher().health();
+    let health = engine.enricher().health();
     assert!(health.store.failures(StorePart::BlockList) >= 2);
     assert!(health.store.failing().any(|(part, _)| part == StorePart::BlockList), "/readyz names it");
     command(&server, &["ACL", "SETUSER", "default", "+@all"]).await;
-    let again = sign_in(&engine_under_test, "ada", 30).await;
+    let again = sign_in(&engine, "ada", 30).await;
     assert!(again.history_outcome.is_usable() && again.history.unread == UnreadParts::default());
     drop(server);
-    let gone = sign_in(&engine_under_test, "ada", 60).await;
+    let gone = sign_in(&engine, "ada", 60).await;
     assert!(!gone.history_outcome.is_usable() && gone.history.block.is_some());
-    assert!(sign_in(&engine_under_test, "ada", 60 + 2 * 86_400).await.history.unread.cause(StorePart::BlockList).is_some());
+    assert!(sign_in(&engine, "ada", 60 + 2 * 86_400).await.history.unread.cause(StorePart::BlockList).is_some());
 }
 
 #[tokio::test]
 async fn a_persons_unreadable_record_is_that_persons_alone() {
     let server = redis_server();
     let store: Arc<dyn Store> = Arc::new(store(&server));
-    let engine_under_test = TestEngine::over(&store, &[("STORE_TIMEOUT", "2s")]);
-    sign_in(&engine_under_test, "bob", 0).await;
-    let repository = engine_under_test.engine.enricher().repository().unwrap();
+    let engine = TestEngine::over(&store, &[]);
+    sign_in(&engine, "bob", 0).await;
+    let repository = engine.repository();
     let key = format!("riskgate:u#{}", repository.record_keys("", "ada")[0]);
     command(&server, &["SET", &key, "x"]).await;
     for _ in 0..10 {
-        assert!(!sign_in(&engine_under_test, "ada", 0).await.history_outcome.is_usable());
+        assert!(!sign_in(&engine, "ada", 0).await.history_outcome.is_usable());
     }
-    assert!(sign_in(&engine_under_test, "bob", 0).await.history_outcome.is_usable());
+    assert!(sign_in(&engine, "bob", 0).await.history_outcome.is_usable());
 }
 
 /// A server that answers every command with one reply.
@@ -184,7 +184,7 @@ impl Replying {
     }
 
     fn store(&self) -> Redis {
-        Redis::open(&format!("redis://127.0.0.1:{}/0", self.port).into(), &[], Duration::from_secs(5)).unwrap()
+        Redis::open(&format!("redis://127.0.0.1:{}/0", self.port).into(), &[], NO_DEADLINE).unwrap()
     }
 }
 
@@ -255,6 +255,35 @@ async fn each_refusal_has_its_cause_and_is_recovered_from() {
 }
 
 #[tokio::test]
+async fn an_old_server_is_named_by_its_version() {
+    let server = Replying::start("*1\r\n$6\r\n5.0.14").await;
+    let store = server.store();
+    assert_eq!(store.probe(Timestamp::now()).await, Err(FailureReason::NoStore));
+    assert_eq!(store.problem().unwrap(), "the server is Redis 5.0.14; Redis 6.0 or later, or Valkey, is needed");
+    *server.reply.lock().unwrap() = "*1\r\n$5\r\n7.2.4";
+    assert_eq!((store.probe(Timestamp::now()).await, store.problem()), (Ok(()), None));
+}
+
+#[tokio::test]
+async fn a_mark_that_cannot_be_read_is_reported_and_the_others_count() {
+    let server = redis_server();
+    let store: Arc<dyn Store> = Arc::new(store(&server));
+    let engine = TestEngine::over(&store, &[]);
+    let attempt = async |user: &str| history(&engine.attempt(user, HOME, at(0, "07:00:00")).await).clone();
+    attempt("ada").await;
+    let client = redis::Client::open(format!("redis://127.0.0.1:{}/0", server.port)).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let windows: Vec<String> = redis::cmd("KEYS").arg("riskgate:n#*").query_async(&mut connection).await.unwrap();
+    assert_eq!(windows.len(), 2);
+    for window in windows {
+        let () = redis::cmd("ZADD").arg(window).arg(at(0, "07:00:00").as_second()).arg("garbage").query_async(&mut connection).await.unwrap();
+    }
+    let read = attempt("eve").await;
+    assert_eq!((read.velocity.accounts_per_ip, read.unread.cause(StorePart::Velocity)), (2, Some(FailureReason::BadAnswer)));
+    assert!(engine.health().store.is_failing(StorePart::Velocity));
+}
+
+#[tokio::test]
 async fn a_full_server_and_a_replica_without_its_primary_are_named_by_the_server_itself() {
     let (server, now) = (redis_server(), Timestamp::now());
     let store = store(&server);
@@ -275,7 +304,7 @@ async fn a_full_server_and_a_replica_without_its_primary_are_named_by_the_server
 async fn the_store_trusts_the_authorities_of_services_ca() {
     let (known, other, port) = (Authority::new(), Authority::new(), free_port());
     let home = tempfile::tempdir().unwrap();
-    let (certificate, key) = known.certificate("localhost", Validity::ClockReading);
+    let (certificate, key) = known.certificate("localhost", Validity::Current);
     let file = |name: &str, kind: &str, bytes: &[u8]| {
         use base64::Engine as _;
         let text = base64::engine::general_purpose::STANDARD.encode(bytes);

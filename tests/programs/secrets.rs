@@ -1,4 +1,4 @@
-//! Secrets that are kept in Secrets Manager and Parameter Store: moto's server has them, or a server on loopback that does not answer well.
+//! Secrets in Secrets Manager and Parameter Store: of moto's server, or of a server on loopback that fails.
 
 use std::{
     collections::BTreeMap,
@@ -54,12 +54,12 @@ impl Moto {
         format!("http://127.0.0.1:{}", self.server.port)
     }
 
-    async fn call(&self, operation: &str, asked: Value) {
+    async fn call(&self, operation: &str, body: Value) {
         let service = if operation.starts_with("AmazonSSM") { "ssm" } else { "secretsmanager" };
         let scope = format!("AWS4-HMAC-SHA256 Credential=testing/20261122/eu-west-1/{service}/aws4_request, SignedHeaders=host, Signature=0");
         let call =
             self.client.post(self.url()).header("x-amz-target", operation).header("authorization", scope).header("content-type", "application/x-amz-json-1.1");
-        let answer = call.body(asked.to_string()).send().await.unwrap();
+        let answer = call.body(body.to_string()).send().await.unwrap();
         assert!(answer.status().is_success(), "{operation}: {}", answer.text().await.unwrap());
     }
 
@@ -97,7 +97,7 @@ fn later(now: ClockReading, seconds: i64) -> ClockReading {
     ClockReading { wall: jiff::Timestamp::from_second(now.wall.as_second() + seconds).unwrap(), mono: now.mono }
 }
 
-async fn asked(instance: &Instance, ip: &str) -> Outcome {
+async fn look_up(instance: &Instance, ip: &str) -> Outcome {
     let sign_in = harness::sign_in(ip);
     let deadline = instance.engine.deadline(sign_in.received.mono, None);
     instance.engine.enricher().enrich(sign_in, deadline).await.evidence.services[0].outcome
@@ -137,17 +137,17 @@ async fn a_rotated_secret_is_in_force_without_a_restart_and_a_lost_one_stays() {
         use secrecy::ExposeSecret as _;
         assert_eq!(instance.config.sidecar.token.as_ref().map(|token| token.expose_secret()), Some("a-token-of-sixteen"));
     }
-    assert_eq!((asked(&instance, "8.8.8.8").await, kids(&instance)), (Outcome::Fresh, vec!["k1".to_owned()]));
+    assert_eq!((look_up(&instance, "8.8.8.8").await, kids(&instance)), (Outcome::Fresh, vec!["k1".to_owned()]));
 
     moto.rotate("keys", json!({ "ipqs": "new-key", "context": format!("{CONTEXT_2},{CONTEXT_1}") })).await;
     revoked.store(true, Ordering::Relaxed);
     let refresh = async |need: RenewalReason, seconds: i64| instance.refresh_secrets(need, Duration::from_secs(5), later(start, seconds)).await;
     assert_eq!(refresh(RenewalReason::Stale, 299).await, RenewalResult::Unchanged, "not due");
-    assert_eq!(asked(&instance, "8.8.4.4").await, Outcome::Failed(FailureReason::KeyRefused));
-    // A key that its service refuses is asked for again before its time.
-    assert_eq!(refresh(RenewalReason::Missing, 29).await, RenewalResult::Unchanged, "just asked for");
+    assert_eq!(look_up(&instance, "8.8.4.4").await, Outcome::Failed(FailureReason::KeyRefused));
+    // A key that its service refuses is fetched again early.
+    assert_eq!(refresh(RenewalReason::Missing, 29).await, RenewalResult::Unchanged, "just fetched");
     assert_eq!(refresh(RenewalReason::Missing, 31).await, RenewalResult::Changed);
-    assert_eq!((asked(&instance, "9.9.9.9").await, kids(&instance)), (Outcome::Fresh, vec!["k2".to_owned(), "k1".to_owned()]));
+    assert_eq!((look_up(&instance, "9.9.9.9").await, kids(&instance)), (Outcome::Fresh, vec!["k2".to_owned(), "k1".to_owned()]));
 
     // One that cannot be used changes nothing.
     moto.rotate("keys", json!({ "ipqs": "new-key", "context": "nonsense" })).await;
@@ -158,7 +158,7 @@ async fn a_rotated_secret_is_in_force_without_a_restart_and_a_lost_one_stays() {
     moto.call("secretsmanager.DeleteSecret", json!({ "SecretId": "keys", "ForceDeleteWithoutRecovery": true })).await;
     assert_eq!(refresh(RenewalReason::Stale, 700).await, RenewalResult::Unchanged);
     assert_eq!(instance.secret_failures(), [("IPQS_KEY", Some(FailureReason::Http4xx)), ("CONTEXT_KEYS", Some(FailureReason::Http4xx)), ("TOKEN", None)]);
-    assert_eq!((asked(&instance, "1.1.1.1").await, kids(&instance)), (Outcome::Fresh, vec!["k2".to_owned(), "k1".to_owned()]));
+    assert_eq!((look_up(&instance, "1.1.1.1").await, kids(&instance)), (Outcome::Fresh, vec!["k2".to_owned(), "k1".to_owned()]));
     assert!(instance.telemetry.render().unwrap_or_default().contains("riskgate_secrets_missing 2\n"));
 }
 
@@ -193,9 +193,9 @@ async fn histories_go_on_under_a_rotated_pseudonym_key() {
     assert_eq!((history.profile.successes, history.nonce), (1, NonceStatus::New));
 }
 
-/// One signed call for one secret, however many variables refer to it; and a vault that hangs costs half a second, once.
+/// One signed call for one secret, even if several variables refer to it. A secrets service that hangs costs half a second, once.
 #[tokio::test]
-async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
+async fn a_secrets_service_that_hangs_degrades_only_what_needs_it() {
     let secrets_service = wire::Server::start(|_| Act::Hang).await;
     let ipqs = wire::Server::json(r#"{"success":true,"fraud_score":0}"#).await;
     let own = wire::Server::json(r#"{"score":3}"#).await;
@@ -224,9 +224,9 @@ async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
     let sign_in = harness::sign_in("8.8.8.8");
     let deadline = instance.engine.deadline(sign_in.received.mono, None);
     let evidence = instance.engine.enricher().enrich(sign_in, deadline).await.evidence;
-    let outcomes: Vec<Outcome> = evidence.services.iter().map(|asked| asked.outcome).collect();
+    let outcomes: Vec<Outcome> = evidence.services.iter().map(|result| result.outcome).collect();
     assert_eq!(outcomes, [Outcome::Failed(FailureReason::KeyRefused), Outcome::Fresh]);
-    assert_eq!((evidence.history_outcome, ipqs.requests().len()), (Outcome::Fresh, 0), "nobody is asked without a key");
+    assert_eq!((evidence.history_outcome, ipqs.requests().len()), (Outcome::Fresh, 0), "no call without a key");
     // The first sign-in tries again at once, those after it do not pay for it.
     let clock = Instant::now();
     instance.refresh_secrets(RenewalReason::Missing, WAIT_TIMEOUT, later(start, 1)).await;
@@ -235,9 +235,9 @@ async fn a_vault_that_hangs_degrades_what_needs_it_and_nothing_else() {
     assert_eq!(secrets_service.requests().len(), 1, "all of them wait for the same call");
 }
 
-/// A vault that takes longer than a sign-in may wait serves the sign-ins after it.
+/// A secrets service that is slower than a sign-in may wait serves later sign-ins.
 #[tokio::test]
-async fn a_slow_vault_is_called_once_and_its_answer_is_taken_up_later() {
+async fn a_slow_secrets_service_is_called_once_and_its_answer_is_used_later() {
     let secrets_service = wire::Server::start(|_| {
         Act::After(Duration::from_millis(700), Box::new(wire::json(200, r#"{"SecretString":"kid1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#)))
     })
@@ -257,27 +257,27 @@ async fn a_slow_vault_is_called_once_and_its_answer_is_taken_up_later() {
     assert_eq!(secrets_service.requests().len(), 1);
 }
 
-/// moto checks who asks, and knows nobody.
+/// moto checks the caller's credentials and accepts none.
 #[tokio::test]
-async fn a_vault_that_refuses_is_told_by_its_cause() {
+async fn a_refusal_by_the_secrets_service_is_reported_with_its_cause() {
     let server = fixtures::moto(&[("INITIAL_NO_AUTH_ACTION_COUNT", "0")]);
     let secrets = secrets(&format!("http://127.0.0.1:{}", server.port), &[("CONTEXT_KEYS", "secretsmanager://keys"), ("TOKEN", "ssm://token")]);
     assert_eq!(secrets.fetch(HANG, clock::read()).await, RenewalResult::Unchanged);
     assert_eq!(secrets.failures(), [("CONTEXT_KEYS", Some(FailureReason::KeyRefused)), ("TOKEN", Some(FailureReason::KeyRefused))]);
     let instance = instance(secrets);
     assert!(kids(&instance).is_empty());
-    assert_ne!(asked_verdict(&instance).await, riskgate_engine::decision::Verdict::Deny);
+    assert_ne!(assessed_verdict(&instance).await, riskgate_engine::decision::Verdict::Deny);
 }
 
-async fn asked_verdict(instance: &Instance) -> riskgate_engine::decision::Verdict {
+async fn assessed_verdict(instance: &Instance) -> riskgate_engine::decision::Verdict {
     let sign_in = harness::sign_in("8.8.8.8");
     let deadline = instance.engine.deadline(sign_in.received.mono, None);
     instance.engine.assess(sign_in, deadline).await.decision.action
 }
 
-/// The binary as Lambda starts it, with a vault that never answers: init and the first sign-in wait half a second each, and are answered.
+/// The binary as Lambda starts it, with a secrets service that never answers: init and the first sign-in wait half a second each.
 #[tokio::test]
-async fn in_lambda_nobody_waits_longer_for_a_vault_than_half_a_second() {
+async fn lambda_waits_at_most_half_a_second_for_secrets() {
     let secrets_service = wire::Server::start(|_| Act::Hang).await;
     let url = secrets_service.origin();
     let aws = [("AWS_ENDPOINT_URL", url.as_str()), ("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing")];
@@ -287,12 +287,12 @@ async fn in_lambda_nobody_waits_longer_for_a_vault_than_half_a_second() {
     assert_eq!(environment.invoke(event.clone()).await, Answer::Event(event.clone()));
     assert_eq!(secrets_service.requests().len(), 1, "the first use waits for the call of init");
     assert_eq!(environment.invoke(event.clone()).await, Answer::Event(event));
-    assert_eq!(secrets_service.requests().len(), 1, "nobody waits again");
+    assert_eq!(secrets_service.requests().len(), 1, "no second wait");
 }
 
-/// The sidecar whose token is not there yet lets nobody in, and everybody who has it as soon as it is.
+/// The sidecar refuses all requests until its token is fetched, then accepts those that have it.
 #[tokio::test]
-async fn a_door_whose_token_is_not_there_yet_is_shut() {
+async fn requests_are_refused_until_the_token_is_fetched() {
     let moto = Moto::start();
     let port = fixtures::free_port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
@@ -303,7 +303,7 @@ async fn a_door_whose_token_is_not_there_yet_is_shut() {
         ("AWS_ACCESS_KEY_ID", "testing"),
         ("AWS_SECRET_ACCESS_KEY", "testing"),
     ]);
-    let _sidecar = Process::start(command.env("RISKGATE_TOKEN", "secretsmanager://door#token"));
+    let _sidecar = Process::start(command.env("RISKGATE_TOKEN", "secretsmanager://sidecar#token"));
     let status = async |token: &str| {
         let ask = moto.client.post(format!("http://127.0.0.1:{port}/v1/assess")).bearer_auth(token).header("content-type", "application/json");
         ask.body(r#"{"user":"ada"}"#).send().await.map_or(0, |answer| answer.status().as_u16())
@@ -313,10 +313,10 @@ async fn a_door_whose_token_is_not_there_yet_is_shut() {
         assert!(Instant::now() < breaker, "the sidecar does not listen");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    for guess in ["a-token-of-sixteen", "", "secretsmanager://door#token"] {
+    for guess in ["a-token-of-sixteen", "", "secretsmanager://sidecar#token"] {
         assert_eq!(status(guess).await, 401, "{guess}");
     }
-    moto.create("door", json!({ "token": "a-token-of-sixteen" })).await;
+    moto.create("sidecar", json!({ "token": "a-token-of-sixteen" })).await;
     while status("a-token-of-sixteen").await != 200 {
         assert!(Instant::now() < breaker, "the token is not taken up");
         tokio::time::sleep(Duration::from_millis(250)).await;

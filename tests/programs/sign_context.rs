@@ -1,4 +1,4 @@
-//! The minting code of docs/SIGNED_CONTEXT.md, run as it stands there, and the command, against the real verifier.
+//! The signing code of docs/SIGNED_CONTEXT.md, run as printed there, and the command, against the real verifier.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -27,7 +27,7 @@ fn run(command: &mut Command) -> String {
 }
 
 #[track_caller]
-fn check_believed(token: &str, keys: &str) {
+fn check_accepted(token: &str, keys: &str) {
     let (config, faults) = Config::read(&BTreeMap::from([("RISKGATE_CONTEXT_KEYS".to_owned(), keys.to_owned())]));
     assert!(faults.is_empty(), "{faults:?}");
     let event = json!({
@@ -46,25 +46,25 @@ fn shared() -> String {
 }
 
 #[test]
-fn node_mints_what_is_believed() {
+fn a_context_signed_by_node_is_accepted() {
     let directory = tempfile::tempdir().expect("a directory");
     let code = block("Node", "js")
         + "\nconsole.log(signContext({ pool: \"eu-west-1_AbCdEf\", client: \"web\", user: \"ada\", ip: \"8.8.8.8\", userAgent: 'Ünïcode \"agent\"/1.0' }));\n";
     let file = directory.path().join("sign_context.mjs");
     fs::write(&file, code).expect("written");
     let token = run(Command::new("node").arg(file).env("CONTEXT_KEY", B64.encode(SECRET)));
-    check_believed(&token, &shared());
+    check_accepted(&token, &shared());
 }
 
 #[test]
-fn python_mints_what_is_believed() {
+fn a_context_signed_by_python_is_accepted() {
     let code = block("Python", "python") + "\nprint(sign_context(\"eu-west-1_AbCdEf\", \"web\", \"ada\", ip=\"8.8.8.8\", userAgent='Ünïcode \"agent\"/1.0'))\n";
     let token = run(Command::new("python3").arg("-c").arg(code).env("CONTEXT_KEY", B64.encode(SECRET)));
-    check_believed(&token, &shared());
+    check_accepted(&token, &shared());
 }
 
 #[test]
-fn the_edge_recipe_mints_what_is_believed() {
+fn a_context_signed_by_the_edge_recipe_is_accepted() {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("sign_context.mjs"), block("Node", "js")).expect("written");
     let call = "\nconst viewer = { \"cloudfront-viewer-address\": \"8.8.8.8:46532\", \"user-agent\": 'Ünïcode \"agent\"/1.0' };\n\
@@ -72,7 +72,7 @@ fn the_edge_recipe_mints_what_is_believed() {
     let file = directory.path().join("edge.mjs");
     fs::write(&file, block("At the edge", "js") + call).expect("written");
     let token = run(Command::new("node").arg(file).envs([("CONTEXT_KEY", B64.encode(SECRET).as_str()), ("POOL", POOL), ("CLIENT", "web")]));
-    check_believed(&token, &shared());
+    check_accepted(&token, &shared());
 }
 
 /// `riskgate sign-context` with the same claims.
@@ -83,24 +83,24 @@ fn command() -> Command {
 }
 
 #[test]
-fn the_command_mints_with_a_shared_key() {
-    check_believed(&run(command().env("RISKGATE_CONTEXT_KEYS", shared())), &shared());
+fn the_command_signs_with_a_shared_key() {
+    check_accepted(&run(command().env("RISKGATE_CONTEXT_KEYS", shared())), &shared());
 }
 
 #[test]
-fn the_command_mints_with_keys_that_openssl_made() {
+fn the_command_signs_with_keys_of_openssl() {
     let directory = tempfile::tempdir().expect("a directory");
     for (alg, arguments) in [("EdDSA", &["-algorithm", "ed25519"][..]), ("ES256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"][..])] {
         let private = directory.path().join(format!("{alg}.pem"));
         run(Command::new("openssl").arg("genpkey").args(arguments).arg("-out").arg(&private));
         let public = Command::new("openssl").args(["pkey", "-pubout", "-outform", "DER", "-in"]).arg(&private).output().expect("openssl is installed").stdout;
         let token = run(command().args(["--kid", "edge", "--private-key"]).arg(&private));
-        check_believed(&token, &format!("edge:{alg}:{}", B64.encode(public)));
+        check_accepted(&token, &format!("edge:{alg}:{}", B64.encode(public)));
     }
 }
 
 #[test]
-fn the_command_says_what_it_misses() {
+fn the_command_names_what_is_missing() {
     for (name, value, expected) in [
         ("UNSET", String::new(), "RISKGATE_CONTEXT_KEYS has no matching HS256 key"),
         ("RISKGATE_CONTEXT_KEYS", "k1:HS256:c2hvcnQ".to_owned(), "RISKGATE_CONTEXT_KEYS: entry 1 has a key of less than 32 bytes"),
@@ -110,6 +110,6 @@ fn the_command_says_what_it_misses() {
         let result = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{result}");
         assert!(result.contains(expected), "{result}");
-        assert!(value.is_empty() || !result.contains(value.rsplit(':').next().unwrap_or_default()), "a key is told: {result}");
+        assert!(value.is_empty() || !result.contains(value.rsplit(':').next().unwrap_or_default()), "a key is printed: {result}");
     }
 }

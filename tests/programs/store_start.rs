@@ -26,15 +26,27 @@ fn rules() -> Vec<String> {
 async fn allow(server: &Server, rules: &[String]) {
     let client = redis::Client::open(format!("redis://127.0.0.1:{}/0", server.port)).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let () = redis::cmd("ACL").arg("SETUSER").arg("gate").arg(rules).query_async(&mut connection).await.unwrap();
+    let () = redis::cmd("ACL").arg("SETUSER").arg("riskgate").arg(rules).query_async(&mut connection).await.unwrap();
 }
 
-/// What a Lambda environment logs at start, and what its check says of the store.
+/// What a Lambda environment logs at start, and what its check reports about the store.
 async fn started(server: &Server, user: &str) -> (String, Value) {
     started_with(&format!("redis://{user}127.0.0.1:{}/0", server.port)).await
 }
 
+/// Started again if a busy machine delayed the server's answer beyond the timeout.
 async fn started_with(url: &str) -> (String, Value) {
+    let mut last = started_once(url).await;
+    for _ in 0..20 {
+        if last.1["failing"]["store"] != "timeout" {
+            break;
+        }
+        last = started_once(url).await;
+    }
+    last
+}
+
+async fn started_once(url: &str) -> (String, Value) {
     let log = tempfile::NamedTempFile::new().unwrap();
     let variables = [("STORE", url), ("PSEUDONYM_KEY", KEY), ("STORE_TIMEOUT", "2s"), ("CONNECT_TIMEOUT", "2s"), ("BUDGET", "2900ms")];
     let lambda = Environment::start_with_output(&variables, Stdio::null(), log.reopen().unwrap().into()).await;
@@ -49,7 +61,7 @@ async fn started_with(url: &str) -> (String, Value) {
 async fn the_commands_that_the_documented_acl_allows_are_enough() {
     let server = redis_server();
     allow(&server, &rules()).await;
-    let (log, store) = started(&server, "gate:p@").await;
+    let (log, store) = started(&server, "riskgate:p@").await;
     assert!(!log.contains("refuse"), "{log}");
     assert_eq!(store, serde_json::json!({ "failing": {}, "problem": null }));
 }
@@ -58,7 +70,7 @@ async fn the_commands_that_the_documented_acl_allows_are_enough() {
 async fn a_command_that_the_acl_refuses_is_named_at_start_and_by_the_check() {
     let server = redis_server();
     allow(&server, &[rules(), vec!["-hgetall".to_owned(), "-zadd".to_owned()]].concat()).await;
-    let (log, store) = started(&server, "gate:p@").await;
+    let (log, store) = started(&server, "riskgate:p@").await;
     assert!(log.contains("the server refuses HGETALL, ZADD: the server's ACL"), "{log}");
     assert!(store["problem"].as_str().unwrap().starts_with("the server refuses HGETALL, ZADD: the server's ACL"), "{store}");
     assert_eq!(store["failing"]["store"], "key_refused", "{store}");
@@ -127,7 +139,7 @@ async fn what_the_server_refuses_is_in_readyz_until_it_is_allowed() {
     let port = free_port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]).stdout(Stdio::null()).stderr(Stdio::null()).env_clear();
-    let url = format!("redis://gate:p@127.0.0.1:{}/0", server.port);
+    let url = format!("redis://riskgate:p@127.0.0.1:{}/0", server.port);
     let _sidecar = Process::start(command.envs([("RISKGATE_STORE", url.as_str()), ("RISKGATE_PSEUDONYM_KEY", KEY)]));
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

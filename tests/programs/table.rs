@@ -1,4 +1,4 @@
-//! A table that misbehaves: the store's cause is named, the two later triggers go on, and nobody waits longer than the store may take.
+//! A table that fails: the cause is reported, the two later triggers go on, and no sign-in waits longer than `STORE_TIMEOUT`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::{
     Client, Config,
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
 };
-use riskgate_engine::evidence::{FailureReason, unread::StorePart};
+use riskgate_engine::evidence::{FailureReason, store_parts::StorePart};
 use riskgate_pipeline::claims;
 use riskgate_runtime::clock;
 use riskgate_runtime::deadline::Deadline;
@@ -34,22 +34,21 @@ fn store(url: &str) -> Arc<dyn Store> {
 
 async fn check(what: &str, url: &str, expected: &str) {
     let store = store(url);
-    let engine_under_test = TestEngine::over(&store, &[("STORE_TIMEOUT", "300ms")]);
+    let engine = TestEngine::over(&store, &[("STORE_TIMEOUT", "300ms")]);
     let time = at(0, "12:00:00");
     let started = Instant::now();
-    let assessment = engine_under_test.attempt("ada", HOME, time).await;
+    let assessment = engine.attempt("ada", HOME, time).await;
     let took = started.elapsed();
     let outcome = assessment.decision.score.signals.evidence.history_outcome.as_label();
     assert_eq!((outcome, assessment.decision.action.as_label()), (expected, "allow"), "{what}");
     assert!(took < HANG, "{what}: the sign-in took {took:?}");
     let started = Instant::now();
-    let learned = engine_under_test.success("ada", "web", time).await;
+    let learned = engine.success("ada", "web", time).await;
     assert!(learned.is_err() && started.elapsed() < HANG, "{what}: {learned:?} after {:?}", started.elapsed());
     let event = json!({ "triggerSource": "TokenGeneration_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
         "request": { "userAttributes": { "sub": "sub-ada" }, "groupConfiguration": {} }, "response": {} });
     let started = Instant::now();
-    let claimed =
-        claims::pre_token_generation(engine_under_test.engine.enricher(), &engine_under_test.config.token, *engine_under_test.token(event.clone(), time)).await;
+    let claimed = claims::pre_token_generation(engine.enricher(), &engine.config.token, *engine.token(event.clone(), time)).await;
     let claimed = claimed.unwrap_or_else(|_| panic!("{what}: a token was refused"));
     assert_eq!(serde_json::from_str::<serde_json::Value>(claimed.event.text()).unwrap(), event, "{what}: it goes back as it came");
     assert!(started.elapsed() < HANG, "{what}: the token took {:?}", started.elapsed());
@@ -66,7 +65,7 @@ async fn a_table_that_misbehaves_is_named_and_waited_for_no_longer_than_it_may_t
         ("is closed without a word", Act::HangUp, "connect"),
         ("drips", Act::Drip(Duration::from_millis(100), b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec()), "timeout"),
         ("is cut off", Act::RawThenHangUp(b"HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n{".to_vec()), "bad_answer"),
-        ("says 500", dynamo(500, "InternalServerError"), "http_5xx"),
+        ("answers 500", dynamo(500, "InternalServerError"), "http_5xx"),
         ("is throttled", dynamo(400, "ProvisionedThroughputExceededException"), "rate_limited"),
         ("refuses the role", dynamo(400, "AccessDeniedException"), "key_refused"),
         ("is not there", dynamo(400, "ResourceNotFoundException"), "no_store"),
@@ -88,12 +87,12 @@ async fn the_action_that_a_role_lacks_is_named() {
         _ => answer(200, &json, "{}"),
     })
     .await;
-    let engine_under_test = TestEngine::over(&store(&server.origin()), &[]);
-    let sources = engine_under_test.engine.enricher();
+    let engine = TestEngine::over(&store(&server.origin()), &[]);
+    let sources = engine.enricher();
     let now = clock::read();
     sources.probe_store(now, Deadline::after(now.mono, HANG)).await;
-    assert!(engine_under_test.engine.health().store.failing().eq([(StorePart::Store, FailureReason::KeyRefused)]), "before the first sign-in");
-    let assessment = engine_under_test.attempt("ada", HOME, at(0, "12:00:00")).await;
+    assert!(engine.health().store.failing().eq([(StorePart::Store, FailureReason::KeyRefused)]), "before the first sign-in");
+    let assessment = engine.attempt("ada", HOME, at(0, "12:00:00")).await;
     assert!(assessment.decision.score.signals.evidence.history_outcome.is_usable());
     assert_eq!(history(&assessment).unread.cause(StorePart::BlockList), Some(FailureReason::KeyRefused));
     let problem = sources.store_problem().unwrap();

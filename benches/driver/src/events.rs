@@ -4,24 +4,24 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-/// The number of different sign-ins. Each is of another person and from another address.
+/// The number of different sign-ins. Each is of another number and from another address.
 pub const PEOPLE: usize = 8192;
 
 const AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
 /// A pre-authentication event as Cognito sends it, about 1 kB.
-pub fn event(person: usize) -> String {
+pub fn event(number: usize) -> String {
     json!({
         "version": "1", "triggerSource": "PreAuthentication_Authentication", "region": "eu-west-1", "userPoolId": "eu-west-1_bench",
-        "userName": format!("user-{person}"), "callerContext": {"awsSdkVersion": "aws-sdk-js-3.600.0", "clientId": "web"},
+        "userName": format!("user-{number}"), "callerContext": {"awsSdkVersion": "aws-sdk-js-3.600.0", "clientId": "web"},
         "request": {
             "userAttributes": {
-                "sub": format!("7f9c24e5-1111-4a4a-9f9f-{person:012}"), "email": format!("user-{person}@example.com"), "email_verified": "true",
+                "sub": format!("7f9c24e5-1111-4a4a-9f9f-{number:012}"), "email": format!("user-{number}@example.com"), "email_verified": "true",
                 "cognito:user_status": "CONFIRMED", "given_name": "Ada", "family_name": "Byron", "locale": "en-GB", "zoneinfo": "Europe/London",
-                "phone_number": format!("+44{person:010}"), "phone_number_verified": "false",
+                "phone_number": format!("+44{number:010}"), "phone_number_verified": "false",
             },
             "validationData": {
-                "ip": address(person).to_string(), "userAgent": AGENT, "deviceId": format!("device-{person}"),
+                "ip": address(number).to_string(), "userAgent": AGENT, "deviceId": format!("device-{number}"),
                 "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
             },
             "userNotFound": false,
@@ -32,14 +32,14 @@ pub fn event(person: usize) -> String {
 }
 
 /// The same sign-in as a request to the HTTP services.
-pub fn body(person: usize) -> String {
-    body_from(person, address(person))
+pub fn body(number: usize) -> String {
+    body_from(number, address(number))
 }
 
 /// A sign-in from a given address.
-pub fn body_from(person: usize, ip: Ipv4Addr) -> String {
+pub fn body_from(number: usize, ip: Ipv4Addr) -> String {
     let body: Value = json!({
-        "user": format!("user-{person}"), "ip": ip.to_string(), "userAgent": AGENT, "deviceId": format!("device-{person}"),
+        "user": format!("user-{number}"), "ip": ip.to_string(), "userAgent": AGENT, "deviceId": format!("device-{number}"),
         "acceptLanguage": "en-GB,en;q=0.9", "timezone": "Europe/London",
     });
     body.to_string()

@@ -33,29 +33,28 @@ impl HttpConnection {
 
     /// Reads a request. `None` if the peer has closed the connection.
     pub fn read_request(&mut self) -> io::Result<Option<Message>> {
-        self.read_message(|bytes| {
-            let mut headers = [httparse::EMPTY_HEADER; 64];
-            let mut request = httparse::Request::new(&mut headers);
-            let status = request.parse(bytes).map_err(io::Error::other)?;
-            let httparse::Status::Complete(end) = status else { return Ok(None) };
+        self.read_message(|bytes, headers| {
+            let mut request = httparse::Request::new(headers);
+            let httparse::Status::Complete(end) = request.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
             Ok(Some((format!("{} {}", request.method.unwrap_or_default(), request.path.unwrap_or_default()), end, Framing::of(request.headers))))
         })
     }
 
     /// Reads a response. `None` if the peer has closed the connection.
     pub fn read_response(&mut self) -> io::Result<Option<Message>> {
-        self.read_message(|bytes| {
-            let mut headers = [httparse::EMPTY_HEADER; 64];
-            let mut response = httparse::Response::new(&mut headers);
-            let status = response.parse(bytes).map_err(io::Error::other)?;
-            let httparse::Status::Complete(end) = status else { return Ok(None) };
+        self.read_message(|bytes, headers| {
+            let mut response = httparse::Response::new(headers);
+            let httparse::Status::Complete(end) = response.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
             Ok(Some((response.code.unwrap_or_default().to_string(), end, Framing::of(response.headers))))
         })
     }
 
-    fn read_message(&mut self, parse: impl Fn(&[u8]) -> io::Result<Option<(String, usize, Framing)>>) -> io::Result<Option<Message>> {
+    fn read_message(
+        &mut self,
+        parse: impl for<'b> Fn(&'b [u8], &mut [httparse::Header<'b>; 64]) -> io::Result<Option<(String, usize, Framing)>>,
+    ) -> io::Result<Option<Message>> {
         loop {
-            if let Some((head, end, framing)) = parse(&self.buffer)? {
+            if let Some((head, end, framing)) = parse(&self.buffer, &mut [httparse::EMPTY_HEADER; 64])? {
                 self.buffer.drain(..end);
                 let body = match framing {
                     Framing::Length(length) => self.read_exact(length)?,

@@ -47,7 +47,7 @@ struct Args {
     /// `benches/baseline`, with its Node packages installed.
     #[arg(long)]
     baseline: PathBuf,
-    /// `data/networks.mmdb`.
+    /// The bundled network data as an mmdb.
     #[arg(long)]
     networks: PathBuf,
     /// The JSON results of `cargo bench --bench assess` and `--bench https`.

@@ -84,7 +84,7 @@ fn write_head(page: &mut String, args: &Args) -> anyhow::Result<()> {
          Machine: {cores} shared cores of {model}, {rustc}, {python}, Node {}; load average {load}, the benchmark included. Medians of {} rounds, the lowest and the highest round in brackets.\n\
          Every round runs each program once, in turn. A ratio is the median of the rounds' ratios. Load generator and server share the cores, so a difference\n\
          under 1.6 times in a closed loop is noise: CPU time and instructions are more reliable. `benches/baseline/README.md` describes the programs. riskgate\n\
-         does all its work: one cached provider, audit line, metrics, and history where the table says so.\n\n",
+         does all its work: one cached provider, audit line, metrics, and history where the table shows it.\n\n",
         output_of("node", "--version").trim_start_matches('v'),
         args.rounds
     )?;
@@ -188,16 +188,11 @@ fn write_lambda_table(page: &mut String, figures: &[lambda::Figures; FUNCTIONS.l
     for ((function, f), start) in FUNCTIONS.into_iter().zip(figures).zip(starts) {
         writeln!(
             page,
-            "| {} | {} | {} | {} | {} | {:.1} | {} | {} | {} | {} |",
+            "| {} | {} | {:.1} | {} | {} |",
             function.name(),
-            format_sample(&f.rate),
-            format_sample(&f.p50),
-            format_sample(&f.p99),
-            format_sample(&f.cpu),
+            format_samples([&f.rate, &f.p50, &f.p99, &f.cpu]),
             f.resident as f64 / f64::from(1 << 20),
-            format_sample(&start.wall),
-            format_sample(&start.cpu),
-            format_sample(&start.answer),
+            format_samples([&start.wall, &start.cpu, &start.answer]),
             f.errors
         )?;
     }
@@ -220,12 +215,10 @@ fn write_http_table(page: &mut String, comparison: &http::Comparison) -> anyhow:
             let ratio = f.rate.ratio(ours);
             writeln!(
                 page,
-                "| {} | {} | {ratio:.2}x | {} | {} | {} |",
+                "| {} | {} | {ratio:.2}x | {} |",
                 server.name(),
                 format_sample(&f.rate),
-                format_sample(&f.p50),
-                format_sample(&f.p99),
-                format_sample(&f.cpu)
+                format_samples([&f.p50, &f.p99, &f.cpu])
             )?;
         }
     }
@@ -270,6 +263,11 @@ fn write_steps_table(page: &mut String, measured: &BenchResults) -> anyhow::Resu
         }
     }
     Ok(())
+}
+
+/// Formats the samples of adjacent columns.
+fn format_samples<const N: usize>(samples: [&Sample; N]) -> String {
+    samples.map(format_sample).join(" | ")
 }
 
 /// Formats a median with the range of its rounds.

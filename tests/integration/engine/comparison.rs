@@ -1,4 +1,4 @@
-//! Whether the scores of names that exist and of names that do not can be told apart, over a pool with a history.
+//! Whether scores reveal which names exist, in a pool with a history.
 //!
 //! `just enumeration` compares 10,000 names of each kind; without the variable `RISKGATE_NAMES` fewer are compared.
 
@@ -35,10 +35,10 @@ const AGENTS: [(usize, &str); 7] = [
     (3, FIREFOX),
 ];
 
-/// A user agent of the commonest browser that nobody uses.
+/// A user agent of the most common browser that no user has.
 const ODD: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/97.0.0.0 Safari/537.36";
 
-/// Where the pool's users live: providers in Norway, each with as many networks (/24) as said.
+/// The pool's users: providers in Norway, each with this number of networks (/24).
 const HOMES: [(&str, u8); 3] = [("84.208", 12), ("88.88", 6), ("80.202", 6)];
 
 /// The callers: what is tried, from which address, with which user agent.
@@ -71,10 +71,10 @@ fn event(name: &str, exists: bool, client: &str, data: &Value) -> Value {
 }
 
 /// Six weeks of a pool: everybody signs in at least once, half of them at most three times, from home and some from a mobile network.
-async fn live(engine_under_test: &TestEngine, people: usize) {
+async fn live(engine: &TestEngine, people: usize) {
     let mut draw = ChaCha8Rng::seed_from_u64(14);
     let mut sign_ins = Vec::new();
-    for person in 0..people {
+    for user in 0..people {
         let (provider, networks) = HOMES[[0, 0, 1, 2][draw.random_range(0..4)]];
         let home = format!("{provider}.{}.{}", draw.random_range(0..networks), draw.random_range(1..250));
         let agent = agent(draw.random_range(0..100));
@@ -86,14 +86,14 @@ async fn live(engine_under_test: &TestEngine, people: usize) {
         for time in times {
             let away = is_mobile && draw.random_range(0..3) == 0;
             let ip = if away { format!("77.16.{}.{}", draw.random_range(0..8), draw.random_range(1..250)) } else { home.clone() };
-            sign_ins.push((time, person, json!({ "ip": ip, "userAgent": agent, "deviceId": format!("device-{person}"), "timezone": "Europe/Oslo" })));
+            sign_ins.push((time, user, json!({ "ip": ip, "userAgent": agent, "deviceId": format!("device-{user}"), "timezone": "Europe/Oslo" })));
         }
     }
     sign_ins.sort_by_key(|(time, ..)| *time);
-    for (time, person, data) in sign_ins {
-        let (name, moment) = (format!("person{person}"), jiff::Timestamp::from_second(at(0, "00:00:00").as_second() + time).unwrap());
-        engine_under_test.attempt_by(event(&name, true, "web", &data), moment).await;
-        engine_under_test.success(&name, "web", moment).await.expect("the store answers");
+    for (time, user, data) in sign_ins {
+        let (name, moment) = (format!("person{user}"), jiff::Timestamp::from_second(at(0, "00:00:00").as_second() + time).unwrap());
+        engine.attempt_by(event(&name, true, "web", &data), moment).await;
+        engine.success(&name, "web", moment).await.expect("the store answers");
     }
 }
 
@@ -108,12 +108,12 @@ fn agent(mut percentile: usize) -> &'static str {
 }
 
 /// The scores of known and of unknown names for one caller.
-async fn scores(engine_under_test: &TestEngine, names: usize, client: &str, ip: &str, agent: &str) -> [Vec<f64>; 2] {
+async fn scores(engine: &TestEngine, names: usize, client: &str, ip: &str, agent: &str) -> [Vec<f64>; 2] {
     let data = json!({ "ip": ip, "userAgent": agent, "deviceId": "box-9", "timezone": "Europe/Oslo" });
     let mut scores = [const { Vec::new() }; 2];
     for number in 0..names {
         for (kind, (name, exists)) in [(format!("person{number}"), true), (format!("nobody{number}"), false)].into_iter().enumerate() {
-            let assessment = engine_under_test.attempt_by(event(&name, exists, client, &data), at(42, "12:00:00")).await;
+            let assessment = engine.attempt_by(event(&name, exists, client, &data), at(42, "12:00:00")).await;
             scores[kind].push(assessment.decision.score.value);
         }
     }
@@ -171,12 +171,12 @@ fn significant(p: &[f64]) -> Vec<bool> {
 #[tokio::test]
 async fn known_and_unknown_names_score_alike_for_callers_near_and_far() {
     let names = std::env::var("RISKGATE_NAMES").map_or(FEW, |names| names.parse().expect("RISKGATE_NAMES is a number"));
-    let kept = fixtures::memory();
-    live(&TestEngine::over(&kept.store, &[]), names).await;
-    let templates = kept.store.list_entries(List::DecoyTemplates, at(42, "12:00:00")).await.unwrap();
+    let backend = fixtures::memory();
+    live(&backend.engine(&[]), names).await;
+    let templates = backend.store.list_entries(List::DecoyTemplates, at(42, "12:00:00")).await.unwrap();
     println!("{} shapes, {} bytes", templates.len(), templates.values().map(Vec::len).sum::<usize>());
     // What is compared is read only: otherwise the attempts themselves would raise every score.
-    let reader = TestEngine::with_mode(&kept.store, &[], RuntimeMode::Command);
+    let reader = TestEngine::with_mode(&backend.store, &[], RuntimeMode::Command);
     let (mut comparisons, mut distances) = (Vec::new(), Vec::new());
     for (client, context) in [("web", "trusted"), ("app", "unsigned")] {
         let mut by_caller = Vec::new();

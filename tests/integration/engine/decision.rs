@@ -1,6 +1,6 @@
 //! Who wins: lists, blocks, fallback, thresholds, monitor mode.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use riskgate_config::Config;
 use riskgate_engine::{
@@ -15,13 +15,13 @@ use riskgate_engine::{
     network_facts::NetworkFacts,
     score::Score,
     service::Service,
-    sign_in::{Person, SignIn, Trigger},
+    sign_in::{SignIn, Trigger, User},
     signals::{Signals, lists::Lists},
 };
 use riskgate_event::response::{Assessment, http::AssessmentJson};
 use riskgate_runtime::clock;
 
-/// A sign-in of app client `web` from a public address, believed, with nothing else known and a score of 10.
+/// A sign-in of app client `web` from a trusted public address, with nothing else known and a score of 10.
 struct Case {
     variables: Vec<(&'static str, &'static str)>,
     ip: &'static str,
@@ -52,7 +52,7 @@ impl Case {
             pool: "pool".into(),
             client: "web".into(),
             tenant: None,
-            person: Person::default(),
+            user: User::default(),
             context: Context { trust: self.trust, ip: if self.ip.is_empty() { ClientIp::Missing } else { ClientIp::parse(self.ip) }, ..Context::default() },
         };
         let block = self.block.map(|kind| Block { kind, until: None, message: None });
@@ -67,18 +67,18 @@ impl Case {
             took: EnrichmentTimings::default(),
         };
         let signals = Signals::read(Box::new(evidence), &Lists::new(&config.decision));
-        let score = Score { signals, value: self.score, log_odds: 0.0, base: 0.0, reasons: Default::default() };
+        let score = Score { signals, value: self.score, log_odds: 0.0, base: 0.0, reasons: Default::default(), review_floor: None };
         Policy::new(config.decision).decide(score)
     }
 }
 
-fn asked(outcome: Outcome, risk: Option<Risk>) -> ProviderResult {
-    let answer = risk.map(|risk| Answer::new(risk, Default::default()));
+fn answered(outcome: Outcome, risk: Option<Risk>) -> ProviderResult {
+    let answer = risk.map(|risk| Arc::new(Answer::new(risk, Default::default())));
     ProviderResult { service: Service::Http, outcome, answer, weight: 1.0, tier: None, took: Duration::ZERO, outdated: None }
 }
 
 fn failed() -> ProviderResult {
-    asked(Outcome::Failed(FailureReason::Timeout), None)
+    answered(Outcome::Failed(FailureReason::Timeout), None)
 }
 
 #[track_caller]
@@ -102,7 +102,61 @@ fn thresholds_are_reached_by_equality() {
 }
 
 #[test]
-fn the_order_of_who_wins() {
+fn challenges_are_between_review_and_deny() {
+    let with = |score, variables: &[(&'static str, &'static str)]| Case { score, variables: variables.to_vec(), ..Case::default() }.decide();
+    let on = [("CHALLENGE_AT", "70")];
+    for (score, verdict, level) in [
+        (69.9, Verdict::Review, ScoreLevel::Medium),
+        (70.0, Verdict::Challenge, ScoreLevel::Medium),
+        (79.9, Verdict::Challenge, ScoreLevel::Medium),
+        (80.0, Verdict::Deny, ScoreLevel::High),
+    ] {
+        let decision = with(score, &on);
+        assert_eq!((decision.verdict, decision.action, decision.level, decision.rule), (verdict, verdict, level, Rule::Thresholds), "{score}");
+        assert_eq!(decision.acr_values.is_some(), verdict == Verdict::Challenge, "{score}");
+        let monitored = with(score, &[on[0], ("MODE", "monitor")]);
+        assert_eq!((monitored.verdict, monitored.action, monitored.acr_values), (verdict, Verdict::Allow, None), "{score}");
+    }
+    assert_eq!(with(75.0, &[]).verdict, Verdict::Review, "unset");
+    assert_eq!(with(75.0, &[on[0], ("CHALLENGE_AT__web", "off")]).verdict, Verdict::Review, "off for this app client");
+    assert_eq!(with(75.0, &[("CHALLENGE_AT__web", "75")]).verdict, Verdict::Challenge, "on for this app client");
+    assert_eq!(with(80.0, &[("CHALLENGE_AT", "80")]).verdict, Verdict::Deny, "equal thresholds");
+    assert_eq!(with(50.0, &[("CHALLENGE_AT", "50")]).verdict, Verdict::Challenge, "no review in between");
+}
+
+#[test]
+fn a_challenge_names_the_levels_that_answer_it() {
+    let json = |variables: Vec<(&'static str, &'static str)>| {
+        let decision = Case { score: 75.0, variables, ..Case::default() }.decide();
+        let assessment = Assessment { id: "id".into(), decision, elapsed: Duration::ZERO, evaluation: Duration::ZERO, model: "model".into() };
+        serde_json::from_slice::<serde_json::Value>(&AssessmentJson(&assessment).to_bytes()).expect("JSON")
+    };
+    let challenged = json(vec![("CHALLENGE_AT", "70")]);
+    assert_eq!((&challenged["decision"], &challenged["action"], &challenged["level"]), (&"challenge".into(), &"challenge".into(), &"medium".into()));
+    assert_eq!(challenged["challenge"], serde_json::json!({ "acr_values": ["urn:cognito:loa:4", "urn:cognito:loa:3"], "max_age": 0 }));
+    let named = json(vec![("CHALLENGE_AT", "70"), ("CHALLENGE_ACR_VALUES", "gold, silver")]);
+    assert_eq!(named["challenge"]["acr_values"], serde_json::json!(["gold", "silver"]));
+    let monitored = json(vec![("CHALLENGE_AT", "70"), ("MODE", "monitor")]);
+    assert_eq!((&monitored["decision"], &monitored["action"], monitored.get("challenge")), (&"challenge".into(), &"allow".into(), None));
+}
+
+#[test]
+fn an_outage_lifts_no_challenge() {
+    let case = |fallback, score| Case { variables: vec![("FALLBACK", fallback), ("CHALLENGE_AT", "70")], services: vec![failed()], score, ..Case::default() };
+    // Midway between CHALLENGE_AT and DENY_AT.
+    check(case("local", 69.9), Rule::Fallback, Verdict::Review);
+    check(case("local", 70.0), Rule::Fallback, Verdict::Challenge);
+    check(case("local", 75.0), Rule::Fallback, Verdict::Deny);
+    check(case("allow", 69.9), Rule::Fallback, Verdict::Allow);
+    check(case("allow", 70.0), Rule::Fallback, Verdict::Challenge);
+    check(case("allow", 80.0), Rule::Fallback, Verdict::Deny);
+    check(case("deny", 0.0), Rule::Fallback, Verdict::Deny);
+    let stricter = Case { variables: vec![("CHALLENGE_AT", "70"), ("DEGRADED_DENY_AT", "60")], services: vec![failed()], score: 60.0, ..Case::default() };
+    check(stricter, Rule::Fallback, Verdict::Deny);
+}
+
+#[test]
+fn rules_have_their_order_of_precedence() {
     let all = [("DENY_CLIENTS", "web"), ("DENY_CIDRS", "8.8.8.0/24"), ("ALLOW_CIDRS", "8.8.0.0/16"), ("FALLBACK", "deny")];
     let with = |from: usize| all[from..].to_vec();
     check(Case { variables: with(0), block: Some(BlockKind::Exempt), ..Case::default() }, Rule::Exempt, Verdict::Allow);
@@ -156,7 +210,7 @@ fn an_unsigned_address_reaches_deny_asns_but_never_allow_asns() {
 }
 
 #[test]
-fn the_list_entry_that_decided_is_named_and_monitor_mode_denies_nobody() {
+fn the_list_entry_that_decided_is_named_and_monitor_mode_denies_no_sign_in() {
     for (list, value, entry) in [
         ("DENY_COUNTRIES", "NO,US", "US"),
         ("DENY_ASNS", "15169", "AS15169"),
@@ -194,15 +248,17 @@ fn an_unsigned_address_reaches_the_deny_list_but_never_the_allow_list() {
 
 #[test]
 fn a_ban_is_a_deny_list_hit_and_a_captcha_a_review() {
-    let ban = || vec![asked(Outcome::Fresh, Some(Risk::Ban))];
+    let ban = || vec![answered(Outcome::Fresh, Some(Risk::Ban))];
     check(Case { services: ban(), variables: vec![("ALLOW_CIDRS", "8.8.8.8")], ..Case::default() }, Rule::DenyCidrs, Verdict::Deny);
-    check(Case { services: vec![asked(Outcome::Hit, Some(Risk::Review))], ..Case::default() }, Rule::Thresholds, Verdict::Review);
+    check(Case { services: vec![answered(Outcome::Hit, Some(Risk::Review))], ..Case::default() }, Rule::ReviewFloor, Verdict::Review);
+    let over = Case { services: vec![answered(Outcome::Hit, Some(Risk::Review))], score: 60.0, ..Case::default() };
+    check(over, Rule::Thresholds, Verdict::Review);
 }
 
 #[test]
 fn a_service_of_weight_0_decides_nothing() {
     for risk in [Risk::Ban, Risk::Review] {
-        let services = vec![ProviderResult { weight: 0.0, ..asked(Outcome::Fresh, Some(risk)) }];
+        let services = vec![ProviderResult { weight: 0.0, ..answered(Outcome::Fresh, Some(risk)) }];
         check(Case { services, ..Case::default() }, Rule::Thresholds, Verdict::Allow);
     }
 }
@@ -217,7 +273,7 @@ fn without_an_address_the_choice_is_the_operators() {
 }
 
 #[test]
-fn forcing_failures_never_helps_a_thief() {
+fn forced_failures_never_help_an_attacker() {
     let case = |fallback, score| Case { variables: vec![("FALLBACK", fallback)], services: vec![failed(), failed()], score, ..Case::default() };
     // Midway between 50 and 80, and so stricter than DENY_AT.
     check(case("local", 64.9), Rule::Fallback, Verdict::Review);
@@ -232,16 +288,16 @@ fn forcing_failures_never_helps_a_thief() {
 #[test]
 fn fallback_waits_until_nothing_is_left() {
     for outcome in [Outcome::Fresh, Outcome::Hit, Outcome::Stale, Outcome::Negative] {
-        let services = vec![failed(), asked(outcome, None)];
+        let services = vec![failed(), answered(outcome, None)];
         check(Case { variables: vec![("FALLBACK", "deny")], services, ..Case::default() }, Rule::Thresholds, Verdict::Allow);
     }
-    let not_due = vec![asked(Outcome::NotCalled, None)];
+    let not_due = vec![answered(Outcome::NotCalled, None)];
     check(Case { variables: vec![("FALLBACK", "deny")], services: not_due, ..Case::default() }, Rule::Thresholds, Verdict::Allow);
     check(Case { variables: vec![("FALLBACK", "deny")], ..Case::default() }, Rule::Thresholds, Verdict::Allow);
 }
 
 #[test]
-fn monitor_mode_denies_nobody_but_the_suspended() {
+fn monitor_mode_denies_only_suspended_users() {
     let monitored = |case: Case| Case { variables: [case.variables, vec![("MODE", "monitor")]].concat(), ..case }.decide();
     let denied = monitored(Case { score: 99.0, ..Case::default() });
     assert_eq!((denied.verdict, denied.action), (Verdict::Deny, Verdict::Allow));
@@ -265,7 +321,7 @@ fn without_a_score_local_is_deny() {
 #[test]
 fn outdated_decisions_act_and_are_degraded_with_their_cause_and_age() {
     let outdated = Some(Outdated { cause: FailureReason::Connect, age: Duration::from_millis(70_900) });
-    let ban = ProviderResult { service: Service::Crowdsec, outdated, ..asked(Outcome::Stale, Some(Risk::Ban)) };
+    let ban = ProviderResult { service: Service::Crowdsec, outdated, ..answered(Outcome::Stale, Some(Risk::Ban)) };
     let decision = Case { services: vec![ban], ..Case::default() }.decide();
     assert_eq!((decision.rule, decision.verdict), (Rule::DenyCidrs, Verdict::Deny));
     let assessment = Assessment { id: "id".into(), decision, elapsed: Duration::ZERO, evaluation: Duration::ZERO, model: "model".into() };

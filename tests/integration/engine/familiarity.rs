@@ -1,5 +1,7 @@
 //! What is familiar never raises a score, whatever else is known of the sign-in.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use riskgate_config::Config;
@@ -140,7 +142,7 @@ impl Case {
 }
 
 fn answered(score: f64) -> ProviderResult {
-    let answer = Some(Answer::new(Risk::Score(score), SmallVec::new()));
+    let answer = Some(Arc::new(Answer::new(Risk::Score(score), SmallVec::new())));
     ProviderResult { service: Service::Http, outcome: Outcome::Fresh, answer, weight: 1.0, tier: None, took: std::time::Duration::ZERO, outdated: None }
 }
 

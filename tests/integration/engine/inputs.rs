@@ -109,11 +109,15 @@ async fn what_is_dropped_is_counted_and_logged_once_a_minute() {
         sidecar.assess(&[("x-forwarded-for", "8.8.8.8")], &json!({"user": "ada", "deviceId": "unknown"})).await;
     }
     sidecar.assess(&[("x-forwarded-for", "1.2.3, 10.0.0.1")], &json!({"user": "ada"})).await;
+    for timezone in ["Mars/Phobos", "Europe/Oslo"] {
+        sidecar.assess(&[("x-forwarded-for", "8.8.8.8, 10.0.0.1")], &json!({"user": "ada", "timezone": timezone})).await;
+    }
     let metrics = sidecar.stream("/metrics").await.text().await.expect("text");
     for line in [
         "riskgate_inputs_ignored_total{input=\"forwarded_ip\",cause=\"too_few_proxies\"} 3",
         "riskgate_inputs_ignored_total{input=\"device_id\",cause=\"not_known\"} 3",
         "riskgate_inputs_ignored_total{input=\"ip\",cause=\"malformed\"} 1",
+        "riskgate_inputs_ignored_total{input=\"timezone\",cause=\"not_known\"} 1",
     ] {
         assert!(metrics.contains(line), "{line}\n{}", metrics.lines().filter(|line| line.contains("ignored")).collect::<Vec<_>>().join("\n"));
     }
@@ -133,7 +137,7 @@ async fn what_is_read_in_part_is_counted() {
 }
 
 #[tokio::test]
-async fn an_id_that_many_users_share_makes_nobody_familiar() {
+async fn a_device_id_that_many_users_share_is_not_familiar() {
     let sidecar = Sidecar::start(&[]).await;
     let sign_in = async |user: &str, device: Option<&str>| {
         let body = json!({"user": user, "ip": "81.2.69.142", "deviceId": device, "time": "2026-11-27T10:30:00Z"});

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::fixtures::{self, AFAR, FIREFOX, HOME, IPHONE, Origin, TestEngine, at, reasons};
+use crate::fixtures::{self, AFAR, FIREFOX, HOME, IPHONE, Origin, at, reasons};
 
 /// Twenty mornings at home, then one sign-in: the reasons that it must have among others.
 struct Case {
@@ -27,44 +27,44 @@ async fn each_learned_reason_fires_through_the_store() {
         Case { origin: strange(HOME.ip), time: at(20, "23:30:00"), expected: &["unusual_hour"] },
         Case { origin: strange(AFAR.ip), time: at(140, "07:05:00"), expected: &["dormant_account"] },
     ];
-    for kept in fixtures::all().await {
+    for backend in fixtures::all().await {
         let mut wrong = Vec::new();
         for (number, case) in cases.iter().enumerate() {
-            let engine_under_test = TestEngine::over(&kept.store, &[]);
+            let engine = backend.engine(&[]);
             let user = format!("user{number}");
             for day in 0..20 {
-                engine_under_test.sign_in(&user, HOME, at(day, "07:00:00")).await;
+                engine.sign_in(&user, HOME, at(day, "07:00:00")).await;
             }
-            let last = engine_under_test.attempt(&user, case.origin, case.time).await;
+            let last = engine.attempt(&user, case.origin, case.time).await;
             let codes = reasons(&last);
             let missing: Vec<_> = case.expected.iter().filter(|code| !codes.contains(*code)).collect();
             if !missing.is_empty() {
                 wrong.push(format!("{missing:?} not among {:?}", last.decision.score.reasons));
             }
         }
-        assert!(wrong.is_empty(), "{}: {wrong:#?}", kept.name);
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", backend.name);
     }
 }
 
 #[tokio::test]
 async fn many_accounts_and_impossible_journeys_are_reasons() {
-    for kept in fixtures::all().await {
+    for backend in fixtures::all().await {
         // Both homes have to be learned: nothing is, from a sign-in that would have been denied.
-        let engine_under_test = TestEngine::over(&kept.store, &[("DENY_AT", "100")]);
+        let engine = backend.engine(&[("DENY_AT", "100")]);
         for number in 0..25 {
-            engine_under_test.attempt(&format!("victim{number}"), AFAR, at(0, "07:00:00")).await;
+            engine.attempt(&format!("victim{number}"), AFAR, at(0, "07:00:00")).await;
         }
-        let spray = engine_under_test.attempt("victim99", AFAR, at(0, "07:01:00")).await;
-        assert!(reasons(&spray).contains(&"ip_velocity"), "{}: {:?}", kept.name, spray.decision.score.reasons);
-        // Vietnam is no new country to her, and nobody is there forty minutes after Norway.
+        let spray = engine.attempt("victim99", AFAR, at(0, "07:01:00")).await;
+        assert!(reasons(&spray).contains(&"ip_velocity"), "{}: {:?}", backend.name, spray.decision.score.reasons);
+        // Vietnam is not a new country for her, but forty minutes after Norway it is too far.
         let abroad = Origin { ip: "27.64.10.10", ..AFAR };
         for day in 0..3 {
-            engine_under_test.sign_in("ada", abroad, at(day, "09:00:00")).await;
+            engine.sign_in("ada", abroad, at(day, "09:00:00")).await;
         }
         for day in 5..12 {
-            engine_under_test.sign_in("ada", HOME, at(day, "12:00:00")).await;
+            engine.sign_in("ada", HOME, at(day, "12:00:00")).await;
         }
-        let elsewhere = engine_under_test.attempt("ada", AFAR, at(11, "12:40:00")).await;
-        assert!(reasons(&elsewhere).contains(&"impossible_travel"), "{}: {:?}", kept.name, elsewhere.decision.score.reasons);
+        let elsewhere = engine.attempt("ada", AFAR, at(11, "12:40:00")).await;
+        assert!(reasons(&elsewhere).contains(&"impossible_travel"), "{}: {:?}", backend.name, elsewhere.decision.score.reasons);
     }
 }

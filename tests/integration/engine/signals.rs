@@ -1,34 +1,24 @@
 //! Signals, from a sign-in through the store to a later verdict: each learned reason fires, and only then.
 
-use std::sync::Arc;
-
 use riskgate_config::Config;
 use riskgate_engine::{
     client_ip::ClientIp,
-    evaluator::Evaluator,
-    score::{model::Model, reason::ReasonCode},
+    decision::{Rule, Verdict},
+    score::reason::ReasonCode,
 };
 use riskgate_event::{http, response::Assessment};
 use riskgate_history::repository::outcome::ReportedOutcome;
-use riskgate_pipeline::{enricher::Enricher, learn, risk_engine::RiskEngine};
+use riskgate_pipeline::{learn, risk_engine::RiskEngine};
 use riskgate_runtime::clock;
-use riskgate_runtime::mode::RuntimeMode;
-use riskgate_store::memory::Memory;
 use serde_json::{Value, json};
+
+use crate::harness;
 
 const WINDOWS: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 const NEWER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36";
 const FIREFOX: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15";
 const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1";
-
-fn engine() -> RiskEngine {
-    let config = Config::defaults();
-    let (sources, faults) = Enricher::open(&config, RuntimeMode::Sidecar);
-    assert!(faults.is_empty());
-    let sources = sources.with_store(&config, Arc::new(Memory::default()));
-    RiskEngine::new(&config, sources, Evaluator::new(&config.decision, Model::bundled(config.history.model_config())))
-}
 
 /// Ada at home, with what differs.
 fn ada(time: &str, differs: Value) -> Value {
@@ -40,22 +30,22 @@ fn ada(time: &str, differs: Value) -> Value {
 }
 
 async fn assess(engine: &RiskEngine, body: &Value) -> Assessment {
-    // The system's clock moves with the story, so that lists that are read every ten seconds are read again.
+    // The system's clock moves with the test: lists that are read every ten seconds are read again.
     let now = clock::at(body["time"].as_str().unwrap().parse().unwrap());
     let sign_in = http::parse(body.to_string().as_bytes(), ClientIp::Missing, now).unwrap();
     engine.assess(sign_in, engine.deadline(now.mono, None)).await
 }
 
-/// Signs in, and tells how it ended.
+/// Signs in and reports the outcome.
 async fn sign_in(engine: &RiskEngine, body: &Value, report: ReportedOutcome) {
     let assessment = assess(engine, body).await;
     let sign_in = &assessment.decision.score.signals.evidence.sign_in;
     learn::record_outcome(engine.enricher(), &assessment.id, report, sign_in.at, sign_in.received).await.unwrap();
 }
 
-/// A gate that knows Ada: every morning at nine, ten days long, on the given device.
+/// An engine that knows Ada: every morning at nine, for ten days, on the given device.
 async fn acquainted(device: Value) -> RiskEngine {
-    let engine = engine();
+    let engine = harness::engine(&Config::defaults());
     for day in 1..=10 {
         sign_in(&engine, &ada(&format!("2026-03-{day:02}T08:00:00Z"), device.clone()), ReportedOutcome::Success).await;
     }
@@ -76,8 +66,8 @@ fn has(assessment: &Assessment, code: ReasonCode, says: &str) {
 }
 
 #[tokio::test]
-async fn what_is_familiar_speaks_for_the_person_after_two_days() {
-    let engine = engine();
+async fn familiar_values_lower_the_score_after_two_days() {
+    let engine = harness::engine(&Config::defaults());
     let home = |time: &str| ada(time, json!({}));
     sign_in(&engine, &home("2026-03-01T08:00:00Z"), ReportedOutcome::Success).await;
     sign_in(&engine, &home("2026-03-01T09:00:00Z"), ReportedOutcome::Success).await;
@@ -121,20 +111,20 @@ async fn each_new_thing_has_its_reason() {
 }
 
 #[tokio::test]
-async fn a_device_id_is_told_from_another() {
+async fn device_ids_are_distinguished() {
     let engine = acquainted(json!({"deviceId": "one"})).await;
     has(&assess(&engine, &ada("2026-03-11T08:00:00Z", json!({"deviceId": "one"}))).await, ReasonCode::KnownDevice, "for");
     has(&assess(&engine, &ada("2026-03-11T08:01:00Z", json!({"deviceId": "two"}))).await, ReasonCode::NewDevice, "against");
 }
 
 #[tokio::test]
-async fn a_new_address_within_the_hour_is_odd() {
+async fn a_new_address_within_the_hour_is_a_reason() {
     let engine = acquainted(json!({})).await;
     has(&assess(&engine, &ada("2026-03-10T08:20:00Z", json!({"ip": "84.208.20.77"}))).await, ReasonCode::NewIpSoon, "against");
 }
 
 #[tokio::test]
-async fn nobody_flies_that_fast() {
+async fn impossible_travel_fires() {
     let engine = acquainted(json!({})).await;
     let japan = json!({"ip": "126.1.1.1", "country": "JP", "asn": 17676});
     let soon = assess(&engine, &ada("2026-03-10T09:00:00Z", japan.clone())).await;
@@ -159,13 +149,13 @@ async fn failures_of_the_account_count_and_never_deny_by_themselves() {
     has(&owner, ReasonCode::AccountFailures, "against");
     assert!(owner.decision.score.value < 50.0, "{}", owner.decision.score.value);
     // Nothing that failed is known afterwards.
-    let thief = assess(&engine, &ada("2026-03-11T09:00:00Z", json!({"ip": "5.5.1.5", "country": "RU", "asn": 12389}))).await;
-    has(&thief, ReasonCode::KnownIp, "nothing");
+    let attacker = assess(&engine, &ada("2026-03-11T09:00:00Z", json!({"ip": "5.5.1.5", "country": "RU", "asn": 12389}))).await;
+    has(&attacker, ReasonCode::KnownIp, "nothing");
 }
 
 #[tokio::test]
 async fn many_accounts_from_one_address_are_counted() {
-    let engine = engine();
+    let engine = harness::engine(&Config::defaults());
     let at = |user: usize| json!({"user": format!("user{user}"), "ip": "81.225.1.1", "country": "SE", "asn": 3301, "time": "2026-03-11T08:00:00Z"});
     has(&assess(&engine, &at(0)).await, ReasonCode::IpVelocity, "nothing");
     for user in 1..20 {
@@ -175,9 +165,24 @@ async fn many_accounts_from_one_address_are_counted() {
 }
 
 #[tokio::test]
-async fn somebody_else_far_away_at_the_same_time_is_seen() {
+async fn a_concurrent_sign_in_far_away_is_detected() {
     let engine = acquainted(json!({})).await;
     assess(&engine, &ada("2026-03-11T08:00:00Z", json!({}))).await;
     let japan = assess(&engine, &ada("2026-03-11T08:05:00Z", json!({"ip": "126.1.1.1", "country": "JP", "asn": 17676}))).await;
     has(&japan, ReasonCode::ImpossibleTravel, "against");
+}
+
+#[tokio::test]
+async fn a_known_device_offsets_neither_tor_nor_an_impossible_journey() {
+    let japan = json!({"deviceId": "one", "ip": "126.1.1.1", "country": "JP", "asn": 17676, "timezone": "Asia/Tokyo"});
+    let tor = json!({"deviceId": "one", "ip": "185.220.101.1", "country": "DE", "asn": 60729});
+    for (differs, reason) in [(tor, "tor"), (japan.clone(), "impossible_travel")] {
+        let engine = acquainted(json!({"deviceId": "one"})).await;
+        let decision = assess(&engine, &ada("2026-03-10T10:00:00Z", differs)).await.decision;
+        let is_explained = decision.score.value >= 50.0 || (decision.rule, decision.list_entry().as_deref()) == (Rule::ReviewFloor, Some(reason));
+        assert!(decision.verdict != Verdict::Allow && is_explained, "{reason}: {decision:?}");
+    }
+    let engine = acquainted(json!({"deviceId": "one"})).await;
+    let later = assess(&engine, &ada("2026-03-14T10:00:00Z", japan)).await.decision;
+    assert_ne!(later.rule, Rule::ReviewFloor, "a journey that an airliner makes");
 }

@@ -32,7 +32,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::fixtures::{self, HOME, TestEngine, at, pre, reasons};
+use crate::fixtures::{self, HOME, at, pre, reasons};
 
 const POOL: &str = "eu-west-1_AbCdEf";
 const CLIENT: &str = "web";
@@ -102,7 +102,7 @@ impl Keys {
         // The quickest of some; one that grows with the square of the token's length takes seconds.
         let quickest = (0..20).map(|_| {
             let started = Instant::now();
-            let refused = verify(token, &sign_in.person, Audience { pool: POOL, client: CLIENT }, sign_in.received, &self.config.trust);
+            let refused = verify(token, &sign_in.user, Audience { pool: POOL, client: CLIENT }, sign_in.received, &self.config.trust);
             let took = started.elapsed();
             assert_eq!(refused.err(), Some(expected), "{shown}");
             took
@@ -112,7 +112,7 @@ impl Keys {
     }
 
     #[track_caller]
-    fn check_believed(&self, token: &str) {
+    fn check_accepted(&self, token: &str) {
         let sign_in = self.read(token);
         assert_eq!(sign_in.context.trust, Trust::Signed);
         assert_eq!(sign_in.context.ip, ClientIp::parse("8.8.8.8"), "the signed address, not the unsigned one beside it");
@@ -154,13 +154,13 @@ fn payload() -> String {
 const HEADER: &str = r#"{"alg":"HS256","kid":"hs","typ":"JWT"}"#;
 
 #[test]
-fn each_algorithm_is_believed() {
+fn each_algorithm_is_accepted() {
     let keys = Keys::new();
-    keys.check_believed(&hs256(&claims()));
-    keys.check_believed(&sign(&claims(), "ed", Algorithm::EdDSA, &EncodingKey::from_ed_der(&keys.ed)).expect("a token"));
-    keys.check_believed(&sign(&claims(), "ec", Algorithm::ES256, &EncodingKey::from_ec_der(&keys.ec)).expect("a token"));
+    keys.check_accepted(&hs256(&claims()));
+    keys.check_accepted(&sign(&claims(), "ed", Algorithm::EdDSA, &EncodingKey::from_ed_der(&keys.ed)).expect("a token"));
+    keys.check_accepted(&sign(&claims(), "ec", Algorithm::ES256, &EncodingKey::from_ec_der(&keys.ec)).expect("a token"));
     let old = sign(&claims(), "old", Algorithm::HS256, &EncodingKey::from_secret(&OTHER)).expect("a token");
-    keys.check_believed(&old);
+    keys.check_accepted(&old);
 }
 
 #[test]
@@ -176,9 +176,9 @@ fn every_claim_arrives() {
 fn the_subject_is_any_name_of_the_person() {
     let keys = Keys::new();
     for name in [SUB, "ANNA@EXAMPLE.COM", "+4790000000", "Anna"] {
-        keys.check_believed(&hs256(&Claims { sub: Some(name.to_owned()), ..claims() }));
+        keys.check_accepted(&hs256(&Claims { sub: Some(name.to_owned()), ..claims() }));
     }
-    keys.check_believed(&hs256(&Claims { sub: None, ..claims() }));
+    keys.check_accepted(&hs256(&Claims { sub: None, ..claims() }));
     for name in ["bob@example.com", "", "anna@example.co", "anna@example.com "] {
         keys.check_refused(&hs256(&Claims { sub: Some(name.to_owned()), ..claims() }), BadContext::Subject);
     }
@@ -195,7 +195,7 @@ fn a_context_is_for_one_pool_and_client() {
 fn age_is_counted_from_the_sign_in() {
     let keys = Keys::new();
     for iat in [NOW - 420, NOW, NOW + 120] {
-        keys.check_believed(&hs256(&Claims { iat, ..claims() }));
+        keys.check_accepted(&hs256(&Claims { iat, ..claims() }));
     }
     for iat in [NOW - 421, 0, -1, i64::MIN] {
         keys.check_refused(&hs256(&Claims { iat, ..claims() }), BadContext::Expired);
@@ -204,11 +204,11 @@ fn age_is_counted_from_the_sign_in() {
         keys.check_refused(&hs256(&Claims { iat, ..claims() }), BadContext::Future);
     }
     keys.check_refused(&hs256(&Claims { exp: Some(NOW - 121), ..claims() }), BadContext::Expired);
-    keys.check_believed(&hs256(&Claims { exp: Some(NOW - 120), ..claims() }));
+    keys.check_accepted(&hs256(&Claims { exp: Some(NOW - 120), ..claims() }));
 }
 
 #[test]
-fn forgeries_are_told_apart() {
+fn forgeries_have_different_causes() {
     let keys = Keys::new();
     let good = hs256(&claims());
     let (message, signature) = good.rsplit_once('.').expect("three parts");
@@ -222,13 +222,13 @@ fn forgeries_are_told_apart() {
     let confused = raw_token(r#"{"alg":"HS256","kid":"ec"}"#, &payload(), &keys.ec_public);
     keys.check_refused(&confused, BadContext::KeyConfusion);
     keys.check_refused(&raw_token(r#"{"alg":"HS512","kid":"ed"}"#, &payload(), &SECRET), BadContext::KeyConfusion);
-    // Said to be of the pinned algorithm, signed by another.
+    // It claims the pinned algorithm and is signed with another.
     keys.check_refused(&raw_token(r#"{"alg":"ES256","kid":"ec"}"#, &payload(), &keys.ec_public), BadContext::Signature);
     keys.check_refused(&raw_token(r#"{"alg":"EdDSA","kid":"ed"}"#, &payload(), &SECRET), BadContext::Signature);
     for alg in ["HS384", "HS512", "RS256", "ES256", "hs256"] {
         keys.check_refused(&raw_token(&format!(r#"{{"alg":"{alg}","kid":"hs"}}"#), &payload(), &SECRET), BadContext::Algorithm);
     }
-    // Signed again by somebody else, by another key in force, or for nobody's key.
+    // Signed again by an attacker, by another valid key, or for an unknown key.
     keys.check_refused(&raw_token(HEADER, &payload(), &[9; 32]), BadContext::Signature);
     keys.check_refused(&raw_token(HEADER, &payload(), &OTHER), BadContext::Signature);
     keys.check_refused(&raw_token(r#"{"alg":"HS256","kid":"new"}"#, &payload(), &SECRET), BadContext::UnknownKey);
@@ -257,9 +257,9 @@ fn attacks(keys: &Keys) -> [(&'static str, String); 11] {
     ]
 }
 
-/// Each is refused under a name of its own, and counted under it.
+/// Each is refused and counted under its own name.
 #[tokio::test]
-async fn each_known_attack_has_a_cause_of_its_own_and_is_counted() {
+async fn each_known_attack_has_its_own_cause_and_is_counted() {
     let keys = Keys::new();
     let mut config = keys.config.clone();
     config.telemetry.audit = Audit::Off;
@@ -279,7 +279,7 @@ async fn each_known_attack_has_a_cause_of_its_own_and_is_counted() {
     }
 }
 
-/// What each costs of the processor: refusing it, and reading the whole event that it came in.
+/// The CPU time of each: of the refusal, and of reading the complete event.
 #[test]
 fn no_attack_costs_a_millisecond() {
     let keys = Keys::new();
@@ -293,7 +293,7 @@ fn no_attack_costs_a_millisecond() {
     ];
     for (cause, token) in attacks(&keys).into_iter().chain(resigned) {
         let sign_in = keys.read(&token);
-        let refusing = costs(runs, || (), |()| verify(&token, &sign_in.person, Audience { pool: POOL, client: CLIENT }, sign_in.received, &keys.config.trust));
+        let refusing = costs(runs, || (), |()| verify(&token, &sign_in.user, Audience { pool: POOL, client: CLIENT }, sign_in.received, &keys.config.trust));
         let event = keys.event(json!({ "riskgate": token, "ip": "8.8.4.4" }));
         let reading = costs(runs / 20, || event.clone(), |event| keys.read_event(event));
         println!(
@@ -387,12 +387,12 @@ fn what_is_no_context_costs_nothing() {
     keys.check_refused(&raw_token(HEADER, &good, &SECRET), BadContext::Claims);
 }
 
-/// Written in escapes a token of any length can be blown up; it is measured as it stands there.
+/// Escapes make a token of any length longer. Its length is measured before it is unescaped.
 #[test]
 fn a_token_is_measured_before_it_is_unescaped() {
     let keys = Keys::new();
     let long = hs256(&Claims { user_agent: Some("Mozilla/5.0 ".repeat(100)), ..claims() });
-    keys.check_believed(&long);
+    keys.check_accepted(&long);
     let escaped: String = long.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
     let event = format!(
         r#"{{"triggerSource":"PreAuthentication_Authentication","userPoolId":"{POOL}","userName":"{SUB}","callerContext":{{"clientId":"{CLIENT}"}},"request":{{"userAttributes":{{"sub":"{SUB}","email":"anna@example.com"}},"validationData":{{"riskgate":"{escaped}"}}}},"response":{{}}}}"#
@@ -414,7 +414,7 @@ fn claims_are_strict() {
         (r#""ip":"8.8.8.8""#, r#""ip":"8.8.8.8","ip":"9.9.9.9""#),
         (r#""ip":"8.8.8.8""#, r#""ip":"8.8.8.8","\u0069p":"9.9.9.9""#),
         (r#""aud""#, r#""aud":"x","aud""#),
-        // Not asked for.
+        // Not requested.
         (r#""ip":"8.8.8.8""#, r#""ip":"8.8.8.8","country":"NO""#),
         (r#""ip":"8.8.8.8""#, r#""IP":"8.8.8.8""#),
         // Of another type.
@@ -438,7 +438,7 @@ fn claims_are_strict() {
     }
     // The order of claims and white space are the signer's own business.
     let value: Value = serde_json::from_str(&payload()).expect("JSON");
-    keys.check_believed(&raw_token(HEADER, &serde_json::to_string_pretty(&value).expect("JSON"), &SECRET));
+    keys.check_accepted(&raw_token(HEADER, &serde_json::to_string_pretty(&value).expect("JSON"), &SECRET));
 }
 
 #[test]
@@ -489,11 +489,11 @@ fn no_part_of_a_context_is_printed() {
 
 /// What an operator decided for a range or a device holds for who is there, not for who copied what was signed there.
 #[tokio::test]
-async fn a_replayed_context_has_no_exemption_and_teaches_nothing() {
-    let kept = fixtures::memory();
+async fn a_replayed_context_has_no_exemption_and_is_not_learned_from() {
+    let backend = fixtures::memory();
     let keys = format!("hs:HS256:{}", B64.encode(SECRET));
-    let engine_under_test = TestEngine::over(&kept.store, &[("CONTEXT_KEYS", &keys), ("DENY_AT", "100"), ("REVIEW_AT", "100")]);
-    let repository = engine_under_test.engine.enricher().repository().unwrap();
+    let engine = backend.engine(&[("CONTEXT_KEYS", &keys), ("DENY_AT", "100"), ("REVIEW_AT", "100")]);
+    let repository = engine.repository();
     let exempt = BlockEntry { kind: BlockEntryKind::Exempt, until: None, note: None, message: None };
     let subjects = [BlockSubject::Range("84.208.0.0/16".parse().unwrap()), BlockSubject::Device(repository.subject_keys("device", HOME.device)[0].clone())];
     for (day, subject) in (0..).zip(subjects) {
@@ -508,28 +508,26 @@ async fn a_replayed_context_has_no_exemption_and_teaches_nothing() {
             device_id: Some(HOME.device.to_owned()),
             ..Claims::default()
         };
-        let attempt = async |user: &str, time: &str| engine_under_test.attempt_by(pre(user, "app", json!({ "riskgate": hs256(&signed) })), at(day, time)).await;
+        let attempt = async |user: &str, time: &str| engine.attempt_by(pre(user, "app", json!({ "riskgate": hs256(&signed) })), at(day, time)).await;
         assert_eq!(attempt("ada", "07:00:00").await.decision.rule, Rule::Exempt, "{subject:?}");
-        assert_eq!(engine_under_test.success("ada", "app", at(day, "07:00:01")).await, Ok(Learned::ProfileUpdated), "{subject:?}");
+        assert_eq!(engine.success("ada", "app", at(day, "07:00:01")).await, Ok(Learned::ProfileUpdated), "{subject:?}");
         let copied = attempt("bea", "07:01:00").await;
         assert_eq!(copied.decision.rule, Rule::Thresholds, "{subject:?}");
-        assert_ne!(copied.decision.action, Verdict::Deny, "the password is asked for");
-        assert_eq!(engine_under_test.success("bea", "app", at(day, "07:01:01")).await, Ok(Learned::NotLearnable), "{subject:?}");
+        assert_ne!(copied.decision.action, Verdict::Deny, "the password is checked");
+        assert_eq!(engine.success("bea", "app", at(day, "07:01:01")).await, Ok(Learned::NotLearnable), "{subject:?}");
         repository.unblock(&subject).await.unwrap();
     }
     let export = repository.export("pool", "sub-bea", at(3, "00:00:00")).await.unwrap();
     assert_eq!(export["records"][0]["successes"], 0, "{export}");
 }
 
-/// Bound to nobody or to the very person: a context that was used before is somebody's copy of it.
+/// Bound to no user or to this user: a context that was used before is a copy.
 #[tokio::test]
-async fn a_replayed_context_is_not_believed() {
-    let kept = fixtures::memory();
+async fn a_replayed_context_is_not_trusted() {
+    let backend = fixtures::memory();
     let keys = format!("hs:HS256:{}", B64.encode(SECRET));
-    let engine_under_test = TestEngine::over(&kept.store, &[("CONTEXT_KEYS", &keys), ("ALLOW_CIDRS", "84.208.0.0/16")]);
-    for day in 0..5 {
-        engine_under_test.sign_in("ada", HOME, at(day, "07:00:00")).await;
-    }
+    let engine = backend.engine(&[("CONTEXT_KEYS", &keys), ("ALLOW_CIDRS", "84.208.0.0/16")]);
+    engine.sign_in_daily("ada", 5).await;
     let time = at(5, "07:00:00");
     for sub in [Some("ada".to_owned()), None] {
         let signed = Claims {
@@ -544,11 +542,11 @@ async fn a_replayed_context_is_not_believed() {
             ..Claims::default()
         };
         let event = || pre("ada", "app", json!({ "riskgate": hs256(&signed) }));
-        let first = engine_under_test.attempt_by(event(), time).await;
+        let first = engine.attempt_by(event(), time).await;
         assert!(first.decision.score.signals.lists.allowed, "{:?}", reasons(&first));
-        let retried = engine_under_test.attempt_by(event(), Timestamp::from_second(time.as_second() + 6).unwrap()).await;
+        let retried = engine.attempt_by(event(), Timestamp::from_second(time.as_second() + 6).unwrap()).await;
         assert!(retried.decision.score.signals.lists.allowed && !reasons(&retried).contains(&"replayed_context"), "Cognito's own retry");
-        let copied = engine_under_test.attempt_by(event(), Timestamp::from_second(time.as_second() + 60).unwrap()).await;
+        let copied = engine.attempt_by(event(), Timestamp::from_second(time.as_second() + 60).unwrap()).await;
         assert!(reasons(&copied).contains(&"replayed_context"), "{:?}", reasons(&copied));
         assert!(!copied.decision.score.signals.lists.allowed, "the allow list takes no copy");
         let lowered: Vec<_> = copied.decision.score.reasons.iter().filter(|reason| reason.weight < 0.0).collect();

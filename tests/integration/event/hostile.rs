@@ -1,4 +1,4 @@
-//! Events and bodies as nobody should send them: each is read as something, none ends the process, no fault quotes a value.
+//! Malformed events and bodies: none ends the process, and no error quotes a value.
 
 use std::{sync::Arc, time::Duration};
 
@@ -73,13 +73,13 @@ fn a_value_of_the_wrong_type_counts_as_missing() {
             &json!({ "userName": odd, "userPoolId": odd, "callerContext": { "clientId": odd }, "request": { "userAttributes": { "sub": odd, "email": odd } } })
                 .to_string(),
         );
-        assert_eq!((read.person.key(), read.pool.as_str(), read.client.as_str()), ("", "", ""), "{odd}");
-        assert!(read.person.sub.is_none() && read.person.aliases.is_empty(), "{odd}");
+        assert_eq!((read.user.key(), read.pool.as_str(), read.client.as_str()), ("", "", ""), "{odd}");
+        assert!(read.user.sub.is_none() && read.user.aliases.is_empty(), "{odd}");
     }
 }
 
 #[test]
-fn what_decides_who_signs_in_has_to_be_an_object() {
+fn fields_that_identify_the_sign_in_must_be_objects() {
     for part in ["request", "callerContext"] {
         for odd in ["7", "\"text\"", "[]", "true"] {
             assert!(matches!(parse(&format!(r#"{{"{part}":{odd}}}"#)), Some(Err(BadEvent::NotAnObject(_)))), "{part} {odd}");
@@ -109,12 +109,12 @@ fn other_versions_and_unknown_fields_are_accepted() {
         r#""n":1e400"#.to_owned(),
     ] {
         let text = format!(r#"{{{field},"userName":"ada","request":{{"userAttributes":{{"sub":"s"}},"new":{{}}}},"response":{{}}}}"#);
-        assert_eq!(sign_in(&text).raw.text(), text, "kept for the echo, byte for byte");
+        assert_eq!(sign_in(&text).raw.text(), text, "returned byte for byte");
     }
 }
 
 #[test]
-fn names_of_any_kind_stay_apart() {
+fn names_of_any_kind_are_distinct() {
     let names = [
         "a\u{0}b",
         "a\r\nb",
@@ -131,22 +131,22 @@ fn names_of_any_kind_stay_apart() {
         "$(id)",
         "a\\nb",
     ];
-    let keys: Vec<String> = names.iter().map(|name| sign_in(&json!({ "userName": name }).to_string()).person.key().to_owned()).collect();
+    let keys: Vec<String> = names.iter().map(|name| sign_in(&json!({ "userName": name }).to_string()).user.key().to_owned()).collect();
     assert_eq!(keys, names);
     // Half a surrogate pair is no text in any language: it is read as U+FFFD.
-    assert_eq!(sign_in(r#"{"userName":"\ud800"}"#).person.key(), "\u{fffd}");
+    assert_eq!(sign_in(r#"{"userName":"\ud800"}"#).user.key(), "\u{fffd}");
 }
 
 #[test]
-fn unknown_users_are_read_alike() {
+fn unknown_users_cause_the_same_reads() {
     for spelling in [json!(true), json!("true")] {
         let read = sign_in(&with_request(json!({ "userNotFound": spelling, "userAttributes": {}, "validationData": { "ip": "8.8.8.8" } })));
-        assert_eq!(read.person.key(), "ada");
+        assert_eq!(read.user.key(), "ada");
         assert_eq!(read.context.ip, ClientIp::parse("8.8.8.8"));
-        assert_eq!(read.person.existence, Existence::NotFound, "{spelling}");
+        assert_eq!(read.user.existence, Existence::NotFound, "{spelling}");
     }
     for spelling in [json!(false), json!("false"), json!(null), json!(1), json!({})] {
-        assert_eq!(sign_in(&with_request(json!({ "userNotFound": spelling }))).person.existence, Existence::Known, "{spelling}");
+        assert_eq!(sign_in(&with_request(json!({ "userNotFound": spelling }))).user.existence, Existence::Known, "{spelling}");
     }
 }
 
@@ -166,7 +166,7 @@ fn addresses_are_canonical_or_none() {
 }
 
 #[test]
-fn user_agents_are_cut_and_told_apart() {
+fn user_agents_are_truncated_and_distinguished() {
     for (text, anomaly) in [
         ("x".repeat(65_536), UserAgentAnomaly::None),
         ("\u{0}\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}\u{7}".to_owned(), UserAgentAnomaly::Impossible),
@@ -196,7 +196,7 @@ fn long_claims_are_cut_at_a_character() {
 }
 
 #[test]
-fn triggers_that_are_not_ours_go_back() {
+fn other_triggers_are_returned_unchanged() {
     for source in ["PreSignUp_SignUp", "CustomMessage_SignUp", "", "preauthentication_authentication", "PreAuthentication", "🤖"] {
         assert!(matches!(parse(&json!({ "triggerSource": source, "request": 7 }).to_string()), Some(Ok(Event::NotHandled(_)))), "{source}");
     }
@@ -287,7 +287,7 @@ proptest! {
             }
             match http::parse(text.as_bytes(), ClientIp::Missing, now()) {
                 Ok(read) => {
-                    // The pool and the app client are nobody's secret.
+                    // The pool and the app client are not secret.
                     let read = SignIn { pool: "".into(), client: "".into(), ..read };
                     prop_assert!(!format!("{read:?}").contains(MARK), "{read:?}");
                 }
@@ -297,7 +297,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_as_something(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = http::parse(&bytes, ClientIp::Missing, now());
         let _ = parse(&String::from_utf8_lossy(&bytes));
     }

@@ -24,12 +24,11 @@ fn token(iat: i64, jti: &str) -> String {
     sign(&claims, "hs", Algorithm::HS256, &EncodingKey::from_secret(&SECRET)).unwrap()
 }
 
-/// Whether a token is believed a second time: its signature and its age are accepted, and its nonce is taken for a new one.
-async fn is_believed_again(engine_under_test: &TestEngine, iat: i64, first: i64, second: i64) -> bool {
+/// Whether a token is accepted a second time: its signature and age are valid, and its nonce counts as new.
+async fn is_accepted_again(engine: &TestEngine, iat: i64, first: i64, second: i64) -> bool {
     let token = token(iat, &format!("nonce-{iat}-{first}-{second}"));
-    let attempt = async |user: &str, second: i64| {
-        engine_under_test.attempt_by(pre(user, "app", json!({ "riskgate": token })), Timestamp::from_second(second).unwrap()).await
-    };
+    let attempt =
+        async |user: &str, second: i64| engine.attempt_by(pre(user, "app", json!({ "riskgate": token })), Timestamp::from_second(second).unwrap()).await;
     assert_eq!(attempt("ada", first).await.decision.score.signals.evidence.sign_in.context.trust, Trust::Signed);
     let copy = attempt("eve", second).await;
     copy.decision.score.signals.evidence.sign_in.context.trust == Trust::Signed && !reasons(&copy).contains(&"replayed_context")
@@ -38,18 +37,18 @@ async fn is_believed_again(engine_under_test: &TestEngine, iat: i64, first: i64,
 #[tokio::test]
 async fn a_nonce_is_remembered_until_no_token_with_it_is_valid() {
     let keys = format!("hs:HS256:{}", B64.encode(SECRET));
-    for kept in fixtures::all().await {
+    for backend in fixtures::all().await {
         for age in [1_i64, 60] {
-            let engine_under_test = TestEngine::over(&kept.store, &[("CONTEXT_KEYS", &keys), ("CONTEXT_MAX_AGE", &format!("{age}s"))]);
+            let engine = backend.engine(&[("CONTEXT_KEYS", &keys), ("CONTEXT_MAX_AGE", &format!("{age}s"))]);
             let now = at(age, "07:00:00").as_second();
             for ahead in [-120, 0, 119, 120] {
                 // The last second in which the token is valid, and moments before it.
                 let last = now + ahead + age + 120;
                 for second in [now + 1, now + 123, now + 181, last - 1, last].into_iter().filter(|second| *second > now && *second <= last) {
                     assert!(
-                        !is_believed_again(&engine_under_test, now + ahead, now, second).await,
+                        !is_accepted_again(&engine, now + ahead, now, second).await,
                         "{}: iat {ahead} s ahead, used again after {} s",
-                        kept.name,
+                        backend.name,
                         second - now
                     );
                 }
@@ -62,13 +61,13 @@ async fn a_nonce_is_remembered_until_no_token_with_it_is_valid() {
 #[tokio::test]
 async fn a_nonce_outlasts_clocks_that_differ() {
     let keys = format!("hs:HS256:{}", B64.encode(SECRET));
-    let kept = fixtures::memory();
-    let engine_under_test = TestEngine::over(&kept.store, &[("CONTEXT_KEYS", &keys), ("CONTEXT_MAX_AGE", "1s")]);
-    let repository = engine_under_test.engine.enricher().repository().unwrap();
+    let backend = fixtures::memory();
+    let engine = backend.engine(&[("CONTEXT_KEYS", &keys), ("CONTEXT_MAX_AGE", "1s")]);
+    let repository = engine.repository();
     let (time, fast) = (at(0, "07:00:00"), at(0, "07:02:00"));
     let signed = token(time.as_second() + 240, "nonce-0000000000000001");
     let attempt = async |at: Timestamp| {
-        let sign_in = engine_under_test.sign_in_of(pre("ada", "app", json!({ "riskgate": signed })), at);
+        let sign_in = engine.sign_in_of(pre("ada", "app", json!({ "riskgate": signed })), at);
         assert_eq!(sign_in.context.trust, Trust::Signed);
         repository.begin_attempt(&sign_in, &Default::default(), &Default::default(), None).await.unwrap().0.nonce
     };
@@ -83,12 +82,12 @@ async fn a_nonce_outlasts_clocks_that_differ() {
 async fn redis_remembers_a_nonce_for_as_long() {
     let server = fixtures::redis_server();
     let url = format!("redis://127.0.0.1:{}/0", server.port);
-    let store = riskgate_store::redis::Redis::open(&secrecy::SecretString::from(url.clone()), &[], std::time::Duration::from_secs(2)).unwrap();
+    let store = riskgate_store::redis::Redis::open(&secrecy::SecretString::from(url.clone()), &[], fixtures::NO_DEADLINE).unwrap();
     let store: std::sync::Arc<dyn riskgate_store::Store> = std::sync::Arc::new(store);
     let keys = format!("hs:HS256:{}", B64.encode(SECRET));
-    let engine_under_test = TestEngine::over(&store, &[("CONTEXT_KEYS", &keys), ("CONTEXT_MAX_AGE", "1s")]);
+    let engine = TestEngine::over(&store, &[("CONTEXT_KEYS", &keys), ("CONTEXT_MAX_AGE", "1s")]);
     let time = at(0, "07:00:00");
-    engine_under_test.attempt_by(pre("ada", "app", json!({ "riskgate": token(time.as_second() + 120, "nonce-0000000000000001") })), time).await;
+    engine.attempt_by(pre("ada", "app", json!({ "riskgate": token(time.as_second() + 120, "nonce-0000000000000001") })), time).await;
     let mut client = redis::Client::open(url).unwrap().get_connection().unwrap();
     let nonces: Vec<String> = redis::cmd("KEYS").arg("riskgate:x#*").query(&mut client).unwrap();
     assert_eq!(nonces.len(), 1);

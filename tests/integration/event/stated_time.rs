@@ -1,26 +1,19 @@
 //! A caller may state when a sign-in happened. What it states decides how the sign-in looks, and never a quota, an expiry or how long something is stored.
 
-use std::sync::Arc;
-
 use jiff::{SignedDuration, Timestamp};
 use riskgate_config::Config;
-use riskgate_engine::{client_ip::ClientIp, evaluator::Evaluator, profile::Profile, score::model::Model, service::Service, time::EventTime};
+use riskgate_engine::{client_ip::ClientIp, profile::Profile, service::Service, time::EventTime};
 use riskgate_event::{http, response::Assessment};
 use riskgate_history::repository::{learning::Learned, outcome::ReportedOutcome};
-use riskgate_pipeline::{enricher::Enricher, learn, risk_engine::RiskEngine};
+use riskgate_pipeline::{learn, risk_engine::RiskEngine};
 use riskgate_runtime::clock;
 use riskgate_runtime::mode::RuntimeMode;
-use riskgate_store::memory::Memory;
 
-use crate::{fixtures::history, harness::TestEnricher, wire::Server};
-
-fn engine() -> RiskEngine {
-    let config = Config::defaults();
-    let (sources, faults) = Enricher::open(&config, RuntimeMode::Sidecar);
-    assert!(faults.is_empty());
-    let sources = sources.with_store(&config, Arc::new(Memory::default()));
-    RiskEngine::new(&config, sources, Evaluator::new(&config.decision, Model::bundled(config.history.model_config())))
-}
+use crate::{
+    fixtures::history,
+    harness::{self, TestEnricher},
+    wire::Server,
+};
 
 fn shifted(hours: i64) -> Timestamp {
     clock::read().wall + SignedDuration::from_hours(hours)
@@ -38,9 +31,9 @@ async fn report(engine: &RiskEngine, id: &str, report: ReportedOutcome, hours: i
     learn::record_outcome(engine.enricher(), id, report, EventTime::new(shifted(hours)), clock::read()).await.unwrap()
 }
 
-/// A gate that knows Ada from three days.
-async fn knowing_ada() -> RiskEngine {
-    let engine = engine();
+/// An engine that knows Ada from three days.
+async fn engine_with_history() -> RiskEngine {
+    let engine = harness::engine(&Config::defaults());
     for hours in [-72, -48, -24] {
         let assessment = attempt(&engine, hours).await;
         assert_eq!(report(&engine, &assessment.id, ReportedOutcome::Success, hours).await, Some(Learned::ProfileUpdated));
@@ -65,7 +58,7 @@ async fn alternating_dates_do_not_reset_a_daily_limit() {
 
 #[tokio::test]
 async fn a_time_in_the_far_future_forgets_nothing() {
-    let engine = knowing_ada().await;
+    let engine = engine_with_history().await;
     let known = profile(&attempt(&engine, 0).await).clone();
     for hours in [24 * 365, 24 * 365 * 50, -24 * 365 * 20] {
         let odd = attempt(&engine, hours).await;
@@ -77,7 +70,7 @@ async fn a_time_in_the_far_future_forgets_nothing() {
 
 #[tokio::test]
 async fn a_success_dated_ahead_erases_no_profile() {
-    let engine = knowing_ada().await;
+    let engine = engine_with_history().await;
     let ahead = attempt(&engine, 24 * 365).await;
     assert_eq!(report(&engine, &ahead.id, ReportedOutcome::Success, 24 * 365).await, Some(Learned::ProfileUpdated));
     let later = attempt(&engine, 0).await;
@@ -87,8 +80,8 @@ async fn a_success_dated_ahead_erases_no_profile() {
 }
 
 #[tokio::test]
-async fn an_outcome_dated_ahead_is_taken_for_its_id() {
-    let engine = engine();
+async fn an_outcome_with_a_future_time_is_accepted_by_its_id() {
+    let engine = harness::engine(&Config::defaults());
     let assessment = attempt(&engine, 0).await;
     assert_eq!(report(&engine, &assessment.id, ReportedOutcome::Success, 24 * 3650).await, Some(Learned::ProfileUpdated));
     assert_eq!(profile(&attempt(&engine, 0).await).successes, 1);

@@ -5,17 +5,16 @@ use riskgate_history::block_list::{BlockEntry, BlockEntryKind, BlockSubject};
 use riskgate_store::List;
 use serde_json::json;
 
-use crate::fixtures::{self, AFAR, HOME, TestEngine, at, claims, pre, tokens};
+use crate::fixtures::{self, AFAR, HOME, at, claims, pre, tokens};
 
 const SUSPEND: BlockEntry = BlockEntry { kind: BlockEntryKind::Suspend, until: None, note: None, message: None };
 const EXEMPT: BlockEntry = BlockEntry { kind: BlockEntryKind::Exempt, until: None, note: None, message: None };
 
 #[tokio::test]
-async fn each_subject_is_kept_out_and_let_in_again() {
-    for kept in fixtures::all().await {
-        let (desk, other) =
-            (TestEngine::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]), TestEngine::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]));
-        let repository = desk.engine.enricher().repository().unwrap();
+async fn each_subject_is_blocked_and_unblocked() {
+    for backend in fixtures::all().await {
+        let (first, other) = (backend.engine(&[("TENANT_ATTRIBUTE", "custom:tenant")]), backend.engine(&[("TENANT_ATTRIBUTE", "custom:tenant")]));
+        let repository = first.repository();
         let subjects = [
             BlockSubject::Range("84.208.0.0/16".parse().unwrap()),
             BlockSubject::Device(repository.subject_keys("device", HOME.device)[0].clone()),
@@ -29,95 +28,90 @@ async fn each_subject_is_kept_out_and_let_in_again() {
         };
         for (number, subject) in subjects.iter().enumerate() {
             let time = |second: &str| format!("{:02}:00:{second}", 7 + number);
-            assert_eq!(rule(&time("00")).await, Rule::Thresholds, "{}: {subject:?}", kept.name);
+            assert_eq!(rule(&time("00")).await, Rule::Thresholds, "{}: {subject:?}", backend.name);
             repository.block(subject, &SUSPEND).await.unwrap();
-            assert_eq!(rule(&time("11")).await, Rule::Suspended, "{}: {subject:?}", kept.name);
-            assert_eq!(repository.blocks(at(0, "12:00:00")).await.unwrap().len(), 1, "{}", kept.name);
+            assert_eq!(rule(&time("11")).await, Rule::Suspended, "{}: {subject:?}", backend.name);
+            assert_eq!(repository.blocks(at(0, "12:00:00")).await.unwrap().len(), 1, "{}", backend.name);
             repository.unblock(subject).await.unwrap();
-            assert_eq!(rule(&time("30")).await, Rule::Thresholds, "{}: {subject:?}", kept.name);
+            assert_eq!(rule(&time("30")).await, Rule::Thresholds, "{}: {subject:?}", backend.name);
         }
     }
 }
 
 #[tokio::test]
-async fn an_exempt_person_is_let_in_whatever_the_score_but_not_by_a_claimed_address() {
-    for kept in fixtures::all().await {
-        let engine_under_test = TestEngine::over(&kept.store, &[("DENY_AT", "1")]);
-        let repository = engine_under_test.engine.enricher().repository().unwrap();
+async fn an_exemption_allows_any_score_but_not_for_a_claimed_address() {
+    for backend in fixtures::all().await {
+        let engine = backend.engine(&[("DENY_AT", "1")]);
+        let repository = engine.repository();
         repository.block_user("pool", "sub-ada", &EXEMPT, at(0, "06:00:00")).await.unwrap();
-        assert_eq!(engine_under_test.attempt("ada", AFAR, at(0, "07:00:00")).await.decision.rule, Rule::Exempt, "{}", kept.name);
+        assert_eq!(engine.attempt("ada", AFAR, at(0, "07:00:00")).await.decision.rule, Rule::Exempt, "{}", backend.name);
         let listed = repository.blocks(at(0, "07:00:00")).await.unwrap();
-        assert!(listed.iter().any(|block| block.subject.starts_with("person u#")), "{}: {listed:?}", kept.name);
+        assert!(listed.iter().any(|block| block.subject.starts_with("person u#")), "{}: {listed:?}", backend.name);
         repository.unblock_user("pool", "sub-ada", at(0, "07:00:00")).await.unwrap();
-        assert_eq!(engine_under_test.attempt("ada", AFAR, at(0, "07:01:00")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
+        assert_eq!(engine.attempt("ada", AFAR, at(0, "07:01:00")).await.decision.rule, Rule::Thresholds, "{}", backend.name);
         repository.block(&BlockSubject::Range("84.208.0.0/16".parse().unwrap()), &EXEMPT).await.unwrap();
-        let trusted = engine_under_test.attempt("bob", HOME, at(0, "08:00:00")).await;
-        let claimed = engine_under_test.attempt_by(pre("bob", "app", claims(HOME)), at(0, "08:00:01")).await;
-        assert_eq!((trusted.decision.rule, claimed.decision.rule), (Rule::Exempt, Rule::Thresholds), "{}", kept.name);
+        let trusted = engine.attempt("bob", HOME, at(0, "08:00:00")).await;
+        let claimed = engine.attempt_by(pre("bob", "app", claims(HOME)), at(0, "08:00:01")).await;
+        assert_eq!((trusted.decision.rule, claimed.decision.rule), (Rule::Exempt, Rule::Thresholds), "{}", backend.name);
     }
 }
 
 #[tokio::test]
 async fn a_block_ends_by_itself_and_outlives_a_history() {
-    for kept in fixtures::all().await {
-        let engine_under_test = TestEngine::over(&kept.store, &[]);
-        let repository = engine_under_test.engine.enricher().repository().unwrap();
+    for (backend, engine) in fixtures::engines().await {
+        let repository = engine.repository();
         let until = Some(at(2, "00:00:00"));
         repository.block(&BlockSubject::Client("web".into()), &BlockEntry { until, ..SUSPEND }).await.unwrap();
-        assert_eq!(engine_under_test.attempt("ada", HOME, at(1, "23:59:59")).await.decision.rule, Rule::Suspended, "{}", kept.name);
-        assert_eq!(engine_under_test.attempt("ada", HOME, at(2, "00:00:11")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
+        assert_eq!(engine.attempt("ada", HOME, at(1, "23:59:59")).await.decision.rule, Rule::Suspended, "{}", backend.name);
+        assert_eq!(engine.attempt("ada", HOME, at(2, "00:00:11")).await.decision.rule, Rule::Thresholds, "{}", backend.name);
         repository.block_user("pool", "sub-eve", &EXEMPT, at(0, "00:00:00")).await.unwrap();
-        engine_under_test.sign_in("eve", HOME, at(3, "07:00:00")).await;
+        engine.sign_in("eve", HOME, at(3, "07:00:00")).await;
         let much_later = jiff::Timestamp::from_second(at(3, "07:00:00").as_second() + 200 * 86_400).unwrap();
-        assert_eq!(engine_under_test.attempt("eve", AFAR, much_later).await.decision.rule, Rule::Exempt, "{}", kept.name);
+        assert_eq!(engine.attempt("eve", AFAR, much_later).await.decision.rule, Rule::Exempt, "{}", backend.name);
     }
 }
 
 #[tokio::test]
 async fn a_person_is_exported_and_forgotten() {
-    for kept in fixtures::all().await {
-        let engine_under_test = TestEngine::over(&kept.store, &[]);
-        let repository = engine_under_test.engine.enricher().repository().unwrap();
-        for day in 0..3 {
-            engine_under_test.sign_in("ada", HOME, at(day, "07:00:00")).await;
-        }
+    for (backend, engine) in fixtures::engines().await {
+        let repository = engine.repository();
+        engine.sign_in_daily("ada", 3).await;
         let export = repository.export("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();
-        assert_eq!(export["records"][0]["successes"], 3, "{}: {export}", kept.name);
+        assert_eq!(export["records"][0]["successes"], 3, "{}: {export}", backend.name);
         let text = export.to_string();
         for personal in ["ada", HOME.ip, HOME.device, "Chrome"] {
-            assert!(!text.contains(personal), "{}: {personal} stands in clear", kept.name);
+            assert!(!text.contains(personal), "{}: {personal} is in clear", backend.name);
         }
-        assert_eq!(export["activity"].as_array().map(Vec::len), Some(if kept.name == "dynamodb" { 3 } else { 0 }), "{}", kept.name);
-        assert!(!kept.store.list_entries(List::DecoyTemplates, at(3, "00:00:00")).await.unwrap().is_empty(), "{}: her history has lent its shape", kept.name);
+        assert_eq!(export["activity"].as_array().map(Vec::len), Some(if backend.name == "dynamodb" { 3 } else { 0 }), "{}", backend.name);
+        assert!(!backend.store.list_entries(List::DecoyTemplates, at(3, "00:00:00")).await.unwrap().is_empty(), "{}: her profile is a template", backend.name);
         repository.block_user("pool", "sub-ada", &EXEMPT, at(3, "00:00:00")).await.unwrap();
         let rows = repository.forget("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();
-        assert!(repository.blocks(at(3, "00:00:00")).await.unwrap().is_empty(), "{}: the list of blocks names her no more", kept.name);
-        assert!(kept.store.list_entries(List::DecoyTemplates, at(3, "00:00:00")).await.unwrap().is_empty(), "{}", kept.name);
-        assert_eq!(rows, if kept.name == "dynamodb" { 3 } else { 0 }, "{}", kept.name);
+        assert!(repository.blocks(at(3, "00:00:00")).await.unwrap().is_empty(), "{}: the list of blocks names her no more", backend.name);
+        assert!(backend.store.list_entries(List::DecoyTemplates, at(3, "00:00:00")).await.unwrap().is_empty(), "{}", backend.name);
+        assert_eq!(rows, if backend.name == "dynamodb" { 3 } else { 0 }, "{}", backend.name);
         let after = repository.export("pool", "sub-ada", at(3, "00:00:00")).await.unwrap();
-        // What is left is the frame of an export: that of somebody who was never seen differs in the keys and in the moment of forgetting.
-        assert_eq!(after["records"][0]["forgotten_at"], json!(at(3, "00:00:00")), "{}", kept.name);
-        let mut nobody = repository.export("pool", "sub-nobody", at(3, "00:00:00")).await.unwrap();
-        nobody["user"] = after["user"].clone();
-        nobody["records"][0]["key"] = after["records"][0]["key"].clone();
-        nobody["records"][0]["forgotten_at"] = after["records"][0]["forgotten_at"].clone();
-        assert_eq!(after, nobody, "{}", kept.name);
+        // The rest is an empty export. That of an unknown user differs in the keys and in the time of forgetting.
+        assert_eq!(after["records"][0]["forgotten_at"], json!(at(3, "00:00:00")), "{}", backend.name);
+        let mut unknown = repository.export("pool", "sub-nobody", at(3, "00:00:00")).await.unwrap();
+        unknown["user"] = after["user"].clone();
+        unknown["records"][0]["key"] = after["records"][0]["key"].clone();
+        unknown["records"][0]["forgotten_at"] = after["records"][0]["forgotten_at"].clone();
+        assert_eq!(after, unknown, "{}", backend.name);
     }
 }
 
 /// Nothing that the token trigger cannot check waits for it.
 #[tokio::test]
 async fn a_range_and_a_device_with_a_message_are_denied_before_the_password() {
-    for kept in fixtures::all().await {
-        let engine_under_test = TestEngine::over(&kept.store, &[]);
-        let repository = engine_under_test.engine.enricher().repository().unwrap();
+    for (backend, engine) in fixtures::engines().await {
+        let repository = engine.repository();
         let with_message = BlockEntry { message: Some("Not from here".into()), ..SUSPEND };
         for (day, subject) in
             (0..).zip([BlockSubject::Range("84.208.0.0/16".parse().unwrap()), BlockSubject::Device(repository.subject_keys("device", HOME.device)[0].clone())])
         {
-            tokens(&engine_under_test, "ada", "web", at(day, "07:00:00")).await;
+            tokens(&engine, "ada", "web", at(day, "07:00:00")).await;
             repository.block(&subject, &with_message).await.unwrap();
-            assert_eq!(engine_under_test.attempt("ada", HOME, at(day, "07:00:20")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", kept.name);
+            assert_eq!(engine.attempt("ada", HOME, at(day, "07:00:20")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", backend.name);
             repository.unblock(&subject).await.unwrap();
         }
     }
@@ -125,41 +119,40 @@ async fn a_range_and_a_device_with_a_message_are_denied_before_the_password() {
 
 #[tokio::test]
 async fn a_message_waits_for_the_token_only_while_tokens_of_its_client_are_made_here() {
-    for kept in fixtures::all().await {
-        let engine_under_test = TestEngine::over(&kept.store, &[("TENANT_ATTRIBUTE", "custom:tenant")]);
-        let repository = engine_under_test.engine.enricher().repository().unwrap();
+    for backend in fixtures::all().await {
+        let engine = backend.engine(&[("TENANT_ATTRIBUTE", "custom:tenant")]);
+        let repository = engine.repository();
         let with_message = BlockEntry { message: Some("Please renew".into()), ..SUSPEND };
         repository.block_user("pool", "sub-ada", &with_message, at(0, "06:00:00")).await.unwrap();
-        let rule = async |client: &str, time| engine_under_test.attempt_by(pre("ada", client, claims(HOME)), time).await.decision.rule;
-        assert_eq!(rule("web", at(0, "07:00:00")).await, Rule::Suspended, "{}: no token was seen yet", kept.name);
+        let rule = async |client: &str, time| engine.attempt_by(pre("ada", client, claims(HOME)), time).await.decision.rule;
+        assert_eq!(rule("web", at(0, "07:00:00")).await, Rule::Suspended, "{}: no token was seen yet", backend.name);
         // Tokens that are made for as long as a quarter of a day keep it waiting.
         for minute in 0..36_i64 {
             let time = jiff::Timestamp::from_second(at(1, "07:00:00").as_second() + minute * 600).unwrap();
-            tokens(&engine_under_test, "bob", "web", time).await;
+            tokens(&engine, "bob", "web", time).await;
             let time = jiff::Timestamp::from_second(time.as_second() + 20).unwrap();
-            assert_eq!(rule("web", time).await, Rule::Thresholds, "{}: told with the token", kept.name);
-            assert!(tokens(&engine_under_test, "ada", "web", time).await.is_some_and(|block| block.message.is_some()), "{}", kept.name);
+            assert_eq!(rule("web", time).await, Rule::Thresholds, "{}: reported with the token", backend.name);
+            assert!(tokens(&engine, "ada", "web", time).await.is_some_and(|block| block.message.is_some()), "{}", backend.name);
         }
-        assert_eq!(rule("app", at(1, "12:51:00")).await, Rule::Suspended, "{}: tokens of another client", kept.name);
+        assert_eq!(rule("app", at(1, "12:51:00")).await, Rule::Suspended, "{}: tokens of another client", backend.name);
         // The trigger is detached.
-        assert_eq!(rule("web", at(1, "15:00:00")).await, Rule::Suspended, "{}: no token for two hours", kept.name);
-        assert_eq!(rule("web", at(30, "15:00:00")).await, Rule::Suspended, "{}: no token for a month", kept.name);
+        assert_eq!(rule("web", at(1, "15:00:00")).await, Rule::Suspended, "{}: no token for two hours", backend.name);
+        assert_eq!(rule("web", at(30, "15:00:00")).await, Rule::Suspended, "{}: no token for a month", backend.name);
     }
 }
 
 #[tokio::test]
 async fn a_message_that_waits_hides_no_other_suspension() {
-    for kept in fixtures::all().await {
-        let engine_under_test = TestEngine::over(&kept.store, &[]);
-        let repository = engine_under_test.engine.enricher().repository().unwrap();
-        tokens(&engine_under_test, "bob", "web", at(0, "07:00:00")).await;
+    for (backend, engine) in fixtures::engines().await {
+        let repository = engine.repository();
+        tokens(&engine, "bob", "web", at(0, "07:00:00")).await;
         repository.block_user("pool", "sub-ada", &BlockEntry { message: Some("Please renew".into()), ..SUSPEND }, at(0, "07:00:00")).await.unwrap();
-        assert_eq!(engine_under_test.attempt("ada", HOME, at(0, "07:00:11")).await.decision.rule, Rule::Thresholds, "{}", kept.name);
+        assert_eq!(engine.attempt("ada", HOME, at(0, "07:00:11")).await.decision.rule, Rule::Thresholds, "{}", backend.name);
         for subject in [BlockSubject::Client("web".into()), BlockSubject::Range("84.208.0.0/16".parse().unwrap())] {
             repository.block(&subject, &SUSPEND).await.unwrap();
-            assert_eq!(engine_under_test.attempt("ada", HOME, at(0, "07:00:30")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", kept.name);
+            assert_eq!(engine.attempt("ada", HOME, at(0, "07:00:30")).await.decision.rule, Rule::Suspended, "{}: {subject:?}", backend.name);
             repository.unblock(&subject).await.unwrap();
-            engine_under_test.attempt("ada", HOME, at(0, "07:00:50")).await;
+            engine.attempt("ada", HOME, at(0, "07:00:50")).await;
         }
     }
 }

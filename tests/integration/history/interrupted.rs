@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use riskgate_engine::evidence::FailureReason;
-use riskgate_store::{ActivityRow, Change, Changed, EntriesByWindow, EntryTime, List, Record, Reply, Store, WindowEntry};
+use riskgate_store::{ActivityRow, Change, Changed, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry};
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 
@@ -29,7 +29,7 @@ pub struct Interrupted {
     store: Arc<dyn Store>,
     /// So many calls are answered; then each fails in this way.
     plan: Mutex<Option<(usize, Fault)>>,
-    /// The next call of this name waits: it tells that it does, and goes on when it is let.
+    /// The next call of this name waits: it reports that it does, and continues when it is released.
     pause: Mutex<Option<(&'static str, Arc<Pause>)>>,
 }
 
@@ -100,6 +100,10 @@ impl Store for Interrupted {
         self.answer("update", Box::pin(async move { self.store.update(key, change, now).await }))
     }
 
+    fn update_if_field<'a>(&'a self, key: &'a str, field: &'a str, change: Change, now: Timestamp) -> Reply<'a, Arc<Record>> {
+        self.answer("update", Box::pin(async move { self.store.update_if_field(key, field, change, now).await }))
+    }
+
     fn update_if_version<'a>(&'a self, key: &'a str, version: u64, change: Change, now: Timestamp) -> Reply<'a, Changed> {
         self.answer("update_if_version", Box::pin(async move { self.store.update_if_version(key, version, change, now).await }))
     }
@@ -112,8 +116,8 @@ impl Store for Interrupted {
         self.answer("replace", Box::pin(async move { self.store.replace(key, record, ttl, now).await }))
     }
 
-    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, time: EntryTime) -> Reply<'a, EntriesByWindow> {
-        self.answer("add_to_window", Box::pin(async move { self.store.add_to_window(windows, entry, time).await }))
+    fn add_to_window<'a>(&'a self, windows: &'a [SmolStr], entry: WindowEntry, missing: MissingWindow, time: EntryTime) -> Reply<'a, EntriesByWindow> {
+        self.answer("add_to_window", Box::pin(async move { self.store.add_to_window(windows, entry, missing, time).await }))
     }
 
     fn put_if_absent<'a>(&'a self, key: &'a str, value: &'a [u8], ttl: Duration, now: Timestamp) -> Reply<'a, Vec<u8>> {

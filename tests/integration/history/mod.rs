@@ -1,7 +1,9 @@
 //! What is stored of people, and what it changes.
 
 pub mod blocks;
+pub mod challenges;
 pub mod end_to_end;
+pub mod flood;
 pub mod forgetting;
 pub mod interrupted;
 pub mod learning;

@@ -12,7 +12,7 @@ use riskgate_lab::{counters::LogCounts, pass::Pass, run::Run};
 use riskgate_runtime::clock;
 use serde_json::{Value, json};
 
-/// An id of the gate's shape.
+/// An id with the shape of riskgate's.
 fn id(number: u64) -> String {
     format!("01JD9W1Z5Y2N8Q4T7V{number:08}")
 }
@@ -21,7 +21,7 @@ fn time(second: i64) -> String {
     format!("{:.3}", Timestamp::from_second(1_767_225_600 + second).unwrap())
 }
 
-/// A decision as the gate writes it: at home, let in, complete.
+/// A decision as riskgate writes it: from home, allowed, complete.
 fn decision(number: u64, second: i64, user: &str) -> Value {
     json!({"schema": 1, "time": time(second), "id": id(number), "decision": "allow", "action": "allow", "mode": "enforce", "score": 3.2, "level": "low", "degraded": null,
         "trigger": "pre_authentication", "pool": "p", "client": "web", "user": user, "net": "home", "country": "NO", "asn": 2119, "device": "phone"})
@@ -80,7 +80,7 @@ fn check(lines: &[Value], ends: [u64; 3], log: LogCounts) {
 }
 
 #[test]
-fn an_outcome_tells_a_success_from_a_failure_and_from_fraud() {
+fn outcomes_are_success_failure_and_fraud() {
     let lines = [
         decision(1, 0, "ada"),
         reported(1, 1, "success"),
@@ -99,13 +99,13 @@ fn an_outcome_tells_a_success_from_a_failure_and_from_fraud() {
 }
 
 #[test]
-fn what_is_never_answered_failed_where_the_client_tells_of_successes() {
+fn attempts_without_an_outcome_failed_if_the_client_reports_successes() {
     let log = [decision(1, 0, "ada"), succeeded(Some(1), 1, "ada", "learned"), decision(2, 60, "ada"), decision(3, 5_000, "bob")];
     check(&log, [1, 2, 0], LogCounts { outcomes: 1, ..LogCounts::default() });
     // The next client's sign-ins say nothing: they pass, as before.
     let silent = with(decision(4, 5_100, "cleo"), json!({"client": "old"}));
     check(&[&log[..], &[silent]].concat(), [2, 2, 0], LogCounts { outcomes: 1, presumed: 1, ..LogCounts::default() });
-    // One that was kept out is no success in either.
+    // A denied sign-in is not a success in either.
     let kept_out = |client: &str| with(decision(5, 5_200, "dan"), json!({"decision": "deny", "action": "deny", "client": client}));
     for client in ["web", "old"] {
         check(&[&log[..], &[kept_out(client)]].concat(), [1, 3, 0], LogCounts { outcomes: 1, denied_live: 1, ..LogCounts::default() });
@@ -133,9 +133,9 @@ fn a_success_that_names_only_the_person_completes_what_waits() {
         succeeded(None, 81, "ada", "no_attempt"),
     ];
     check(&lines, [2, 1, 0], LogCounts { outcomes: 2, ..LogCounts::default() });
-    // Somebody else at the same time: whose password was right is not known, as live.
-    let thief = with(decision(4, 3_000, "ada"), json!({"country": "BR", "net": "away", "device": "other"}));
-    let unclear = [thief.clone(), decision(5, 3_010, "ada"), succeeded(None, 3_011, "ada", "ambiguous")];
+    // A concurrent sign-in: as live, it is not known which password was right.
+    let attacker = with(decision(4, 3_000, "ada"), json!({"country": "BR", "net": "away", "device": "other"}));
+    let unclear = [attacker.clone(), decision(5, 3_010, "ada"), succeeded(None, 3_011, "ada", "ambiguous")];
     check(&[&lines[..], &unclear[..]].concat(), [2, 1, 0], LogCounts { outcomes: 3, ambiguous: 2, ..LogCounts::default() });
     // A repetition of Cognito's completes nothing where ids are known.
     let again = [decision(6, 0, "ada"), decision(7, 1, "ada"), succeeded(Some(6), 2, "ada", "learned"), succeeded(None, 3, "ada", "no_attempt")];
@@ -143,7 +143,7 @@ fn a_success_that_names_only_the_person_completes_what_waits() {
 }
 
 #[test]
-fn only_successes_that_the_gate_learned_from_are_learned() {
+fn only_successes_that_were_learned_live_are_learned() {
     let days = |last: Vec<Value>| {
         let mut lines = Vec::new();
         for day in 0..5 {
@@ -183,7 +183,7 @@ fn only_successes_that_the_gate_learned_from_are_learned() {
 }
 
 #[test]
-fn a_function_s_whole_log_is_read() {
+fn a_complete_function_log_is_read() {
     let tail = format!(
         "2026-01-01T00:00:00 INIT_START Runtime Version: provided:al2023.v100\tRuntime Version ARN: arn:aws:lambda:eu-west-1::runtime:0\n\
          2026-01-01T00:00:00 {{\"timestamp\":\"2026-01-01T00:00:00Z\",\"level\":\"INFO\",\"message\":\"ready to decide\"}}\n\
@@ -208,8 +208,8 @@ fn a_function_s_whole_log_is_read() {
 }
 
 #[test]
-fn rows_that_say_how_they_ended_and_lines_that_say_it_later_teach_the_same() {
-    let synth_config = riskgate_lab::synth::SynthConfig { users: 400, seed: 3, preset: riskgate_lab::synth::Preset::RBA, attacks: 0.0, from: 1_580_688_000 };
+fn outcomes_in_the_row_and_in_later_lines_are_learned_alike() {
+    let synth_config = riskgate_synth::SynthConfig { users: 400, seed: 3, preset: riskgate_synth::Preset::RBA, attacks: 0.0, from: 1_580_688_000 };
     let log = crate::synth::log(synth_config);
     let (mut rows, mut lines) = (String::new(), String::new());
     for (number, record) in csv::Reader::from_reader(log.as_bytes()).records().map(Result::unwrap).enumerate() {

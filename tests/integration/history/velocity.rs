@@ -1,42 +1,40 @@
 //! Velocity in busy networks, at its bounds and over both windows; the same in every store, live and in replay.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use riskgate_config::Config;
-use riskgate_engine::{client_ip::ClientIp, decision::Verdict, evaluator::Evaluator, evidence::history::Velocity, score::model::Model};
+use riskgate_engine::{client_ip::ClientIp, decision::Verdict, evidence::history::Velocity};
 use riskgate_event::http;
 use riskgate_history::repository::outcome::ReportedOutcome;
-use riskgate_pipeline::{enricher::Enricher, learn, risk_engine::RiskEngine};
+use riskgate_pipeline::learn;
 use riskgate_runtime::clock;
-use riskgate_runtime::mode::RuntimeMode;
-use riskgate_store::memory::Memory;
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::{self, AFAR, CHROME, FIREFOX, HOME, Origin, TestEngine, at, history},
+    fixtures::{self, AFAR, CHROME, FIREFOX, HOME, Origin, at, history},
+    harness,
     replay::scores_under,
 };
 
 #[tokio::test]
 async fn an_address_in_a_busy_network_is_counted_for_itself() {
-    for kept in fixtures::all().await {
-        let engine_under_test = TestEngine::over(&kept.store, &[]);
+    for (backend, engine) in fixtures::engines().await {
         let start = at(0, "07:00:00");
         let after = |seconds: i64| start.checked_add(SignedDuration::from_secs(seconds)).unwrap();
         // More accounts than are stored for a network, each at an address that it shares with few.
         for number in 0..60_i64 {
             let ip: &'static str = format!("84.208.20.{}", 1 + number % 50).leak();
-            engine_under_test.attempt(&format!("resident{number}"), Origin { ip, ..HOME }, after(number)).await;
+            engine.attempt(&format!("resident{number}"), Origin { ip, ..HOME }, after(number)).await;
         }
         for number in 0..20_i64 {
-            let stuffing = engine_under_test.attempt(&format!("victim{number}"), Origin { ip: "84.208.20.200", ..AFAR }, after(100 + 3 * number)).await;
+            let stuffing = engine.attempt(&format!("victim{number}"), Origin { ip: "84.208.20.200", ..AFAR }, after(100 + 3 * number)).await;
             let seen = history(&stuffing).velocity;
-            assert_eq!((i64::from(seen.accounts_per_ip), seen.accounts_per_network), (number + 1, 32), "{}", kept.name);
+            assert_eq!((i64::from(seen.accounts_per_ip), seen.accounts_per_network), (number + 1, 32), "{}", backend.name);
             // The others go on beside it, and have nothing to do with it.
             let ip: &'static str = format!("84.208.20.{}", 60 + number).leak();
-            let resident = engine_under_test.attempt(&format!("neighbour{number}"), Origin { ip, ..HOME }, after(101 + 3 * number)).await;
-            assert_eq!(history(&resident).velocity.accounts_per_ip, 1, "{}", kept.name);
+            let resident = engine.attempt(&format!("neighbour{number}"), Origin { ip, ..HOME }, after(101 + 3 * number)).await;
+            assert_eq!(history(&resident).velocity.accounts_per_ip, 1, "{}", backend.name);
         }
     }
 }
@@ -85,9 +83,7 @@ async fn compare(variables: &[(&str, &str)]) -> (Velocity, usize) {
     let variables: BTreeMap<String, String> = variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), (*value).to_owned())).collect();
     let (config, faults) = Config::read(&variables);
     assert!(faults.is_empty(), "{faults:?}");
-    let (sources, _) = Enricher::open(&config, RuntimeMode::Sidecar);
-    let sources = sources.with_store(&config, Arc::new(Memory::default()));
-    let engine = RiskEngine::new(&config, sources, Evaluator::new(&config.decision, Model::bundled(config.history.model_config())));
+    let engine = harness::engine(&config);
     let (mut lines, mut live) = (String::new(), Vec::new());
     let (mut most, mut denials) = (Velocity::default(), 0);
     for (time, body, passed) in rows() {

@@ -1,6 +1,8 @@
 //! Replay and synthetic logs.
 
+pub mod calibration;
 pub mod replay;
+
 pub mod synth;
 pub mod tuning;
 pub mod wrappers;

@@ -1,4 +1,4 @@
-//! Replay: every kind of file, rows that are labelled or bad, tables learned, the live gate's own verdicts.
+//! Replay: all formats, labelled and bad rows, learned tables, and the verdicts of the live sidecar.
 
 use std::{
     io::Write as _,
@@ -9,6 +9,7 @@ use std::{
 use riskgate_config::Config;
 use riskgate_engine::{
     client_ip::ClientIp,
+    decision::Verdict,
     evaluator::Evaluator,
     score::model::{Model, Tables},
 };
@@ -16,17 +17,20 @@ use riskgate_event::http;
 use riskgate_history::repository::outcome::ReportedOutcome;
 use riskgate_lab::{
     pass::Pass,
+    report::{Report, Thresholds},
     rows::columns::Mapping,
     run::{Run, RunError},
-    synth::{Preset, SynthConfig},
     tables::{LearnPass, TableBuilder},
+    text,
+    threshold_pair::ThresholdPair,
 };
 use riskgate_pipeline::{enricher::Enricher, learn, risk_engine::RiskEngine};
 use riskgate_runtime::clock;
 use riskgate_runtime::mode::RuntimeMode;
 use riskgate_store::memory::Memory;
+use riskgate_synth::{Preset, SynthConfig};
 
-use crate::synth::log;
+use crate::{fixtures, synth::log};
 
 #[path = "../../../benches/baseline/mod.rs"]
 mod baseline;
@@ -53,7 +57,7 @@ fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Rows, bad rows and legitimate sign-ins of a file, or the one line that says what is wrong with it.
+/// Rows, bad rows and legitimate sign-ins of a file, or the error in one line.
 pub fn replayed(bytes: &[u8], mappings: &[Mapping]) -> Result<(u64, u64, u64), String> {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "log", bytes);
@@ -82,24 +86,24 @@ fn every_wrapping_of_a_file_is_read() {
 }
 
 #[test]
-fn damage_is_told_in_one_line() {
+fn damage_is_reported_in_one_line() {
     check(&PLAIN.as_bytes()[..PLAIN.len() - 12], (3, 1, 1));
     check(PLAIN.replace("bob", "b\0b").as_bytes(), (3, 1, 1));
     check(PLAIN.replace("2026-01-02 08:00:00", "soon").as_bytes(), (3, 1, 1));
     check(PLAIN.replace("bob", "").as_bytes(), (3, 1, 1));
     check(&[PLAIN.as_bytes(), b"2026-01-03 08:00:00,\xff\xfe,1.1.1.1,True\n"].concat(), (4, 1, 2));
     check(PLAIN.lines().next().unwrap().as_bytes(), (0, 0, 0));
-    let says = |bytes: &[u8], words: &str| {
-        let said = replayed(bytes, &[]).unwrap_err();
-        assert!(said.contains(words) && !said.contains('\n'), "{said}");
+    let check_error = |bytes: &[u8], words: &str| {
+        let text = replayed(bytes, &[]).unwrap_err();
+        assert!(text.contains(words) && !text.contains('\n'), "{text}");
     };
-    says(b"", "the file is empty");
-    says(b"when,login\n1,2\n", "no column holds the time");
-    says(b"- EventId: a\n  CreationDate: x\n", "neither JSON nor CSV");
+    check_error(b"", "the file is empty");
+    check_error(b"when,login\n1,2\n", "no column holds the time");
+    check_error(b"- EventId: a\n  CreationDate: x\n", "neither JSON nor CSV");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(PLAIN.repeat(50).as_bytes()).unwrap();
     let gzip = gzip.finish().unwrap();
-    says(&gzip[..gzip.len() / 2], "log:");
+    check_error(&gzip[..gzip.len() / 2], "log:");
 }
 
 #[test]
@@ -123,8 +127,8 @@ fn a_line_that_is_too_long_is_one_bad_row_and_is_not_held_in_memory() {
         pass.bad_rows.iter().map(|(_, line, why)| format!("{line}: {why}")).next().unwrap(),
         "2: it is longer than 1 MiB; is a quotation mark not closed?"
     );
-    let said = replayed(&long("", "\n"), &[]).unwrap_err();
-    assert!(said.contains("longer than 1 MiB"), "{said}");
+    let text = replayed(&long("", "\n"), &[]).unwrap_err();
+    assert!(text.contains("longer than 1 MiB"), "{text}");
 }
 
 #[test]
@@ -134,7 +138,7 @@ fn too_many_bad_rows_stop_the_run() {
     let mut pass = pass();
     let ended = run(&[path], &[], 10).replay(&mut pass, |_, _| {});
     assert!(matches!(ended, Err(RunError::TooManyBad(20, 10))), "{ended:?}");
-    assert_eq!(pass.bad_rows[0].1, 5, "the first bad row stands on line 5");
+    assert_eq!(pass.bad_rows[0].1, 5, "the first bad row is on line 5");
 }
 
 #[test]
@@ -142,8 +146,8 @@ fn columns_can_be_named() {
     let text = "when;x,who,addr\n2026-01-01 08:00:00,ada,8.8.8.8\n";
     let map = |column: &str, field: &str| (column.to_owned(), field.to_owned());
     assert_eq!(replayed(text.as_bytes(), &[map("when;x", "time"), map("who", "user"), map("addr", "ip")]), Ok((1, 0, 1)));
-    let said = replayed(text.as_bytes(), &[map("when", "time")]).unwrap_err();
-    assert!(said.ends_with("the file has no column when, only when;x, who, addr"), "{said}");
+    let text = replayed(text.as_bytes(), &[map("when", "time")]).unwrap_err();
+    assert!(text.ends_with("the file has no column when, only when;x, who, addr"), "{text}");
     // Whatever a program writes for yes and no; a word for neither is named, not taken for a no.
     let words = |separator: &str, good: &str| {
         format!("when,who,ok\n2026-01-01 08:00:00,ada,{good}\n2026-01-01 08:00:00,bob,No\n2026-01-01 08:00:00,bob,perhaps\n").replace(',', separator)
@@ -223,8 +227,8 @@ fn learned_tables_make_a_model() {
     let lessons = TableBuilder::new(&model, LearnPass::Second);
     let mut second = Pass::new(&config, Evaluator::new(&config.decision, model), clock::read().mono).with_table_builder(lessons);
     run(std::slice::from_ref(&path), &[], 0).replay(&mut second, |_, _| {}).unwrap();
-    let (tables, said) = second.table_builder.take().unwrap().build_second_tables(tables);
-    assert!(said.contains("calibration from"), "{said}");
+    let (tables, text) = second.table_builder.take().unwrap().build_second_tables(tables);
+    assert!(text.contains("calibration from"), "{text}");
     // Without a context only failed attempts and a long pause count: at least ln(4/3).
     let rows = tables.quantiles.lines().filter_map(|line| line.strip_prefix("no_context,")?.split_once(','));
     let small: Vec<f64> = rows.map(|(s, _)| s.parse().unwrap()).filter(|s| (0.01..0.28).contains(s)).collect();
@@ -241,7 +245,7 @@ fn learned_tables_make_a_model() {
 }
 
 #[test]
-fn the_model_beats_its_peers() {
+fn the_model_beats_the_baselines() {
     let table = baseline::comparison::compare_models(synth_config(2_500, 11, 0.3));
     let (name, ours) = table.last().unwrap();
     assert_eq!(name, "riskgate");
@@ -261,13 +265,13 @@ fn the_model_beats_its_peers() {
     }
 }
 
-/// Sign-ins that are sent both ways: 3,000, or as many as the environment says.
+/// Sign-ins that are sent both ways: 3,000, or the number in the environment.
 fn sign_ins() -> usize {
     std::env::var("BOTH_WAYS").ok().and_then(|number| number.parse().ok()).unwrap_or(3_000)
 }
 
 #[tokio::test]
-async fn the_live_gate_says_the_same() {
+async fn live_decisions_are_the_same() {
     let config = Config::defaults();
     let log = log(synth_config(1_500, 21, 0.0));
     let mut reader = csv::Reader::from_reader(log.as_bytes());
@@ -296,4 +300,74 @@ async fn the_live_gate_says_the_same() {
     assert_eq!(replayed.len(), live.len());
     let differing: Vec<_> = live.iter().zip(&replayed).enumerate().filter(|(_, (live, replayed))| !replayed.starts_with(live.as_str())).take(5).collect();
     assert!(differing.is_empty(), "{differing:?}");
+}
+
+/// The sign-ins of a log as callers of the sidecar send them, each with whether it succeeded and its label.
+fn requests(log: &str) -> Vec<(serde_json::Value, bool, String)> {
+    let request = |record: csv::StringRecord| {
+        let time = format!("{}Z", record[1].replace(' ', "T"));
+        let asn = record[8].parse::<u32>().unwrap();
+        let body = serde_json::json!({"user": record[2], "ip": record[4], "userAgent": record[9], "country": record[5], "asn": asn, "time": time});
+        (body, &record[13] == "True", record[16].to_owned())
+    };
+    csv::Reader::from_reader(log.as_bytes()).into_records().map(Result::unwrap).map(request).collect()
+}
+
+/// The recommended pair of thresholds, from a replay at the default thresholds.
+fn recommended_pair(requests: &[(serde_json::Value, bool, String)]) -> ThresholdPair {
+    let line = |(body, success, label): &(serde_json::Value, bool, String)| {
+        let mut line = body.clone();
+        line["success"] = (*success).into();
+        line["label"] = label.as_str().into();
+        format!("{line}\n")
+    };
+    let (folder, lines) = (tempfile::tempdir().unwrap(), requests.iter().map(line).collect::<String>());
+    let mut pass = pass();
+    run(&[file(folder.path(), "log.jsonl", lines.as_bytes())], &[], 0).replay(&mut pass, |_, _| {}).unwrap();
+    let (users, base) = (pass.user_count(), pass.evaluator().model().base());
+    let report = Report::new(pass.counters, users, &[], Thresholds { review_at: 50.0, challenge_at: None, deny_at: 80.0 }, base);
+    let text = text::render(&report);
+    let line = text.lines().find(|line| line.starts_with("to challenge before denying set CHALLENGE_AT=")).expect("a recommendation");
+    assert!(line.contains(" DENY_AT=") && line.contains(" of legitimate sign-ins challenged, ") && line.ends_with(" of the attacks met"), "{line}");
+    report.threshold_pairs.into_iter().find(|pair| pair.recommended).expect("a recommended pair")
+}
+
+/// The share of legitimate sign-ins that the live path challenges under these thresholds. Challenged users pass. Labelled rows are left out, since
+/// they leave no trace in a replay either.
+async fn live_challenged_share(requests: &[(serde_json::Value, bool, String)], pair: &ThresholdPair) -> f64 {
+    let variables = [("REVIEW_AT", pair.challenge_at.min(50.0)), ("CHALLENGE_AT", pair.challenge_at), ("DENY_AT", pair.deny_at)];
+    let variables = variables.map(|(name, value)| (name, value.to_string()));
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let engine = fixtures::memory().engine(&variables);
+    let (mut legitimate, mut challenged) = (0_u32, 0_u32);
+    for (body, success, _) in requests.iter().filter(|(_, _, label)| label.is_empty()) {
+        // The clock of the sign-in's time: a history that is older than HISTORY_TTL is gone, as in the replay.
+        let time: jiff::Timestamp = body["time"].as_str().unwrap().parse().unwrap();
+        let sign_in = http::parse(body.to_string().as_bytes(), ClientIp::Missing, clock::at(time)).unwrap();
+        let (at, received) = (sign_in.at, sign_in.received);
+        let assessment = engine.assess(sign_in).await;
+        let action = assessment.decision.action;
+        legitimate += u32::from(*success);
+        challenged += u32::from(*success && action == Verdict::Challenge);
+        let report = match action {
+            Verdict::Deny => continue,
+            _ if !success => ReportedOutcome::Failure,
+            Verdict::Challenge => ReportedOutcome::ChallengePassed,
+            Verdict::Allow | Verdict::Review => ReportedOutcome::Success,
+        };
+        learn::record_outcome(engine.enricher(), &assessment.id, report, at, received).await.unwrap();
+    }
+    f64::from(challenged) / f64::from(legitimate)
+}
+
+#[tokio::test]
+async fn the_live_gate_challenges_the_share_that_replay_recommends() {
+    for seed in 11..=13 {
+        let requests = requests(&log(synth_config(400, seed, 0.02)));
+        let pair = recommended_pair(&requests);
+        assert!((0.005..=0.01).contains(&pair.challenged) && pair.denied <= 0.001, "seed {seed}: {pair:?}");
+        let live = live_challenged_share(&requests, &pair).await;
+        println!("seed {seed}: {pair}; live {:.3} %", live * 100.0);
+        assert!((1.0 / 1.2..=1.2).contains(&(live / pair.challenged)), "seed {seed}: {live} live, {pair:?}");
+    }
 }

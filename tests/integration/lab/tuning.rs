@@ -21,7 +21,7 @@ fn riskgate(arguments: &[&str]) -> Command {
 }
 
 #[track_caller]
-fn says(arguments: &[&str]) -> String {
+fn output_of(arguments: &[&str]) -> String {
     let output = riskgate(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -30,9 +30,9 @@ fn says(arguments: &[&str]) -> String {
 #[track_caller]
 fn refuses(arguments: &[&str], code: i32, words: &str) {
     let output = riskgate(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(words), "{said}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(text.contains(words), "{text}");
 }
 
 #[test]
@@ -56,31 +56,32 @@ fn a_run_that_reads_no_sign_in_fails_and_recommends_nothing() {
         for more in [&[][..], &["--json"], &["--html", &html], &["--learn", &model], &["--against", "DENY_AT=85"]] {
             let arguments = [&["replay", &log], more].concat();
             let output = riskgate(&arguments).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?}: {said}");
-            assert!(said.contains("no sign-in could be read"), "{arguments:?}: {said}");
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?}: {text}");
+            assert!(text.contains("no sign-in could be read"), "{arguments:?}: {text}");
         }
     }
     assert!(!Path::new(&html).exists() && !Path::new(&model).exists());
-    // A log of failures is read, and still there is nobody to draw a threshold from.
+    // A log of failures is read, but it has no sign-ins for a threshold.
     let failed = path("failed.csv", &format!("{header}2026-01-02T08:00:00Z,ada,81.2.69.142,false\n"));
     let few = path("few.csv", &format!("{header}{}", "2026-01-02T08:00:00Z,ada,81.2.69.142,true\n".repeat(199)));
     for log in [&failed, &few] {
-        let said = says(&["replay", log]);
-        assert!(!said.contains("set DENY_AT") && said.contains("no threshold is recommended"), "{said}");
+        let text = output_of(&["replay", log]);
+        assert!(!text.contains("set DENY_AT") && text.contains("no threshold is recommended"), "{text}");
     }
-    assert!(says(&["replay", &few, "--html", &html]).contains("no threshold") && !std::fs::read_to_string(&html).unwrap().contains("set <code>"));
+    assert!(output_of(&["replay", &few, "--html", &html]).contains("no threshold") && !std::fs::read_to_string(&html).unwrap().contains("set <code>"));
     let output = riskgate(&["replay", &few, "--learn", &model]).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("199 sign-ins are too few for tables"), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("199 sign-ins are too few for tables") && errors.contains("not evaluated") && output.stdout.is_empty(), "{output:?}");
     let some = path("some.csv", &format!("{header}{}", "2026-01-02T08:00:00Z,ada,81.2.69.142,true\n".repeat(200)));
-    let said = says(&["replay", &some, &path("excel.csv", &format!("{header}soon,ada,81.2.69.142,true\n"))]);
-    assert!(said.contains("to stop 1.00 %") && !said.contains("to stop 0.10 %"), "{said}");
-    assert!(said.contains("excel.csv: the file has no readable sign-in"), "{said}");
+    let text = output_of(&["replay", &some, &path("excel.csv", &format!("{header}soon,ada,81.2.69.142,true\n"))]);
+    assert!(text.contains("to stop 1.00 %") && !text.contains("to stop 0.10 %"), "{text}");
+    assert!(text.contains("excel.csv: the file has no readable sign-in"), "{text}");
 }
 
 fn synth(folder: &Path, users: &str, attacks: &str) -> String {
     let path = folder.join("log.csv").display().to_string();
-    says(&["synth", "--users", users, "--seed", "21", "--attacks", attacks, "--out", &path]);
+    output_of(&["synth", "--users", users, "--seed", "21", "--attacks", attacks, "--out", &path]);
     path
 }
 
@@ -88,7 +89,7 @@ fn synth(folder: &Path, users: &str, attacks: &str) -> String {
 fn other_thresholds_and_another_model_are_compared() {
     let folder = tempfile::tempdir().unwrap();
     let log = synth(folder.path(), "300", "0.3");
-    let report: Value = serde_json::from_str(&says(&["replay", &log, "--json", "--against", "DENY_AT=50,REVIEW_AT=20"])).unwrap();
+    let report: Value = serde_json::from_str(&output_of(&["replay", &log, "--json", "--against", "DENY_AT=50,REVIEW_AT=20"])).unwrap();
     let moves = &report["comparison"]["legitimate"];
     let sum = |from: &str| ["allow", "review", "deny"].iter().map(|to| moves[from][to].as_u64().unwrap()).sum::<u64>();
     for verdict in ["allow", "review", "deny"] {
@@ -99,16 +100,20 @@ fn other_thresholds_and_another_model_are_compared() {
     assert!(report["comparison"]["labelled"]["deny"]["deny"].as_u64() > Some(0), "{report}");
 
     let model = folder.path().join("model").display().to_string();
-    says(&["replay", &log, "--learn", &model]);
-    let said = says(&["replay", &log, "--against", &model]);
-    assert!(said.contains(&format!("against {model}")) && said.contains("legitimate") && said.contains("labelled"), "{said}");
+    // The report covers users of whom nothing was learned; the written tables are learned from all.
+    let held_out: Value = serde_json::from_str(&output_of(&["replay", &log, "--learn", &model, "--json"])).unwrap();
+    let (evaluated, all) = (held_out["rows"]["legitimate"].as_u64().unwrap(), report["rows"]["legitimate"].as_u64().unwrap());
+    assert!(evaluated > all / 4 && evaluated < all * 3 / 4, "{evaluated} of {all}");
+    assert!(held_out["warnings"].to_string().contains("the report covers half of the users"), "{}", held_out["warnings"]);
+    let text = output_of(&["replay", &log, "--against", &model]);
+    assert!(text.contains(&format!("against {model}")) && text.contains("legitimate") && text.contains("labelled"), "{text}");
     refuses(&["replay", &log, "--against", "DENY_AT=101"], 2, "DENY_AT=101 is not a threshold");
-    refuses(&["replay", &log, "--against", "BUDGET=1"], 2, "neither DENY_AT nor REVIEW_AT");
+    refuses(&["replay", &log, "--against", "BUDGET=1"], 2, "not REVIEW_AT, CHALLENGE_AT or DENY_AT");
     refuses(&["replay", "-", "--against", "DENY_AT=50"], 2, "use files");
 }
 
 #[test]
-fn bad_rows_are_named_and_borne_as_far_as_asked() {
+fn bad_rows_are_named_and_accepted_up_to_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.csv");
     std::fs::write(&path, "time,user,ip,success\n2026-01-01 08:00:00,ada,8.8.8.8,True\nnever,ada,8.8.8.8,True\n2026-01-02 08:00:00,ada,8.8.8.8,True\n")
@@ -124,7 +129,7 @@ fn bad_rows_are_named_and_borne_as_far_as_asked() {
     refuses(&["replay", &path, "--max-bad", "0"], 1, "1 bad rows; --max-bad allows 0");
 }
 
-/// Feeds a log without ending it, interrupts, and gives what was said.
+/// Feeds a log without ending it, interrupts, and gives what was text.
 fn interrupted(log: &str, arguments: &[&str]) -> Output {
     let mut child = riskgate(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut rows = child.stdin.take().unwrap();
@@ -154,10 +159,10 @@ fn an_interrupt_prints_what_is_known_even_while_a_pipe_is_silent() {
     let folder = tempfile::tempdir().unwrap();
     let log = std::fs::read_to_string(synth(folder.path(), "300", "0.2")).unwrap();
     let output = interrupted(&log, &["replay", "-"]);
-    let said = String::from_utf8_lossy(&output.stdout);
+    let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
-    assert!(said.contains("stopped early") && said.contains("legitimate sign-ins of"), "{said}");
-    assert!(!said.starts_with("0 rows"), "{said}");
+    assert!(text.contains("stopped early") && text.contains("legitimate sign-ins of"), "{text}");
+    assert!(!text.starts_with("0 rows"), "{text}");
 }
 
 #[test]
@@ -167,11 +172,11 @@ fn a_terminal_shows_how_far_it_is() {
     // `script` gives the command a terminal.
     let line = format!("{} replay {log}", env!("CARGO_BIN_EXE_riskgate"));
     let output = Command::new("script").args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("replaying") && said.contains("rows,") && said.contains("a second") && said.contains(" left"), "{said}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("replaying") && text.contains("rows,") && text.contains("a second") && text.contains(" left"), "{text}");
 }
 
-/// A sidecar of its own process, ended with it.
+/// A sidecar in a separate process, which ends with this value.
 struct Sidecar {
     _process: Process,
     port: u16,
@@ -226,7 +231,7 @@ async fn the_live_sidecar_and_replay_agree_on_ten_thousand_sign_ins() {
     assert_eq!(lines.lines().count(), 10_000);
     let (log, scores) = (folder.path().join("log.jsonl"), folder.path().join("scores.jsonl"));
     std::fs::write(&log, lines).unwrap();
-    says(&["replay", log.to_str().unwrap(), "--scores", scores.to_str().unwrap()]);
+    output_of(&["replay", log.to_str().unwrap(), "--scores", scores.to_str().unwrap()]);
     let mut replayed = String::new();
     std::fs::File::open(scores).unwrap().read_to_string(&mut replayed).unwrap();
     let replayed: Vec<Value> = replayed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -240,10 +245,10 @@ async fn the_live_sidecar_and_replay_agree_on_ten_thousand_sign_ins() {
     assert!(differing.is_empty(), "{differing:?}");
 }
 
-/// What `replay --json` says of a log.
+/// The output of `replay --json` for a log.
 #[track_caller]
 fn report(log: &str) -> Value {
-    serde_json::from_str(&says(&["replay", log, "--json", "--max-bad", "0"])).unwrap()
+    serde_json::from_str(&output_of(&["replay", log, "--json", "--max-bad", "0"])).unwrap()
 }
 
 /// The codes of the reasons of the sign-in on a line; none when it is not among the most surprising.
@@ -266,7 +271,7 @@ async fn lines_of(log: &Path, count: usize) -> String {
 }
 
 #[tokio::test]
-async fn an_audit_log_of_the_sidecar_tells_right_passwords_from_wrong_ones() {
+async fn an_audit_log_of_the_sidecar_distinguishes_right_and_wrong_passwords() {
     const HOME: [&str; 3] = ["84.208.20.110", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15", "phone"];
     const AWAY: [&str; 3] = ["177.54.144.1", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "laptop"];
     let folder = tempfile::tempdir().unwrap();
@@ -287,7 +292,7 @@ async fn an_audit_log_of_the_sidecar_tells_right_passwords_from_wrong_ones() {
         for user in ["ada", "bob", "cleo"] {
             sign_in(user, HOME, format!("2026-05-{day:02}T08:00:00Z"), Some("success")).await;
         }
-        // A thief, day by day; once nobody says how it went.
+        // An attacker, day by day; once without an outcome.
         let outcome = if day == 3 { None } else { Some("failure") };
         sign_in("ada", AWAY, format!("2026-05-{day:02}T12:00:00Z"), outcome).await;
     }
@@ -301,7 +306,7 @@ async fn an_audit_log_of_the_sidecar_tells_right_passwords_from_wrong_ones() {
     let rows = json!({"read": 26, "bad": 0, "failed": 6, "labelled": 1, "legitimate": 19, "people": 3});
     assert_eq!((&replayed["rows"], &replayed["log"]["outcomes"]), (&rows, &json!(25)), "{replayed}");
     let line = |id: &Value| text.lines().position(|line| line.contains(id.as_str().unwrap())).unwrap() + 1;
-    // The thief's country is as new to replay as it was live; without the outcomes it would have been learned from the thief.
+    // The attacker's country is as new to replay as it was live; without the outcomes it would have been learned from the attacker.
     assert!(codes(&replayed, line(&last["id"])).contains(&"new_country".to_owned()), "{replayed}");
     let decisions = folder.path().join("decisions.jsonl");
     std::fs::write(&decisions, text.lines().filter(|line| line.contains("\"decision\"")).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
@@ -313,7 +318,7 @@ async fn an_audit_log_of_the_sidecar_tells_right_passwords_from_wrong_ones() {
 }
 
 #[tokio::test]
-async fn an_audit_log_of_the_function_tells_right_passwords_from_wrong_ones() {
+async fn an_audit_log_of_the_function_distinguishes_right_and_wrong_passwords() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let event = |trigger: &str, user: &str| {
@@ -329,7 +334,7 @@ async fn an_audit_log_of_the_function_tells_right_passwords_from_wrong_ones() {
         assert_eq!(replayed["log"]["strays"], 0, "{replayed}");
     };
     let people = ["ada", "bob", "cleo", "dan"];
-    // Without a store nothing knows of ids, and the person tells.
+    // Without a store ids are not known, and the user name identifies the sign-in.
     let output = folder.path().join("output");
     let lambda = Environment::start_with_output(&[("MODE", "monitor")], std::fs::File::create(&output).unwrap().into(), Stdio::null()).await;
     for user in people {
@@ -360,4 +365,47 @@ async fn an_audit_log_of_the_function_tells_right_passwords_from_wrong_ones() {
     assert_eq!(text.matches("\"learned\":\"learned\"").count(), 3, "{text}");
     assert!(!text.contains("\"id\":null"), "{text}");
     check(text, 5, 3);
+}
+
+#[test]
+fn unreadable_values_are_quoted_with_the_accepted_forms() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.csv");
+    let bad = |row: &str| {
+        std::fs::write(&log, format!("time,user,ip,success\n{row}\n")).unwrap();
+        let output = riskgate(&["replay", &log.display().to_string()]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (row, words) in [
+        ("soon,ada,8.8.8.8,true", "its time \"soon\" cannot be read; write 2026-01-02T08:00:00Z"),
+        ("1/2/2026 8:00,ada,8.8.8.8,true", "its time \"1/2/2026 8:00\" has the day and the month in an unknown order"),
+        ("2026-01-02T08:00:00Z,ada,8.8.8.8,perhaps", "is \"perhaps\"; write true, false"),
+        ("2026-01-02T08:00:00Z,ada", "it has 2 fields, and the header 4"),
+    ] {
+        let error = bad(row);
+        assert!(error.contains(words) && error.contains("line 2"), "{error}");
+    }
+    let long = bad(&format!("{},ada,8.8.8.8,true", "x".repeat(500)));
+    assert!(long.contains(&format!("\"{}\"..", "x".repeat(40))), "{long}");
+}
+
+#[test]
+fn the_page_reads_values_out_and_loads_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = synth(folder.path(), "300", "0.3");
+    let html = folder.path().join("report.html").display().to_string();
+    output_of(&["replay", &log, "--html", &html]);
+    let page = std::fs::read_to_string(&html).unwrap();
+    use base64::Engine as _;
+    let hash = base64::engine::general_purpose::STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, riskgate_lab::html::SCRIPT.as_bytes()));
+    assert_eq!(hash, riskgate_lab::html::SCRIPT_HASH, "the hash of html/mod.rs must be that of html/report.js");
+    assert!(page.contains(&format!("script-src 'sha256-{hash}'")) && page.matches("<script").count() == 1);
+    assert!(!["http://", "https://", "src=", "@import", "url("].iter().any(|load| page.contains(load)), "the page loads something");
+    assert!(page.contains("type=\"range\"") && page.matches("class=\"readout\"").count() == 4);
+    let report: Value = serde_json::from_str(&output_of(&["replay", &log, "--json"])).unwrap();
+    let first = &report["surprising"][0];
+    assert!(first["user"].as_str().unwrap().len() > 8 && first["time"].as_str().unwrap().ends_with('Z') && first["country"].is_string(), "{first}");
+    let users: Vec<String> = std::fs::read_to_string(&log).unwrap().lines().skip(1).map(|row| row.split(',').nth(2).unwrap().to_owned()).collect();
+    assert!(users.iter().all(|user| !page.contains(user.as_str())), "a raw log's users appear as pseudonyms only");
 }

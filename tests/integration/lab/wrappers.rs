@@ -233,8 +233,8 @@ fn text_is_read_in_utf_16_and_utf_32_is_refused() {
         check(name, format!("\u{feff}{text}"), expected);
     }
     let wide: Vec<u8> = format!("\u{feff}{csv}").chars().flat_map(|letter| u32::from(letter).to_le_bytes()).collect();
-    let said = replayed(&wide, &[]).unwrap_err();
-    assert!(said.contains("UTF-32"), "{said}");
+    let text = replayed(&wide, &[]).unwrap_err();
+    assert!(text.contains("UTF-32"), "{text}");
 }
 
 #[test]
@@ -249,11 +249,11 @@ fn events_and_files_of_variables_are_read_in_utf_16_too() {
     let list = file("cidrs", "81.2.69.0/24");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_riskgate"));
     let output = command.arg("assess").arg(&event).arg("--json").env_clear().env("RISKGATE_DENY_CIDRS_FILE", &list).output().unwrap();
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    assert_eq!(said["decision"], "deny", "{said}");
+    let text: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(text["decision"], "deny", "{text}");
     std::fs::write(&list, b"\xff\xfe\0\0a\0\0\0").unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_riskgate"));
     let output = command.arg("config").env_clear().env("RISKGATE_DENY_CIDRS_FILE", &list).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(!output.status.success() && String::from_utf8_lossy(&said).contains("UTF-32"), "{}", String::from_utf8_lossy(&said));
+    let text = [output.stdout, output.stderr].concat();
+    assert!(!output.status.success() && String::from_utf8_lossy(&text).contains("UTF-32"), "{}", String::from_utf8_lossy(&text));
 }

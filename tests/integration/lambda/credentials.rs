@@ -1,23 +1,19 @@
 //! AWS credentials that are missing, of a kind that is not read, or slow: named with the way out, and never cut off by one sign-in's deadline.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::{
-    harness::HANG,
-    process::Process,
-    sidecar::tls,
-    wire::{Act, Server, json},
-};
+use crate::harness::HANG;
+use crate::process::Process;
+use crate::sidecar::tls;
+use crate::wire::{Act, Server, json};
 
 const KEY: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 const ISSUED: &str = r#"{"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"s","Token":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
 
-/// Runs `riskgate block list` with this AWS configuration file and these variables; gives the exit code and what it says.
+/// Runs `riskgate block list` with this AWS configuration file and these variables. Returns the exit code and the output.
 fn block_list(home: &Path, config: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
     std::fs::create_dir_all(home.join(".aws")).unwrap();
     std::fs::write(home.join(".aws/config"), config).unwrap();

@@ -4,20 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{
-    harness::HANG,
-    runtime_api::{Answer, Environment},
-    wire::{Server, json},
-};
-
-fn event(ip: &str) -> String {
-    serde_json::json!({"version":"1","triggerSource":"PreAuthentication_Authentication","userPoolId":"eu-west-1_test","userName":"ada",
-        "request":{"validationData":{"ip":ip},"userAttributes":{}},"response":{}})
-    .to_string()
-}
+use crate::harness::HANG;
+use crate::runtime_api::{Answer, Environment, event};
+use crate::wire::{Server, json};
 
 #[tokio::test]
-async fn an_environment_that_was_frozen_answers_as_if_nothing_had_happened() {
+async fn a_frozen_environment_answers_after_it_resumes() {
     let fine = |_: &_| json(200, r#"{"score":1}"#);
     let mut server = Server::start(fine).await;
     let address = server.address();
@@ -28,7 +20,7 @@ async fn an_environment_that_was_frozen_answers_as_if_nothing_had_happened() {
     for round in 0..5 {
         let event = event(&format!("8.8.8.{round}"));
         let started = Instant::now();
-        assert_eq!(lambda.invoke(event.clone()).await, Answer::Event(event), "round {round}: the service was asked, else the fallback denies");
+        assert_eq!(lambda.invoke(event.clone()).await, Answer::Event(event), "round {round}: the service was called, else the fallback denies");
         assert!(started.elapsed() < HANG);
         assert_eq!(server.count(), 1, "round {round}");
         lambda.process.signal("-STOP");

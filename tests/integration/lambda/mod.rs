@@ -1,6 +1,9 @@
 //! The triggers as Lambda runs them.
 
+pub mod challenge;
 pub mod claims;
+#[cfg(all(feature = "programs", feature = "redis", feature = "secrets"))]
+pub mod codes;
 #[cfg(all(feature = "dynamodb", feature = "secrets"))]
 pub mod credentials;
 pub mod lambda_freeze;

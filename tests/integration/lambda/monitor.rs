@@ -41,7 +41,7 @@ const UNREADABLE: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn lambda_hands_every_event_back_as_it_came() {
+async fn lambda_returns_every_event_unchanged() {
     let lambda = Environment::start(&[&DENYING[..], &[("MODE", "monitor")]].concat()).await;
     for event in [event("kiosk", None), event("web", Some("8.8.8.8")), event("web", Some("9.9.9.9")), event("web", None)] {
         assert_eq!(lambda.invoke(event.clone()).await, Answer::Event(event));
@@ -65,12 +65,15 @@ async fn a_single_client_may_be_monitored() {
 }
 
 #[tokio::test]
-async fn the_sidecar_denies_nothing() {
+async fn the_sidecar_denies_and_challenges_nobody() {
     let sidecar = Sidecar::start(&[&DENYING[..], &[("MODE", "monitor")]].concat()).await;
     for (client, ip) in [("kiosk", "9.9.9.9"), ("web", "8.8.8.8"), ("web", "9.9.9.9")] {
         let (_, answer) = sidecar.post("/v1/assess", json!({ "user": "ada", "client": client, "ip": ip }).to_string()).await;
         assert_eq!((&answer["action"], &answer["decision"]), (&json!("allow"), &json!("deny")), "{client} {ip}");
     }
+    let challenging = Sidecar::start(&[("REVIEW_AT", "0"), ("CHALLENGE_AT", "0"), ("DENY_AT", "100"), ("MODE", "monitor")]).await;
+    let (_, answer) = challenging.post("/v1/assess", json!({ "user": "ada", "ip": "9.9.9.9" }).to_string()).await;
+    assert_eq!((&answer["action"], &answer["decision"], answer.get("challenge")), (&json!("allow"), &json!("challenge"), None));
     let invoke = |event: &'static str| sidecar.client.post(sidecar.url("/2015-03-31/functions/riskgate/invocations")).body(event).send();
     for event in UNREADABLE {
         let answer = invoke(event).await.expect("an answer");
@@ -85,6 +88,6 @@ async fn a_restriction_from_before_monitor_mode_withholds_nothing() {
     let read: std::collections::BTreeMap<_, _> = variables.map(|(name, value)| (format!("RISKGATE_{name}"), value.to_owned())).into();
     let instance = Instance::strict(Config::read(&read).0, Vec::new(), RuntimeMode::Sidecar).expect("an instance");
     let (web, kiosk) = (instance.token_config("web"), instance.token_config("kiosk"));
-    assert!(web.withhold_groups.is_empty() && web.withhold_scopes.is_empty());
+    assert!(web.withhold_groups.is_empty() && web.withhold_scopes.is_empty() && !web.withhold_own_account && kiosk.withhold_own_account);
     assert_eq!((&kiosk.withhold_groups[..], &kiosk.withhold_scopes[..]), (&["admins".to_owned()][..], &["pay".to_owned()][..]));
 }

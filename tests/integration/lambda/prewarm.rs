@@ -7,28 +7,20 @@ use riskgate_runtime::clock;
 use riskgate_runtime::mode::RuntimeMode;
 use tokio::time::Instant;
 
-use crate::{
-    harness::{HANG, TestEnricher},
-    runtime_api::{Answer, Environment},
-    tls,
-    wire::{Act, Server, json},
-};
-
-fn event(ip: &str) -> String {
-    serde_json::json!({"version":"1","triggerSource":"PreAuthentication_Authentication","userPoolId":"eu-west-1_test","userName":"ada",
-        "request":{"validationData":{"ip":ip},"userAttributes":{}},"response":{}})
-    .to_string()
-}
+use crate::harness::{HANG, TestEnricher};
+use crate::runtime_api::{Answer, Environment, event};
+use crate::tls;
+use crate::wire::{Act, Server, json};
 
 #[tokio::test]
-async fn the_first_question_goes_over_the_connection_that_init_opened() {
+async fn the_first_call_uses_the_connection_that_init_opened() {
     let server = Server::json(r#"{"score":1}"#).await;
     let url = format!("{}/v1/score?key=secret", server.origin());
     let lambda = Environment::start(&[("PROVIDERS", "http"), ("HTTP_URL", &url), ("HTTP_HEADERS", "X-Key: secret"), ("FALLBACK", "deny")]).await;
     assert_eq!(lambda.invoke(event("8.8.8.8")).await, Answer::Event(event("8.8.8.8")));
     let requests = server.requests();
     assert_eq!(requests.iter().map(|request| request.line.as_str()).collect::<Vec<_>>(), ["HEAD /", "POST /v1/score?key=secret"]);
-    assert!(requests[0].header("x-key").is_none() && requests[0].body.is_empty(), "no key and nobody's data: {:?}", requests[0]);
+    assert!(requests[0].header("x-key").is_none() && requests[0].body.is_empty(), "no key and no user's data: {:?}", requests[0]);
     assert_eq!((server.connections(), server.count()), (1, 1));
 }
 
@@ -45,14 +37,14 @@ async fn what_does_not_come_is_waited_for_no_longer_than_a_connection_may_take()
     // All at once: the one that hangs costs the other nothing, and both together what one may.
     assert!(took >= Duration::from_millis(200) && took < HANG, "{took:?}");
     assert_eq!((well.connections(), well.count()), (1, 0));
-    assert_eq!((enricher.calls(Service::Http), enricher.calls(Service::Abuseipdb)), (0, 0), "nothing is asked, so nothing is spent");
+    assert_eq!((enricher.calls(Service::Http), enricher.calls(Service::Abuseipdb)), (0, 0), "no call, so nothing is paid for");
 }
 
 /// Prints what it saves: `cargo test --release --test it warm:: -- --nocapture`.
 #[tokio::test]
-async fn the_handshake_is_not_the_first_sign_ins_to_wait_for() {
+async fn the_first_sign_in_does_not_wait_for_the_handshake() {
     let authority = tls::Authority::new();
-    let server = tls::Server::start(authority.certificate("localhost", tls::Validity::ClockReading)).await;
+    let server = tls::Server::start(authority.certificate("localhost", tls::Validity::Current)).await;
     let (origin, pem) = (server.origin("localhost"), authority.pem());
     let sources = || TestEnricher::new(RuntimeMode::Lambda, &[("PROVIDERS", "http"), ("HTTP_URL", &origin), ("SERVICES_CA", &pem)]);
     let (cold, warm): (Vec<TestEnricher>, Vec<TestEnricher>) = (0..20).map(|_| (sources(), sources())).unzip();

@@ -31,7 +31,7 @@ async fn a_denial_is_one_fixed_sentence_and_an_id() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_is_denied_without_a_parsers_words() {
+async fn an_invalid_event_is_denied_without_parser_messages() {
     let lambda = Environment::start(&[]).await;
     for event in ["", "{", "[]", "7", "\u{feff}{}", r#"{"triggerSource":"PreAuthentication_Authentication","request":[]}"#, "\u{fffe}{\u{0}}\u{0}"] {
         let Answer::Error(body) = lambda.invoke(event.to_owned()).await else { panic!("{event:?} was answered as an event") };
@@ -50,7 +50,7 @@ async fn deadlines_of_every_kind_are_answered() {
 }
 
 #[tokio::test]
-async fn a_faulty_configuration_locks_nobody_out() {
+async fn a_faulty_configuration_denies_no_sign_in() {
     let faulty = [("DENY_AT", "eighty"), ("BUDGET", "7s"), ("NOPE", "1"), ("DENY_CLIENTS", "web")];
     let output = tempfile::NamedTempFile::new().expect("a file");
     let lambda = Environment::start_with_output(&faulty, output.reopen().expect("a handle").into(), Stdio::null()).await;

@@ -1,4 +1,4 @@
-//! The catalogue of faults: each is brought about over real TCP in both faces, and `docs/FAULTS.md` is what was seen.
+//! The catalogue of faults: each is caused over real TCP in both modes, and `docs/FAULTS.md` lists the results.
 //!
 //! `RISKGATE_WRITE_FAULTS=1 cargo test --test integration faults::` writes the page; every other run holds it against what it sees.
 
@@ -23,12 +23,14 @@ use self::{
 use crate::threats;
 
 mod cases;
+mod challenges;
 mod chaos;
 mod entry_points;
 mod rows;
+mod step_up;
 mod stories;
 
-/// What every row runs under: short times, so that a lapse shows, and a fallback that cannot be mistaken for a score.
+/// What every row runs under: short times, which show a lapse, and a fallback that cannot be mistaken for a score.
 const SETTINGS: [(&str, &str); 5] =
     [("BUDGET", "1200ms"), ("PROVIDER_TIMEOUT", "700ms"), ("CONNECT_TIMEOUT", "300ms"), ("STORE_TIMEOUT", "300ms"), ("FALLBACK", "deny")];
 
@@ -43,10 +45,10 @@ const LATER: [&str; 2] = [
 /// `STORE_TIMEOUT` and the 50 ms that may be added.
 const LATER_BUDGET: Duration = Duration::from_millis(350);
 
-/// Faces at once: with more, a small machine is what the times are of.
+/// Concurrent rows. With more, the times would be those of a busy machine.
 const AT_ONCE: usize = 6;
 
-/// What one face did with a row.
+/// The result of a row in one mode.
 struct Seen {
     evidence: String,
     verdict: &'static str,
@@ -54,7 +56,7 @@ struct Seen {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_fault_has_its_answer_in_time_in_both_faces() {
+async fn every_fault_is_answered_in_time_in_both_modes() {
     let (rows, stories) = (rows(), stories());
     let mut wrong = Vec::new();
     let seen: Vec<(Seen, Seen)> = stream::iter(&rows)
@@ -122,7 +124,7 @@ fn every_case_is_shown() {
     }
 }
 
-/// Brings a row's fault about before one face; the two triggers that follow are answered under it too.
+/// Causes a row's fault in one mode. The two later triggers are answered under it too.
 async fn answered(row: &Row, runtime_mode: RuntimeMode) -> Seen {
     let placed = row.place().await;
     let own: Vec<(&str, &str)> = placed.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -144,7 +146,7 @@ async fn answered(row: &Row, runtime_mode: RuntimeMode) -> Seen {
     let mut seen = Seen { evidence: line["evidence"][row.source()].as_str().unwrap_or_default().to_owned(), verdict: result.verdict, results: vec![result] };
     for event in LATER {
         let result = entry_point.send(event.as_bytes()).await;
-        // A token has claims where the store knows of the sign-in; nobody is ever turned away by these two.
+        // A token has claims if the store knows the sign-in. These two triggers deny no user.
         let expected: &[&str] = if row.source() == "history" { &["allow"] } else { &["allow", "changed"] };
         assert!(expected.contains(&result.verdict), "{} {runtime_mode:?}: a later trigger: {}", row.id, result.verdict);
         seen.results.push(InvocationResult { budget: LATER_BUDGET, ..result });
@@ -172,7 +174,7 @@ fn page(rows: &[Row], seen: &[(Seen, Seen)], stories: &[Scenario], played: &[(Sc
     let mut page = String::from(
         "# Faults, and what riskgate answers\n\nWritten by `RISKGATE_WRITE_FAULTS=1 cargo test --test integration faults::`, which causes each fault over real TCP in Lambda and in the sidecar.\n\
          Every other run fails if its results differ from this page. All rows run with `FALLBACK=deny`: the answer `deny` shows that the fallback decided.\n\
-         Every answer came within its budget, including those of the two triggers that follow a sign-in, which are called in every row.\n\
+         Every answer came within its budget, including those of the two triggers that follow a sign-in, which are called in every row, of the three of a challenge, and of the authorizer.\n\
          Input that is not an event gets the same answer as a denial.\n\n## One sign-in\n\n\
          | id | where | fault | the evidence of the service, or the store | answer in Lambda | answer of the sidecar |\n| --- | --- | --- | --- | --- | --- |\n",
     );

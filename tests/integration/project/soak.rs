@@ -1,9 +1,9 @@
-//! Sign-ins without pause while the service flaps: none lost, none late, every verdict right, memory and sockets bounded.
+//! A load test while the risk service flaps: no sign-in is lost or late, every verdict is right, memory and sockets are bounded.
 //!
-//! `RISKGATE_SOAK=100000 cargo test --release --test it soak:: -- --nocapture` is the whole of it; without the variable it is a taste of it.
+//! `RISKGATE_SOAK=100000 cargo test --release --test integration soak:: -- --nocapture` runs it in full. Without the variable it is short.
 
 use std::{
-    process::{Command, Stdio},
+    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -15,48 +15,22 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    process::Process,
+    process::SidecarProcess,
     wire::{Act, Server, json},
 };
 
-/// How many sign in at once: the taste runs beside all other tests, in a debug build.
+/// Concurrent sign-ins. The short run shares the machine with all other tests, in a debug build.
 const CONCURRENT: usize = 200;
-const TASTE: usize = 3_000;
-const CONCURRENT_TASTE: usize = 40;
+const SHORT: usize = 3_000;
+const SHORT_CONCURRENT: usize = 40;
 const BUDGET: Duration = Duration::from_millis(2500);
 const GRACE: Duration = Duration::from_secs(15);
 
-/// From so many on, memory is held against its bound, after half as many again as warm-up: the store in memory keeps
-/// 100,000 assessments for their outcomes and grows until it has them.
+/// With this many sign-ins, memory is checked after a warm-up of half as many: the store in memory grows until it has 100,000
+/// assessments that wait for an outcome.
 const FLAT_FROM: usize = 50_000;
 
-/// The sidecar as a process; it ends when it is dropped.
-pub struct Serving {
-    pub process: Process,
-    pub url: String,
-}
-
-impl Serving {
-    pub async fn start(variables: &[(&str, &str)]) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
-        command
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
-            .env_clear()
-            .envs(variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), *value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let serving = Serving { process: Process::start(&mut command), url: format!("http://127.0.0.1:{port}/v1/assess") };
-        for _ in 0..400 {
-            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return serving;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("the sidecar does not listen");
-    }
-
+impl SidecarProcess {
     /// Resident memory in KiB.
     fn memory(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("a process");
@@ -70,8 +44,8 @@ impl Serving {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sign_ins_outlive_a_flapping_service() {
-    let measured: usize = std::env::var("RISKGATE_SOAK").ok().and_then(|count| count.parse().ok()).unwrap_or(TASTE);
+async fn sign_ins_succeed_while_a_service_flaps() {
+    let measured: usize = std::env::var("RISKGATE_SOAK").ok().and_then(|count| count.parse().ok()).unwrap_or(SHORT);
     let warm_up = if measured < FLAT_FROM { 0 } else { measured + measured / 2 };
     let count = warm_up + measured;
     let begun = Instant::now();
@@ -97,17 +71,18 @@ async fn sign_ins_outlive_a_flapping_service() {
         ("CACHE_TTL", "2s"),
         ("CACHE_STALE_FOR", "2s"),
         ("CACHE_CAPACITY", "5000"),
-        // Attempts that nobody completes are kept for a while: a short one, so that as many come as go.
+        // Attempts without an outcome are stored for this time. It is short, so their number does not grow.
         ("PENDING_TTL", "10s"),
     ];
-    let serving = Arc::new(Serving::start(&settings).await);
+    let sidecar = SidecarProcess::start(&settings, Stdio::null()).await;
+    let url = format!("{}/v1/assess", sidecar.origin);
     let (next, mut samples, mut descriptors) = (Arc::new(AtomicUsize::new(0)), Vec::new(), 0);
     let wrong = Arc::new(Mutex::new(Vec::<String>::new()));
     let latencies = Arc::new(Mutex::new(Vec::<u32>::with_capacity(count)));
     let client = client();
-    let workers: Vec<_> = (0..if count == TASTE { CONCURRENT_TASTE } else { CONCURRENT })
+    let workers: Vec<_> = (0..if count == SHORT { SHORT_CONCURRENT } else { CONCURRENT })
         .map(|_| {
-            let (next, wrong, latencies, client, url) = (Arc::clone(&next), Arc::clone(&wrong), Arc::clone(&latencies), client.clone(), serving.url.clone());
+            let (next, wrong, latencies, client, url) = (Arc::clone(&next), Arc::clone(&wrong), Arc::clone(&latencies), client.clone(), url.clone());
             tokio::spawn(async move {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -126,8 +101,8 @@ async fn sign_ins_outlive_a_flapping_service() {
         .collect();
     while next.load(Ordering::Relaxed) < count {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        samples.push((next.load(Ordering::Relaxed), serving.memory()));
-        descriptors = descriptors.max(serving.descriptors());
+        samples.push((next.load(Ordering::Relaxed), sidecar.memory()));
+        descriptors = descriptors.max(sidecar.descriptors());
     }
     for worker in workers {
         worker.await.unwrap();
@@ -139,7 +114,7 @@ async fn sign_ins_outlive_a_flapping_service() {
     println!("{count} sign-ins in {:?}: p50 {} ms, p99 {} ms, longest {} ms; {descriptors} descriptors", begun.elapsed(), share(0.5), share(0.99), share(1.0));
     assert_eq!(latencies.len(), count, "none lost");
     assert!(wrong.is_empty(), "{} wrong, such as {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
-    // 200 callers, 128 questions at once, their idle connections, and the process's own.
+    // 200 callers, 128 concurrent calls, their idle connections, and those of the process itself.
     assert!(descriptors <= CONCURRENT + 2 * 128 + 50, "{descriptors} descriptors");
     for tenth in 1..=10 {
         let sample = samples.iter().rfind(|(number, _)| *number <= count * tenth / 10);
@@ -164,7 +139,7 @@ async fn sign_in(client: &reqwest::Client, url: &str, number: usize) -> Result<(
     let (evidence, decision) = (assessment["evidence"]["http"].as_str().unwrap_or_default(), assessment["decision"].as_str().unwrap_or_default());
     let right = match evidence {
         "fresh" | "hit" | "stale" => (last == 66) == (decision == "deny"),
-        // Nobody answered: the fallback.
+        // Without an answer, the fallback decides.
         _ => decision == "deny" && assessment["degraded"]["fallback"] == "deny",
     };
     if right { Ok(()) } else { Err(text) }

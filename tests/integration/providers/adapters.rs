@@ -1,24 +1,16 @@
-//! Each service's wire format, spoken by a server on loopback: what is asked, and every row of its error table.
+//! Each service's wire format, with a server on loopback: the requests, and every row of its error table.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use riskgate_engine::{
-    evidence::{Answer, Risk},
-    service::Service,
-};
+use riskgate_engine::evidence::{Answer, Risk};
+use riskgate_engine::service::Service;
 use riskgate_runtime::mode::RuntimeMode;
 
-use crate::{
-    harness::{TestEnricher, described},
-    sidecar::Sidecar,
-    wire::{Act, Server, answer, json},
-};
+use crate::harness::{TestEnricher, described};
+use crate::sidecar::Sidecar;
+use crate::wire::{Act, Request, Server, answer, json};
 
 const MINFRAUD: &str = r#"{"id":"27d26476","risk_score":42.5,"funds_remaining":25,"queries_remaining":1000,"ip_address":{"risk":1,
  "risk_reasons":[{"code":"ANONYMOUS_IP","reason":"text"}],"country":{"iso_code":"NO"}},"warnings":[{"code":"INPUT_INVALID","warning":"x"}],"new_field":[1]}"#;
@@ -37,24 +29,24 @@ fn variables<'a>(service: &'a str, origin: &'a str) -> Vec<(&'a str, &'a str)> {
     variables
 }
 
-/// Asks a service that treats every request so; the outcome's label, and the answer.
-async fn asked(service: &str, act: Act) -> (&'static str, Option<Answer>) {
+/// Looks up an address at a service that treats every request like this. Returns the outcome's label and the answer.
+async fn look_up(service: &str, act: Act) -> (&'static str, Option<Answer>) {
     let server = Server::start(move |_| act.clone()).await;
     let consultation = TestEnricher::new(RuntimeMode::Lambda, &variables(service, &server.origin())).ask("8.8.8.8").await;
-    (consultation.outcome.as_label(), consultation.answer)
+    (consultation.outcome.as_label(), consultation.answer.map(Arc::unwrap_or_clone))
 }
 
 async fn check_outcomes(service: &str, rows: Vec<(Act, &str)>) {
     for (act, expected) in rows {
         let shown = format!("{act:?}");
-        let (outcome, answer) = asked(service, act).await;
+        let (outcome, answer) = look_up(service, act).await;
         assert_eq!(outcome, expected, "{service}: {}", shown.chars().take(200).collect::<String>());
         assert_eq!(answer.is_some(), expected == "fresh", "{service}");
     }
 }
 
 async fn check_answer(service: &str, body: &'static str, risk: Risk, codes: &[&str]) {
-    let (outcome, answer) = asked(service, json(200, body)).await;
+    let (outcome, answer) = look_up(service, json(200, body)).await;
     let answer = answer.unwrap_or_else(|| panic!("{service}: {outcome}"));
     assert_eq!((answer.risk, answer.codes.as_slice()), (risk, codes.iter().map(|code| (*code).into()).collect::<Vec<smol_str::SmolStr>>().as_slice()));
 }
@@ -82,8 +74,15 @@ fn common() -> Vec<(Act, &'static str)> {
     ]
 }
 
+/// The outcome of a look-up at a service that answers like this, and the request that it received.
+async fn first_request(service: &str, body: &'static str) -> (&'static str, Request) {
+    let server = Server::json(body).await;
+    let outcome = TestEnricher::new(RuntimeMode::Lambda, &variables(service, &server.origin())).outcome("8.8.8.8").await;
+    (outcome, server.requests().remove(0))
+}
+
 #[tokio::test]
-async fn minfraud_is_asked_in_its_format() {
+async fn minfraud_is_called_in_its_format() {
     let server = Server::json(MINFRAUD).await;
     let origin = server.origin();
     let enricher =
@@ -126,7 +125,7 @@ async fn minfraud_answers_in_its_format() {
 }
 
 #[tokio::test]
-async fn ipqs_is_asked_with_its_key_in_the_path() {
+async fn ipqs_is_called_with_its_key_in_the_path() {
     let server = Server::json(r#"{"success":true,"fraud_score":10}"#).await;
     let origin = server.origin();
     let enricher = TestEnricher::new(RuntimeMode::Lambda, &[&variables("ipqs", &origin)[..], &[("IPQS_SEND", "ip_device")]].concat());
@@ -165,9 +164,8 @@ async fn ipqs_answers_in_its_format() {
 
 #[tokio::test]
 async fn abuseipdb_answers_in_its_format() {
-    let server = Server::json(r#"{"data":{"abuseConfidenceScore":0}}"#).await;
-    assert_eq!(TestEnricher::new(RuntimeMode::Lambda, &variables("abuseipdb", &server.origin())).outcome("8.8.8.8").await, "fresh");
-    let request = &server.requests()[0];
+    let (outcome, request) = first_request("abuseipdb", r#"{"data":{"abuseConfidenceScore":0}}"#).await;
+    assert_eq!(outcome, "fresh");
     assert_eq!((request.line.as_str(), request.header("key")), ("GET /api/v2/check?ipAddress=8.8.8.8&maxAgeInDays=30", Some("abuse-key")));
     let clean = r#"{"data":{"ipAddress":"8.8.8.8","isPublic":true,"ipVersion":4,"isWhitelisted":null,"abuseConfidenceScore":0,"countryCode":null,"usageType":null,
         "isp":"x","domain":null,"hostnames":[],"isTor":false,"totalReports":0,"numDistinctUsers":0,"lastReportedAt":null}}"#;
@@ -191,9 +189,8 @@ async fn abuseipdb_answers_in_its_format() {
 
 #[tokio::test]
 async fn crowdsec_live_answers_in_its_format() {
-    let server = Server::json("null").await;
-    assert_eq!(TestEnricher::new(RuntimeMode::Lambda, &variables("crowdsec", &server.origin())).outcome("8.8.8.8").await, "negative");
-    let request = &server.requests()[0];
+    let (outcome, request) = first_request("crowdsec", "null").await;
+    assert_eq!(outcome, "negative");
     assert_eq!((request.line.as_str(), request.header("x-api-key")), ("GET /v1/decisions?ip=8.8.8.8", Some("bouncer-key")));
     assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("riskgate/")));
     let ban = r#"[{"duration":"1h","id":1,"origin":"CAPI","scenario":"a/b","scope":"Ip","type":"ban","value":"8.8.8.8"},
@@ -215,7 +212,7 @@ async fn crowdsec_stream_keeps_the_set_in_memory() {
     })
     .await;
     let enricher = TestEnricher::new(RuntimeMode::Sidecar, &variables("crowdsec", &server.origin()));
-    assert_eq!(enricher.outcome("1.1.1.1").await, "negative", "asked live until the set is there");
+    assert_eq!(enricher.outcome("1.1.1.1").await, "negative", "queried until the set is loaded");
     for _ in 0..200 {
         if enricher.ask("8.8.8.8").await.answer.is_some() {
             break;
@@ -224,14 +221,14 @@ async fn crowdsec_stream_keeps_the_set_in_memory() {
     }
     let before = server.count();
     for _ in 0..100 {
-        let asked = enricher.ask("8.8.8.8").await;
-        assert_eq!((asked.outcome.as_label(), asked.answer.map(|answer| answer.risk)), ("fresh", Some(Risk::Ban)));
+        let result = enricher.ask("8.8.8.8").await;
+        assert_eq!((result.outcome.as_label(), result.answer.map(|answer| answer.risk)), ("fresh", Some(Risk::Ban)));
         assert_eq!(enricher.outcome("8.8.8.9").await, "negative");
     }
-    assert_eq!(server.count(), before, "nobody is asked");
+    assert_eq!(server.count(), before, "no call");
 }
 
-/// A Local API that answers until it is told to be down, with one decision on 8.8.8.8.
+/// A Local API with one decision on 8.8.8.8, which answers until it is switched off.
 async fn local_api(duration: &'static str, is_down: &Arc<AtomicBool>) -> Server {
     let is_down = Arc::clone(is_down);
     Server::start(move |request| {
@@ -291,9 +288,8 @@ async fn crowdsec_stream_that_never_came_is_a_failure() {
 
 #[tokio::test]
 async fn crowdsec_cti_answers_in_its_format() {
-    let server = Server::json("{}").await;
-    assert_eq!(TestEnricher::new(RuntimeMode::Lambda, &variables("crowdsec_cti", &server.origin())).outcome("8.8.8.8").await, "bad_answer");
-    let request = &server.requests()[0];
+    let (outcome, request) = first_request("crowdsec_cti", "{}").await;
+    assert_eq!(outcome, "bad_answer");
     assert_eq!((request.line.as_str(), request.header("x-api-key")), ("GET /v2/smoke/8.8.8.8", Some("cti-key")));
     let malicious = r#"{"ip":"8.8.8.8","reputation":"malicious","confidence":"high","background_noise_score":10,"location":{"country":null,"latitude":null},
         "behaviors":[{"name":"http:bruteforce","label":"x"}],"classifications":{"false_positives":[],"classifications":[{"name":"community-blocklist"}]},
@@ -309,7 +305,7 @@ async fn crowdsec_cti_answers_in_its_format() {
 }
 
 #[tokio::test]
-async fn an_own_service_is_asked_as_its_settings_say() {
+async fn a_custom_service_is_called_as_configured() {
     let server = Server::json(r#"{"data":{"risk":0.25,"why":["a","b"]}}"#).await;
     let url = format!("{}/check/{{ip}}?ua={{userAgent}}", server.origin());
     let shape = [("HTTP_SCORE_POINTER", "/data/risk"), ("HTTP_SCORE_SCALE", "1"), ("HTTP_REASONS_POINTER", "/data/why"), ("HTTP_SEND", "ip_device")];
@@ -317,8 +313,8 @@ async fn an_own_service_is_asked_as_its_settings_say() {
         RuntimeMode::Lambda,
         &[&variables("http", &url)[..], &shape, &[("HTTP_METHOD", "GET"), ("HTTP_HEADERS", "X-Key: k1\nX-Two: 2")]].concat(),
     );
-    let asked = get.ask("8.8.8.8").await.answer.expect("an answer");
-    assert_eq!((asked.risk, asked.codes.as_slice()), (Risk::Score(25.0), ["a".into(), "b".into()].as_slice()));
+    let result = get.ask("8.8.8.8").await.answer.expect("an answer");
+    assert_eq!((result.risk, result.codes.as_slice()), (Risk::Score(25.0), ["a".into(), "b".into()].as_slice()));
     let request = &server.requests()[0];
     assert_eq!((request.line.as_str(), request.header("x-key")), ("GET /check/8.8.8.8?ua=Mozilla%2F5.0%20%28X11%29%20Probe%2F1.0", Some("k1")));
     let post = TestEnricher::new(RuntimeMode::Lambda, &[&variables("http", &url)[..], &shape[..3]].concat());
@@ -328,11 +324,11 @@ async fn an_own_service_is_asked_as_its_settings_say() {
     );
     let request = &server.requests()[1];
     assert_eq!(request.line, "POST /check/8.8.8.8?ua=");
-    assert_eq!(request.body, r#"{"ip":"8.8.8.8","userAgent":null,"deviceId":null,"hour":7}"#, "ip is all that is sent unless told otherwise");
+    assert_eq!(request.body, r#"{"ip":"8.8.8.8","userAgent":null,"deviceId":null,"hour":7}"#, "by default only the address is sent");
 }
 
 #[tokio::test]
-async fn an_own_service_answers_in_range_or_not_at_all() {
+async fn a_custom_service_must_answer_in_range() {
     check_answer("http", r#"{"score":33}"#, Risk::Score(33.0), &[]).await;
     check_outcomes("http", common()).await;
     check_outcomes(
@@ -396,7 +392,7 @@ async fn the_disposition_of_minfraud_is_a_reason() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_about_an_address_that_is_not_public() {
+async fn no_service_is_called_about_a_non_public_address() {
     let server = Server::json(r#"{"score":1}"#).await;
     let enricher = TestEnricher::new(RuntimeMode::Lambda, &variables("http", &server.origin()));
     for ip in ["10.0.0.1", "127.0.0.1", "192.0.2.1", "fe80::1"] {
@@ -431,22 +427,22 @@ async fn assess_tries_one_service_and_shows_how_its_answer_is_read() {
         let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("no panic").expect("it ends");
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let (code, said) = run(&["--provider", "ipqs", "--json"]).await;
-    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
-    assert_eq!((code, &said["outcome"], &said["risk"], &said["codes"]), (Some(0), &"fresh".into(), &85.0.into(), &serde_json::json!(["tor"])));
-    assert_eq!(said["raw"], serde_json::json!({"success": true, "fraud_score": 90, "tor": true}), "its own words");
-    assert_eq!((&said["status"], &said["read"]), (&200.into(), &serde_json::json!({"/success": true, "/fraud_score": 90})));
-    let (_, said) = run(&["--provider", "ipqs"]).await;
-    assert!(said.contains(r#"it answered 200: {"fraud_score":90,"#) && said.contains("/fraud_score is 90\n  counts as 85.0 of 100"), "{said}");
-    let (code, said) = run(&["--provider", "abuseipdb"]).await;
-    assert!(code == Some(0) && said.contains("key_refused") && said.contains("refuses the key"), "{said}");
-    assert!(said.contains(r#"it answered 401: {"errors":"no \u001b"}"#), "what it says, and nothing that a terminal obeys: {said}");
+    let (code, output) = run(&["--provider", "ipqs", "--json"]).await;
+    let output: serde_json::Value = serde_json::from_str(&output).expect("JSON");
+    assert_eq!((code, &output["outcome"], &output["risk"], &output["codes"]), (Some(0), &"fresh".into(), &85.0.into(), &serde_json::json!(["tor"])));
+    assert_eq!(output["raw"], serde_json::json!({"success": true, "fraud_score": 90, "tor": true}), "its own words");
+    assert_eq!((&output["status"], &output["read"]), (&200.into(), &serde_json::json!({"/success": true, "/fraud_score": 90})));
+    let (_, output) = run(&["--provider", "ipqs"]).await;
+    assert!(output.contains(r#"it answered 200: {"fraud_score":90,"#) && output.contains("/fraud_score is 90\n  counts as 85.0 of 100"), "{output}");
+    let (code, output) = run(&["--provider", "abuseipdb"]).await;
+    assert!(code == Some(0) && output.contains("key_refused") && output.contains("refuses the key"), "{output}");
+    assert!(output.contains(r#"it answered 401: {"errors":"no \u001b"}"#), "its text, without control characters: {output}");
     assert_eq!((run(&["--provider", "minfraud"]).await.0, run(&["--provider", "nobody"]).await.0), (Some(2), Some(2)));
     assert_eq!(server.count(), 3, "one service each time");
 }
 
 #[tokio::test]
-async fn a_refused_key_and_an_empty_account_stand_in_readiness_and_metrics() {
+async fn a_refused_key_and_an_empty_account_are_in_readiness_and_metrics() {
     let refusing = Server::start(|_| json(401, "{}")).await;
     let empty = Server::start(|_| json(402, "{}")).await;
     let (a, b) = (refusing.origin(), empty.origin());
@@ -472,14 +468,14 @@ async fn a_refused_key_and_an_empty_account_stand_in_readiness_and_metrics() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_told_until_it_is_mended() {
+async fn a_refused_key_is_reported_until_it_is_fixed() {
     let (refuse, fine) = (json(401, "{}"), json(200, r#"{"risk_score":1}"#));
-    let mended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let state = std::sync::Arc::clone(&mended);
+    let is_fixed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let state = std::sync::Arc::clone(&is_fixed);
     let server = Server::start(move |_| if state.load(std::sync::atomic::Ordering::Relaxed) { fine.clone() } else { refuse.clone() }).await;
     let enricher = TestEnricher::new(RuntimeMode::Lambda, &variables("minfraud", &server.origin()));
     let fault = || enricher.health().service(Service::Minfraud).fault().map(|fault| fault.as_label());
     assert_eq!((enricher.outcome("8.8.8.1").await, fault()), ("key_refused", Some("key_refused")));
-    mended.store(true, std::sync::atomic::Ordering::Relaxed);
+    is_fixed.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!((enricher.outcome("8.8.8.2").await, fault()), ("fresh", None));
 }

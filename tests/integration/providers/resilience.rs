@@ -1,28 +1,18 @@
-//! What stands between the path and a service, over real TCP: cache, coalescing, breaker, retry, and several services at once.
+//! The middleware of a service over real TCP: cache, coalescing, breaker, retry, and several services at once.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use riskgate_engine::{
-    evidence::{Risk, Tier},
-    service::Service,
-};
-use riskgate_runtime::{
-    health::{BreakerState, CacheResult},
-    mode::RuntimeMode,
-};
+use riskgate_engine::evidence::{Risk, Tier};
+use riskgate_engine::service::Service;
+use riskgate_runtime::health::{BreakerState, CacheResult};
+use riskgate_runtime::mode::RuntimeMode;
 use tokio::time::Instant;
 
-use crate::{
-    harness::{HANG, TestEnricher, described, sign_in},
-    wire::{Act, Server, json},
-};
+use crate::harness::{HANG, TestEnricher, described, sign_in};
+use crate::wire::{Act, Server, json};
 
 /// A server whose behaviour a test changes while it runs.
 async fn switchable(first: Act) -> (Server, Arc<Mutex<Act>>) {
@@ -56,7 +46,7 @@ async fn pause(ms: u64) {
 }
 
 #[tokio::test]
-async fn four_services_of_which_one_is_well() {
+async fn one_of_four_services_works() {
     let hanging = Server::start(|_| Act::Hang).await;
     let failing = Server::start(|_| json(500, "{}")).await;
     let refusing = Server::start(|_| json(401, "{}")).await;
@@ -81,7 +71,7 @@ async fn four_services_of_which_one_is_well() {
         let started = Instant::now();
         let evidence = enricher.gather(sign_in("8.8.8.8")).await;
         let took = started.elapsed();
-        let outcomes: Vec<&str> = evidence.services.iter().map(|asked| asked.outcome.as_label()).collect();
+        let outcomes: Vec<&str> = evidence.services.iter().map(|result| result.outcome.as_label()).collect();
         assert_eq!(outcomes, ["timeout", "http_5xx", "key_refused", "fresh"]);
         assert_eq!(evidence.services[3].answer.as_ref().map(|answer| answer.risk), Some(Risk::Score(60.0)));
         assert!(took >= Duration::from_millis(400) && took < HANG, "{took:?}");
@@ -150,19 +140,19 @@ async fn ten_thousand_sign_ins_from_500_addresses_make_500_calls() {
 }
 
 #[tokio::test]
-async fn an_answer_grows_stale_and_stands_in_for_a_failed_call() {
+async fn a_stale_answer_replaces_a_failed_call() {
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
         let (server, act) = switchable(fine()).await;
         let enricher = TestEnricher::new(runtime_mode, &http(&server.origin(), &[("CACHE_TTL", "300ms"), ("CACHE_STALE_FOR", "900ms")]));
         assert_eq!((enricher.outcome("8.8.8.8").await, enricher.outcome("8.8.8.8").await), ("fresh", "hit"));
         set(&act, json(500, "{}"));
         pause(400).await;
-        let asked = enricher.ask("8.8.8.8").await;
-        assert_eq!((asked.outcome.as_label(), asked.answer.map(|answer| answer.risk)), ("stale", Some(Risk::Score(20.0))), "{runtime_mode:?}");
+        let result = enricher.ask("8.8.8.8").await;
+        assert_eq!((result.outcome.as_label(), result.answer.map(|answer| answer.risk)), ("stale", Some(Risk::Score(20.0))), "{runtime_mode:?}");
         pause(1000).await;
         assert_eq!(enricher.outcome("8.8.8.8").await, "http_5xx", "{runtime_mode:?}: too old to stand in");
         set(&act, fine());
-        assert_eq!(enricher.outcome("8.8.8.8").await, "fresh", "{runtime_mode:?}: a failure is never kept");
+        assert_eq!(enricher.outcome("8.8.8.8").await, "fresh", "{runtime_mode:?}: a failure is never cached");
     }
 }
 
@@ -176,8 +166,8 @@ async fn a_stale_answer_is_refreshed_before_the_answer_in_lambda_and_behind_it_i
         set(&act, json(200, r#"{"score":70}"#));
         assert_eq!(enricher.outcome("8.8.8.8").await, first, "{runtime_mode:?}");
         pause(200).await;
-        let asked = enricher.ask("8.8.8.8").await;
-        assert_eq!((asked.outcome.as_label(), asked.answer.map(|answer| answer.risk)), ("hit", Some(Risk::Score(70.0))), "{runtime_mode:?}");
+        let result = enricher.ask("8.8.8.8").await;
+        assert_eq!((result.outcome.as_label(), result.answer.map(|answer| answer.risk)), ("hit", Some(Risk::Score(70.0))), "{runtime_mode:?}");
         assert_eq!(server.count(), 2);
     }
 }
@@ -192,16 +182,16 @@ async fn a_service_that_hangs_for_good_costs_next_to_nothing() {
             n += 1;
             assert_eq!(with.outcome(&format!("8.8.8.{n}")).await, "timeout");
         }
-        let asked = with.calls(Service::Http);
+        let calls = with.calls(Service::Http);
         for n in 0..50 {
             assert_eq!(with.outcome(&format!("8.8.9.{n}")).await, "breaker_open");
         }
-        assert_eq!(with.calls(Service::Http), asked, "{runtime_mode:?}: nobody waits for it");
+        assert_eq!(with.calls(Service::Http), calls, "{runtime_mode:?}: no sign-in waits for it");
     }
 }
 
 #[tokio::test]
-async fn a_service_that_comes_back_is_asked_again_by_one_probe() {
+async fn a_recovered_service_is_called_again_by_one_probe() {
     for runtime_mode in [RuntimeMode::Lambda, RuntimeMode::Sidecar] {
         let (server, act) = switchable(json(500, "{}")).await;
         let enricher = TestEnricher::new(runtime_mode, &http(&server.origin(), &[]));
@@ -213,16 +203,16 @@ async fn a_service_that_comes_back_is_asked_again_by_one_probe() {
         let failed = server.count();
         set(&act, after(50, fine()));
         pause(5_100).await;
-        let outcomes = join_all((0..20).map(|n| asking_outcome(&enricher, n))).await;
+        let outcomes = join_all((0..20).map(|n| timed_outcome(&enricher, n))).await;
         pause(200).await;
         assert_eq!(server.count(), failed + 1, "{runtime_mode:?}: one probe");
         let answered = outcomes.iter().filter(|outcome| **outcome == "fresh").count();
-        assert_eq!(answered, usize::from(runtime_mode == RuntimeMode::Lambda), "{runtime_mode:?}: in the sidecar nobody waits for the probe");
+        assert_eq!(answered, usize::from(runtime_mode == RuntimeMode::Lambda), "{runtime_mode:?}: in the sidecar no sign-in waits for the probe");
         assert_eq!(enricher.outcome("8.8.7.1").await, "fresh", "{runtime_mode:?}");
     }
 }
 
-async fn asking_outcome(enricher: &TestEnricher, n: u8) -> &'static str {
+async fn timed_outcome(enricher: &TestEnricher, n: u8) -> &'static str {
     enricher.outcome(&format!("8.8.9.{n}")).await
 }
 
@@ -240,12 +230,12 @@ async fn bad_input_does_not_turn_a_service_off_for_others() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_idle_is_replaced_within_the_same_question() {
+async fn a_connection_that_died_idle_is_replaced_within_the_same_call() {
     let (server, _act) = switchable(fine()).await;
     let address = server.address();
     let enricher = TestEnricher::new(RuntimeMode::Lambda, &http(&server.origin(), &[]));
     assert_eq!(enricher.outcome("8.8.8.1").await, "fresh");
-    assert_eq!(server.open(), 1, "kept alive");
+    assert_eq!(server.open(), 1, "the connection stays open");
     drop(server);
     // What Lambda's network does to a frozen environment: the peer is gone and another listens there.
     pause(50).await;
@@ -281,7 +271,7 @@ async fn a_refused_connection_is_tried_twice_and_never_more() {
 }
 
 #[tokio::test]
-async fn a_person_never_gets_what_was_said_of_another() {
+async fn an_answer_is_never_used_for_another_user() {
     let server = Server::start(|request| json(200, format!(r#"{{"score":{}}}"#, if request.body.contains("eves-device") { 90 } else { 1 }))).await;
     let enricher = TestEnricher::new(RuntimeMode::Sidecar, &http(&server.origin(), &[("HTTP_SEND", "ip_device")]));
     let score = async |device: &str| {
@@ -295,11 +285,11 @@ async fn a_person_never_gets_what_was_said_of_another() {
 }
 
 #[tokio::test]
-async fn many_questions_to_a_service_that_hangs_hold_few_sockets() {
+async fn many_calls_to_a_service_that_hangs_use_few_sockets() {
     let server = Server::start(|_| Act::Hang).await;
     let enricher = TestEnricher::new(RuntimeMode::Sidecar, &http(&server.origin(), &[("PROVIDER_TIMEOUT", "2s"), ("CONNECT_TIMEOUT", "1900ms")]));
     let started = Instant::now();
-    let asked = join_all((0..400_u32).map(|n| {
+    let look_ups = join_all((0..400_u32).map(|n| {
         let enricher = &enricher;
         async move { enricher.outcome(&std::net::Ipv4Addr::from(0x0808_0000 + n).to_string()).await }
     }));
@@ -311,7 +301,7 @@ async fn many_questions_to_a_service_that_hangs_hold_few_sockets() {
         }
         most
     };
-    let (outcomes, most) = tokio::join!(asked, watch);
+    let (outcomes, most) = tokio::join!(look_ups, watch);
     let took = started.elapsed();
     // How many are shed and how many time out in the queue depends on the machine; the number of sockets does not.
     assert!(outcomes.iter().all(|outcome| matches!(*outcome, "shed" | "breaker_open" | "timeout")), "{outcomes:?}");

@@ -16,7 +16,7 @@ use tokio::{
 const BODY: &str = r#"{"user":"ada","ip":"8.8.8.8"}"#;
 const TOKEN: &str = "a-token-of-some-length";
 
-/// A sidecar on a port of its own; it ends with this value.
+/// A sidecar on its own port. It ends when this value is dropped.
 struct Sidecar {
     address: SocketAddr,
     _stop: oneshot::Sender<()>,
@@ -129,7 +129,7 @@ async fn only_a_known_host_is_served() {
 }
 
 #[tokio::test]
-async fn no_other_site_may_ask() {
+async fn requests_of_other_sites_are_refused() {
     let sidecar = Sidecar::start(&[]).await;
     sidecar.check(&assess("Origin: http://localhost\r\n"), "200").await;
     for origin in ["https://evil.example", "null", "http://localhost:81", "localhost", "http://localhost\r\nOrigin: http://evil.example"] {
@@ -151,7 +151,7 @@ async fn only_json_is_read() {
 }
 
 #[tokio::test]
-async fn the_token_is_needed_and_stands_in_its_header_only() {
+async fn the_token_is_required_and_only_in_its_header() {
     let sidecar = Sidecar::start(&[("TOKEN", TOKEN)]).await;
     sidecar.check(&assess(&format!("Authorization: Bearer {TOKEN}\r\n")), "200").await;
     for line in [
@@ -171,7 +171,7 @@ async fn the_token_is_needed_and_stands_in_its_header_only() {
     for path in ["/v1/assess?token=", "/v1/assess?access_token=", "/openapi.json?token="] {
         sidecar.check(&get(&format!("{path}{TOKEN}"), ""), "401").await;
     }
-    // What is not there is not told either, and a probe needs no secret.
+    // An unknown route reveals nothing, and a probe needs no secret.
     sidecar.check(&get("/nowhere", ""), "401").await;
     sidecar.check(&get("/healthz", ""), "200").await;
     sidecar.check(&get("/readyz", ""), "200").await;
@@ -184,7 +184,7 @@ async fn bodies_are_bounded() {
     // Refused by its length alone, before a byte of it was sent.
     sidecar.check(&format!("{head}Content-Length: 1073741824\r\nExpect: 100-continue\r\n\r\n"), "413").await;
     sidecar.check(&format!("{head}Content-Length: 16385\r\n\r\n"), "413").await;
-    // Refused while it flows, where no length is told.
+    // Without a length, it is refused while it is sent.
     let chunk = format!("{:x}\r\n{}\r\n", 8192, "a".repeat(8192));
     sidecar.check(&format!("{head}Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(300)), "413").await;
     let fits = format!("{BODY}{}", " ".repeat(16 * 1024 - BODY.len()));
@@ -281,7 +281,7 @@ async fn odd_paths_and_methods_lead_nowhere() {
 }
 
 #[tokio::test]
-async fn who_sends_slowly_holds_no_place() {
+async fn slow_senders_hold_no_slot() {
     let sidecar = Sidecar::start(&[("MAX_IN_FLIGHT", "2")]).await;
     let head = "POST /v1/assess HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
     let mut slow = Vec::new();
@@ -291,7 +291,7 @@ async fn who_sends_slowly_holds_no_place() {
         slow.push(stream);
     }
     sidecar.sign_in().await;
-    // Each is told, in its own time, and let go.
+    // Each gets an answer in its own time, and its connection is closed.
     let answer = read(&mut slow[0]).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
@@ -313,10 +313,10 @@ async fn a_head_that_never_ends_is_cut_off() {
 }
 
 #[tokio::test]
-async fn silent_connections_give_way_to_those_who_ask() {
+async fn silent_connections_are_evicted_for_requests() {
     let sidecar = Sidecar::start(&[("MAX_IN_FLIGHT", "8")]).await;
-    // More than the sidecar has seats for (MAX_IN_FLIGHT + 512), each silent; few enough more that the kernel's own queue holds
-    // them, so that it is a sign-in that would have to wait.
+    // More silent connections than the sidecar has slots (MAX_IN_FLIGHT + 512), but few enough more that the kernel's queue holds
+    // them: it is a sign-in that would have to wait.
     let mut silent = Vec::new();
     for _ in 0..600 {
         silent.push(sidecar.connect().await);
@@ -326,7 +326,7 @@ async fn silent_connections_give_way_to_those_who_ask() {
         besieged.push(sidecar.sign_in().await);
         silent.push(sidecar.connect().await);
     }
-    // A seat that is only freed by a timeout costs each of them five seconds.
+    // If a slot were only freed by a timeout, each of them would take five seconds.
     let all: Duration = besieged.iter().sum();
     assert!(all < Duration::from_secs(100), "{besieged:?}");
 }
@@ -367,7 +367,7 @@ async fn every_described_route_is_there() {
 }
 
 #[tokio::test]
-async fn no_route_tells_the_configuration() {
+async fn no_route_reveals_the_configuration() {
     let sidecar = Sidecar::start(&[("DENY_CIDRS", "192.0.2.77/32")]).await;
     let check = r#"{"riskgate":"check"}"#;
     let request = format!("POST /2015-03-31/functions/riskgate/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{check}", check.len());

@@ -47,7 +47,7 @@ impl Sidecar {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    /// `POST /v1/assess` with headers of its own.
+    /// `POST /v1/assess` with further headers.
     pub async fn assess(&self, headers: &[(&str, &str)], body: &Value) -> Value {
         let request = self.client.post(self.url("/v1/assess")).header("content-type", "application/json").body(body.to_string());
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -113,7 +113,7 @@ async fn a_denial_is_an_answer_too() {
 }
 
 #[tokio::test]
-async fn wrong_bodies_are_problems_that_say_what_to_mend() {
+async fn wrong_bodies_are_problems_that_name_the_fix() {
     let sidecar = Sidecar::start(&[("POOLS", "eu-west-1_ours")]).await;
     for (body, status) in [
         ("", 422),
@@ -145,7 +145,7 @@ async fn forwarded_addresses_count_from_the_right() {
     assert_eq!(ask(&["6.6.6.6, 8.8.4.4", "10.0.0.5"], r#"{"user":"ada","ip":"9.9.9.9"}"#).await["decision"], "allow", "the body's address beats the headers");
 }
 
-/// An address that no machine has, so that nothing is ever opened to anybody.
+/// An address that no machine has. Nothing is ever opened to others.
 #[test]
 fn a_public_address_needs_a_token() {
     let serve = |variables: &[(&str, &str)]| {
@@ -153,10 +153,10 @@ fn a_public_address_needs_a_token() {
         let output = command.args(["serve", "--listen", "192.0.2.1:8710"]).env_clear().envs(variables.iter().copied()).output().expect("the binary starts");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let (code, said) = serve(&[]);
-    assert!(code == Some(2) && said.contains("RISKGATE_TOKEN"), "{said}");
-    let (code, said) = serve(&[("RISKGATE_TOKEN", "0123456789abcdef0123")]);
-    assert!(code == Some(1) && !said.contains("RISKGATE_TOKEN"), "{said}");
+    let (code, text) = serve(&[]);
+    assert!(code == Some(2) && text.contains("RISKGATE_TOKEN"), "{text}");
+    let (code, text) = serve(&[("RISKGATE_TOKEN", "0123456789abcdef0123")]);
+    assert!(code == Some(1) && !text.contains("RISKGATE_TOKEN"), "{text}");
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn a_token_guards_all_but_the_probes() {
 }
 
 #[tokio::test]
-async fn an_outcome_is_taken_once() {
+async fn an_outcome_is_accepted_once() {
     let sidecar = Sidecar::start(&[]).await;
     let (_, body) = sidecar.post("/v1/assess", json!({"user": "ada", "ip": "8.8.8.8", "deviceId": "d"}).to_string()).await;
     let report = |outcome: &str| json!({"id": body["id"], "outcome": outcome}).to_string();

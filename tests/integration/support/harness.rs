@@ -1,18 +1,20 @@
-//! Stage 2 as a test drives it: a configuration in, evidence out.
+//! Enrichers and engines for tests, configured by variables.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use riskgate_config::Config;
 use riskgate_engine::{
     client_ip::ClientIp,
+    evaluator::Evaluator,
     evidence::{Evidence, ProviderResult},
+    score::model::Model,
     service::Service,
     sign_in::SignIn,
 };
 use riskgate_event::http;
-use riskgate_pipeline::enricher::Enricher;
-use riskgate_runtime::clock;
-use riskgate_runtime::{deadline::Deadline, health::Health, mode::RuntimeMode};
+use riskgate_pipeline::{enricher::Enricher, risk_engine::RiskEngine};
+use riskgate_runtime::{clock, deadline::Deadline, health::Health, mode::RuntimeMode};
+use riskgate_store::memory::Memory;
 
 /// Longer than any wait that ends, even on a busy machine.
 pub const HANG: Duration = Duration::from_secs(20);
@@ -44,12 +46,12 @@ impl TestEnricher {
         self.sources.enrich(sign_in, deadline).await.evidence
     }
 
-    /// Asks about an address and returns what the one configured service said.
+    /// Looks up an address and returns the result of the one configured service.
     pub async fn ask(&self, ip: &str) -> ProviderResult {
         self.gather(sign_in(ip)).await.services.into_iter().next().expect("one service is configured")
     }
 
-    /// As `ask`, at a given time of the sign-in.
+    /// As `ask`, with the time of the sign-in.
     pub async fn ask_at(&self, ip: &str, time: &str) -> ProviderResult {
         let evidence = self.gather(described(&format!(r#"{{"user":"user-{ip}","ip":"{ip}","time":"{time}"}}"#))).await;
         evidence.services.into_iter().next().expect("one service is configured")
@@ -70,9 +72,17 @@ impl TestEnricher {
     }
 }
 
-/// A sign-in of a trusted caller from an address, under a name of its own: one account that is tried thousands of times has a history to match.
+/// A sign-in of a trusted caller from an address. Each address has its own user name, so no account has a long history.
 pub fn sign_in(ip: &str) -> SignIn {
     described(&format!(r#"{{"user":"user-{ip}","ip":"{ip}","userAgent":"Mozilla/5.0 (X11) Probe/1.0","deviceId":"device-1","acceptLanguage":"nb-NO"}}"#))
+}
+
+/// An engine of the sidecar over an empty store in memory.
+pub fn engine(config: &Config) -> RiskEngine {
+    let (enricher, faults) = Enricher::open(config, RuntimeMode::Sidecar);
+    assert!(faults.is_empty(), "{faults:?}");
+    let enricher = enricher.with_store(config, Arc::new(Memory::default()));
+    RiskEngine::new(config, enricher, Evaluator::new(&config.decision, Model::bundled(config.history.model_config())))
 }
 
 /// A sign-in in the sidecar's JSON.

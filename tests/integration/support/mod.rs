@@ -2,6 +2,7 @@
 
 pub mod fixtures;
 pub mod harness;
+pub mod issuer;
 pub mod process;
 pub mod runtime_api;
 pub mod tls;

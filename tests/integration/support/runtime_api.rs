@@ -32,8 +32,8 @@ pub struct Environment {
     pub process: Process,
     invocations: mpsc::Sender<Invocation>,
     deadline: Mutex<Option<Duration>>,
-    /// How often the function has asked for an event.
-    asked: watch::Receiver<u64>,
+    /// How often the function has requested an event.
+    polls: watch::Receiver<u64>,
     invoked: AtomicU64,
 }
 
@@ -56,12 +56,12 @@ struct Invocation {
 
 struct Api {
     next: AsyncMutex<mpsc::Receiver<Invocation>>,
-    asked: watch::Sender<u64>,
+    polls: watch::Sender<u64>,
     waiting: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
 }
 
 impl Environment {
-    /// Starts the binary under a runtime API of its own, with nothing in its environment but these variables.
+    /// Starts the binary with its own runtime API and only these variables in its environment.
     pub async fn start(variables: &[(&str, &str)]) -> Self {
         Self::start_with_output(variables, Stdio::null(), Stdio::null()).await
     }
@@ -69,8 +69,8 @@ impl Environment {
     /// As `start`, with standard output (where audit lines go) and standard error of the test's choice.
     pub async fn start_with_output(variables: &[(&str, &str)], stdout: Stdio, stderr: Stdio) -> Self {
         let (invocations, next) = mpsc::channel(64);
-        let (asked, asks) = watch::channel(0);
-        let api = Arc::new(Api { next: AsyncMutex::new(next), asked, waiting: Mutex::default() });
+        let (polls, polled) = watch::channel(0);
+        let api = Arc::new(Api { next: AsyncMutex::new(next), polls, waiting: Mutex::default() });
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let app = Router::new()
@@ -92,10 +92,10 @@ impl Environment {
             .stdout(stdout)
             .stderr(stderr);
         let process = Process::start(&mut command);
-        Environment { process, invocations, deadline: Mutex::new(Some(Duration::from_secs(4))), asked: asks, invoked: AtomicU64::new(0) }
+        Environment { process, invocations, deadline: Mutex::new(Some(Duration::from_secs(4))), polls: polled, invoked: AtomicU64::new(0) }
     }
 
-    /// What the next invocations are told of their deadline; `None` sends a number that is no deadline.
+    /// Sets the deadline of the next invocations; `None` sends a number that is not a deadline.
     pub fn set_deadline(&self, deadline: Option<Duration>) {
         *self.deadline.lock().expect("the deadline") = deadline;
     }
@@ -111,17 +111,17 @@ impl Environment {
         tokio::time::timeout(PATIENCE, answered).await.expect("an answer in time").unwrap_or(Answer::Gone)
     }
 
-    /// Waits until the function asks for the event after the last one: what belongs to that one is done then, and not before does Lambda freeze it.
+    /// Waits until the function requests the event after the last one. Only then is the last one complete, and may Lambda freeze the process.
     pub async fn settled(&self) {
         let invoked = self.invoked.load(Ordering::Relaxed);
-        let mut asked = self.asked.clone();
-        let asks = asked.wait_for(|asked| *asked > invoked);
-        tokio::time::timeout(PATIENCE, asks).await.expect("it asks in time").expect("the API is up");
+        let mut polls = self.polls.clone();
+        let polled = polls.wait_for(|polls| *polls > invoked);
+        tokio::time::timeout(PATIENCE, polled).await.expect("it requests one in time").expect("the API is up");
     }
 }
 
 async fn next_event(State(api): State<Arc<Api>>) -> Response {
-    api.asked.send_modify(|asked| *asked += 1);
+    api.polls.send_modify(|polls| *polls += 1);
     let Some(Invocation { event, deadline_ms, answer }) = api.next.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };
@@ -155,4 +155,11 @@ impl Api {
         }
         StatusCode::ACCEPTED
     }
+}
+
+/// A pre-authentication event of Ada from an address.
+pub fn event(ip: &str) -> String {
+    serde_json::json!({"version":"1","triggerSource":"PreAuthentication_Authentication","userPoolId":"eu-west-1_test","userName":"ada",
+        "request":{"validationData":{"ip":ip},"userAttributes":{}},"response":{}})
+    .to_string()
 }

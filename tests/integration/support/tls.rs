@@ -1,4 +1,4 @@
-//! Services behind TLS: which certificates are believed.
+//! Services behind TLS: which certificates are accepted.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
     /// From long ago until long from now.
-    ClockReading,
+    Current,
     /// Until the year 2001.
     Over,
 }
@@ -152,8 +152,8 @@ impl Drop for Server {
     }
 }
 
-/// Asks a service behind a certificate, trusting one authority.
-async fn asked(trusted: &Authority, certificate: (CertificateDer<'static>, PrivateKeyDer<'static>), name: &str) -> &'static str {
+/// Looks up an address at a service with a certificate, trusting one authority.
+async fn outcome(trusted: &Authority, certificate: (CertificateDer<'static>, PrivateKeyDer<'static>), name: &str) -> &'static str {
     let server = Server::start(certificate).await;
     let variables = [("PROVIDERS", "http".to_owned()), ("HTTP_URL", server.origin(name)), ("SERVICES_CA", trusted.pem())];
     let variables = variables.map(|(name, value)| (format!("RISKGATE_{name}"), value));
@@ -166,11 +166,11 @@ async fn asked(trusted: &Authority, certificate: (CertificateDer<'static>, Priva
 }
 
 #[tokio::test]
-async fn only_a_certificate_in_force_of_a_known_authority_for_the_name_is_believed() {
+async fn only_a_valid_certificate_of_a_trusted_authority_for_the_name_is_accepted() {
     let (known, other) = (Authority::new(), Authority::new());
-    assert_eq!(asked(&known, known.certificate("localhost", Validity::ClockReading), "localhost").await, "fresh");
-    assert_eq!(asked(&known, known.certificate("127.0.0.1", Validity::ClockReading), "127.0.0.1").await, "fresh");
-    assert_eq!(asked(&known, known.certificate("localhost", Validity::Over), "localhost").await, "tls", "expired");
-    assert_eq!(asked(&known, known.certificate("risk.example", Validity::ClockReading), "localhost").await, "tls", "another host's");
-    assert_eq!(asked(&known, other.certificate("localhost", Validity::ClockReading), "localhost").await, "tls", "nobody vouches");
+    assert_eq!(outcome(&known, known.certificate("localhost", Validity::Current), "localhost").await, "fresh");
+    assert_eq!(outcome(&known, known.certificate("127.0.0.1", Validity::Current), "127.0.0.1").await, "fresh");
+    assert_eq!(outcome(&known, known.certificate("localhost", Validity::Over), "localhost").await, "tls", "expired");
+    assert_eq!(outcome(&known, known.certificate("risk.example", Validity::Current), "localhost").await, "tls", "another host's");
+    assert_eq!(outcome(&known, other.certificate("localhost", Validity::Current), "localhost").await, "tls", "an unknown authority");
 }

@@ -1,4 +1,4 @@
-//! An outside server on loopback that does over real TCP what a test tells it to, well or badly.
+//! A server on loopback that behaves over real TCP as a test prescribes, well or badly.
 
 use std::{
     io,
@@ -41,7 +41,7 @@ pub enum Act {
     Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// EnrichmentTimings, then does something else.
     After(Duration, Box<Act>),
-    /// Says nothing and keeps the connection.
+    /// Sends nothing and keeps the connection open.
     Hang,
     /// Ends the connection in order, without a word.
     HangUp,
@@ -113,22 +113,22 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Every request until now.
+    /// Every request so far.
     pub fn requests(&self) -> Vec<Request> {
         self.seen.requests.lock().expect("the requests").clone()
     }
 
-    /// How many questions came until now: a `HEAD` asks nothing, it opens a connection.
-    pub fn count(&self) -> usize {
-        self.seen.requests.lock().expect("the requests").iter().filter(|request| !request.line.starts_with("HEAD ")).count()
-    }
-
-    /// How many connections came until now.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::Relaxed)
     }
 
-    /// How many are open.
+    /// The number of calls so far. A `HEAD` is not one: it only opens a connection.
+    pub fn count(&self) -> usize {
+        self.seen.requests.lock().expect("the requests").iter().filter(|request| !request.line.starts_with("HEAD ")).count()
+    }
+
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.seen.open.load(Ordering::Relaxed)
     }

@@ -42,7 +42,7 @@ impl io::Write for Written {
 }
 
 #[test]
-fn failing_services_give_no_key_and_no_name_away() {
+fn failing_services_reveal_no_key_and_no_name() {
     let written = Written::default();
     let writer = written.clone();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
@@ -75,13 +75,13 @@ async fn fail_in_every_way() {
         for way in &ways {
             let way = way.clone();
             let server = Server::start(move |_| way.clone()).await;
-            ask_everybody(runtime_mode, &server.origin()).await;
+            query_all_services(runtime_mode, &server.origin()).await;
         }
-        ask_everybody(runtime_mode, "http://127.0.0.1:1").await;
+        query_all_services(runtime_mode, "http://127.0.0.1:1").await;
     }
 }
 
-async fn ask_everybody(runtime_mode: RuntimeMode, origin: &str) {
+async fn query_all_services(runtime_mode: RuntimeMode, origin: &str) {
     let url = format!("{origin}/s3cr3t-header/{{ip}}?agent={{userAgent}}");
     let enricher = TestEnricher::new(
         runtime_mode,

@@ -1,11 +1,9 @@
-//! What riskgate says of itself: the series stay as many as they were, the lines keep to their schemas, and whatever is drawn or alarmed on exists.
+//! Metrics and audit lines: the number of series is constant, lines match their schemas, and all metrics of dashboards and alerts exist.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::PathBuf,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use riskgate_config::Config;
 use riskgate_engine::client_ip::ClientIp;
@@ -17,13 +15,11 @@ use riskgate_telemetry::names;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{
-    harness::HANG,
-    runtime_api::{Answer, Environment},
-    sidecar::Sidecar,
-};
+use crate::harness::HANG;
+use crate::runtime_api::{Answer, Environment};
+use crate::sidecar::Sidecar;
 
-/// Every service configured, at addresses where nobody is.
+/// Every service configured, at addresses where nothing listens.
 const ALL_SERVICES: [(&str, &str); 7] = [
     ("PROVIDERS", "minfraud,ipqs,abuseipdb,crowdsec,crowdsec_cti,http"),
     ("MINFRAUD_ACCOUNT_ID", "1"),
@@ -149,7 +145,7 @@ fn whatever_is_drawn_or_alarmed_on_exists() {
     let there = rendered(&every_service());
     for text in [&grafana.replace("\\\"", "\""), &rules] {
         let mut found = 0;
-        for label in ["decision", "state", "outcome", "cause", "tier", "stage"] {
+        for label in ["decision", "state", "outcome", "cause", "tier", "stage", "result"] {
             for rest in text.split(&format!("{{{label}=")).skip(1) {
                 let quoted = rest.trim_start_matches('~').trim_start_matches('"');
                 for value in quoted.split('"').next().unwrap_or_default().split('|') {
@@ -188,7 +184,7 @@ fn check_emf(line: &Value) {
             let set = set.as_array().expect("a set");
             assert!(set.len() <= 30);
             for name in set.iter().map(|name| name.as_str().expect("a name")) {
-                assert!(["decision", "mode", "provider"].contains(&name), "{name} is no dimension of ours");
+                assert!(["decision", "mode", "provider", "result"].contains(&name), "{name} is no dimension of ours");
                 assert!(root[name].as_str().is_some_and(|value| !value.is_empty() && value.len() <= 1024), "{name} is missing");
             }
         }
@@ -245,7 +241,7 @@ async fn an_invocation_writes_one_line_with_its_metrics() {
     assert!(matches!(lambda.invoke(event("banned")).await, Answer::Error(_)));
     let success = event("web").replace("PreAuthentication_", "PostAuthentication_").replace("validationData", "clientMetadata");
     assert_eq!(lambda.invoke(success.clone()).await, Answer::Event(success));
-    // Every line is out before the next event is asked for.
+    // Every line is written before the next event is requested.
     lambda.settled().await;
     let text = fs::read_to_string(&output).expect("reads");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -256,8 +252,8 @@ async fn an_invocation_writes_one_line_with_its_metrics() {
     }
     assert_eq!((&lines[0]["riskgate_cold_starts_total"], &lines[1]["riskgate_cold_starts_total"]), (&json!(1), &json!(0)));
     assert_eq!((&lines[0]["riskgate_degraded_total"], &lines[1]["decision"]), (&json!(1), &json!("deny")));
-    assert!(["http", "crowdsec"].contains(&lines[0]["provider"].as_str().expect("one of those asked")));
-    // Without a store nobody knows which sign-in it was; the person and the client stand there.
+    assert!(["http", "crowdsec"].contains(&lines[0]["provider"].as_str().expect("one of the configured services")));
+    // Without a store the sign-in is not known; the line has the user and the client.
     let expected = json!({"trigger": "post_authentication", "id": null, "outcome": "success", "learned": "no_attempt", "user": lines[0]["user"], "client": "web", "riskgate_outcomes_total": 1});
     for (name, value) in expected.as_object().expect("an object") {
         assert_eq!(&lines[2][name], value, "{name}: {text}");
@@ -265,7 +261,34 @@ async fn an_invocation_writes_one_line_with_its_metrics() {
 }
 
 #[tokio::test]
-async fn without_an_audit_line_the_metrics_have_one_of_their_own() {
+async fn codes_of_challenges_and_step_ups_have_lines_of_metrics() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = directory.path().join("output");
+    let variables = [("STEP_UP_POOLS", "http://127.0.0.1:1/pool"), ("STEP_UP_CLIENTS", "web")];
+    let lambda = Environment::start_with_output(&variables, fs::File::create(&output).expect("a file").into(), std::process::Stdio::null()).await;
+    let passed = |name: &str| json!({ "challengeName": name, "challengeResult": true, "challengeMetadata": null });
+    let create = json!({ "version": "1", "triggerSource": "CreateAuthChallenge_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "web" },
+        "request": { "challengeName": "CUSTOM_CHALLENGE", "session": [passed("SRP_A"), passed("PASSWORD_VERIFIER")] }, "response": {} });
+    for _ in 0..2 {
+        assert!(matches!(lambda.invoke(create.to_string()).await, Answer::Error(_)), "no code without a store");
+    }
+    lambda.invoke(r#"{"type":"TOKEN","methodArn":"arn:aws:execute-api:eu-west-1:123456789012:a/prod/GET/x","authorizationToken":"Bearer x"}"#).await;
+    lambda.settled().await;
+    let text = fs::read_to_string(&output).expect("reads");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    lines.iter().for_each(check_emf);
+    let counts: Vec<(&str, &Value)> = lines
+        .iter()
+        .map(|line| {
+            let name = if line["riskgate_challenge_codes_total"].is_null() { "riskgate_step_ups_total" } else { "riskgate_challenge_codes_total" };
+            (line["result"].as_str().expect("a result"), &line[name])
+        })
+        .collect();
+    assert_eq!(counts, [("undeliverable", &json!(1)), ("undeliverable", &json!(1)), ("malformed", &json!(1))], "{text}");
+}
+
+#[tokio::test]
+async fn without_an_audit_line_the_metrics_have_their_own_line() {
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("output");
     let lambda = Environment::start_with_output(&[("AUDIT", "off")], fs::File::create(&output).expect("a file").into(), std::process::Stdio::null()).await;
@@ -308,7 +331,7 @@ async fn no_personal_value_reaches_metrics_page_or_audit_line() {
     let mut events = sidecar.stream("/events").await;
     let end = Instant::now() + Duration::from_secs(10);
     while !page.contains("\"web\"") {
-        assert!(Instant::now() < end, "the page is not told of the sign-ins: {page}");
+        assert!(Instant::now() < end, "the page has no sign-ins: {page}");
         page.push_str(&events.chunk().await.expect("the stream goes on").map(|chunk| String::from_utf8_lossy(&chunk).into_owned()).unwrap_or_default());
     }
     let mut lines = String::new();
@@ -332,7 +355,7 @@ async fn no_personal_value_reaches_metrics_page_or_audit_line() {
     }
 }
 
-/// Standard output is a pipe that is full and that nobody reads.
+/// Standard output is a full pipe without a reader.
 #[tokio::test]
 async fn a_stuck_standard_output_costs_a_sign_in_no_more_than_its_deadline() {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");

@@ -1,4 +1,4 @@
-//! Standard error that is not read, audit files that are moved, deleted or cut off, and signals: nothing stops, and what is lost is counted.
+//! Standard error that is not read, audit files that are moved, deleted or truncated, and signals: the sidecar goes on and counts lost lines.
 
 use std::{
     fs,
@@ -11,42 +11,26 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    process::Process,
+    process::{Process, SidecarProcess},
     runtime_api::{Answer, Environment},
     sidecar::tls,
 };
 
-/// Far over any answer's time: only a process that hangs needs so long.
-const HANGS: Duration = Duration::from_secs(20);
+/// Longer than any answer takes on a busy machine.
+const HANG: Duration = Duration::from_secs(20);
 
-/// The sidecar as a process.
-struct Served {
+/// The sidecar with a client.
+struct TestSidecar {
     process: Process,
     origin: String,
     client: reqwest::Client,
 }
 
-impl Served {
+impl TestSidecar {
     async fn start(variables: &[(&str, &str)], stderr: Stdio) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_riskgate"));
-        command
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
-            .env_clear()
-            .envs(variables.iter().map(|(name, value)| (format!("RISKGATE_{name}"), *value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr);
-        let process = Process::start(&mut command);
-        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls()).timeout(HANGS).build().unwrap();
-        let served = Served { process, origin: format!("http://127.0.0.1:{port}"), client };
-        for _ in 0..800 {
-            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                return served;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("the sidecar does not listen");
+        let SidecarProcess { process, origin } = SidecarProcess::start(variables, stderr).await;
+        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls()).timeout(HANG).build().unwrap();
+        TestSidecar { process, origin, client }
     }
 
     async fn get(&self, path: &str) -> String {
@@ -105,14 +89,14 @@ fn full_pipe() -> (std::io::PipeReader, Stdio) {
 #[tokio::test]
 async fn a_full_standard_error_stops_nothing_and_is_counted() {
     let (mut reader, stderr) = full_pipe();
-    let mut served = Served::start(&[("LOG", "trace"), ("AUDIT", "off")], stderr).await;
-    let lost = served.lose_log_lines().await;
+    let mut sidecar = TestSidecar::start(&[("LOG", "trace"), ("AUDIT", "off")], stderr).await;
+    let lost = sidecar.lose_log_lines().await;
     assert!(lost > 0, "lines that find no room are counted");
-    assert_eq!(served.get("/healthz").await, "ok\n");
-    assert!(served.sign_in("ada").await["decision"].is_string());
-    assert!(served.get("/readyz").await.contains(r#"{"what":"logs","why":"lines_lost"}"#));
-    served.process.signal("-TERM");
-    assert_eq!(served.process.ended().await.code(), Some(0), "SIGTERM ends it all the same");
+    assert_eq!(sidecar.get("/healthz").await, "ok\n");
+    assert!(sidecar.sign_in("ada").await["decision"].is_string());
+    assert!(sidecar.get("/readyz").await.contains(r#"{"what":"logs","why":"lines_lost"}"#));
+    sidecar.process.signal("-TERM");
+    assert_eq!(sidecar.process.ended().await.code(), Some(0), "SIGTERM ends it all the same");
     let mut written = Vec::new();
     reader.read_to_end(&mut written).expect("what was written");
 }
@@ -120,8 +104,8 @@ async fn a_full_standard_error_stops_nothing_and_is_counted() {
 #[tokio::test]
 async fn a_log_that_is_read_again_reports_its_loss() {
     let (reader, stderr) = full_pipe();
-    let served = Served::start(&[("LOG", "debug"), ("AUDIT", "off")], stderr).await;
-    assert!(served.lose_log_lines().await > 0);
+    let sidecar = TestSidecar::start(&[("LOG", "debug"), ("AUDIT", "off")], stderr).await;
+    assert!(sidecar.lose_log_lines().await > 0);
     let (found, is_found) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let lines = std::io::BufRead::lines(std::io::BufReader::new(reader));
@@ -130,7 +114,7 @@ async fn a_log_that_is_read_again_reports_its_loss() {
     let mut answer = Err(std::sync::mpsc::TryRecvError::Empty);
     for _ in 0..400 {
         // The loss is reported when the next lines are written.
-        served.client.post(format!("{}/v1/assess", served.origin)).body("{").send().await.expect("an answer");
+        sidecar.client.post(format!("{}/v1/assess", sidecar.origin)).body("{").send().await.expect("an answer");
         answer = is_found.try_recv();
         if answer.is_ok() {
             break;
@@ -153,7 +137,7 @@ async fn a_full_standard_error_does_not_hold_up_lambda() {
 }
 
 #[tokio::test]
-async fn lambda_writes_its_log_lines_before_it_asks_for_the_next_event() {
+async fn lambda_writes_its_log_lines_before_it_requests_the_next_event() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let lambda = Environment::start_with_output(&[("LOG", "info")], Stdio::null(), log.reopen().unwrap().into()).await;
     for round in 1..=20 {
@@ -183,21 +167,21 @@ fn a_program_that_cannot_start_ends_although_standard_error_is_full() {
 async fn a_moved_or_deleted_audit_file_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
-    let served = Served::start(&[("AUDIT", &path.to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
-    let first = id(&served.sign_in("ada").await);
-    assert_eq!(served.ids(&path, 1).await, [first.as_str()]);
+    let sidecar = TestSidecar::start(&[("AUDIT", &path.to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
+    let first = id(&sidecar.sign_in("ada").await);
+    assert_eq!(sidecar.ids(&path, 1).await, [first.as_str()]);
     let moved = folder.path().join("audit.jsonl.1");
     fs::rename(&path, &moved).unwrap();
-    let second = id(&served.sign_in("ada").await);
-    assert_eq!(served.ids(&path, 1).await, [second.as_str()], "moved");
+    let second = id(&sidecar.sign_in("ada").await);
+    assert_eq!(sidecar.ids(&path, 1).await, [second.as_str()], "moved");
     fs::remove_file(&path).unwrap();
-    let third = id(&served.sign_in("ada").await);
-    assert_eq!(served.ids(&path, 1).await, [third.as_str()], "deleted");
+    let third = id(&sidecar.sign_in("ada").await);
+    assert_eq!(sidecar.ids(&path, 1).await, [third.as_str()], "deleted");
     fs::File::create(&path).unwrap();
-    let fourth = id(&served.sign_in("ada").await);
-    assert_eq!(served.ids(&path, 1).await, [fourth.as_str()], "truncated in place");
-    assert_eq!(served.ids(&moved, 1).await, [first.as_str()]);
-    assert!(served.get("/metrics").await.contains("\nriskgate_lines_lost_total 0\n"));
+    let fourth = id(&sidecar.sign_in("ada").await);
+    assert_eq!(sidecar.ids(&path, 1).await, [fourth.as_str()], "truncated in place");
+    assert_eq!(sidecar.ids(&moved, 1).await, [first.as_str()]);
+    assert!(sidecar.get("/metrics").await.contains("\nriskgate_lines_lost_total 0\n"));
 }
 
 #[tokio::test]
@@ -205,34 +189,34 @@ async fn an_audit_file_that_cannot_be_opened_again_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("inner");
     fs::create_dir(&inner).unwrap();
-    let served = Served::start(&[("AUDIT", &inner.join("audit.jsonl").to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
+    let sidecar = TestSidecar::start(&[("AUDIT", &inner.join("audit.jsonl").to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
     fs::remove_dir_all(&inner).unwrap();
-    served.sign_in("ada").await;
+    sidecar.sign_in("ada").await;
     let mut readiness = String::new();
     for _ in 0..1_000 {
-        readiness = served.get("/readyz").await;
+        readiness = sidecar.get("/readyz").await;
         if readiness.contains(r#"{"what":"audit","why":"lines_lost"}"#) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(readiness.contains("lines_lost"), "{readiness}");
-    assert!(served.get("/metrics").await.contains("\nriskgate_lines_lost_total 1\n"));
+    assert!(sidecar.get("/metrics").await.contains("\nriskgate_lines_lost_total 1\n"));
     fs::create_dir(&inner).unwrap();
-    let found = id(&served.sign_in("ada").await);
-    assert_eq!(served.ids(&inner.join("audit.jsonl"), 1).await, [found.as_str()]);
-    assert!(!served.get("/readyz").await.contains("lines_lost"), "and is over");
+    let found = id(&sidecar.sign_in("ada").await);
+    assert_eq!(sidecar.ids(&inner.join("audit.jsonl"), 1).await, [found.as_str()]);
+    assert!(!sidecar.get("/readyz").await.contains("lines_lost"), "and is over");
 }
 
 #[tokio::test]
 async fn a_hangup_opens_the_audit_file_again_and_ends_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
-    let mut served = Served::start(&[("AUDIT", &path.to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
-    served.sign_in("ada").await;
-    served.ids(&path, 1).await;
+    let mut sidecar = TestSidecar::start(&[("AUDIT", &path.to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
+    sidecar.sign_in("ada").await;
+    sidecar.ids(&path, 1).await;
     fs::rename(&path, folder.path().join("audit.jsonl.1")).unwrap();
-    served.process.signal("-HUP");
+    sidecar.process.signal("-HUP");
     for _ in 0..1_000 {
         if path.exists() {
             break;
@@ -240,10 +224,10 @@ async fn a_hangup_opens_the_audit_file_again_and_ends_nothing() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(path.exists(), "without a line to write");
-    let after = id(&served.sign_in("ada").await);
-    assert_eq!(served.ids(&path, 1).await, [after.as_str()]);
-    served.process.signal("-TERM");
-    assert_eq!(served.process.ended().await.code(), Some(0));
+    let after = id(&sidecar.sign_in("ada").await);
+    assert_eq!(sidecar.ids(&path, 1).await, [after.as_str()]);
+    sidecar.process.signal("-TERM");
+    assert_eq!(sidecar.process.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -251,9 +235,9 @@ async fn a_torn_last_line_does_not_swallow_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
     fs::write(&path, "{\"schema\":1,\"time\":\"2026-").unwrap();
-    let served = Served::start(&[("AUDIT", &path.to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
-    let first = id(&served.sign_in("ada").await);
-    let found = served.ids(&path, 2).await;
+    let sidecar = TestSidecar::start(&[("AUDIT", &path.to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
+    let first = id(&sidecar.sign_in("ada").await);
+    let found = sidecar.ids(&path, 2).await;
     assert!(found.len() == 2 && found[1] == first, "{found:?}");
 }
 
@@ -262,14 +246,14 @@ async fn an_audit_file_that_is_a_named_pipe_waits_for_its_reader_and_holds_up_no
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.fifo");
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
-    let mut served = Served::start(&[("AUDIT", &path.to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
-    let first = id(&served.sign_in("ada").await);
+    let mut sidecar = TestSidecar::start(&[("AUDIT", &path.to_string_lossy()), ("LOG", "off")], Stdio::null()).await;
+    let first = id(&sidecar.sign_in("ada").await);
     let mut reader = std::io::BufReader::new(fs::File::open(&path).unwrap());
     let mut line = String::new();
     std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
     assert!(line.contains(&first), "{line}");
-    served.process.signal("-TERM");
-    assert_eq!(served.process.ended().await.code(), Some(0));
+    sidecar.process.signal("-TERM");
+    assert_eq!(sidecar.process.ended().await.code(), Some(0));
 }
 
 #[test]

@@ -107,18 +107,18 @@ async fn nothing_personal_is_written() {
     }
 }
 
-/// A panic's text may hold anything. The test runs itself as a process of its own, whose standard error it reads.
+/// A panic's text may contain anything. The test runs itself as a separate process and reads its standard error.
 #[test]
-fn a_panic_says_where_and_never_what() {
-    const TOLD: &str = "RISKGATE_TEST_PANICS";
-    let this = "telemetry::privacy::a_panic_says_where_and_never_what";
-    if std::env::var_os(TOLD).is_some() {
+fn a_panic_is_logged_with_its_place_and_without_its_text() {
+    const CHILD: &str = "RISKGATE_TEST_PANICS";
+    let this = "telemetry::privacy::a_panic_is_logged_with_its_place_and_without_its_text";
+    if std::env::var_os(CHILD).is_some() {
         subscriber::install(&Config::defaults().telemetry);
         std::panic::panic_any("marker-anna");
     }
     let mut command = std::process::Command::new(std::env::current_exe().expect("a test is a program"));
-    let output = command.args(["--exact", this, "--nocapture"]).env(TOLD, "1").output().expect("it starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("\"a panic\"") && said.contains("tests/integration/telemetry/privacy.rs"), "{said}");
-    assert!(!said.contains("marker-anna"), "{said}");
+    let output = command.args(["--exact", this, "--nocapture"]).env(CHILD, "1").output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("\"a panic\"") && text.contains("tests/integration/telemetry/privacy.rs"), "{text}");
+    assert!(!text.contains("marker-anna"), "{text}");
 }

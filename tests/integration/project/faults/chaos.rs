@@ -1,11 +1,9 @@
-//! Toxics at random, under every fallback, before a cold, a warm and an old cache: each has a verdict that can be said beforehand.
+//! Random faults, under every fallback, with a cold, a warm and an old cache: each has a predictable verdict.
 //!
 //! `RISKGATE_CHAOS=600` makes so many draws instead of a few; `RISKGATE_CHAOS_SEED` repeats a run.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use rand::{RngExt as _, SeedableRng as _};
@@ -13,10 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use riskgate_runtime::mode::RuntimeMode;
 use serde_json::json;
 
-use super::{
-    SETTINGS,
-    entry_points::{EntryPoint, InvocationResult},
-};
+use super::SETTINGS;
+use super::entry_points::{EntryPoint, InvocationResult};
 use crate::wire::{Act, Server, json as json_answer};
 
 const DRAWS: usize = 36;
@@ -34,7 +30,7 @@ enum CacheContent {
 struct Toxic {
     name: String,
     act: Act,
-    /// What the evidence may say where the service is asked.
+    /// The possible outcomes if the service is called.
     ends: &'static [&'static str],
 }
 
@@ -115,7 +111,7 @@ async fn play(draw: Draw) -> (InvocationResult, Option<String>) {
     let current = Arc::clone(&act);
     let server = Server::start(move |_| current.lock().expect("the act").clone()).await;
     let origin = server.origin();
-    // Old: past its time, and past that in which the sidecar serves it while it asks again.
+    // Old: expired, and past the time in which the sidecar serves it while it is renewed.
     let ttl = if draw.held == CacheContent::Old { "200ms" } else { "1h" };
     let own = [("PROVIDERS", "http"), ("HTTP_URL", origin.as_str()), ("HTTP_BODY", r#"{"ip":{ip}}"#), ("FALLBACK", draw.fallback), ("CACHE_TTL", ttl)];
     let entry_point = EntryPoint::open(draw.runtime_mode, &[&SETTINGS[..], &own].concat()).await;

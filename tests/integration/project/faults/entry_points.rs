@@ -1,15 +1,16 @@
 //! Lambda and the sidecar behind one interface: the same event goes in, and the responses are compared alike.
 
-use std::{fs, path::Path, sync::Mutex, time::Duration};
+use std::{fs, path::Path, process::Stdio, sync::Mutex, time::Duration};
 
 use riskgate_runtime::mode::RuntimeMode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
+    process::SidecarProcess,
     runtime_api::{Answer, Environment},
     sidecar::Sidecar,
-    soak::{Serving, client},
+    soak::client,
 };
 
 /// How much later than its budget a response may arrive at the client of a busy machine. A response that hangs is later.
@@ -32,7 +33,7 @@ pub struct EntryPoint {
 enum Inner {
     Lambda(Box<Environment>),
     Sidecar(Sidecar),
-    Process(Box<Serving>, reqwest::Client),
+    Process(Box<SidecarProcess>, reqwest::Client),
 }
 
 /// The response to an event.
@@ -54,7 +55,7 @@ impl InvocationResult {
 }
 
 impl EntryPoint {
-    /// Starts a face under some variables, `BUDGET` among them, and waits until it answers.
+    /// Starts one with these variables, including `BUDGET`, and waits until it answers.
     pub async fn open(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
         let (audit, variables) = audited(variables);
         let variables = borrowed(&variables);
@@ -65,24 +66,33 @@ impl EntryPoint {
         EntryPoint { inner, budget: budget(&variables), audit, read: Mutex::default() }
     }
 
-    /// As `open`, as a process of its own, which can be sent signals.
+    /// As `open`, as a separate process, which receives signals.
     pub async fn open_process(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
         let (audit, variables) = audited(variables);
         let variables = borrowed(&variables);
         let inner = match runtime_mode {
             RuntimeMode::Lambda => lambda(&variables).await,
-            RuntimeMode::Sidecar | RuntimeMode::Command => Inner::Process(Box::new(Serving::start(&variables).await), client()),
+            RuntimeMode::Sidecar | RuntimeMode::Command => Inner::Process(Box::new(SidecarProcess::start(&variables, Stdio::null()).await), client()),
         };
         EntryPoint { inner, budget: budget(&variables), audit, read: Mutex::default() }
     }
 
     /// Sends an event of any trigger: by the runtime API, or by the sidecar's Invoke API.
     pub async fn send(&self, event: &[u8]) -> InvocationResult {
+        self.exchange(event).await.1
+    }
+
+    /// As `send`; returns the event that came back too, null if there is none.
+    pub async fn exchange(&self, event: &[u8]) -> (Value, InvocationResult) {
         let started = Instant::now();
+        let mut returned = Value::Null;
         let (verdict, took) = match &self.inner {
             Inner::Lambda(lambda) => {
                 let answered = lambda.invoke(event.to_vec()).await;
                 let took = started.elapsed();
+                if let Answer::Event(text) = &answered {
+                    returned = serde_json::from_str(text).unwrap_or_default();
+                }
                 let verdict = match answered {
                     Answer::Event(text) if text.as_bytes() == event => "allow",
                     Answer::Event(_) => "changed",
@@ -93,10 +103,14 @@ impl EntryPoint {
             }
             Inner::Sidecar(sidecar) => {
                 let (status, body) = sidecar.post(INVOKE, event.to_vec()).await;
-                (verdict(status, &body, event), started.elapsed())
+                let (verdict, took) = (verdict(status, &body, event), started.elapsed());
+                if verdict != "deny" {
+                    returned = body;
+                }
+                (verdict, took)
             }
-            Inner::Process(serving, client) => {
-                let url = serving.url.replace("/v1/assess", INVOKE);
+            Inner::Process(sidecar, client) => {
+                let url = format!("{}{INVOKE}", sidecar.origin);
                 let answered = client.post(url).body(event.to_vec()).send().await;
                 let (status, text) = match answered {
                     Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
@@ -105,28 +119,33 @@ impl EntryPoint {
                 (verdict(status, &serde_json::from_str(&text).unwrap_or_default(), event), started.elapsed())
             }
         };
-        InvocationResult { verdict, took, budget: self.budget }
+        (returned, InvocationResult { verdict, took, budget: self.budget })
     }
 
-    /// Assesses a sign-in through the sidecar's own route; the whole Assessment.
+    /// Assesses a sign-in by the sidecar's route. Returns the complete assessment.
     pub async fn assess(&self, body: &str) -> (InvocationResult, Value) {
+        self.post("/v1/assess", body).await
+    }
+
+    /// Calls a route of the sidecar. Returns the complete answer.
+    pub async fn post(&self, route: &str, body: &str) -> (InvocationResult, Value) {
         let Inner::Sidecar(sidecar) = &self.inner else { panic!("Lambda has no routes") };
         let started = Instant::now();
-        let (status, assessment) = sidecar.post("/v1/assess", body.to_owned()).await;
+        let (status, answer) = sidecar.post(route, body.to_owned()).await;
         let took = started.elapsed();
-        let verdict = match (status, assessment["decision"].as_str()) {
+        let verdict = match (status, answer["decision"].as_str()) {
             (200, Some("allow" | "review")) => "allow",
             (200, Some("deny")) => "deny",
             _ => "gone",
         };
-        (InvocationResult { verdict, took, budget: self.budget }, assessment)
+        (InvocationResult { verdict, took, budget: self.budget }, answer)
     }
 
     /// Sends a signal to the process.
     pub fn signal(&self, name: &str) {
         match &self.inner {
             Inner::Lambda(lambda) => lambda.process.signal(name),
-            Inner::Process(serving, _) => serving.process.signal(name),
+            Inner::Process(sidecar, _) => sidecar.process.signal(name),
             Inner::Sidecar(_) => panic!("it runs inside the test"),
         }
     }
@@ -135,12 +154,12 @@ impl EntryPoint {
     pub async fn ended(&mut self) -> Option<i32> {
         match &mut self.inner {
             Inner::Lambda(lambda) => lambda.process.ended().await.code(),
-            Inner::Process(serving, _) => serving.process.ended().await.code(),
+            Inner::Process(sidecar, _) => sidecar.process.ended().await.code(),
             Inner::Sidecar(_) => panic!("it runs inside the test"),
         }
     }
 
-    /// What the next invocations are told of Lambda's own deadline; the sidecar's callers tell none.
+    /// Sets Lambda's deadline for the next invocations. The sidecar's callers send none.
     pub fn set_deadline(&self, deadline: Duration) {
         if let Inner::Lambda(lambda) = &self.inner {
             lambda.set_deadline(Some(deadline));
@@ -166,7 +185,7 @@ impl EntryPoint {
         }
     }
 
-    /// Signs in as somebody and tells the verdict behind what the evidence says of a source: `timeout deny`.
+    /// Signs in as a user. Returns the outcome of a source and the verdict: `timeout deny`.
     pub async fn sign_in(&self, user: &str, data: Value, source: &str) -> (String, InvocationResult) {
         let result = self.send(event(user, data).as_bytes()).await;
         let line = self.audited().await;
@@ -210,7 +229,7 @@ fn verdict(status: u16, body: &Value, event: &[u8]) -> &'static str {
     }
 }
 
-/// A pre-authentication of somebody with some validation data.
+/// A pre-authentication event of a user with this validation data.
 pub fn event(user: &str, data: Value) -> String {
     json!({
         "version":"1","triggerSource":"PreAuthentication_Authentication","region":"eu-west-1","userPoolId":"eu-west-1_test","userName":user,

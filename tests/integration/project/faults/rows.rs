@@ -15,7 +15,7 @@ pub struct Row {
     pub place: &'static str,
     pub fault: &'static str,
     pub bring: Bring,
-    /// What the evidence says of the service or the store; empty where the event never gets so far.
+    /// The outcome of the service or the store; empty if the event is refused earlier.
     pub evidence: &'static str,
     /// `allow` or `deny`.
     pub verdict: &'static str,
@@ -29,7 +29,7 @@ pub enum Bring {
     Url(&'static str),
     /// The service's port is closed.
     Closed,
-    /// The service's queue of connections is full, so that a connection is never made.
+    /// The service's queue of connections is full: a connection is never made.
     Full,
     /// What should speak TLS answers the first bytes so.
     Tls(Act),
@@ -51,9 +51,9 @@ pub enum Vouched {
 }
 
 /// A fault in place, until it is dropped.
-pub struct Placed {
+pub struct FaultSetup {
     pub variables: Vec<(&'static str, String)>,
-    _kept: Vec<Box<dyn Any + Send>>,
+    _held_open: Vec<Box<dyn Any + Send>>,
 }
 
 /// Every row.
@@ -74,33 +74,33 @@ impl Row {
     }
 
     /// Brings the fault about.
-    pub async fn place(&self) -> Placed {
+    pub async fn place(&self) -> FaultSetup {
         let service = |url: String| vec![("PROVIDERS", "http".to_owned()), ("HTTP_URL", url)];
         let store = |address| vec![("STORE", format!("redis://{address}/0")), ("PSEUDONYM_KEY", "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned())];
         match &self.bring {
             Bring::Service(act) => {
                 let act = act.clone();
                 let server = Server::start(move |_| act.clone()).await;
-                Placed { variables: service(server.origin()), _kept: vec![Box::new(server)] }
+                FaultSetup { variables: service(server.origin()), _held_open: vec![Box::new(server)] }
             }
             Bring::Event(_) => {
                 let server = Server::json(r#"{"score":1}"#).await;
-                Placed { variables: service(server.origin()), _kept: vec![Box::new(server)] }
+                FaultSetup { variables: service(server.origin()), _held_open: vec![Box::new(server)] }
             }
-            Bring::Url(url) => Placed { variables: service((*url).to_owned()), _kept: Vec::new() },
+            Bring::Url(url) => FaultSetup { variables: service((*url).to_owned()), _held_open: Vec::new() },
             Bring::Store(act) => {
                 let server = tls::Server::pretending(act.clone()).await;
-                Placed { variables: store(server.address()), _kept: vec![Box::new(server)] }
+                FaultSetup { variables: store(server.address()), _held_open: vec![Box::new(server)] }
             }
-            Bring::NoStore => Placed { variables: store(free_address()), _kept: Vec::new() },
-            Bring::Closed => Placed { variables: service(format!("http://{}", free_address())), _kept: Vec::new() },
+            Bring::NoStore => FaultSetup { variables: store(free_address()), _held_open: Vec::new() },
+            Bring::Closed => FaultSetup { variables: service(format!("http://{}", free_address())), _held_open: Vec::new() },
             Bring::Full => {
-                let (address, kept) = full().await;
-                Placed { variables: service(format!("http://{address}")), _kept: kept }
+                let (address, held_open) = full().await;
+                FaultSetup { variables: service(format!("http://{address}")), _held_open: held_open }
             }
             Bring::Tls(act) => {
                 let server = tls::Server::pretending(act.clone()).await;
-                Placed { variables: service(server.origin("127.0.0.1")), _kept: vec![Box::new(server)] }
+                FaultSetup { variables: service(server.origin("127.0.0.1")), _held_open: vec![Box::new(server)] }
             }
             Bring::Certificate(name, validity, vouched) => {
                 let authority = tls::Authority::new();
@@ -109,13 +109,13 @@ impl Row {
                 if *vouched == Vouched::Yes {
                     variables.push(("SERVICES_CA", authority.pem()));
                 }
-                Placed { variables, _kept: vec![Box::new(server)] }
+                FaultSetup { variables, _held_open: vec![Box::new(server)] }
             }
         }
     }
 }
 
-/// An address at which nobody listens.
+/// An address at which nothing listens.
 fn free_address() -> std::net::SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
@@ -126,13 +126,13 @@ async fn full() -> (std::net::SocketAddr, Vec<Box<dyn Any + Send>>) {
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let listener = socket.listen(1).expect("listening");
     let address = listener.local_addr().expect("an address");
-    let mut kept: Vec<Box<dyn Any + Send>> = vec![Box::new(listener)];
+    let mut held_open: Vec<Box<dyn Any + Send>> = vec![Box::new(listener)];
     for _ in 0..8 {
         if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), tokio::net::TcpStream::connect(address)).await {
-            kept.push(Box::new(stream));
+            held_open.push(Box::new(stream));
         }
     }
-    (address, kept)
+    (address, held_open)
 }
 
 /// A store that is down never triggers the fallback, and the two later triggers go back as they came.
@@ -182,14 +182,14 @@ fn service_rows() -> Vec<Row> {
         row("C3", "connect", "no such host name", Url("https://risk.invalid/"), "connect", "deny"),
         row("C4", "connect", "accepted, then reset", Service(Act::Reset), "reset", "deny"),
         row("C5", "connect", "accepted, then closed without an answer", Service(Act::HangUp), "reset", "deny"),
-        row("T1", "TLS", "a certificate of an unknown authority", Bring::Certificate("127.0.0.1", Validity::ClockReading, Vouched::No), "tls", "deny"),
+        row("T1", "TLS", "a certificate of an unknown authority", Bring::Certificate("127.0.0.1", Validity::Current, Vouched::No), "tls", "deny"),
         row("T2", "TLS", "only TLS 1.1 is spoken", alert, "tls", "deny"),
         row("T3", "TLS", "plain HTTP instead of TLS", Tls(Act::RawThenHangUp(raw("HTTP/1.1 400 Bad Request\r\n\r\n"))), "tls", "deny"),
         row("T4", "TLS", "no answer to the handshake", Tls(Act::Hang), "connect", "deny"),
         row("T5", "TLS", "reset during the handshake", Tls(Act::Reset), "connect", "deny"),
         row("T6", "TLS", "a certificate of the year 2000", Bring::Certificate("127.0.0.1", Validity::Over, Vouched::Yes), "tls", "deny"),
-        row("T7", "TLS", "another host's certificate", Bring::Certificate("risk.example", Validity::ClockReading, Vouched::Yes), "tls", "deny"),
-        row("T8", "TLS", "a private authority, set in SERVICES_CA", Bring::Certificate("127.0.0.1", Validity::ClockReading, Vouched::Yes), "fresh", "allow"),
+        row("T7", "TLS", "another host's certificate", Bring::Certificate("risk.example", Validity::Current, Vouched::Yes), "tls", "deny"),
+        row("T8", "TLS", "a private authority, set in SERVICES_CA", Bring::Certificate("127.0.0.1", Validity::Current, Vouched::Yes), "fresh", "allow"),
         row("H1", "head", "never arrives", Service(Act::Hang), "timeout", "deny"),
         row("H2", "head", "arrives after the service's timeout", Service(late(900, fine())), "timeout", "deny"),
         row("H3", "head", "arrives late, but in time", Service(late(300, fine())), "fresh", "allow"),
@@ -278,24 +278,23 @@ fn event_rows() -> Vec<Row> {
         row("E19", "event", "a token whose groups are null", later("TokenGeneration_RefreshTokens", r#"{"groupConfiguration":null}"#), "", "allow"),
     ];
     let addresses = [
-        "203.0.113.7, 10.0.0.1",
-        " 8.8.8.8 ",
-        "8.8.8.008",
-        "0x7f000001",
-        "2130706433",
-        "127.1",
-        "10.0.0.1",
-        "100.64.0.1",
-        "169.254.169.254",
-        "::1",
-        "fc00::1",
-        "0.0.0.0",
-        "255.255.255.255",
-        "192.0.2.1",
+        ("I1", "203.0.113.7, 10.0.0.1"),
+        ("I2", " 8.8.8.8 "),
+        ("I3", "8.8.8.008"),
+        ("I4", "0x7f000001"),
+        ("I5", "2130706433"),
+        ("I6", "127.1"),
+        ("I7", "10.0.0.1"),
+        ("I8", "100.64.0.1"),
+        ("I9", "169.254.169.254"),
+        ("I10", "::1"),
+        ("I11", "fc00::1"),
+        ("I12", "0.0.0.0"),
+        ("I13", "255.255.255.255"),
+        ("I14", "192.0.2.1"),
     ];
-    let ids = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14"];
-    for (id, ip) in ids.into_iter().zip(addresses) {
-        // Blanks around an address are no part of it.
+    for (id, ip) in addresses {
+        // Blanks around an address are ignored.
         let evidence = if ip.trim() == "8.8.8.8" { "fresh" } else { "not_asked" };
         rows.push(row(id, "address", ip, context(json!({"ip":ip})), evidence, "allow"));
     }

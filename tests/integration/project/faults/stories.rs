@@ -1,4 +1,4 @@
-//! Faults that take more than one sign-in to bring about.
+//! Faults that take more than one sign-in.
 
 use std::{
     process::{Command, Stdio},
@@ -13,8 +13,9 @@ use riskgate_runtime::mode::RuntimeMode;
 use serde_json::{Value, json};
 
 use super::{
-    BUDGET, SETTINGS,
+    BUDGET, SETTINGS, challenges,
     entry_points::{EntryPoint, InvocationResult, event},
+    step_up,
 };
 use crate::{
     harness::{TestEnricher, described},
@@ -22,7 +23,7 @@ use crate::{
     wire::{Act, Server, json as json_answer},
 };
 
-/// A story, told of both faces.
+/// A scenario, run in both modes.
 pub struct Scenario {
     pub id: &'static str,
     pub what: &'static str,
@@ -31,24 +32,24 @@ pub struct Scenario {
     pub play: fn(RuntimeMode) -> BoxFuture<'static, ScenarioResult>,
 }
 
-/// How a story went.
+/// The result of a scenario.
 pub struct ScenarioResult {
-    /// What was seen, in a line.
+    /// The results in one line.
     pub seen: String,
-    /// Every answer, for its time.
+    /// Every answer, for the check of its time.
     pub results: Vec<InvocationResult>,
 }
 
-/// One face in a story, and what was seen of it.
+/// One mode in a scenario, and its results.
 struct Stage {
     entry_point: EntryPoint,
     seen: Vec<String>,
     results: Vec<InvocationResult>,
 }
 
-/// Every story.
+/// Every scenario.
 pub fn stories() -> Vec<Scenario> {
-    vec![
+    let sign_ins = vec![
         story("X1", "an unsigned address of ALLOW_CIDRS that the service classifies as fraud", "fresh deny", |runtime_mode| {
             claimed_address(runtime_mode).boxed()
         }),
@@ -70,7 +71,7 @@ pub fn stories() -> Vec<Scenario> {
             |runtime_mode| two_people(runtime_mode).boxed(),
         ),
         story("X7", "the service fails, recovers, fails again", "http_5xx deny, fresh allow, hit allow", |runtime_mode| {
-            errors_are_not_kept(runtime_mode).boxed()
+            errors_are_not_cached(runtime_mode).boxed()
         }),
         story("X8", "the service knows nothing about the address; two sign-ins", "negative allow, negative allow, 1 request", |runtime_mode| {
             nothing_known(runtime_mode).boxed()
@@ -117,7 +118,8 @@ pub fn stories() -> Vec<Scenario> {
         story("X25", "a service that starts slowly: 900, 400, 100 ms, none", "timeout deny, fresh allow, fresh allow, fresh allow", |runtime_mode| {
             slow_start(runtime_mode).boxed()
         }),
-    ]
+    ];
+    sign_ins.into_iter().chain(challenges::stories()).chain(step_up::stories()).collect()
 }
 
 fn story(id: &'static str, what: &'static str, expected: &'static str, play: fn(RuntimeMode) -> BoxFuture<'static, ScenarioResult>) -> Scenario {
@@ -129,7 +131,7 @@ impl Stage {
         Stage { entry_point: EntryPoint::open(runtime_mode, &[&SETTINGS[..], variables].concat()).await, seen: Vec::new(), results: Vec::new() }
     }
 
-    /// As `open`, as a process of its own.
+    /// As `open`, as a separate process.
     async fn open_process(runtime_mode: RuntimeMode, variables: &[(&str, &str)]) -> Self {
         Stage { entry_point: EntryPoint::open_process(runtime_mode, &[&SETTINGS[..], variables].concat()).await, seen: Vec::new(), results: Vec::new() }
     }
@@ -138,6 +140,18 @@ impl Stage {
         let (seen, result) = self.entry_point.sign_in(user, data, "http").await;
         self.seen.push(seen);
         self.results.push(result);
+    }
+
+    /// Sends a sign-in, and signals to the process: each after a wait in milliseconds.
+    async fn send_signalled(&self, signals: &[(u64, &str)]) -> InvocationResult {
+        let event = event("ada", json!({"ip":"8.8.8.1"}));
+        let signalling = async {
+            for (wait, signal) in signals {
+                pause(*wait).await;
+                self.entry_point.signal(signal);
+            }
+        };
+        tokio::join!(self.entry_point.send(event.as_bytes()), signalling).0
     }
 
     fn end(self) -> ScenarioResult {
@@ -257,7 +271,7 @@ async fn replayed(runtime_mode: RuntimeMode) -> ScenarioResult {
     stage.end_counted()
 }
 
-/// The wall clock is an argument of the whole path: what reads it is the entry point alone.
+/// The wall clock is an argument everywhere: only the entry point reads it.
 async fn jumping_clock(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::json(r#"{"score":1}"#).await;
     let enricher = TestEnricher::new(
@@ -283,9 +297,9 @@ async fn two_people(runtime_mode: RuntimeMode) -> ScenarioResult {
     stage.end_counted()
 }
 
-async fn errors_are_not_kept(runtime_mode: RuntimeMode) -> ScenarioResult {
+async fn errors_are_not_cached(runtime_mode: RuntimeMode) -> ScenarioResult {
     let (server, act) = switchable(json_answer(500, "{}")).await;
-    let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
+    let mut stage = Stage::open(runtime_mode, &http_service(&server.origin())).await;
     for next in [score(1), json_answer(500, "{}"), json_answer(500, "{}")] {
         stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
         *act.lock().expect("the act") = next;
@@ -311,7 +325,7 @@ async fn changed_mind(runtime_mode: RuntimeMode) -> ScenarioResult {
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
     *act.lock().expect("the act") = score(100);
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
-    // Past the time in which the sidecar serves an old answer while it asks again.
+    // Past the time in which the sidecar serves an old answer while it is renewed.
     pause(2_050).await;
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
     stage.end()
@@ -364,20 +378,20 @@ async fn damaged_database(runtime_mode: RuntimeMode) -> ScenarioResult {
 
 async fn refused_key(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| json_answer(401, "{}")).await;
-    let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
+    let mut stage = Stage::open(runtime_mode, &http_service(&server.origin())).await;
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
     stage.seen.push(format!("{} request", server.count()));
     stage.end()
 }
 
 async fn slow_tail(runtime_mode: RuntimeMode) -> ScenarioResult {
-    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let calls = std::sync::atomic::AtomicUsize::new(0);
     let treat = move |request: &crate::wire::Request| {
-        let is_slow = !request.line.starts_with("HEAD ") && asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 20 == 19;
+        let is_slow = !request.line.starts_with("HEAD ") && calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 20 == 19;
         if is_slow { Act::After(Duration::from_millis(300), Box::new(score(1))) } else { score(1) }
     };
     let server = Server::start(treat).await;
-    let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
+    let mut stage = Stage::open(runtime_mode, &http_service(&server.origin())).await;
     for n in 0..40 {
         stage.sign_in(&format!("user-{n}"), json!({"ip":format!("8.8.8.{n}")})).await;
     }
@@ -422,11 +436,21 @@ async fn forced_timeouts(runtime_mode: RuntimeMode) -> ScenarioResult {
     stage.end()
 }
 
+/// The variables for a service of the adapter `http`.
+fn http_service(origin: &str) -> [(&'static str, &str); 2] {
+    [("PROVIDERS", "http"), ("HTTP_URL", origin)]
+}
+
+/// A service that answers after this time.
+async fn slow_server(ms: u64) -> Server {
+    Server::start(move |_| Act::After(Duration::from_millis(ms), Box::new(score(1)))).await
+}
+
 async fn short_deadline(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| Act::Hang).await;
     let origin = server.origin();
     let mut own = vec![("PROVIDERS", "http"), ("HTTP_URL", origin.as_str())];
-    // Nobody tells the sidecar of a deadline: its budget is the sign-in's.
+    // The sidecar gets no deadline: its budget is the sign-in's.
     own.extend((runtime_mode == RuntimeMode::Sidecar).then_some(("BUDGET", "300ms")));
     own.extend((runtime_mode == RuntimeMode::Sidecar).then_some(("PROVIDER_TIMEOUT", "300ms")));
     let mut stage = Stage::open(runtime_mode, &own).await;
@@ -439,25 +463,19 @@ async fn short_deadline(runtime_mode: RuntimeMode) -> ScenarioResult {
 }
 
 async fn frozen(runtime_mode: RuntimeMode) -> ScenarioResult {
-    let server = Server::start(|_| Act::After(Duration::from_millis(300), Box::new(score(1)))).await;
-    let mut stage = Stage::open_process(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
-    let first = event("ada", json!({"ip":"8.8.8.1"}));
-    let (asked, ()) = tokio::join!(stage.entry_point.send(first.as_bytes()), async {
-        pause(100).await;
-        stage.entry_point.signal("-STOP");
-        pause(2_000).await;
-        stage.entry_point.signal("-CONT");
-    });
+    let server = slow_server(300).await;
+    let mut stage = Stage::open_process(runtime_mode, &http_service(&server.origin())).await;
+    let result = stage.send_signalled(&[(100, "-STOP"), (2_000, "-CONT")]).await;
     stage.entry_point.audited().await;
-    // Its own time ran out while it was frozen, so what it says is the fallback's or the answer's that lay waiting.
-    stage.seen.push(if matches!(asked.verdict, "allow" | "deny") { "answered".to_owned() } else { asked.verdict.to_owned() });
+    // Its time ran out while it was frozen, so the fallback decides, or an answer that arrived meanwhile.
+    stage.seen.push(if matches!(result.verdict, "allow" | "deny") { "answered".to_owned() } else { result.verdict.to_owned() });
     stage.sign_in("ada", json!({"ip":"8.8.8.2"})).await;
     stage.end()
 }
 
 async fn thrice(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::json(r#"{"score":1}"#).await;
-    let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
+    let mut stage = Stage::open(runtime_mode, &http_service(&server.origin())).await;
     for _ in 0..3 {
         stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
     }
@@ -465,13 +483,9 @@ async fn thrice(runtime_mode: RuntimeMode) -> ScenarioResult {
 }
 
 async fn terminated(runtime_mode: RuntimeMode) -> ScenarioResult {
-    let server = Server::start(|_| Act::After(Duration::from_millis(400), Box::new(score(1)))).await;
-    let mut stage = Stage::open_process(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
-    let asked = event("ada", json!({"ip":"8.8.8.1"}));
-    let (result, ()) = tokio::join!(stage.entry_point.send(asked.as_bytes()), async {
-        pause(150).await;
-        stage.entry_point.signal("-TERM");
-    });
+    let server = slow_server(400).await;
+    let mut stage = Stage::open_process(runtime_mode, &http_service(&server.origin())).await;
+    let result = stage.send_signalled(&[(150, "-TERM")]).await;
     let code = stage.entry_point.ended().await;
     let line = stage.entry_point.audited().await;
     stage.seen.push(format!("{} {}", line["evidence"]["http"].as_str().unwrap_or("-"), result.verdict));
@@ -504,7 +518,7 @@ async fn own_reasons(runtime_mode: RuntimeMode) -> ScenarioResult {
 
 async fn counted_fallback(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = Server::start(|_| json_answer(500, "{}")).await;
-    let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
+    let mut stage = Stage::open(runtime_mode, &http_service(&server.origin())).await;
     let result = stage.entry_point.send(event("ada", json!({"ip":"8.8.8.8"})).as_bytes()).await;
     let degraded = &stage.entry_point.audited().await["degraded"];
     let (cause, fallback) = (degraded["causes"]["http"].as_str().unwrap_or("nothing"), degraded["fallback"].as_str().unwrap_or("none"));
@@ -514,12 +528,12 @@ async fn counted_fallback(runtime_mode: RuntimeMode) -> ScenarioResult {
     stage.end()
 }
 
-/// A server that treats its questions, one after the other, so; the last way is kept.
+/// A server that treats its requests like this, one after the other. The last act is repeated.
 async fn in_turn(acts: Vec<Act>) -> Server {
-    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let calls = std::sync::atomic::AtomicUsize::new(0);
     Server::start(move |request| {
         let opens_only = request.line.starts_with("HEAD ");
-        let turn = asked.fetch_add(usize::from(!opens_only), std::sync::atomic::Ordering::Relaxed);
+        let turn = calls.fetch_add(usize::from(!opens_only), std::sync::atomic::Ordering::Relaxed);
         acts[turn.min(acts.len() - 1)].clone()
     })
     .await
@@ -527,7 +541,7 @@ async fn in_turn(acts: Vec<Act>) -> Server {
 
 async fn alternating(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = in_turn((0..6).map(|turn| if turn % 2 == 0 { json_answer(500, "{}") } else { score(1) }).collect()).await;
-    let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
+    let mut stage = Stage::open(runtime_mode, &http_service(&server.origin())).await;
     for n in 0..6 {
         stage.sign_in(&format!("user-{n}"), json!({"ip":format!("8.8.8.{n}")})).await;
     }
@@ -536,7 +550,7 @@ async fn alternating(runtime_mode: RuntimeMode) -> ScenarioResult {
 
 async fn slow_start(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = in_turn([900, 400, 100, 0].map(|ms| Act::After(Duration::from_millis(ms), Box::new(score(1)))).to_vec()).await;
-    let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin())]).await;
+    let mut stage = Stage::open(runtime_mode, &http_service(&server.origin())).await;
     for n in 0..4 {
         stage.sign_in(&format!("user-{n}"), json!({"ip":format!("8.8.8.{n}")})).await;
     }

@@ -1,15 +1,11 @@
-//! Variables of any name and value, one `NAME=value` a line: faults are listed, never quoted where they are secret, and a default stands in.
-#![no_main]
+//! Variables of any name and value, one `NAME=value` per line: faults are listed, never with a secret value, and the default is used.
 
 use std::collections::BTreeMap;
 
-use libfuzzer_sys::fuzz_target;
 use riskgate_config::{Config, env::EnvSource};
-use riskgate_fuzz::timed;
 
-fuzz_target!(init: run(include_bytes!("../seeds/environment/all")), |bytes: &[u8]| timed(|| run(bytes)));
-
-fn run(bytes: &[u8]) {
+/// Runs one input.
+pub(crate) fn run(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let map: BTreeMap<String, String> = text
         .split('\n')
@@ -23,16 +19,16 @@ fn run(bytes: &[u8]) {
     assert!(config.budget.provider <= config.budget.total && config.budget.connect <= config.budget.provider && config.budget.store <= config.budget.total);
     assert!((0.0..=100.0).contains(&config.decision.deny_at.default));
     for fault in &faults {
-        let told = fault.to_string();
+        let text = fault.to_string();
         for secret in ["CONTEXT_KEYS", "PSEUDONYM_KEY", "TOKEN", "HTTP_HEADERS"] {
             let name = format!("RISKGATE_{secret}");
             let Some(value) = map.get(&name).filter(|value| value.len() > 24) else { continue };
-            if told.contains(value.as_str()) {
-                // The same text may stand in a variable that is no secret, or in a sentence of ours: then it is told whatever the secret is.
+            if text.contains(value.as_str()) {
+                // The same text may be in a variable that is not secret, or in a sentence of riskgate: then it is printed with any secret.
                 let without: BTreeMap<String, String> =
                     map.iter().map(|(own, other)| (own.clone(), if *own == name { "x".repeat(48) } else { other.clone() })).collect();
                 let (_, faults) = Config::read(&without as &dyn EnvSource);
-                assert!(faults.iter().any(|fault| fault.to_string().contains(value.as_str())), "{secret} is told");
+                assert!(faults.iter().any(|fault| fault.to_string().contains(value.as_str())), "{secret} is printed");
             }
         }
     }

@@ -1,5 +1,4 @@
 //! What an outside service answers: any head, any body. It becomes an answer on riskgate's scale or a named failure.
-#![no_main]
 
 use std::{
     collections::BTreeMap,
@@ -7,11 +6,9 @@ use std::{
     time::Duration,
 };
 
-use libfuzzer_sys::fuzz_target;
 use riskgate_config::Config;
 use riskgate_engine::{client_ip::ClientIp, evidence::Risk};
 use riskgate_event::http;
-use riskgate_fuzz::timed;
 use riskgate_http_client::{Client, Tls};
 use riskgate_providers::{Adapter, ProviderRequest, RequestFields};
 use riskgate_runtime::clock;
@@ -61,12 +58,11 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     Bench { runtime, answer, adapters }
 });
 
-fuzz_target!(init: run(include_bytes!("../seeds/answer/http")), |bytes: &[u8]| timed(|| run(bytes)));
-
-fn run(bytes: &[u8]) {
+/// Runs one input.
+pub(crate) fn run(bytes: &[u8]) {
     let Some((&choice, rest)) = bytes.split_first() else { return };
     let bench = &*BENCH;
-    // The highest bit chooses between a whole answer of the fuzzer's and a good head before its body.
+    // The highest bit selects a complete answer of the fuzzer, or a good head before its body.
     let whole = if choice & 0x80 == 0 {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
         [head.as_bytes(), rest].concat()
@@ -77,8 +73,8 @@ fn run(bytes: &[u8]) {
     let adapter = &bench.adapters[usize::from(choice & 0x7f) % bench.adapters.len()];
     let sign_in = http::parse(br#"{"user":"ada","ip":"8.8.8.8"}"#, ClientIp::Missing, clock::read()).expect("a sign-in");
     let request = ProviderRequest::from_sign_in(&sign_in, RequestFields::default()).expect("the address is public");
-    let asked = bench.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), adapter.provider.query(&request)).await });
-    match asked.expect("an answer or a failure in time") {
+    let result = bench.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), adapter.provider.query(&request)).await });
+    match result.expect("an answer or a failure in time") {
         Ok(Some(answer)) => {
             if let Risk::Score(score) = answer.risk {
                 assert!((0.0..=100.0).contains(&score), "{score}");

@@ -1,19 +1,15 @@
 //! A log of sign-ins: CSV, JSON lines or Cognito's own events, plain or packed. Every record is a row or a named fault.
-#![no_main]
 
 use std::io::Cursor;
 
-use libfuzzer_sys::fuzz_target;
-use riskgate_fuzz::timed;
 use riskgate_lab::rows::{
     LogLine,
     source::{Batch, Source},
     time::TimeParser,
 };
 
-fuzz_target!(init: run(include_bytes!("../seeds/rows/rba.csv")), |bytes: &[u8]| timed(|| run(bytes)));
-
-fn run(bytes: &[u8]) {
+/// Runs one input.
+pub(crate) fn run(bytes: &[u8]) {
     let Ok(source) = Source::from_reader(Cursor::new(bytes.to_vec()), "fuzzed".to_owned(), &[]) else { return };
     let Ok((reading, mut records)) = source.into_records() else { return };
     let (mut batch, mut clock) = (Batch::default(), TimeParser::default());
@@ -21,7 +17,7 @@ fn run(bytes: &[u8]) {
         for (_, record) in &batch.records[..batch.len] {
             let _ = reading.read_line(record, &mut clock, |line| {
                 let LogLine::SignIn(row) = line else { return };
-                assert!(!row.user.is_empty(), "a row is somebody's");
+                assert!(!row.user.is_empty(), "a row has a user");
                 assert!(row.provider_score.is_none_or(|score| (0.0..=100.0).contains(&score)));
             });
         }

@@ -1,15 +1,12 @@
 //! An mmdb file of any bytes: refused at start, or read for every address.
-#![no_main]
 
 use std::{path::PathBuf, sync::LazyLock};
 
-use libfuzzer_sys::fuzz_target;
 use riskgate_config::networks::NetworksConfig;
 use riskgate_engine::{
     client_ip::ClientIp,
     context::{Context, Trust},
 };
-use riskgate_fuzz::timed;
 use riskgate_network::Networks;
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -17,9 +14,8 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     directory.join("fuzzed.mmdb")
 });
 
-fuzz_target!(init: run(include_bytes!("../seeds/networks/GeoIP2-City-Test.mmdb")), |bytes: &[u8]| timed(|| run(bytes)));
-
-fn run(bytes: &[u8]) {
+/// Runs one input.
+pub(crate) fn run(bytes: &[u8]) {
     std::fs::write(&*FILE, bytes).expect("written");
     let file = Some(FILE.clone());
     for config in [
