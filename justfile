@@ -2,6 +2,9 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# The features of packages.
+package := "dynamodb,secrets"
+
 # List the recipes.
 default:
     @just --list
@@ -13,13 +16,14 @@ check: fmt clippy docs deny boundaries
 fmt:
     cargo fmt --check
 
-# The lints, warnings as errors.
+# The lints, warnings as errors; also of the build that the README begins with.
 clippy:
     cargo clippy --all-targets --all-features -- -D warnings
+    cargo clippy -- -D warnings
 
 # The documentation, private items included.
 docs:
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --quiet
+    RUSTDOCFLAGS="-D warnings" cargo doc --all-features --no-deps --document-private-items --quiet
 
 # Licences, sources and bans; advisories where their database can be reached.
 deny:
@@ -47,15 +51,15 @@ enumeration NAMES="10000":
 fuzz SECONDS="60" *TARGETS:
     fuzz/run {{SECONDS}} {{TARGETS}}
 
-# The bill of materials of the release package: riskgate.cdx.json (CycloneDX 1.5).
+# The bill of materials of the packages: riskgate.cdx.json (CycloneDX 1.5).
 sbom:
-    command -v cargo-cyclonedx >/dev/null || cargo install --quiet --locked cargo-cyclonedx
-    cargo cyclonedx --manifest-path crates/lambda/Cargo.toml --format json --spec-version 1.5 --features dynamodb,secrets --override-filename riskgate.cdx
-    mv crates/lambda/riskgate.cdx.json riskgate.cdx.json
-    find crates -name riskgate.cdx.json -delete
-    sed -i "s|path+file://$PWD|path+file:///riskgate|g" riskgate.cdx.json
+    deploy/sbom riskgate.cdx.json
 
-# The release package twice, in two places, byte by byte the same.
+# A release in target/release-VERSION: zips, static binaries, images, chart, CDK package, crates, bill of materials; each is used once.
+release VERSION *ARGS:
+    deploy/release {{VERSION}} {{ARGS}}
+
+# The release twice, in two places, byte by byte the same.
 reproduce *ARGS:
     deploy/reproduce {{ARGS}}
 
@@ -63,7 +67,7 @@ reproduce *ARGS:
 e2e:
     tests/e2e/run
 
-# What Lambda runs, as zips for arm64 and x86-64 in target/package; checked and started once.
+# Static binaries for arm64 and x86-64 in target/package, and what Lambda runs as zips; checked and started once.
 package *ARGS:
     deploy/package {{ARGS}}
 
@@ -73,9 +77,18 @@ data:
     .venv/bin/pip install --quiet --requirement data/requirements.txt
     .venv/bin/python data/update.py
 
+# The tests with other people's programs.
+test-programs:
+    cargo test --features programs,{{package}} --test programs
+
 # Instructions of each step of an assessment, held against benches/instructions.csv.
 instructions *ARGS:
     cargo bench --quiet --bench assess -- --instructions {{ARGS}} >/dev/null
+
+# Promised and realised false-positive rates of five populations on the shipped scale and on a calibrated one (docs/MODEL.md). MODE is monitor or enforce.
+calibration MODE="monitor" USERS="60000" SEED="21":
+    cargo build --quiet --release --bin riskgate
+    benches/calibration target/release/riskgate {{MODE}} {{USERS}} {{SEED}}
 
 # Everything measured, against other people's ways to do the same; writes docs/BENCHMARKS.md.
 bench *ARGS:
