@@ -12,6 +12,11 @@ git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t 
 PORT=$(free_port) audit=$(free_port) moto=$(free_port) aws=$(free_port)
 export PORT
 
+# `cargo run` without --bin works only while exactly one package names its default binary.
+cargo metadata --no-deps --format-version 1 | python -c 'import json, sys
+names = [package["default_run"] for package in json.load(sys.stdin)["packages"] if package["default_run"]]
+assert names == ["riskgate"], f"cargo run cannot choose among {names}"'
+
 # What a reader has built and installed. cargo is the binary under test, on a free port.
 cat >"$WORK/bin/cargo" <<CARGO
 #!/usr/bin/env bash
