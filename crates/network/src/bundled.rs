@@ -11,10 +11,24 @@ use riskgate_engine::{
 };
 use riskgate_runtime::health::BundledPart;
 
-static BYTES: &[u8] = include_bytes!("../data/networks.bin");
+const BYTES: &[u8] = include_bytes!("../data/networks.bin");
 
 /// The first bytes: name and version of the format.
 const MAGIC: &[u8] = b"RGNETS\x01\x00";
+
+// A clone without symbolic links, or a damaged one, does not build.
+const _: () = assert!(begins_with(BYTES, MAGIC), "crates/network/data/networks.bin is not the database: it is a symbolic link to data/networks.bin");
+
+const fn begins_with(bytes: &[u8], start: &[u8]) -> bool {
+    let mut index = 0;
+    while index < start.len() {
+        if index >= bytes.len() || bytes[index] != start[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
 
 /// Bytes of a record: AS number, country, kind.
 const RECORD_BYTES: usize = 7;

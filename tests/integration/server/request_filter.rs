@@ -277,7 +277,9 @@ async fn odd_paths_and_methods_lead_nowhere() {
         sidecar.check(&format!("{method} /v1/assess HTTP/1.1\r\nHost: localhost\r\n\r\n"), "405").await;
     }
     sidecar.check("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", "404").await;
-    sidecar.check("CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", "404").await;
+    sidecar.check("CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", "421").await;
+    sidecar.check("GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", "421").await;
+    sidecar.check("GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "200").await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, State},
     routing::{get, post},
 };
 use hyper::{server::conn::http1, service::service_fn};
@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::dashboard::{Dashboard, Feed, Settings};
-use crate::sidecar::{connection_limit::ConnectionLimit, request_filter::RequestFilter, service::SidecarService};
+use crate::sidecar::{connection_limit::ConnectionLimit, metrics_page::MetricsPage, request_filter::RequestFilter, service::SidecarService};
 use riskgate_config::{env::ConfigError, sidecar::SidecarConfig};
 use riskgate_engine::evidence::store_parts::StorePart;
 use riskgate_pipeline::{
@@ -24,6 +24,8 @@ use riskgate_runtime::clock;
 use riskgate_runtime::deadline::Deadline;
 
 mod connection_limit;
+
+mod metrics_page;
 
 mod probes;
 
@@ -261,7 +263,9 @@ fn router(instance: &Arc<Instance>, role: ListenerRole, local: SocketAddr, dashb
         }
     }
     if let Some(dashboard) = dashboard {
-        app = app.merge(dashboard.routes()).route("/metrics", get(probes::metrics));
+        let page = Arc::new(MetricsPage::new(Instant::now()));
+        let metrics = async move |State(instance): State<Arc<Instance>>| page.answer(&instance).await;
+        app = app.merge(dashboard.routes()).route("/metrics", get(metrics));
     }
     app.route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))

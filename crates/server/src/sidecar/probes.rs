@@ -1,16 +1,10 @@
-//! The routes `/healthz`, `/readyz` and `/metrics`.
+//! The routes `/healthz` and `/readyz`.
 
 use std::sync::{Arc, atomic::Ordering};
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::{HeaderValue, StatusCode, header};
+use axum::{Json, extract::State};
 use serde::Serialize;
 
-use crate::sidecar::problem::problem;
 use riskgate_engine::evidence::store_parts::StorePart;
 use riskgate_pipeline::instance::Instance;
 use riskgate_runtime::clock;
@@ -105,12 +99,4 @@ fn degraded_service(health: &Health, service: riskgate_engine::service::Service)
         }
     };
     Some(Degraded { what: service.as_label(), why, age_s, help: fault.map(|fault| fault.help().to_owned()) })
-}
-
-/// `GET /metrics`: the metrics in Prometheus text format.
-pub async fn metrics(State(instance): State<Arc<Instance>>) -> Response {
-    match instance.telemetry.render() {
-        Some(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text).into_response(),
-        None => problem(StatusCode::NOT_FOUND, "metrics are off", "RISKGATE_METRICS is off".to_owned()),
-    }
 }

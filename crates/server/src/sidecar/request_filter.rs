@@ -88,7 +88,7 @@ impl RequestFilter {
         F: Future<Output = Response>,
     {
         let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
-        if !self.is_known_host(request.headers()) {
+        if !self.is_known_host(&request) {
             return Err(problem(StatusCode::MISDIRECTED_REQUEST, "unknown host", "send exactly one Host header that names this machine".to_owned()));
         }
         if !is_same_origin(request.headers()) {
@@ -134,13 +134,16 @@ impl RequestFilter {
         bool::from(sent.ct_eq(token.expose_secret().as_bytes()))
     }
 
-    /// Whether the Host header names this machine. With a token, any name is accepted. Without one, a foreign name
+    /// Whether the request is meant for this machine: by its Host header, and by the authority of its target where it has one, which
+    /// is the one that counts then (RFC 9112, 3.2.2). With a token, any name is accepted. Without one, a foreign name
     /// indicates DNS rebinding: a page of another site sends the request.
-    fn is_known_host(&self, headers: &HeaderMap) -> bool {
-        let Some(host) = single_header(headers, header::HOST) else { return false };
-        if self.token.load().is_some() {
-            return true;
-        }
+    fn is_known_host<B>(&self, request: &Request<B>) -> bool {
+        let Some(host) = single_header(request.headers(), header::HOST) else { return false };
+        self.token.load().is_some() || (self.is_own_name(host) && request.uri().authority().is_none_or(|authority| self.is_own_name(authority.as_str())))
+    }
+
+    /// Whether a host, with or without a port, is a name or an address of this machine.
+    fn is_own_name(&self, host: &str) -> bool {
         if host == self.local_text && !self.local.ip().is_unspecified() {
             return true;
         }
