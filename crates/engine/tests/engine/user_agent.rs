@@ -27,3 +27,31 @@ fn crawlers_that_the_parser_names_are_automation_but_its_guesses_are_not() {
         assert_eq!(UserAgent::parse(text).expect("a user agent").anomaly, UserAgentAnomaly::None, "{text}");
     }
 }
+
+const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+
+#[test]
+fn a_browser_is_parsed() {
+    let ua = UserAgent::parse(CHROME).expect("a user agent");
+    assert_eq!((ua.device_type, ua.os.as_str(), ua.browser.as_str(), ua.anomaly), (DeviceType::Desktop, "Windows 10", "Chrome", UserAgentAnomaly::None));
+}
+
+#[test]
+fn automation_and_impossible_texts_are_recognised() {
+    for (text, expected) in [
+        ("python-requests/2.32", UserAgentAnomaly::Automation),
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/140.0.0.0 Safari/537.36", UserAgentAnomaly::Automation),
+        ("${jndi:ldap://x}", UserAgentAnomaly::Impossible),
+        ("Mozilla\u{0}/5.0 (Windows NT 10.0)", UserAgentAnomaly::Impossible),
+        ("x", UserAgentAnomaly::Impossible),
+    ] {
+        assert_eq!(UserAgent::parse(text).expect("a user agent").anomaly, expected, "{text}");
+    }
+}
+
+#[test]
+fn long_texts_are_truncated_at_a_character_boundary() {
+    let ua = UserAgent::parse(&"é".repeat(40_000)).expect("a user agent");
+    assert!(ua.text.expose().len() <= 512);
+    assert!(UserAgent::parse("  ").is_none());
+}

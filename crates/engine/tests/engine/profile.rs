@@ -1,5 +1,4 @@
 //! Tests of encoding, size limits, expiry and rehashing of profiles.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
 
