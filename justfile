@@ -77,6 +77,10 @@ data:
     .venv/bin/pip install --quiet --requirement data/requirements.txt
     .venv/bin/python data/update.py
 
+# All tests, in one build: those of the README, and those with other people's programs.
+test-all:
+    cargo test --features programs,{{package}}
+
 # The tests with other people's programs.
 test-programs:
     cargo test --features programs,{{package}} --test programs

@@ -63,13 +63,15 @@ pub const HOME: Origin = Origin { ip: "84.208.20.110", agent: CHROME, device: "l
 /// An attacker in Vietnam.
 pub const AFAR: Origin = Origin { ip: "14.162.100.3", agent: FIREFOX, device: "box-9" };
 
-/// Every store of this build, empty. With the feature `programs`, also those that need a server.
+/// The binary `programs` runs these tests over real servers too. In `integration`, which has the same tests, they would only take time.
+#[cfg(feature = "programs")]
+const HAS_SERVERS: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"programs");
+
+/// Every store of this binary, empty.
 pub async fn all() -> Vec<Backend> {
-    let stores = vec![memory()];
-    #[cfg(all(feature = "programs", feature = "redis"))]
-    let stores = with(stores, redis());
+    let stores = without_dynamodb();
     #[cfg(all(feature = "programs", feature = "dynamodb"))]
-    let stores = with(stores, dynamodb().await);
+    let stores = if HAS_SERVERS { with(stores, dynamodb().await) } else { stores };
     stores
 }
 
@@ -84,11 +86,16 @@ pub async fn engines() -> Vec<(Backend, TestEngine)> {
 
 /// Every store that isolates concurrent updates, as the real ones do.
 pub async fn atomic() -> Vec<Backend> {
+    let stores = without_dynamodb();
+    #[cfg(all(feature = "programs", feature = "dynamodb"))]
+    let stores = if HAS_SERVERS { with(stores, atomic_dynamodb().await) } else { stores };
+    stores
+}
+
+fn without_dynamodb() -> Vec<Backend> {
     let stores = vec![memory()];
     #[cfg(all(feature = "programs", feature = "redis"))]
-    let stores = with(stores, redis());
-    #[cfg(all(feature = "programs", feature = "dynamodb"))]
-    let stores = with(stores, atomic_dynamodb().await);
+    let stores = if HAS_SERVERS { with(stores, redis()) } else { stores };
     stores
 }
 

@@ -147,10 +147,14 @@ impl Mixture {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::score::model::Tables;
+
+    static WEIGHTS: LazyLock<Weights> = LazyLock::new(|| Weights::parse(&Tables::bundled().weights).expect("valid bundled weights"));
 
     /// The term sets of a sign-in. `established` is used for negative values only.
     fn term_sets(values: [f64; 11], established: [bool; 11]) -> TermSets {
@@ -174,8 +178,7 @@ mod tests {
         fn a_negative_term_never_raises_s(
             values in proptest::array::uniform11(value()), established in proptest::array::uniform11(any::<bool>()), at in 0_usize..11, favour in 0.0..6.0_f64, targeted: bool
         ) {
-            let weights = Weights::parse(&Tables::bundled().weights).expect("valid bundled weights");
-            let mixture = Mixture::new(if targeted { MixtureProfile::Targeted } else { MixtureProfile::Balanced }, &weights);
+            let mixture = Mixture::new(if targeted { MixtureProfile::Targeted } else { MixtureProfile::Balanced }, &WEIGHTS);
             let (mut without, mut with) = (values, values);
             (without[at], with[at]) = (0.0, -favour);
             let (without, with) = (mixture.weigh(&term_sets(without, established)), mixture.weigh(&term_sets(with, established)));
@@ -186,8 +189,7 @@ mod tests {
         fn a_positive_term_never_lowers_s(
             values in proptest::array::uniform11(value()), established in proptest::array::uniform11(any::<bool>()), at in 0_usize..11, against in 0.0..6.0_f64
         ) {
-            let weights = Weights::parse(&Tables::bundled().weights).expect("valid bundled weights");
-            let mixture = Mixture::new(MixtureProfile::Balanced, &weights);
+            let mixture = Mixture::new(MixtureProfile::Balanced, &WEIGHTS);
             let (mut without, mut with) = (values, values);
             (without[at], with[at]) = (0.0, against);
             let (without, with) = (mixture.weigh(&term_sets(without, established)), mixture.weigh(&term_sets(with, established)));
