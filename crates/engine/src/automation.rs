@@ -71,10 +71,11 @@ const AMBIGUOUS_PROGRAMS: &[&str] =
     &["java", "ruby", "perl", "axios", "selenium", "puppeteer", "playwright", "postman", "insomnia", "faraday", "mechanize", "bot", "spider", "crawler"];
 
 /// Name endings that crawlers use.
-const CRAWLER_SUFFIXES: &[&str] = &["bot", "spider", "crawler", "crawl", "fetcher", "scraper", "validator", "extractor", "archiver"];
+const CRAWLER_SUFFIXES: &[&str] =
+    &["bot", "spider", "crawler", "crawl", "fetcher", "scraper", "validator", "extractor", "archiver", "checker", "scanner", "webhook", "webhooks"];
 
 /// Name endings of crawlers that are also the last word of a name, such as `Magus Bot/1.0`.
-const LAST_WORDS: &[&str] = &["bot", "spider", "crawler"];
+const LAST_WORDS: &[&str] = &["bot", "spider", "crawler", "scraper", "checker", "scanner", "webhook", "webhooks"];
 
 /// Names with such an ending that are not crawlers, also as the end of a longer name.
 const CRAWLER_SUFFIX_EXCEPTIONS: &[&str] =
@@ -94,9 +95,14 @@ pub fn is_automated(agent: &str) -> bool {
     let lower = agent.to_ascii_lowercase();
     let is_app = words(&lower).any(|word| APP_MARKERS.contains(&word.split(['/', '-', ':']).next().unwrap_or_default()));
     // Only Internet Explorer and Konqueror are compatible and browsers. Apart from an app's bundle name, only crawlers state an address.
-    let is_compatible = lower.contains("(compatible; ") && !["(compatible; msie", "(compatible; konqueror"].iter().any(|browser| lower.contains(browser));
+    let is_compatible = ["(compatible; ", "; compatible; "].iter().any(|mark| lower.contains(mark))
+        && !["(compatible; msie", "(compatible; konqueror"].iter().any(|browser| lower.contains(browser));
+    // Crawlers claim to be phones, but no phone's browser is compatible.
+    if is_compatible && lower.starts_with("mozilla/") {
+        return true;
+    }
     let states_contact = CONTACTS.iter().any(|contact| lower.contains(contact)) || words(&lower).any(|word| word.contains('@') || is_domain(word));
-    if !is_app && (is_compatible || states_contact || is_listed(&lower) || ends_like_crawler(&lower)) {
+    if !is_app && (is_compatible || states_contact || is_listed(&lower) || starts_like_crawler(&lower)) {
         return true;
     }
     let has_contact = lower.contains("+http") || lower.contains("+mailto") || lower.contains("; http");
@@ -179,13 +185,19 @@ fn is_listed(agent: &str) -> bool {
     })
 }
 
-/// Whether a name of several words at the start has one of [`LAST_WORDS`] as its last, such as `Magus Bot 1.0`. Not a browser's text.
-fn ends_like_crawler(agent: &str) -> bool {
+/// Whether the name at the start is a crawler's, such as `Magus Bot 1.0` or `ExampleBot-Images (..)`. Not a browser's text.
+fn starts_like_crawler(agent: &str) -> bool {
+    if agent.starts_with("mozilla/") {
+        return false;
+    }
+    let is_version = |word: &str| word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit());
     let name = agent.split(['/', '(', ';', ',']).next().unwrap_or_default();
-    let words: Vec<&str> = words(name).take_while(|word| !word.starts_with(|c: char| c.is_ascii_digit())).collect();
+    let words: Vec<&str> = words(name).take_while(|word| !is_version(word)).collect();
+    let is_last = |before: &str, last: &str| LAST_WORDS.contains(&last) && has_crawler_suffix(&[before, last].concat());
     match words.as_slice() {
-        [.., before, last] if LAST_WORDS.contains(last) && !agent.starts_with("mozilla/") => has_crawler_suffix(&[*before, *last].concat()),
-        _ => false,
+        [] => false,
+        [word] => word.split(['-', '_']).any(has_crawler_suffix) || word.rsplit_once(['-', '_']).is_some_and(|(before, last)| is_last(before, last)),
+        [.., before, last] => has_crawler_suffix(last) || is_last(before, last),
     }
 }
 

@@ -5,6 +5,15 @@ use riskgate_engine::automation::is_automated;
 #[test]
 fn automated_clients_are_recognised() {
     for agent in [
+        "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114.0.0.0 Mobile Safari/537.36 (compatible; Example/1.0)",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko; compatible; Example) Chrome/142.0.0.0 Safari/537.36",
+        "ExampleBot (example at example dot com)",
+        "ExampleBot v1.0",
+        "Example-Bot-Images 2.0",
+        "Example Intelligence Bot v2",
+        "Example_Uptime_Checker/1.0",
+        "Example-Webhooks/2.0",
+        "ExampleLinkChecker",
         "libwww-perl/6.77",
         "python-requests/2.31.0",
         "Python/3.11 aiohttp/3.9.1",
@@ -100,6 +109,10 @@ fn apps_are_not_automated() {
         "MyBank/7.3.1 (iOS 18.5.0)",
         "com.example.bank/7.3.1",
         "Dungeon Crawler/2.0",
+        "QRScanner/3.1 (iPhone; iOS 18.1)",
+        "Cubot-Launcher/1.0",
+        "com.chatbot.app/1.0",
+        "Checker/1.0",
         "Feedly/64.0.1",
         "Airmail/5.7",
         "Git Client/2.0 (iPhone; iOS 18.1)",
