@@ -9,7 +9,7 @@ use crate::{
     Attacker, Campaign, RowKind, Surge, SynthConfig, SynthRecord,
     person::{SynthPerson, SynthSignIn},
     rng::SynthRng,
-    schedule::Schedule,
+    schedule::{Schedule, ScheduledRow},
     world::{Address, World},
 };
 
@@ -59,18 +59,20 @@ impl Synth {
 
     /// Adds a campaign against the pool. The rows of people stay as they are.
     #[must_use]
-    pub fn with_campaign(mut self, campaign: Campaign) -> Self {
-        let rng_stream = self.schedule.next_stream();
-        let rows = campaign.rows(&self.config, &self.world, &self.people, rng_stream);
-        self.schedule.add(rows);
-        self
+    pub fn with_campaign(self, campaign: Campaign) -> Self {
+        self.with_rows(|synth, stream| campaign.rows(&synth.config, &synth.world, &synth.people, stream))
     }
 
     /// Adds a surge of legitimate sign-ins. The rows of people stay as they are, and later sign-ins do not depend on the surge.
     #[must_use]
-    pub fn with_surge(mut self, surge: Surge) -> Self {
-        let rng_stream = self.schedule.next_stream();
-        let rows = surge.rows(&self.config, &self.world, &self.people, rng_stream);
+    pub fn with_surge(self, surge: Surge) -> Self {
+        self.with_rows(|synth, stream| surge.rows(&synth.config, &synth.world, &synth.people, stream))
+    }
+
+    /// Adds rows that are drawn from their own stream of random numbers.
+    fn with_rows(mut self, rows: impl FnOnce(&Self, u64) -> Vec<ScheduledRow>) -> Self {
+        let stream = self.schedule.next_stream();
+        let rows = rows(&self, stream);
         self.schedule.add(rows);
         self
     }
