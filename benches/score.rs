@@ -11,7 +11,7 @@ use riskgate_config::Config;
 use riskgate_engine::{
     client_ip::ClientIp,
     evaluator::Evaluator,
-    evidence::{EnrichmentTimings, Evidence, Outcome, history::History},
+    evidence::{Evidence, history::History},
     features::{FeatureKey, FeatureLevel, Features},
     network_facts::NetworkFacts,
     profile::{Profile, ProfileEntry, SignInLocation},
@@ -34,8 +34,7 @@ fn evidence(country: &str, ip: &str, profile: &Profile) -> Box<Evidence> {
     let local_time = local_time::read(&sign_in, &networks);
     let features = Features::of(&sign_in, &networks, &FeatureKey::new([1; 16]));
     let history = History { profile: profile.clone(), ..History::default() };
-    let (sign_in, history_outcome) = (sign_in.into(), Outcome::Fresh);
-    Box::new(Evidence { sign_in, networks, local_time, features, history, history_outcome, services: Default::default(), took: EnrichmentTimings::default() })
+    Box::new(Evidence { networks, local_time, features, history, ..Evidence::of(sign_in) })
 }
 
 /// Returns a profile of 100 values. It includes those of a sign-in at home.

@@ -2,14 +2,13 @@
 //!
 //! `cargo run -p riskgate-engine --example score`
 
-use std::sync::Arc;
-
 use riskgate_engine::{
+    browser_update::is_browser_update,
     client_ip::ClientIp,
     context::{AssertedFacts, Context, Country, Trust},
     decision::Decision,
     evaluator::Evaluator,
-    evidence::{EnrichmentTimings, Evidence, Features, History, LocalTime, NetworkFacts, Outcome},
+    evidence::{Evidence, Features, History, NetworkFacts, Outcome},
     features::FeatureKey,
     personal::{Personal, RawEvent},
     profile::{DeviceStatus, Observation, Profile, SignInLocation},
@@ -19,7 +18,6 @@ use riskgate_engine::{
     time::{ClockReading, EventTime},
     user_agent::UserAgent,
 };
-use smallvec::SmallVec;
 
 /// The key of feature hashes. A real embedder derives it from a secret.
 const KEY: [u8; 16] = [7; 16];
@@ -46,17 +44,11 @@ fn sign_in(ip: &str, country: Country, user_agent: &str, now: ClockReading) -> S
 
 fn enrich(sign_in: SignIn, profile: Profile) -> Evidence {
     let networks = NetworkFacts { country: sign_in.context.asserted.country, ..NetworkFacts::default() };
-    let features = Features::of(&sign_in, &networks, &FeatureKey::new(KEY));
-    Evidence {
-        sign_in: Arc::new(sign_in),
-        networks,
-        local_time: LocalTime::default(),
-        features,
-        history: History { profile, ..History::default() },
-        history_outcome: Outcome::Fresh,
-        services: SmallVec::new(),
-        took: EnrichmentTimings::default(),
-    }
+    let key = FeatureKey::new(KEY);
+    let features = Features::of(&sign_in, &networks, &key);
+    let is_browser_update = is_browser_update(&sign_in, &features, &profile, &key);
+    let history = History { profile, ..History::default() };
+    Evidence { networks, features, is_browser_update, history, history_outcome: Outcome::Fresh, ..Evidence::of(sign_in) }
 }
 
 #[expect(clippy::print_stdout, reason = "an example prints its result")]

@@ -100,7 +100,8 @@ impl FeatureKey {
         self.hash(level, 0, value)
     }
 
-    fn hash(&self, level: FeatureLevel, parent: u32, value: &[u8]) -> u32 {
+    /// The hash of a value below a parent; 0 for none.
+    pub(crate) fn hash(&self, level: FeatureLevel, parent: u32, value: &[u8]) -> u32 {
         use std::hash::Hasher;
         let mut hasher = siphasher::sip::SipHasher24::new_with_key(&self.0);
         let [a, b, c, d] = parent.to_be_bytes();

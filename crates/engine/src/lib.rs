@@ -23,6 +23,8 @@ mod labels;
 
 pub mod automation;
 
+pub mod browser_update;
+
 pub mod client_ip;
 
 pub mod context;

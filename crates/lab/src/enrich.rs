@@ -12,6 +12,7 @@ use crate::{
 };
 use riskgate_config::Config;
 use riskgate_engine::{
+    browser_update::is_browser_update,
     client_ip::{ClientIp, host_of, network_of},
     context::{AssertedFacts, Context, Country, Trust},
     evidence::{Answer, EnrichmentTimings, Evidence, Outcome, ProviderResult, Risk},
@@ -68,22 +69,15 @@ impl RowEnricher {
         };
         let windows = sign_in.context.ip.public().map(|ip| (key(b"network", network_of(ip)), key(b"address", host_of(ip))));
         let history = histories.take_history(user, windows, record.at, recording);
+        let is_browser_update = is_browser_update(&sign_in, &features, &history.profile, &self.key);
         let local_time = local_time::read(&sign_in, &networks);
         let mut services = SmallVec::new();
         if let Some(score) = record.provider_score {
-            let answer = Some(Arc::new(Answer::new(Risk::Score(score), SmallVec::new())));
-            services.push(ProviderResult {
-                service: Service::Http,
-                outcome: Outcome::Fresh,
-                answer,
-                weight: 1.0,
-                tier: None,
-                took: std::time::Duration::ZERO,
-                outdated: None,
-            });
+            services.push(ProviderResult::fresh(Service::Http, Answer::new(Risk::Score(score), SmallVec::new())));
         }
         let (sign_in, took) = (Arc::new(sign_in), EnrichmentTimings::default());
-        (Box::new(Evidence { sign_in, networks, local_time, features, history, history_outcome: Outcome::Fresh, services, took }), local_time.hour)
+        let history_outcome = Outcome::Fresh;
+        (Box::new(Evidence { sign_in, networks, local_time, features, is_browser_update, history, history_outcome, services, took }), local_time.hour)
     }
 
     fn sign_in(&mut self, record: &LogRecord<'_>) -> SignIn {

@@ -131,7 +131,7 @@ impl TableBuilder {
                 (FeatureLevel::Device, device.device_familiarity),
             ] {
                 let (novel, of) = match familiarity {
-                    Familiarity::Unknown | Familiarity::ParentIsNew => continue,
+                    Familiarity::Unknown | Familiarity::ParentIsNew | Familiarity::Updated => continue,
                     Familiarity::New { of } => (1.0, of),
                     Familiarity::Seen { of, .. } => (0.0, of),
                 };

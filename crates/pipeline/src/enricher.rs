@@ -10,6 +10,7 @@ use crate::keyed_resources::{KeyedResources, KeyedResourcesDeps};
 use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_config::{Config, env::ConfigError};
 use riskgate_engine::{
+    browser_update::is_browser_update,
     evidence::{
         EnrichmentTimings, Evidence, FailureReason, Outcome, ProviderResult,
         history::{History, NonceStatus},
@@ -158,9 +159,11 @@ impl Enricher {
             futures_util::future::join(history_lookup, provider_results).await
         };
         let HistoryLookup { history, attempt, outcome: history_outcome, took } = history_lookup;
+        let feature_key = keyed_resources.pseudonyms.feature_key();
+        let is_browser_update = catch_panic_sync(&self.health, || is_browser_update(&sign_in, &features, &history.profile, feature_key)).unwrap_or_default();
         let services: SmallVec<[ProviderResult; 2]> = services.into();
         let took = EnrichmentTimings { networks: networks_took, history: took, total: started.elapsed() };
-        let evidence = Box::new(Evidence { sign_in, networks, local_time, features, history, history_outcome, services, took });
+        let evidence = Box::new(Evidence { sign_in, networks, local_time, features, is_browser_update, history, history_outcome, services, took });
         Enriched { evidence, attempt }
     }
 

@@ -8,10 +8,9 @@ use riskgate_engine::{
     context::{Context, Country, Trust},
     decision::{Decision, Rule, ScoreLevel, Verdict, policy::Policy},
     evidence::{
-        Answer, EnrichmentTimings, Evidence, FailureReason, LocalTime, Outcome, Outdated, ProviderResult, Risk,
+        Answer, Evidence, FailureReason, Outcome, Outdated, ProviderResult, Risk,
         history::{Block, BlockKind, History},
     },
-    features::Features,
     network_facts::NetworkFacts,
     score::Score,
     service::Service,
@@ -57,14 +56,10 @@ impl Case {
         };
         let block = self.block.map(|kind| Block { kind, until: None, message: None });
         let evidence = Evidence {
-            sign_in: sign_in.into(),
             networks: NetworkFacts { country: Country::parse(self.country), asn: self.asn, ..NetworkFacts::default() },
-            local_time: LocalTime::default(),
-            features: Features::default(),
             history: History { block, ..History::default() },
-            history_outcome: Outcome::NotCalled,
             services: self.services.into_iter().collect(),
-            took: EnrichmentTimings::default(),
+            ..Evidence::of(sign_in)
         };
         let signals = Signals::read(Box::new(evidence), &Lists::new(&config.decision));
         let score = Score { signals, value: self.score, log_odds: 0.0, base: 0.0, reasons: Default::default(), review_floor: None };

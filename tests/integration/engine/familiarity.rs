@@ -1,7 +1,5 @@
 //! What is familiar never raises a score, whatever else is known of the sign-in.
 
-use std::sync::Arc;
-
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use riskgate_config::Config;
@@ -10,7 +8,7 @@ use riskgate_engine::{
     context::Trust,
     evaluator::Evaluator,
     evidence::{
-        Answer, EnrichmentTimings, Evidence, LocalTime, Outcome, ProviderResult, Risk,
+        Answer, Evidence, LocalTime, ProviderResult, Risk,
         history::{History, Velocity},
     },
     features::{FeatureLevel, Features},
@@ -129,21 +127,18 @@ impl Case {
         };
         let velocity = Velocity { account_failures: self.failures, ..Velocity::default() };
         Box::new(Evidence {
-            sign_in: sign_in.into(),
             networks,
             local_time: LocalTime { hour, zone_fits: None },
             features,
             history: History { profile, velocity, ..History::default() },
-            history_outcome: Outcome::Fresh,
             services: self.services.iter().map(|score| answered(*score)).collect(),
-            took: EnrichmentTimings::default(),
+            ..Evidence::of(sign_in)
         })
     }
 }
 
 fn answered(score: f64) -> ProviderResult {
-    let answer = Some(Arc::new(Answer::new(Risk::Score(score), SmallVec::new())));
-    ProviderResult { service: Service::Http, outcome: Outcome::Fresh, answer, weight: 1.0, tier: None, took: std::time::Duration::ZERO, outdated: None }
+    ProviderResult::fresh(Service::Http, Answer::new(Risk::Score(score), SmallVec::new()))
 }
 
 /// The score and the log-odds of each mixture.

@@ -1,7 +1,5 @@
 //! The model: exact services, sums that hold, claims that cannot help an attacker, order between sign-ins.
 
-use std::sync::Arc;
-
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use riskgate_config::Config;
@@ -10,11 +8,7 @@ use riskgate_engine::{
     context::Trust,
     decision::Decision,
     evaluator::Evaluator,
-    evidence::{
-        Answer, EnrichmentTimings, Evidence, Outcome, ProviderResult, Risk,
-        history::{History, Velocity},
-    },
-    features::Features,
+    evidence::{Answer, Evidence, ProviderResult, Risk, history::Velocity},
     network_facts::{Location, NetworkFacts, NetworkKind},
     profile::SignInLocation,
     score::{model::Model, reason::ReasonCode},
@@ -48,23 +42,12 @@ fn sign_in(body: &str, trust: Trust) -> SignIn {
 }
 
 fn evidence(sign_in: SignIn) -> Box<Evidence> {
-    let networks = NetworkFacts::default();
-    let local_time = local_time::read(&sign_in, &networks);
-    Box::new(Evidence {
-        sign_in: sign_in.into(),
-        networks,
-        local_time,
-        features: Features::default(),
-        history: History::default(),
-        history_outcome: Outcome::Fresh,
-        services: SmallVec::new(),
-        took: EnrichmentTimings::default(),
-    })
+    let local_time = local_time::read(&sign_in, &NetworkFacts::default());
+    Box::new(Evidence { local_time, ..Evidence::of(sign_in) })
 }
 
 fn answered(score: f64, weight: f64) -> ProviderResult {
-    let answer = Some(Arc::new(Answer::new(Risk::Score(score), SmallVec::new())));
-    ProviderResult { service: Service::Http, outcome: Outcome::Fresh, answer, weight, tier: None, took: std::time::Duration::ZERO, outdated: None }
+    ProviderResult { weight, ..ProviderResult::fresh(Service::Http, Answer::new(Risk::Score(score), SmallVec::new())) }
 }
 
 fn sums_up(decision: &Decision) {

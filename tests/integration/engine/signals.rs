@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::harness;
 
 const WINDOWS: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
-const NEWER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36";
+const OLDER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36";
 const FIREFOX: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15";
 const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1";
@@ -90,7 +90,7 @@ async fn each_new_thing_has_its_reason() {
         (json!({"ip": "84.208.99.1"}), ReasonCode::NewNetwork),
         (json!({"ip": "77.16.5.5", "asn": 2119, "userAgent": PHONE}), ReasonCode::NewAsn),
         (json!({"ip": "81.225.1.1", "country": "SE", "asn": 3301, "userAgent": PHONE}), ReasonCode::NewCountry),
-        (json!({"userAgent": NEWER, "ip": "81.225.1.1", "country": "SE", "asn": 3301}), ReasonCode::NewUserAgent),
+        (json!({"userAgent": OLDER, "ip": "81.225.1.1", "country": "SE", "asn": 3301}), ReasonCode::NewUserAgent),
         (json!({"userAgent": FIREFOX, "ip": "81.225.1.1", "country": "SE", "asn": 3301}), ReasonCode::NewBrowser),
         (json!({"userAgent": MAC, "ip": "81.225.1.1", "country": "SE", "asn": 3301}), ReasonCode::NewOs),
         (json!({"userAgent": PHONE, "ip": "81.225.1.1", "country": "SE", "asn": 3301}), ReasonCode::NewDeviceType),

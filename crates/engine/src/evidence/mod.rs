@@ -27,6 +27,8 @@ pub struct Evidence {
     pub local_time: LocalTime,
     /// Keyed hashes of its network and device, which are compared with the profile.
     pub features: Features,
+    /// Whether the user agent is one of the profile with a higher version of the browser ([`crate::browser_update`]).
+    pub is_browser_update: bool,
     /// What the store has for the user, the address and the blocks.
     pub history: History,
     /// The outcome of reading the user's record.
@@ -196,13 +198,19 @@ impl Evidence {
     /// The evidence for a sign-in whose evaluation panicked. The caller passes the network facts that the lists need, and the block
     /// and nonce status of the history. The sign-in is degraded: it is not learned from, and tokens are restricted.
     pub fn after_panic(sign_in: Arc<SignIn>, networks: NetworkFacts, history: History) -> Self {
+        Evidence { networks, history, history_outcome: Outcome::Failed(FailureReason::Panic), ..Evidence::of(sign_in) }
+    }
+
+    /// The evidence before any look-up.
+    pub fn of(sign_in: impl Into<Arc<SignIn>>) -> Self {
         Evidence {
-            sign_in,
-            networks,
+            sign_in: sign_in.into(),
+            networks: NetworkFacts::default(),
             local_time: LocalTime::default(),
             features: Features::default(),
-            history,
-            history_outcome: Outcome::Failed(FailureReason::Panic),
+            is_browser_update: false,
+            history: History::default(),
+            history_outcome: Outcome::NotCalled,
             services: SmallVec::new(),
             took: EnrichmentTimings::default(),
         }
@@ -210,6 +218,12 @@ impl Evidence {
 }
 
 impl ProviderResult {
+    /// A service's answer to this sign-in, with full weight.
+    pub fn fresh(service: Service, answer: Answer) -> Self {
+        let (outcome, answer) = (Outcome::Fresh, Some(Arc::new(answer)));
+        ProviderResult { service, outcome, answer, weight: 1.0, tier: None, took: Duration::ZERO, outdated: None }
+    }
+
     /// Why the result makes the sign-in degraded: the answer is missing, or the block list is outdated.
     pub fn degraded(&self) -> Option<FailureReason> {
         self.outcome.cause().or(self.outdated.map(|outdated| outdated.cause))

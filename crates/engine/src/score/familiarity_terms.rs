@@ -36,7 +36,7 @@ pub(super) fn familiarity_terms(
         *term(&mut sets.favourable) = strict.min(0.0);
     };
     let ratio = |level: FeatureLevel, familiarity: Familiarity, ln_share: &dyn Fn() -> f64| match familiarity {
-        Familiarity::Unknown | Familiarity::ParentIsNew => (0.0, MayLower::Yes),
+        Familiarity::Unknown | Familiarity::ParentIsNew | Familiarity::Updated => (0.0, MayLower::Yes),
         Familiarity::New { of } => (-model.novelty.ln_rate(level, of, gap).0, MayLower::Yes),
         Familiarity::Seen { count, of, established } => {
             let ratio = ln_share() - model.novelty.ln_rate(level, of, gap).1 - (f64::from(count) / f64::from(of)).ln();

@@ -69,7 +69,7 @@ reason_codes! {
     NewDeviceType "new_device_type" "The user has never signed in on this kind of device.";
     NewOs "new_os" "The user has never signed in with this operating system.";
     NewBrowser "new_browser" "The user has never signed in with this browser.";
-    NewUserAgent "new_user_agent" "The user has never signed in with this user agent.";
+    NewUserAgent "new_user_agent" "The user has never signed in with this user agent, nor with a lower version of the same browser.";
     MissingUserAgent "missing_user_agent" "There is a context, but no user agent in it.";
     Automation "automation" "The user agent is a program's, or one that no browser sends.";
     UsualHour "usual_hour" "The user signs in at this hour.";

@@ -69,7 +69,9 @@ impl DeviceSignals {
             device_familiarity: match familiarities.at(FeatureLevel::Device) {
                 // A shared id does not count in the user's favour. If it is new to the user, it counts like any other id.
                 Familiarity::Seen { .. } if context.ignored.contains(IgnoredInput::SharedDeviceId) => Familiarity::Unknown,
-                familiarity @ (Familiarity::Unknown | Familiarity::ParentIsNew | Familiarity::New { .. } | Familiarity::Seen { .. }) => familiarity,
+                familiarity @ (Familiarity::Unknown | Familiarity::ParentIsNew | Familiarity::Updated | Familiarity::New { .. } | Familiarity::Seen { .. }) => {
+                    familiarity
+                }
             },
         }
     }

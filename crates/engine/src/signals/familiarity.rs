@@ -1,9 +1,6 @@
 //! Familiarity signals: whether each value of a sign-in occurs in the user's history.
 
-use crate::{
-    features::{FeatureLevel, Features},
-    profile::{Profile, ProfileEntry},
-};
+use crate::{evidence::Evidence, features::FeatureLevel, profile::ProfileEntry};
 
 /// How often the user's history has one value, relative to its parent in the hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,6 +10,8 @@ pub enum Familiarity {
     Unknown,
     /// A value above it in the hierarchy is new to the user, so this value adds no evidence.
     ParentIsNew,
+    /// A user agent that was seen with a lower version of the browser. An update adds no evidence.
+    Updated,
     /// Not seen with its parent.
     New {
         /// How often the parent was seen, such as 12; at least 1.
@@ -50,8 +49,9 @@ impl Familiarity {
 }
 
 impl Familiarities {
-    /// Compares a sign-in's values with a profile, in one pass over its entries.
-    pub fn read(features: &Features, profile: &Profile) -> Self {
+    /// Compares a sign-in's values with the user's profile, in one pass over its entries.
+    pub fn read(evidence: &Evidence) -> Self {
+        let (features, profile) = (&evidence.features, &evidence.history.profile);
         if profile.is_new() {
             return Familiarities::default();
         }
@@ -76,6 +76,7 @@ impl Familiarities {
                 }
                 (levels[at], parent) = match (parent, seen[at]) {
                     (None, _) => (Familiarity::ParentIsNew, None),
+                    (Some(_), None) if *level == FeatureLevel::UserAgent && evidence.is_browser_update => (Familiarity::Updated, None),
                     (Some(of), None) => (Familiarity::New { of: of.max(1) }, None),
                     (Some(of), Some(entry)) => {
                         let count = u32::from(entry.count).max(1);

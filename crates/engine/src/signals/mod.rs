@@ -76,7 +76,7 @@ pub enum HistoryDepth {
 impl Signals {
     /// Derives the signals from the evidence.
     pub fn read(evidence: Box<Evidence>, lists: &Lists) -> Self {
-        let familiarities = Familiarities::read(&evidence.features, &evidence.history.profile);
+        let familiarities = Familiarities::read(&evidence);
         Signals {
             trust: EffectiveTrust::of(&evidence),
             history_depth: match (evidence.history.profile.is_new(), familiarities.established) {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod automation;
+mod browser_update;
 mod client_ip;
 mod placeholder;
 mod profile;
