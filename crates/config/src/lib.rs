@@ -11,6 +11,7 @@ use crate::{
     history::{HistoryConfig, StoreConfig},
     networks::NetworksConfig,
     services::ServicesConfig,
+    sessions::SessionConfig,
     sidecar::SidecarConfig,
     step_up::StepUpConfig,
     telemetry::TelemetryConfig,
@@ -46,6 +47,8 @@ pub mod pseudonym;
 
 pub mod services;
 
+pub mod sessions;
+
 pub mod sidecar;
 
 pub mod step_up;
@@ -76,6 +79,8 @@ pub struct Config {
     pub token: TokenConfig,
     /// Codes of the custom challenge.
     pub challenge: ChallengeConfig,
+    /// Verified sessions.
+    pub sessions: SessionConfig,
     /// Verification of tokens, for step-up.
     pub step_up: StepUpConfig,
     /// Which client contexts are trusted.
@@ -113,6 +118,7 @@ impl Config {
         let mut config = Config {
             decision,
             challenge: ChallengeConfig::read(r, &services.plain_origins),
+            sessions: SessionConfig::read(r, &services.plain_origins),
             services,
             step_up: StepUpConfig::read(r, &budget),
             budget,
@@ -128,6 +134,9 @@ impl Config {
         let has_key = !config.history.pseudonym_keys.is_empty() || r.is_secret_pending("PSEUDONYM_KEY");
         if config.challenge.delivery.is_some() && !has_key && matches!(config.history.store, StoreConfig::Memory) {
             r.add_fault("PSEUDONYM_KEY", "is needed because codes are sent: their hashes must be equal in every process");
+        }
+        if config.sessions.queue.is_some() && matches!(config.history.store, StoreConfig::Memory) {
+            r.add_fault("SESSION_QUEUE", "needs a store that several processes share: the session function is another process");
         }
         let (pending_secrets, faults) = reader.finish();
         config.pending_secrets = pending_secrets;

@@ -8,7 +8,7 @@ use std::{hash::Hasher as _, net::IpAddr};
 
 use base64::Engine as _;
 use ring::{
-    hmac,
+    aead, hmac,
     rand::{SecureRandom, SystemRandom},
 };
 use secrecy::ExposeSecret;
@@ -129,6 +129,27 @@ impl Pseudonyms {
         self.keys.iter().any(|keys| hmac::verify(&keys.challenge, &message, hash).is_ok())
     }
 
+    /// Encrypts a text under the newest key, with AES-256-GCM (NIST SP 800-38D) and a random nonce. `None` if the system has no random bytes.
+    pub fn seal(&self, purpose: &str, text: &str) -> Option<String> {
+        let mut nonce = [0; aead::NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).ok()?;
+        let mut bytes = text.as_bytes().to_vec();
+        let key = self.newest().sealing_key(purpose)?;
+        key.seal_in_place_append_tag(aead::Nonce::assume_unique_for_key(nonce), aead::Aad::empty(), &mut bytes).ok()?;
+        Some(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([&nonce[..], &bytes].concat()))
+    }
+
+    /// Decrypts what [`Self::seal`] returned, under any configured key. `None` if it was sealed under another key or purpose, or was changed.
+    pub fn unseal(&self, purpose: &str, sealed: &str) -> Option<String> {
+        let bytes = base64url(sealed).ok()?;
+        let (nonce, sealed) = bytes.split_first_chunk::<{ aead::NONCE_LEN }>()?;
+        self.keys.iter().find_map(|keys| {
+            let mut sealed = sealed.to_vec();
+            let opened = keys.sealing_key(purpose)?.open_in_place(aead::Nonce::assume_unique_for_key(*nonce), aead::Aad::empty(), &mut sealed).ok()?;
+            String::from_utf8(opened.to_vec()).ok()
+        })
+    }
+
     /// A user in audit lines and the activity table: 16 characters of base64url (96 bits).
     pub fn user(&self, pool: &str, user: &str) -> SmolStr {
         text(&self.newest().audit, "user", &[pool.as_bytes(), user.as_bytes()], 12)
@@ -170,6 +191,11 @@ impl DerivedKeys {
         write_parts(purpose, parts, |bytes| hasher.write(bytes));
         let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
+    }
+
+    fn sealing_key(&self, purpose: &str) -> Option<aead::LessSafeKey> {
+        let key = tag(&self.store, "seal", &[purpose.as_bytes()]);
+        aead::UnboundKey::new(&aead::AES_256_GCM, key.as_ref()).ok().map(aead::LessSafeKey::new)
     }
 
     fn event_hash(&self, event: &[u8]) -> u32 {
@@ -247,6 +273,19 @@ mod tests {
         for (i, one) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|other| other != one), "{i}");
         }
+    }
+
+    #[test]
+    fn a_sealed_text_opens_under_any_configured_key_and_for_its_purpose() {
+        let (old, new) = (key("a", "AAAAAAAAAAAAAAAAAAAAAA"), key("b", "BBBBBBBBBBBBBBBBBBBBBA"));
+        let sealed = Pseudonyms::new(std::slice::from_ref(&old)).seal("session", "ann").unwrap();
+        let rotated = Pseudonyms::new(&[new.clone(), old]);
+        assert_eq!(rotated.unseal("session", &sealed).as_deref(), Some("ann"));
+        assert_ne!(rotated.seal("session", "ann"), rotated.seal("session", "ann"), "each has its own nonce");
+        for bad in [&sealed[..sealed.len() - 2], "", "AAAA", &sealed.replace(&sealed[20..21], if &sealed[20..21] == "A" { "B" } else { "A" })] {
+            assert_eq!(rotated.unseal("session", bad), None);
+        }
+        assert_eq!((rotated.unseal("other", &sealed), Pseudonyms::new(&[new]).unseal("session", &sealed)), (None, None));
     }
 
     /// Every kind of pseudonym of one user.

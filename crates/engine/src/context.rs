@@ -34,6 +34,26 @@ pub struct Context {
     pub nonce: Option<SmolStr>,
     /// The inputs that came with the sign-in and were ignored.
     pub ignored: IgnoredInputs,
+    /// What the user pool's session showed about the claims of the sign-in.
+    pub session: SessionFindings,
+}
+
+/// What a session of the user pool shows. Only a verified context has findings.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SessionFindings {
+    /// The claimed address was in another country or network than the session's address.
+    pub contradiction: Option<Contradiction>,
+    /// The speed in km/h at which the session moved since it was first seen.
+    pub moved_kmh: Option<f64>,
+}
+
+/// Where the claimed address and the session's address differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contradiction {
+    /// In the autonomous system only.
+    Asn,
+    /// In the country.
+    Country,
 }
 
 /// The unparsed claims of a context.
@@ -79,6 +99,8 @@ pub enum Trust {
     Signed,
     /// It came from a `TRUSTED_CLIENTS` client, or from the sidecar's caller.
     Trusted,
+    /// The user pool saw the address: it is that of a session.
+    Verified,
     /// The client's own claims. They may raise the score, but never lower it.
     Unsigned,
     /// It has an invalid signature. Treated as unsigned, and counted.
@@ -149,6 +171,7 @@ impl Context {
             asserted: AssertedFacts::default(),
             nonce: None,
             ignored,
+            session: SessionFindings::default(),
         }
     }
 
@@ -160,7 +183,7 @@ impl Context {
     /// Whether claims may lower the score, unless the nonce was used before.
     pub fn is_trusted(&self) -> bool {
         match self.trust {
-            Trust::Signed | Trust::Trusted => true,
+            Trust::Signed | Trust::Trusted | Trust::Verified => true,
             Trust::Unsigned | Trust::Bad(_) | Trust::None => false,
         }
     }
@@ -172,6 +195,7 @@ impl Trust {
         match self {
             Trust::Signed => "signed",
             Trust::Trusted => "trusted",
+            Trust::Verified => "verified",
             Trust::Unsigned => "unsigned",
             Trust::Bad(_) => "bad",
             Trust::None => "none",
@@ -179,7 +203,7 @@ impl Trust {
     }
 
     /// Every label.
-    pub const LABELS: [&'static str; 5] = ["signed", "trusted", "unsigned", "bad", "none"];
+    pub const LABELS: [&'static str; 6] = ["signed", "trusted", "verified", "unsigned", "bad", "none"];
 }
 
 impl BadContext {

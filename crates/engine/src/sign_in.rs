@@ -47,6 +47,8 @@ pub enum Trigger {
     Http,
     /// A record of a replayed log.
     Replay,
+    /// A session of the user pool, after the sign-in.
+    Session,
 }
 
 impl Trigger {
@@ -57,6 +59,7 @@ impl Trigger {
             Trigger::DefineAuthChallenge => "define_auth_challenge",
             Trigger::Http => "http",
             Trigger::Replay => "replay",
+            Trigger::Session => "session",
         }
     }
 }

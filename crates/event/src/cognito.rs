@@ -15,6 +15,7 @@ use crate::{
     json_error::JsonError,
     json_objects::{Members, Object},
     json_strings::{read_borrowed, read_json, text},
+    queue::{self, QueueBatch},
     signed_context::Audience,
 };
 use riskgate_config::trust::{TrustConfig, UntrustedContext};
@@ -43,6 +44,8 @@ pub enum Event {
     AuthChallenge(Box<AuthChallenge>),
     /// A request to an API that this function authorizes.
     Authorize(Box<AuthorizerRequest>),
+    /// Messages about sessions, from a queue.
+    QueueBatch(Box<QueueBatch>),
     /// A trigger or pool that riskgate does not handle. The event is returned unchanged.
     NotHandled(RawEvent),
     /// `{"riskgate":"check"}`: a request to check the configuration and its services.
@@ -175,6 +178,11 @@ pub fn parse(raw: RawEvent, received: ClockReading, config: &TrustConfig) -> Res
         && let Some(request) = authorizer::parse(raw.text())
     {
         return Ok(Event::Authorize(Box::new(request)));
+    }
+    if source.is_none()
+        && let Some(batch) = queue::parse(raw.text())
+    {
+        return Ok(Event::QueueBatch(Box::new(batch)));
     }
     let source = source.as_deref().unwrap_or("PreAuthentication_Authentication");
     let pool = SmolStr::from(wire.user_pool_id.and_then(text).unwrap_or_default());

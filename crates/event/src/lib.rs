@@ -14,6 +14,8 @@ pub mod json_objects;
 
 pub mod json_strings;
 
+pub mod queue;
+
 pub mod response;
 
 pub mod signed_context;

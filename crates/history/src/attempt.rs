@@ -39,6 +39,19 @@ pub struct Origin {
     pub features: SmallVec<[Features; 1]>,
     /// The location, rounded to half a degree. Its time is the attempt's.
     pub sighting: Option<SignInLocation>,
+    /// What is known about the claimed address beyond its hashes.
+    pub claim: ClaimFlags,
+}
+
+/// What is known about the claimed address of a sign-in beyond its hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClaimFlags {
+    /// It is an IPv6 address.
+    pub is_ipv6: bool,
+    /// Its context was trusted: signed, or from a trusted client.
+    pub is_trusted: bool,
+    /// It belongs to a privacy relay or another anonymiser, whose address differs between connections.
+    pub is_anonymous: bool,
 }
 
 /// An attempt, as it is stored.
@@ -153,7 +166,7 @@ impl Origin {
         out.push(u8::try_from(self.features.len()).unwrap_or(u8::MAX));
         for features in &self.features {
             let known = FeatureLevel::ALL.into_iter().filter_map(|level| features.at(level).map(|_| 1_u16 << (level as u16))).sum::<u16>();
-            out.extend_from_slice(&known.to_be_bytes());
+            out.extend_from_slice(&(known | self.claim.bits()).to_be_bytes());
             FeatureLevel::ALL.into_iter().filter_map(|level| features.at(level)).for_each(|hash| out.extend_from_slice(&hash.to_be_bytes()));
         }
         if let Some(sighting) = self.sighting {
@@ -169,6 +182,7 @@ impl Origin {
         let mut origin = Origin::default();
         for _ in 0..reader.u8()? {
             let known = reader.u16()?;
+            origin.claim = ClaimFlags::from_bits(known);
             let mut features = Features::default();
             for level in FeatureLevel::ALL.into_iter().filter(|level| known & (1 << (*level as u16)) != 0) {
                 features.set(level, Some(reader.u32()?));
@@ -182,6 +196,17 @@ impl Origin {
     /// The name of the record field that stores it.
     pub(super) fn field(hash: u32) -> SmolStr {
         hash_field_name('c', hash)
+    }
+}
+
+impl ClaimFlags {
+    /// The bits above those of the feature levels. Earlier versions ignore them.
+    fn bits(self) -> u16 {
+        u16::from(self.is_ipv6) << 15 | u16::from(self.is_trusted) << 14 | u16::from(self.is_anonymous) << 13
+    }
+
+    fn from_bits(bits: u16) -> Self {
+        ClaimFlags { is_ipv6: bits & 1 << 15 != 0, is_trusted: bits & 1 << 14 != 0, is_anonymous: bits & 1 << 13 != 0 }
     }
 }
 

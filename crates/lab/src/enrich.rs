@@ -14,7 +14,7 @@ use riskgate_config::Config;
 use riskgate_engine::{
     browser_update::is_browser_update,
     client_ip::{ClientIp, host_of, network_of},
-    context::{AssertedFacts, Context, Country, Trust},
+    context::{AssertedFacts, Context, Country, SessionFindings, Trust},
     evidence::{Answer, EnrichmentTimings, Evidence, Outcome, ProviderResult, Risk},
     features::{FeatureKey, FeatureLevel, Features},
     ignored::{IgnoredInput, IgnoredInputs},
@@ -106,6 +106,7 @@ impl RowEnricher {
             },
             nonce: None,
             ignored,
+            session: SessionFindings::default(),
         };
         SignIn {
             raw: self.raw.clone(),

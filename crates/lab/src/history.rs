@@ -21,7 +21,7 @@ use riskgate_engine::{
     profile::{DeviceStatus, Observation, Profile, SignInLocation, day_of},
     velocity::{self, AccountWindow, FAILURE_WINDOW_SECONDS, MAX_FAILURES, WindowEntry},
 };
-use riskgate_history::attempt::{MAX_ORIGINS, Origin};
+use riskgate_history::attempt::{ClaimFlags, MAX_ORIGINS, Origin};
 
 /// How many windows may be added before expired ones are removed.
 const CLEANUP_AFTER: usize = 1 << 14;
@@ -215,7 +215,7 @@ impl UserHistory {
     /// Adds an attempt. As in live operation, the places are stored only for the latest origins of each client.
     fn push_attempt(&mut self, evidence: &Evidence, is_denied: bool) {
         let sighting = SignInLocation::rounded(evidence.sign_in.at.timestamp(), &evidence.networks);
-        let origin = Origin { features: SmallVec::from_elem(evidence.features, 1), sighting: Some(sighting) };
+        let origin = Origin { features: SmallVec::from_elem(evidence.features, 1), sighting: Some(sighting), claim: ClaimFlags::default() };
         let (client, origin) = (low(Key::of(&[evidence.sign_in.client.as_bytes()])), low(Key::of(&[&origin.to_bytes()])));
         if self.attempts.len() >= MAX_FAILURES {
             self.attempts.remove(0);

@@ -20,7 +20,11 @@ use riskgate_engine::{
     ignored::IgnoredInput,
     network_facts::NetworkFacts,
 };
-use riskgate_engine::{service::Service, sign_in::SignIn, time::ClockReading};
+use riskgate_engine::{
+    service::Service,
+    sign_in::{SignIn, Trigger},
+    time::ClockReading,
+};
 use riskgate_history::repository::{HistoryRepository, PendingAttempt};
 use riskgate_http_client::{RawResponse, Tls};
 use riskgate_network::{Networks, local_time};
@@ -229,10 +233,13 @@ impl Enricher {
         // Boxed, because every layer that takes a future by value copies it.
         let query = Box::pin(async {
             match self.runtime_mode {
-                RuntimeMode::Lambda | RuntimeMode::Sidecar => {
+                // A session is not another attempt.
+                RuntimeMode::Lambda | RuntimeMode::Sidecar if sign_in.trigger != Trigger::Session => {
                     repository.begin_attempt(sign_in, networks, features, hour).await.map(|(history, attempt)| (history, Some(attempt)))
                 }
-                RuntimeMode::Command => repository.read_history(sign_in, networks, features).await.map(|history| (history, None)),
+                RuntimeMode::Lambda | RuntimeMode::Sidecar | RuntimeMode::Command => {
+                    repository.read_history(sign_in, networks, features).await.map(|history| (history, None))
+                }
             }
         });
         let result = match catch_panic(&self.health, deadline.run(query)).await {

@@ -15,6 +15,7 @@ use crate::{
     challenge::delivery::CodeSender,
     enricher::Enricher,
     risk_engine::{RiskEngine, open_model},
+    sessions::Sessions,
 };
 use riskgate_config::{
     Config, OnBadConfig,
@@ -55,6 +56,8 @@ pub struct Instance {
     pub trust: ArcSwap<TrustConfig>,
     /// Sends the codes of custom challenges, with the current secret.
     pub codes: ArcSwap<CodeSender>,
+    /// Looks up sessions of the user pool; `None` when `SESSION_QUEUE` is not set.
+    pub sessions: Option<Sessions>,
     /// Verifies tokens for step-up; `None` when `STEP_UP_POOLS` is not set.
     pub step_up: Option<TokenVerifier>,
     /// The bearer token, shared with every listener.
@@ -117,10 +120,11 @@ impl Instance {
         let codes = ArcSwap::from_pointee(codes);
         let client = || Client::new(config.step_up.connect_timeout, runtime_mode, enricher.tls().clone());
         let step_up = (!config.step_up.issuers.is_empty()).then(|| TokenVerifier::new(&config.step_up, client(), enricher.health()));
+        let sessions = Sessions::open(&config, runtime_mode, enricher.tls());
         let engine = RiskEngine::new(&config, enricher, Evaluator::new(&config.decision, model));
         let trust = ArcSwap::from_pointee(config.trust.clone());
         let token = Arc::new(ArcSwapOption::from_pointee(config.sidecar.token.clone()));
-        Instance { config, faults: Vec::new(), engine, telemetry, runtime_mode, trust, codes, step_up, token, secrets: OnceLock::new() }
+        Instance { config, faults: Vec::new(), engine, telemetry, runtime_mode, trust, codes, sessions, step_up, token, secrets: OnceLock::new() }
     }
 
     /// Logs that the instance is ready, after everything that can fail at start has succeeded.

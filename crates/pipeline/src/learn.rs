@@ -55,7 +55,7 @@ pub async fn record_decision(enricher: &Enricher, pending_attempt: Option<Box<Pe
 /// The store did not answer in time. The sign-in continues anyway.
 pub async fn post_authentication(enricher: &Enricher, event: &PostAuthentication) -> Result<Success, FailureReason> {
     match enricher.repository() {
-        None => Ok(Success { learned: Learned::NothingPending, id: None }),
+        None => Ok(Success { learned: Learned::NothingPending, id: None, session: None }),
         Some(repository) => with_store_timeout(enricher, event.received, repository.record_success(event)).await,
     }
 }
@@ -122,7 +122,7 @@ pub(crate) async fn run_store_call<T, E: From<FailureReason>>(health: &Health, d
 }
 
 /// The part of a decision that is stored.
-fn attempt_result(decision: &Decision) -> AttemptDecision {
+pub(crate) fn attempt_result(decision: &Decision) -> AttemptDecision {
     let is_replay = decision.score.signals.evidence.history.nonce == NonceStatus::Replayed;
     let admission = match (decision.action, decision.verdict) {
         (Verdict::Deny, _) => Admission::Deny,

@@ -27,6 +27,12 @@ pub mod secrets;
 
 mod splice;
 
+pub mod session_batch;
+
+pub mod session_queue;
+
+pub mod sessions;
+
 pub mod step_up;
 
 pub mod triggers;

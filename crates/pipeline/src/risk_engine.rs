@@ -77,6 +77,19 @@ impl RiskEngine {
         }
     }
 
+    /// Judges a sign-in whose session was found, under the id of its assessment. Nothing is recorded.
+    pub fn judge_session(&self, id: &SmolStr, evidence: Box<Evidence>) -> Assessment {
+        let (started, evaluation_start) = (evidence.sign_in.received.mono, Instant::now());
+        let decision = self.evaluate(evidence);
+        Assessment {
+            id: id.clone(),
+            decision,
+            elapsed: Instant::now().into_std().saturating_duration_since(started),
+            evaluation: evaluation_start.elapsed(),
+            model: self.evaluator.model().date().into(),
+        }
+    }
+
     /// The health counters and states.
     pub fn health(&self) -> &Health {
         self.enricher.health()

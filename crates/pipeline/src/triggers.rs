@@ -41,6 +41,7 @@ use crate::{
     learn,
     risk_engine::new_id,
     secrets::{self, RenewalReason, RenewalResult},
+    session_batch, session_queue,
 };
 
 /// Time between the response and Lambda's own deadline.
@@ -162,16 +163,23 @@ async fn handle(
             let success = Box::pin(learn::post_authentication(instance.engine.enricher(), &event)).await.inspect_err(|cause| {
                 tracing::warn!(id = %new_id(received), cause = cause.as_label(), "could not learn from the successful sign-in");
             });
+            let awaited = success.as_ref().ok().and_then(|success| Some((success.session.clone()?, success.id.clone())));
             let (learned, assessment) = success.map_or((None, None), |success| (Some(success.learned), success.id));
+            let queued = session_queue::queue_success(instance, &event, awaited, received, limit);
             let outcome = SignInOutcome { time: received.wall, id: assessment.as_deref(), report: ReportedOutcome::Success, learned, event: Some(&event) };
-            instance.telemetry.record_outcome(&outcome, learn::response_deadline(instance.engine.enricher(), received, limit)).await;
+            let recorded = instance.telemetry.record_outcome(&outcome, learn::response_deadline(instance.engine.enricher(), received, limit));
+            futures_util::future::join(recorded, queued).await;
             Ok(event.raw)
         }
         Ok(Event::PreTokenGeneration(event)) => {
+            let token = session_queue::TokenSession::of(instance, &event);
             match Box::pin(claims::pre_token_generation(instance.engine.enricher(), &instance.token_config(&event.client), *event)).await {
                 Ok(edited) => {
                     if let Some(cause) = edited.missing {
                         tracing::warn!(id = %new_id(received), cause = cause.as_label(), "token issued without claims");
+                    }
+                    if let Some((token, facts)) = token.zip(edited.session) {
+                        Box::pin(token.queue(instance, facts, received, limit)).await;
                     }
                     Ok(edited.event)
                 }
@@ -184,6 +192,7 @@ async fn handle(
             }
         }
         Ok(Event::Authorize(request)) => Box::pin(authorizer::authorize(instance, &request, received, limit)).await,
+        Ok(Event::QueueBatch(batch)) => Ok(Box::pin(session_batch::judge(instance, &batch, received, limit)).await),
         Ok(Event::NotHandled(raw)) => {
             instance.telemetry.emit(EventPassedThrough(PassThrough::NotOurs));
             Ok(raw)
@@ -232,6 +241,8 @@ async fn check(instance: &Instance, received: ClockReading, limit: Option<Durati
         "store": { "failing": failing, "problem": instance.engine.enricher().store_problem() },
         // Whether codes of custom challenges can be sent, as far as that is known without sending one.
         "challenge": { "failures": instance.engine.health().challenge.failures(), "problem": instance.codes.load().problem() },
+        // Whether sessions can be looked up, as far as the last look-up showed.
+        "sessions": { "failures": instance.engine.health().sessions.failures(), "problem": instance.engine.health().sessions.problem() },
         "notices": instance.notices(&env::ProcessEnv).iter().map(ToString::to_string).collect::<Vec<_>>(),
         // Shown only to callers with permission to invoke the function, not to every client of a socket.
         "variables": (instance.runtime_mode == RuntimeMode::Lambda).then(|| riskgate_config::settings(&env::ProcessEnv)),

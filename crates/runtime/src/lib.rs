@@ -12,6 +12,8 @@ pub mod health;
 
 pub mod mode;
 
+pub mod session_health;
+
 pub mod sharing;
 
 pub mod shutdown;

@@ -9,6 +9,7 @@ use crate::emf::EmfBlock;
 use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_engine::evidence::Evidence;
 use riskgate_event::response::{Assessment, http::AssessmentJson, object::Object};
+use riskgate_runtime::session_health::SessionEvent;
 
 /// The version of the format. It changes when a member changes its meaning, not when one is added.
 pub const SCHEMA: u32 = 1;
@@ -39,6 +40,8 @@ pub enum Part {
     Both(EmfBlock),
     /// Only the CloudWatch metrics.
     Metrics(EmfBlock),
+    /// The members of the audit line of a judged session, and what happened to it.
+    Session(SessionEvent),
 }
 
 impl AuditLine<'_> {
@@ -48,6 +51,10 @@ impl AuditLine<'_> {
         line.reserve(INITIAL_CAPACITY);
         Object::write(line, |object| match &self.part {
             Part::Audit => self.write_audit_members(object),
+            Part::Session(result) => {
+                self.write_audit_members(object);
+                object.plain("session", result.as_label());
+            }
             Part::Both(block) => {
                 block.write_members(object);
                 self.write_audit_members(object);

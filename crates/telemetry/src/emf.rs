@@ -19,6 +19,7 @@ use riskgate_providers::fields::ignored;
 use riskgate_runtime::{
     challenge_health::{ChallengeEvent, ChallengeHealth},
     health::Health,
+    session_health::{SessionEvent, SessionHealth},
 };
 
 /// The namespace of every metric.
@@ -37,6 +38,10 @@ pub struct Emf {
     challenge_failures: AtomicU64,
     /// For each `ChallengeEvent`, the number already written.
     challenge_codes: [AtomicU64; ChallengeEvent::ALL.len()],
+    /// For each `SessionEvent`, the number already written.
+    sessions: [AtomicU64; SessionEvent::ALL.len()],
+    /// The number of failed look-ups of sessions already written.
+    session_failures: AtomicU64,
     /// The number of ignored fields in services' answers already written.
     fields_ignored: AtomicU64,
 }
@@ -130,6 +135,9 @@ pub struct ResultCount {
 }
 
 const STEP_UPS: &[Metric; 1] = &[metric(names::STEP_UPS, "Count")];
+const SESSIONS: &[Metric; 1] = &[metric(names::SESSIONS, "Count")];
+const SESSION_FAILURES: &[Metric; 1] = &[metric(names::SESSION_FAILURES, "Count")];
+const SESSION_LAG: &[Metric; 1] = &[metric(names::SESSION_LAG, "Seconds")];
 const CHALLENGE_CODES: &[Metric; 1] = &[metric(names::CHALLENGE_CODES, "Count")];
 
 impl ResultCount {
@@ -185,6 +193,19 @@ impl Emf {
             let count = increase(&self.challenge_codes[event as usize], health.count(event));
             (count > 0).then_some(ResultCount { metric: CHALLENGE_CODES, result: event.as_label(), count })
         })
+    }
+}
+
+impl Emf {
+    /// What happened to look-ups of sessions and is not written yet, and the longest lag.
+    pub fn new_session_events(&self, health: &SessionHealth) -> impl Iterator<Item = ResultCount> {
+        let count = |metric, result, count| (count > 0).then_some(ResultCount { metric, result, count });
+        let failures = count(SESSION_FAILURES, "failure", increase(&self.session_failures, health.failures()));
+        let lag = count(SESSION_LAG, "judged", health.take_lag().div_ceil(1000));
+        let events = SessionEvent::ALL
+            .into_iter()
+            .filter_map(move |event| count(SESSIONS, event.as_label(), increase(&self.sessions[event as usize], health.count(event))));
+        events.chain(failures).chain(lag)
     }
 }
 

@@ -34,7 +34,7 @@ use riskgate_config::{
 };
 use riskgate_engine::{ignored::IgnoredInput, sign_in::SignIn};
 use riskgate_event::response::{Assessment, object::Object};
-use riskgate_runtime::{deadline::Deadline, health::Health, mode::RuntimeMode};
+use riskgate_runtime::{deadline::Deadline, health::Health, mode::RuntimeMode, session_health::SessionEvent};
 
 pub mod audit;
 
@@ -211,6 +211,27 @@ impl Telemetry {
     pub async fn record_challenge_codes(&self, time: Timestamp, deadline: Deadline) {
         if let Some(emf) = &self.emf {
             self.write_counts(emf.new_challenge_codes(&self.health.challenge), time, deadline).await;
+        }
+    }
+
+    /// Records that the session of an assessed sign-in was judged, in a second line with the same id. It counts as no other decision.
+    ///
+    /// In Lambda it waits until the line is written or the deadline has passed.
+    pub async fn record_session(&self, assessment: &Assessment, result: SessionEvent, deadline: Deadline) {
+        let writer = self.audit.as_ref().or(self.stdout.as_ref().filter(|_| self.emf_is_audit));
+        if writer.is_some() {
+            let mut line = Vec::new();
+            AuditLine { assessment, pseudonyms: &self.pseudonyms.load(), part: Part::Session(result) }.write_to(&mut line);
+            self.write(writer, &line, deadline).await;
+        }
+    }
+
+    /// Writes lines of metrics for what happened to look-ups of sessions since the last call.
+    ///
+    /// In Lambda it waits until the lines are written or the deadline has passed. The sidecar's `/metrics` reads the counts itself.
+    pub async fn record_sessions(&self, time: Timestamp, deadline: Deadline) {
+        if let Some(emf) = &self.emf {
+            self.write_counts(emf.new_session_events(&self.health.sessions), time, deadline).await;
         }
     }
 

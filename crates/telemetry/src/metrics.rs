@@ -26,6 +26,7 @@ use riskgate_providers::fields::ignored;
 use riskgate_runtime::{
     challenge_health::ChallengeEvent,
     health::{BundledPart, CacheResult, Health},
+    session_health::SessionEvent,
     sharing::AddressProblem,
 };
 
@@ -73,6 +74,9 @@ pub struct Metrics {
     networks_refused: Counter,
     challenge_codes: Family<ChallengeEvent, Counter>,
     challenge_failures: Counter,
+    sessions: Family<SessionEvent, Counter>,
+    session_failures: Counter,
+    session_lag: Gauge,
     store_failures: Family<StorePart, Counter>,
     block_list_read: Gauge,
     address_faults: Family<AddressProblem, Gauge>,
@@ -164,6 +168,9 @@ impl Metrics {
             networks_refused: r.counter(names::NETWORKS_REFUSED, &[]),
             challenge_codes: Family::new(ChallengeEvent::ALL, |event| r.counter(names::CHALLENGE_CODES, &[("result", event.as_label())])),
             challenge_failures: r.counter(names::CHALLENGE_FAILURES, &[]),
+            sessions: Family::new(SessionEvent::ALL, |event| r.counter(names::SESSIONS, &[("result", event.as_label())])),
+            session_lag: r.gauge(names::SESSION_LAG, &[]),
+            session_failures: r.counter(names::SESSION_FAILURES, &[]),
             store_failures: Family::new(StorePart::ALL, |part| r.counter(names::STORE_FAILURES, &[("part", part.as_label())])),
             block_list_read: r.gauge(names::BLOCK_LIST_READ, &[]),
             address_faults: Family::new(AddressProblem::ALL, |fault| r.gauge(names::ADDRESS_FAULTS, &[("cause", fault.as_label())])),
@@ -262,6 +269,11 @@ impl Metrics {
             counter.absolute(health.challenge.count(*event));
         }
         self.challenge_failures.absolute(health.challenge.failures());
+        for (event, counter) in &self.sessions.0 {
+            counter.absolute(health.sessions.count(*event));
+        }
+        set(&self.session_lag, health.sessions.lag().div_ceil(1000));
+        self.session_failures.absolute(health.sessions.failures());
         for (part, counter) in &self.store_failures.0 {
             counter.absolute(health.store.failures(*part));
         }

@@ -35,6 +35,9 @@ names! {
     NETWORKS_UNDECODABLE "riskgate_networks_undecodable_total" "Damaged records found in the operator's network databases.";
     CHALLENGE_CODES "riskgate_challenge_codes_total" "Codes of custom challenges, by result: sent, limited, no_recipient, undeliverable, waived, and their answers: right, wrong, expired.";
     CHALLENGE_FAILURES "riskgate_challenge_failures_total" "Codes of custom challenges that were needed and not sent.";
+    SESSIONS "riskgate_sessions_total" "Sign-ins whose session is looked up, by result: queued, confirmed, challenged, denied, revoked, unmatched and so on.";
+    SESSION_FAILURES "riskgate_session_failures_total" "Look-ups of sessions that failed: not queued, not allowed, not revoked or given back to the queue.";
+    SESSION_LAG "riskgate_session_lag_seconds" "Longest recent time from a sign-in to the judgement of its session.";
     STORE_FAILURES "riskgate_store_failures_total" "Failed reads and writes of the store, by part.";
     BLOCK_LIST_READ "riskgate_block_list_read_timestamp_seconds" "When the list of blocked ranges, devices, clients and tenants was last read from the store, in seconds since 1970; 0 before the first time.";
     ADDRESS_FAULTS "riskgate_client_address_faults" "App clients whose users nearly all have the same few addresses, or private ones, by cause.";

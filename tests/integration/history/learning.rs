@@ -63,7 +63,7 @@ async fn a_nonce_distinguishes_the_owner_from_an_attacker() {
         let mut success = engine.post(event, at(0, "07:00:21"));
         success.nonce = Some("n-1".into());
         let success = learn::post_authentication(engine.enricher(), &success).await;
-        assert_eq!(success, Ok(Success { learned: Learned::ProfileUpdated, id: Some(owner.id) }), "{}", backend.name);
+        assert_eq!(success, Ok(Success { learned: Learned::ProfileUpdated, id: Some(owner.id), session: None }), "{}", backend.name);
         let next = engine.attempt("ada", HOME, at(1, "07:00:00")).await;
         let evidence = &next.decision.score.signals.evidence;
         let level = riskgate_engine::features::FeatureLevel::Ip;
@@ -82,11 +82,16 @@ async fn a_success_names_its_sign_in_where_one_can_be_meant() {
         };
         engine.attempt("ada", AFAR, at(0, "07:00:00")).await;
         engine.attempt("ada", HOME, at(0, "07:00:20")).await;
-        assert_eq!(success("07:00:21").await, Success { learned: Learned::Ambiguous, id: None }, "{}", backend.name);
+        assert_eq!(success("07:00:21").await, Success { learned: Learned::Ambiguous, id: None, session: None }, "{}", backend.name);
         engine.attempt("ada", HOME, at(0, "09:00:00")).await;
         let retyped = engine.attempt("ada", HOME, at(0, "09:00:20")).await;
-        assert_eq!(success("09:00:21").await, Success { learned: Learned::ProfileUpdated, id: Some(retyped.id) }, "{}: not the mistyped one", backend.name);
-        assert_eq!(success("11:00:00").await, Success { learned: Learned::NothingPending, id: None }, "{}", backend.name);
+        assert_eq!(
+            success("09:00:21").await,
+            Success { learned: Learned::ProfileUpdated, id: Some(retyped.id), session: None },
+            "{}: not the mistyped one",
+            backend.name
+        );
+        assert_eq!(success("11:00:00").await, Success { learned: Learned::NothingPending, id: None, session: None }, "{}", backend.name);
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn annotate(accumulator: &mut ReasonAccumulator, w: &Weights, signals
         Trust::None => accumulator.annotate(ReasonCode::NoContext, None),
         Trust::Unsigned => accumulator.annotate(ReasonCode::UnsignedContext, None),
         Trust::Bad(why) => accumulator.annotate(ReasonCode::BadContext, Some(SmolStr::new_static(why.as_label()))),
-        Trust::Signed | Trust::Trusted => {}
+        Trust::Signed | Trust::Trusted | Trust::Verified => {}
     }
     if *trust != EffectiveTrust::NoContext && !ip.public {
         accumulator.annotate(ReasonCode::NoIp, None);

@@ -5,7 +5,7 @@
 //! is how rarely legitimate sign-ins have one. The attacker is a mixture of types. S is the sum in natural logarithms, and `slope` x S
 //! is its contribution to the log-odds.
 
-use crate::settings::ModelConfig;
+use crate::{context::Contradiction, settings::ModelConfig};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::score::{
@@ -277,6 +277,12 @@ impl Model {
         add(ReasonCode::TimezoneMismatch, if time.zone == ZoneMatch::Mismatch { w.timezone_mismatch } else { 0.0 }, &|| None);
         let replayed = evidence.history.nonce == crate::evidence::history::NonceStatus::Replayed;
         add(ReasonCode::ReplayedContext, if replayed { w.replayed_context } else { 0.0 }, &|| None);
+
+        let session = evidence.sign_in.context.session;
+        // A claimed country weighs as a copied context, a claimed network as a tunnel.
+        let contradicted = session.contradiction.map_or(0.0, |found| if found == Contradiction::Country { w.replayed_context } else { w.timezone_mismatch });
+        add(ReasonCode::ContextContradicted, contradicted, &|| None);
+        add(ReasonCode::SessionMoved, session.moved_kmh.map_or(0.0, |kmh| self.travel_weight(kmh)), &|| None);
 
         let review_floor = self.review_floor(&signals);
         annotate(&mut accumulator, w, &signals, review_floor);

@@ -97,4 +97,6 @@ reason_codes! {
     ColdStart "cold_start" "The user has no history.";
     Degraded "degraded" "Evidence was missing.";
     Other "other" "The sum of reasons too small to list.";
+    ContextContradicted "context_contradicted" "The user pool saw the session in another country or network than the client claimed.";
+    SessionMoved "session_moved" "The session is too far from where it was first seen for the time between.";
 }

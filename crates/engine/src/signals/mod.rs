@@ -114,8 +114,8 @@ impl Signals {
 impl EffectiveTrust {
     fn of(evidence: &Evidence) -> Self {
         match evidence.sign_in.context.trust {
-            Trust::Signed | Trust::Trusted if evidence.is_trusted() => EffectiveTrust::Trusted,
-            Trust::Signed | Trust::Trusted | Trust::Unsigned | Trust::Bad(_) => EffectiveTrust::Untrusted,
+            Trust::Signed | Trust::Trusted | Trust::Verified if evidence.is_trusted() => EffectiveTrust::Trusted,
+            Trust::Signed | Trust::Trusted | Trust::Verified | Trust::Unsigned | Trust::Bad(_) => EffectiveTrust::Untrusted,
             Trust::None => EffectiveTrust::NoContext,
         }
     }

@@ -45,13 +45,8 @@ impl TravelSignals {
         if familiarities.at(FeatureLevel::Asn).is_seen() {
             return TravelSignals::default();
         }
-        let at = evidence.sign_in.at.timestamp();
-        let journey = |earlier: &SignInLocation| {
-            let there = earlier.location.filter(|_| !earlier.anonymous)?;
-            let km = (distance_km(there, here) - there.radius_km - here.radius_km).max(0.0);
-            let seconds = since(earlier.at.min(at), earlier.at.max(at)).as_secs_f64();
-            (km >= MIN_KM).then_some(Journey { km, hours: (seconds / 3600.0).max(MIN_HOURS) })
-        };
+        let here = SignInLocation { at: evidence.sign_in.at.timestamp(), location: Some(here), anonymous: false };
+        let journey = |earlier: &SignInLocation| Journey::between(earlier, &here);
         TravelSignals {
             since_success: evidence.history.profile.last.as_ref().and_then(journey),
             concurrent: evidence.history.concurrent.iter().filter_map(journey).max_by(|a, b| a.kmh().total_cmp(&b.kmh())),
@@ -60,6 +55,15 @@ impl TravelSignals {
 }
 
 impl Journey {
+    /// From one place to another; `None` if either is unknown, hidden or too near to the other.
+    pub fn between(earlier: &SignInLocation, later: &SignInLocation) -> Option<Self> {
+        let place = |seen: &SignInLocation| seen.location.filter(|_| !seen.anonymous);
+        let (there, here) = (place(earlier)?, place(later)?);
+        let km = (distance_km(there, here) - there.radius_km - here.radius_km).max(0.0);
+        let seconds = since(earlier.at.min(later.at), earlier.at.max(later.at)).as_secs_f64();
+        (km >= MIN_KM).then_some(Journey { km, hours: (seconds / 3600.0).max(MIN_HOURS) })
+    }
+
     /// The required speed in km/h.
     pub fn kmh(self) -> f64 {
         self.km / self.hours

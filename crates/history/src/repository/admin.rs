@@ -42,7 +42,8 @@ impl HistoryRepository {
         let mut records = Vec::new();
         for key in &keys {
             let record = self.store.get_record(key, now).await?;
-            let user_record = UserRecord::parse(&record);
+            let mut user_record = UserRecord::parse(&record);
+            user_record.release_unjudged(now);
             records.push(self.export_record(key, user_record, now));
         }
         let pseudonym = self.pseudonyms.user(pool, user);

@@ -12,10 +12,11 @@ use crate::repository::{
     outcome,
     retention::SLACK,
     rotation::KeyHashes,
+    sessions::{self, AwaitedSession},
     user_record::{self, LAST_SUCCESS, LastDecision, MergedRecord, Sample, UserRecord, common_restriction, days},
 };
 use crate::{
-    attempt::{Admission, Attempt, AttemptDecision, Origin, RETRY_WINDOW, TokenRestriction},
+    attempt::{Admission, Attempt, AttemptDecision, Origin, RETRY_WINDOW, RiskLevel, TokenRestriction},
     block_list::ClientCapability,
 };
 use riskgate_config::history::Learn;
@@ -53,6 +54,8 @@ pub struct Success {
     pub learned: Learned,
     /// The id of its assessment, if exactly one matches.
     pub id: Option<SmolStr>,
+    /// The session to look up, if sessions are looked up and the context was not trusted.
+    pub session: Option<AwaitedSession>,
 }
 
 /// The changes that a success makes to a user record.
@@ -188,13 +191,23 @@ impl HistoryRepository {
         if pending.is_empty() && user_record.forgotten.is_some() {
             // The attempt was erased with the user's data. Nothing about the user is recorded.
             self.record_client_capability(client, ClientCapability::ReportsOutcomes, now).await;
-            return Ok(Success { learned, id: None });
+            return Ok(Success { learned, id: None, session: None });
         }
         let mut remove = chosen.as_ref().map(|(field, attempt)| resolved_fields(field, attempt, &pending, now)).unwrap_or_default();
         if restriction == TokenRestriction::Challenge {
             remove.extend(user_record.surplus_challenges(now));
         }
+        let is_believed = chosen.as_ref().and_then(|(_, attempt)| user_record.origin(attempt.origin)).is_some_and(|origin| origin.claim.is_trusted);
+        let awaits_session = self.retention.awaits_session && !is_believed && !pending.is_empty();
         let merged = self.merge_record(user_record, sample.as_ref(), now, now);
+        let (mut set, mut sample) = (set, sample);
+        let mut session = None;
+        if awaits_session {
+            let risk_level = decision.map_or(RiskLevel::Medium, |decision| decision.risk_level);
+            let unjudged = chosen.as_ref().zip(sample.take()).map(|((field, _), sample)| (sessions::unjudged_field(field), sample.to_bytes()));
+            session = Some(AwaitedSession { sample: unjudged.as_ref().map(|(field, _)| field.clone()), risk_level });
+            set.extend(unjudged);
+        }
         let decision = decision.map(|decision| (client, decision));
         let profile_update = ProfileUpdate { keys: &keys, merged, sample, sample_field: None, decision, restriction, set, remove, at: now, now };
         let activity_written = async {
@@ -211,8 +224,8 @@ impl HistoryRepository {
             tokio::join!(self.run_reported(StorePart::Success, written), self.record_client_capability(client, ClientCapability::ReportsOutcomes, now));
         let id = chosen.and_then(|(_, attempt)| attempt.id).map(|id| id.to_smolstr());
         written.map(|recorded| match recorded {
-            Recorded::Done => Success { learned, id },
-            Recorded::Forgotten => Success { learned: Learned::NothingPending, id: None },
+            Recorded::Done => Success { learned, id, session },
+            Recorded::Forgotten => Success { learned: Learned::NothingPending, id: None, session: None },
         })
     }
 
@@ -279,10 +292,12 @@ impl HistoryRepository {
         let ttl = Ttl::Set(min_ttl.max(self.retention.record() + SLACK));
         self.remove_in_process(&keys[0], &remove, now).await?;
         remove.extend(expired);
-        let Some(sample) = sample else {
+        if sample.is_none() && merged_samples.is_empty() {
             return self.update_unless_forgotten(&keys[0], Change { set, remove, ttl }, forgotten, now).await;
-        };
-        sample.add_to(&mut profile, days(self.retention.history));
+        }
+        if let Some(sample) = &sample {
+            sample.add_to(&mut profile, days(self.retention.history));
+        }
         let (set_count, remove_count) = (set.len(), remove.len());
         set.push(("p".into(), profile.to_bytes()));
         let sample_mark = sample_field.as_ref().and_then(outcome::applied_field);
@@ -296,7 +311,7 @@ impl HistoryRepository {
             Changed::Conflict(Change { mut set, mut remove, ttl }) => {
                 set.truncate(set_count);
                 remove.truncate(remove_count);
-                set.push((sample_field.unwrap_or_else(|| user_record::field('l', &rand::random())), sample.to_bytes()));
+                set.extend(sample.map(|sample| (sample_field.unwrap_or_else(|| user_record::field('l', &rand::random())), sample.to_bytes())));
                 let recorded = self.update_unless_forgotten(&keys[0], Change { set, remove, ttl }, forgotten, now).await?;
                 if recorded == Recorded::Forgotten {
                     self.remove_templates(&keys[0]).await;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 
 use crate::{
-    attempt::{Attempt, AttemptKind, Origin},
+    attempt::{Attempt, AttemptKind, ClaimFlags, Origin},
     block_list::{BlockList, BlockMatch, BlockScope, BlockSubject, ClientCapability, select_effective},
     decoy::{DecoyTemplates, TemplateContribution},
     write_budget::WriteBudget,
@@ -22,7 +22,7 @@ use riskgate_config::{Config, history::Learn};
 use riskgate_engine::{
     evidence::FailureReason,
     features::Features,
-    network_facts::NetworkFacts,
+    network_facts::{NetworkFacts, NetworkKind},
     sign_in::{Existence, SignIn, Trigger},
 };
 use riskgate_engine::{
@@ -66,6 +66,8 @@ mod reported;
 mod retention;
 
 mod rotation;
+
+pub mod sessions;
 
 pub mod step_up;
 
@@ -247,7 +249,8 @@ impl HistoryRepository {
         let (pending_attempt, hashes) = self.prepare_attempt(sign_in, networks, features, None);
         let (record, older, ()) =
             tokio::join!(self.store.get_record(&pending_attempt.keys[0], now), self.read_older_records(&pending_attempt.keys, now), self.refresh_lists(now));
-        let user_record = Self::merge_records(&pending_attempt.keys, &hashes, record?, &older?);
+        let mut user_record = Self::merge_records(&pending_attempt.keys, &hashes, record?, &older?);
+        user_record.release_unjudged(now);
         let block_list = self.block_list.load(now);
         let block = self.effective_block(&user_record, &block_list, sign_in, NonceStatus::New, &hashes);
         let concurrent = user_record.concurrent_sightings(&pending_attempt.attempt, at, self.retention.pending);
@@ -284,12 +287,17 @@ impl HistoryRepository {
     fn prepare_attempt(&self, sign_in: &SignIn, networks: &NetworkFacts, features: &Features, hour: Option<u8>) -> (PendingAttempt, rotation::HashesByKey) {
         let at = sign_in.at.recorded(sign_in.received.wall);
         let older = self.pseudonyms.feature_keys().skip(1).map(|key| Features::of(sign_in, networks, key));
-        let origin = Origin { features: std::iter::once(*features).chain(older).collect(), sighting: Some(SignInLocation::rounded(at, networks)) };
+        let claim = ClaimFlags {
+            is_ipv6: sign_in.context.ip.public().is_some_and(|ip| ip.is_ipv6()),
+            is_trusted: sign_in.context.is_trusted(),
+            is_anonymous: networks.kind != NetworkKind::default(),
+        };
+        let origin = Origin { features: std::iter::once(*features).chain(older).collect(), sighting: Some(SignInLocation::rounded(at, networks)), claim };
         let number: [u8; 6] = rand::random();
         let event = match sign_in.trigger {
             Trigger::PreAuthentication | Trigger::DefineAuthChallenge => Some(sign_in.raw.text().as_bytes()),
             // Callers of the sidecar do not retry: each request is a new attempt.
-            Trigger::Http | Trigger::Replay => None,
+            Trigger::Http | Trigger::Replay | Trigger::Session => None,
         };
         let hashes = self.hash_event(&sign_in.pool, &sign_in.client, sign_in.context.nonce.as_deref(), event);
         let KeyHashes { client, nonce, event } = hashes[0];

@@ -24,6 +24,10 @@ pub(super) struct Retention {
     pub(super) restriction: Duration,
     pub(super) challenge: Duration,
     pub(super) learn: Learn,
+    /// Whether a success is learned from only after its session was looked up, or some minutes later.
+    pub(super) awaits_session: bool,
+    /// How often a session is looked up again at a refresh.
+    pub(super) recheck: Duration,
 }
 
 impl Retention {
@@ -35,6 +39,8 @@ impl Retention {
             restriction: config.token.review_hold,
             challenge: config.token.challenge_hold,
             learn: config.history.learn,
+            awaits_session: config.sessions.queue.is_some(),
+            recheck: config.sessions.recheck,
         }
     }
 

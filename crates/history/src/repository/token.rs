@@ -1,6 +1,7 @@
 //! The facts for token generation: the user's last sign-in, the token restriction and blocks. One read.
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use crate::repository::HistoryRepository;
 use crate::{
@@ -27,6 +28,19 @@ pub struct TokenFacts {
     pub block: Option<Block>,
     /// The parts other than the user record that could not be read.
     pub unread: UnreadParts,
+    /// The facts for the look-up of the session.
+    pub session: TokenSessionFacts,
+}
+
+/// The facts for the look-up of a token's session.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TokenSessionFacts {
+    /// Whether successes of this app client are reported, so each is looked up then.
+    pub reports_success: bool,
+    /// The assessment of the user's newest attempt through this client, if it is recent.
+    pub assessment: Option<SmolStr>,
+    /// Whether a session has to be looked up again at a refresh.
+    pub is_recheck_due: bool,
 }
 
 /// The stored decision on a sign-in.
@@ -85,6 +99,15 @@ impl HistoryRepository {
             Some(_) | None => TokenRestriction::None,
         };
         let decision = user_record.sign_in(client);
+        let session = if self.retention.awaits_session {
+            TokenSessionFacts {
+                reports_success: block_list.has_capability(hashes.iter().map(|hashes| hashes.client), ClientCapability::ReportsOutcomes),
+                assessment: user_record.newest_assessment(client, now, self.retention.pending),
+                is_recheck_due: user_record.is_recheck_due(now, self.retention.recheck),
+            }
+        } else {
+            TokenSessionFacts::default()
+        };
         self.record_client_capability(client, ClientCapability::IssuesTokens, now).await;
         self.record_key_use(!event.pool.is_empty(), now).await;
         let sign_in = decision.map(|decision| SignInSummary {
@@ -93,6 +116,6 @@ impl HistoryRepository {
             completeness: decision.completeness,
             score: f64::from(decision.score) / 10.0,
         });
-        Ok(TokenFacts { sign_in, restriction, challenged_since, block, unread: self.unread_lists() })
+        Ok(TokenFacts { sign_in, restriction, challenged_since, block, unread: self.unread_lists(), session })
     }
 }

@@ -23,6 +23,7 @@ use crate::repository::{
     forgetting::{FORGOTTEN, FORGOTTEN_TTL, forgotten_at},
     outcome::{self, MAX_APPLIED, OUTCOME_TTL},
     rotation::{KeyHashes, KeyMigration, MOVED, MigratedRecord, merged_field},
+    sessions::{RECHECKED, SIGHTING, UNJUDGED, UNJUDGED_TTL},
 };
 
 /// Maximum number of attempts in a record: the number of failures that are counted.
@@ -40,6 +41,12 @@ pub(super) struct UserRecord {
     pub(super) version: u64,
     profile: Option<Profile>,
     pub(super) samples: BTreeMap<SmolStr, Sample>,
+    /// Successes whose session is not judged yet. They are not part of the profile.
+    pub(super) unjudged: BTreeMap<SmolStr, Sample>,
+    /// Where the sessions were first seen.
+    pub(super) sightings: BTreeMap<SmolStr, SignInLocation>,
+    /// When a session was last looked up at a refresh.
+    pub(super) rechecked: Option<Timestamp>,
     /// Challenged sign-ins without a pass.
     pub(super) challenges: BTreeMap<SmolStr, OpenChallenge>,
     pub(super) attempts: SmallVec<[(SmolStr, Attempt); 2]>,
@@ -119,6 +126,9 @@ impl UserRecord {
                 outcome::APPLIED => user_record.applied.extend(Reader(bytes).u32().map(|at| (name.clone(), timestamp_of(at)))),
                 "k" => user_record.merged.extend(Reader(bytes).array().map(|version| (name.clone(), u64::from_be_bytes(version)))),
                 "l" | outcome::SAMPLE => user_record.samples.extend(Sample::from_bytes(bytes).map(|sample| (name.clone(), sample))),
+                UNJUDGED => user_record.unjudged.extend(Sample::from_bytes(bytes).map(|sample| (name.clone(), sample))),
+                SIGHTING => user_record.sightings.extend(SignInLocation::read(&mut Reader(bytes)).map(|seen| (name.clone(), seen))),
+                RECHECKED => user_record.rechecked = Reader(bytes).u32().map(timestamp_of),
                 CHALLENGE => user_record.challenges.extend(OpenChallenge::from_bytes(bytes).map(|challenge| (name.clone(), challenge))),
                 "s" => user_record.sign_ins.extend(mark().zip(LastDecision::from_bytes(bytes))),
                 LAST_SUCCESS => user_record.last_success = Reader(bytes).u32().map(timestamp_of),
@@ -166,7 +176,8 @@ impl UserRecord {
         }
         let older = UserRecord::parse(record);
         let mut set = Vec::new();
-        let has_history = older.profile.is_some() || !older.samples.is_empty() || older.restriction.is_some() || !older.challenges.is_empty();
+        let has_history =
+            older.profile.is_some() || !older.samples.is_empty() || !older.unjudged.is_empty() || older.restriction.is_some() || !older.challenges.is_empty();
         // If only the second step of a migration failed, the profile was already merged.
         let is_new = !self.merged.contains(&(merged.clone(), record.version));
         if let Some(stored) = older.profile.filter(|_| is_new) {
@@ -184,6 +195,10 @@ impl UserRecord {
         for (field, sample) in older.samples {
             set.push((field.clone(), sample.to_bytes()));
             self.samples.insert(field, sample);
+        }
+        for (field, sample) in older.unjudged {
+            set.push((field.clone(), sample.to_bytes()));
+            self.unjudged.insert(field, sample);
         }
         let origins: Vec<(u32, u32)> = older.origins.into_iter().map(|(mark, origin)| (mark, self.merge_origin(mark, origin, &mut set))).collect();
         let convert = |mark: u32, of: fn(&KeyHashes) -> Option<u32>| match hashes {
@@ -249,12 +264,23 @@ impl UserRecord {
     }
 
     /// Merges all samples into the profile, for an update by a success from `origin`.
-    pub(super) fn into_merged(self, origin: &Origin, now: Timestamp, at: Timestamp, ttl: Duration) -> MergedRecord {
+    pub(super) fn into_merged(mut self, origin: &Origin, now: Timestamp, at: Timestamp, ttl: Duration) -> MergedRecord {
+        self.release_unjudged(now);
         let (version, restriction, min_ttl, forgotten) = (self.version, self.restriction, self.min_ttl(now, Duration::ZERO), self.forgotten);
         let merged_samples: Vec<SmolStr> = self.samples.keys().cloned().collect();
         let applied = merged_samples.iter().filter(|sample| !self.is_applied(sample)).filter_map(outcome::applied_field).collect();
         let expired = self.expired(now);
         MergedRecord { version, profile: self.into_profile(origin, at, ttl), merged_samples, applied, expired, forgotten, restriction, min_ttl }
+    }
+
+    /// Adds the successes that were not judged in time to the samples, so the profile learns from them.
+    pub(super) fn release_unjudged(&mut self, now: Timestamp) {
+        let is_late = |sample: &Sample| now.as_second() - sample.attempt.at.as_second() >= UNJUDGED_TTL;
+        if self.unjudged.values().any(is_late) {
+            let (late, waiting) = std::mem::take(&mut self.unjudged).into_iter().partition(|(_, sample)| is_late(sample));
+            self.unjudged = waiting;
+            self.samples.append(&mut { late });
+        }
     }
 
     /// The fields of marks that have expired or are too many: marks of applied outcomes, of erasure and of emptied older records.

@@ -59,6 +59,10 @@ pub(super) fn read_line<T>(text: &str, time_parser: &mut TimeParser, then: impl 
         return cognito::read_activity(text, time_parser, then);
     }
     let object: LineMembers<'_> = serde_json::from_str(text).map_err(|_| classify_error(text))?;
+    // A second line about a sign-in that has its own line.
+    if object.id.is_some() && plain_string(object.trigger) == "session" {
+        return Ok(then(LogLine::Other));
+    }
     let user = Scalar::text_of(&object.user);
     if object.outcome.is_some() && matches!(plain_string(object.trigger), "post_authentication" | "outcome") {
         return read_outcome(&object, time_parser).map(|outcome| then(LogLine::Outcome(outcome)));

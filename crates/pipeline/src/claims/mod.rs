@@ -21,7 +21,7 @@ use riskgate_engine::{
 use riskgate_event::{cognito::PreTokenGeneration, json_strings::read_json};
 use riskgate_history::{
     attempt::{Completeness, TokenRestriction},
-    repository::token::TokenFacts,
+    repository::token::{TokenFacts, TokenSessionFacts},
 };
 
 /// The user, the client or the tenant is blocked by the operator. No other condition prevents a token.
@@ -38,6 +38,8 @@ pub struct EditedEvent {
     pub event: RawEvent,
     /// Why the assessment could not be read; then no claims were added.
     pub missing: Option<FailureReason>,
+    /// The facts for the look-up of the session; `None` for a machine's token.
+    pub session: Option<TokenSessionFacts>,
 }
 
 /// The scope that lets a token's holder change the account: its attributes, factors and passkeys.
@@ -80,11 +82,11 @@ pub async fn pre_token_generation(enricher: &Enricher, config: &TokenConfig, eve
     }
     let facts = match facts {
         Ok(facts) if !is_machine => facts,
-        Ok(_) => return Ok(EditedEvent { event: event.raw, missing: None }),
-        Err(cause) => return Ok(EditedEvent { event: event.raw, missing: Some(cause) }),
+        Ok(_) => return Ok(EditedEvent { event: event.raw, missing: None, session: None }),
+        Err(cause) => return Ok(EditedEvent { event: event.raw, missing: Some(cause), session: Some(TokenSessionFacts::default()) }),
     };
     let edited = edit(event.raw.text(), &event.version, config, &facts).and_then(|text| RawValue::from_string(text).ok());
-    Ok(EditedEvent { event: edited.map_or(event.raw, RawEvent::new), missing: None })
+    Ok(EditedEvent { event: edited.map_or(event.raw, RawEvent::new), missing: None, session: Some(facts.session) })
 }
 
 /// Adds the claims to the event's text; `None` when it does not have the structure of a token event and must be returned unchanged.

@@ -1,0 +1,136 @@
+//! The message about a sign-in whose session is looked up. The queue encrypts it, and the user is also sealed under the pseudonym key.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use riskgate_config::pseudonym::Pseudonyms;
+use riskgate_engine::{
+    personal::Personal,
+    sign_in::{Existence, User},
+};
+
+/// The purpose under which the user is sealed.
+const PURPOSE: &str = "session message";
+
+/// Seconds after which a message is not judged any more. The queue keeps it no longer.
+const MAX_AGE: i64 = 900;
+
+/// Why a session is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionKind {
+    /// A sign-in through the API.
+    SignIn,
+    /// A sign-in through managed login.
+    ManagedLogin,
+    /// A token refresh.
+    Refresh,
+}
+
+/// The risk of the sign-in, by which look-ups have precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// It may be skipped if there are more than can be looked up.
+    Low,
+    /// It is looked up first.
+    High,
+}
+
+/// A sign-in whose session is looked up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionMessage {
+    /// The assessment's id.
+    pub id: SmolStr,
+    /// Why it is looked up.
+    pub kind: SessionKind,
+    /// The user pool's id.
+    pub pool: SmolStr,
+    /// The app client's id.
+    pub client: SmolStr,
+    /// The user's name and sub, sealed.
+    user: String,
+    /// When the trigger received the event, in milliseconds since 1970.
+    at: i64,
+    /// Which look-ups have precedence.
+    pub priority: Priority,
+    /// The record field of the success that waits for the judgement.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sample: Option<SmolStr>,
+    /// How often it was looked up before.
+    #[serde(default)]
+    pub tries: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SealedUser {
+    name: String,
+    sub: Option<String>,
+}
+
+impl SessionMessage {
+    /// A message; `None` if the user cannot be sealed.
+    pub fn new(
+        (id, kind, priority): (SmolStr, SessionKind, Priority),
+        (pool, client, user): (&SmolStr, &SmolStr, &User),
+        sample: Option<SmolStr>,
+        at: Timestamp,
+        pseudonyms: &Pseudonyms,
+    ) -> Option<Self> {
+        let sub = user.sub.as_ref().map(|sub| sub.expose().to_string());
+        let sealed = serde_json::to_string(&SealedUser { name: user.name.expose().to_string(), sub }).ok()?;
+        let user = pseudonyms.seal(PURPOSE, &sealed)?;
+        Some(SessionMessage { id, kind, pool: pool.clone(), client: client.clone(), user, at: at.as_millisecond(), priority, sample, tries: 0 })
+    }
+
+    /// The user; `None` if the message was sealed under a key that is not configured.
+    pub fn user(&self, pseudonyms: &Pseudonyms) -> Option<User> {
+        let sealed: SealedUser = serde_json::from_str(&pseudonyms.unseal(PURPOSE, &self.user)?).ok()?;
+        let sub = sealed.sub.map(|sub| Personal::new(sub.into()));
+        Some(User { name: Personal::new(sealed.name.into()), sub, existence: Existence::Known, aliases: Vec::new() })
+    }
+
+    /// When the trigger received the event; `None` if that is out of range or too long ago.
+    pub fn at(&self, now: Timestamp) -> Option<Timestamp> {
+        let at = Timestamp::from_millisecond(self.at).ok()?;
+        (0..=MAX_AGE).contains(&(now.as_second() - at.as_second()).max(0)).then_some(at)
+    }
+
+    /// The message for another look-up.
+    #[must_use]
+    pub fn again(mut self) -> Self {
+        self.tries = self.tries.saturating_add(1);
+        self
+    }
+
+    /// The name under which it is judged once.
+    pub fn key(&self) -> String {
+        let kind = match self.kind {
+            SessionKind::SignIn | SessionKind::ManagedLogin => 's',
+            SessionKind::Refresh => 'r',
+        };
+        format!("{kind}{}", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_hides_the_user_and_opens_with_the_same_key() {
+        let pseudonyms = Pseudonyms::random();
+        let user = User { name: Personal::new("ada".into()), sub: Some(Personal::new("5c1a".into())), ..User::default() };
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let about = ("01J0000000000000000000000A".into(), SessionKind::SignIn, Priority::Low);
+        let message = SessionMessage::new(about, (&"p".into(), &"web".into(), &user), Some("vabc".into()), now, &pseudonyms).unwrap();
+        let text = serde_json::to_string(&message).unwrap();
+        assert!(!text.contains("ada") && !text.contains("5c1a"), "{text}");
+        let read: SessionMessage = serde_json::from_str(&text).unwrap();
+        let found = read.user(&pseudonyms).unwrap();
+        assert_eq!((found.name.expose().as_str(), found.key(), read.at(now)), ("ada", "5c1a", Some(now)));
+        assert!(read.user(&Pseudonyms::random()).is_none());
+        assert_eq!(read.at(now.checked_add(jiff::SignedDuration::from_secs(901)).unwrap()), None);
+    }
+}
