@@ -128,6 +128,7 @@ fn parse_sign_in(bytes: &[u8], config: &Config) -> Result<Option<SignIn>, String
             | Event::AuthChallenge(_)
             | Event::Authorize(_)
             | Event::NotHandled(_)
+            | Event::QueueBatch(_)
             | Event::Check => Ok(None),
         },
     }

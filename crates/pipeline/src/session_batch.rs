@@ -274,7 +274,9 @@ impl Judge<'_> {
         {
             return Ok(SessionEvent::Forgotten.into());
         }
-        let event = if self.sessions.config.on_deny == SessionOnDeny::Revoke && is_revocable(decision) { self.revoke(revoke).await? } else { event };
+        let is_new_client = self.repository.is_new_client(&about, now.wall).await?;
+        let is_revoked = self.sessions.config.on_deny == SessionOnDeny::Revoke && is_revocable(decision) && !is_new_client;
+        let event = if is_revoked { self.revoke(revoke).await? } else { event };
         self.repository.record_judgement(&message.key(), now.wall).await?;
         let health = &engine.health().sessions;
         for (is_found, found) in [(findings.contradiction.is_some(), SessionEvent::Contradicted), (findings.moved_kmh.is_some(), SessionEvent::Moved)] {

@@ -51,6 +51,12 @@ const SHARED_FROM: usize = 10;
 /// How long an address, or a hosting provider, stays known as shared by a client's users.
 const SHARED_TTL: Duration = Duration::from_secs(7 * 86_400);
 
+/// Judged sessions of an app client before any of its sessions is revoked: until then, a backend's address may not be known as shared.
+const NEW_CLIENT_SESSIONS: u64 = 20;
+
+/// How long the count of a client's judged sessions lasts.
+const NEW_CLIENT_TTL: Duration = Duration::from_secs(90 * 86_400);
+
 /// How long a judged message is remembered: longer than the queue may deliver it.
 const JUDGED_TTL: Duration = Duration::from_secs(3600);
 
@@ -316,6 +322,16 @@ impl HistoryRepository {
             self.store.put(&key, JUDGED, SHARED_TTL, now).await?;
         }
         Ok(true)
+    }
+
+    /// Counts a judged session of an app client. Returns whether so few were judged that none may be revoked yet.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn is_new_client(&self, sign_in: &SessionSignIn<'_>, now: Timestamp) -> Result<bool, FailureReason> {
+        let key = self.pseudonyms.records("session client", &[sign_in.pool.as_bytes(), sign_in.client.as_bytes()]);
+        self.store.increment_up_to(&["q#", &key[0]].concat(), NEW_CLIENT_SESSIONS, NEW_CLIENT_TTL, now).await
     }
 
     /// Takes one of a pool's look-ups of this second, of at most `limit`. Returns whether there was one.
