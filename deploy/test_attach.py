@@ -356,6 +356,35 @@ def test_changed_session_settings_are_reported(monkeypatch, capsys):
     assert "UserSessionTracking" in capsys.readouterr().err
 
 
+@pytest.fixture
+def tracked(monkeypatch):
+    """Session settings that can be read and written."""
+    now = {"UserSessionTracking": "DISABLED", "TokenSession": {"MaxPerUser": 20}}
+    monkeypatch.setattr(attach.Pool, "read_sessions", lambda self: {**now, "UserPoolId": self.id})
+    monkeypatch.setattr(attach.Pool, "write_sessions", lambda self, settings: now.update(settings))
+    return now
+
+
+def test_session_tracking_is_changed_only_when_asked_for(tracked, capsys):
+    pool_id = attachable_pool()
+    assert run("apply", pool_id) == 0
+    assert tracked["UserSessionTracking"] == "DISABLED"
+    assert run("apply", pool_id, "--session-tracking") == 0
+    assert tracked == {"UserSessionTracking": "ENABLED", "TokenSession": {"MaxPerUser": 100}}
+    assert "signs the device out" in capsys.readouterr().out
+    assert run("apply", pool_id, "--session-tracking", "--max-sessions", "30") == 0
+    assert tracked["TokenSession"]["MaxPerUser"] == 30
+    assert run("undo", pool_id, "--session-tracking", "--without-backup") == 0
+    assert tracked["UserSessionTracking"] == "DISABLED"
+
+
+def test_sessions_that_cannot_be_looked_up_are_found(tracked, capsys):
+    pool_id = pool()
+    deploy_function(pool_id, {"RISKGATE_SESSION_QUEUE": "https://sqs.us-east-1.amazonaws.com/1/q"})
+    assert run("check", pool_id) == 1
+    assert "session tracking is off in this pool" in capsys.readouterr().out
+
+
 def test_a_pool_without_permission_is_refused(capsys):
     pool_id = pool()
     deploy_function("us-east-1_another")

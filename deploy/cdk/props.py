@@ -21,6 +21,8 @@ CHOICES = {
     "LEARN": ("post_auth", "allow"),
     "MIXTURE": ("balanced", "targeted"),
     "CHALLENGE_FALLBACK": ("deny", "allow"),
+    "SESSION_SOURCE": ("sessions", "auth_events"),
+    "SESSION_ON_DENY": ("report", "revoke"),
     "AUTHORIZER_RESPONSE": ("simple", "iam"),
     "UNTRUSTED_CONTEXT": ("score", "ignore"),
     "LOG": ("off", "error", "warn", "info", "debug", "trace"),

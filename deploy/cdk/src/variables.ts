@@ -329,6 +329,37 @@ export interface RiskgateVariables {
    */
   readonly challengeFallback?: 'deny' | 'allow';
   /**
+   * `RISKGATE_SESSION_QUEUE`: URL of the SQS queue with sign-ins whose session is looked up (experimental); no look-up when unset.
+   */
+  readonly sessionQueue?: string;
+  /**
+   * `RISKGATE_SESSION_SOURCE`: where the address is looked up: sessions (Essentials or Plus, with session tracking) or auth_events
+   * (Plus).
+   * @default sessions
+   */
+  readonly sessionSource?: 'sessions' | 'auth_events';
+  /**
+   * `RISKGATE_SESSION_ON_DENY`: a session whose verified score is at least DENY_AT: report, or revoke it as well.
+   * @default report
+   */
+  readonly sessionOnDeny?: 'report' | 'revoke';
+  /**
+   * `RISKGATE_SESSION_RECHECK`: how often a session is looked up again when its tokens are refreshed.
+   * @default 24h
+   */
+  readonly sessionRecheck?: Duration | string;
+  /**
+   * `RISKGATE_SESSION_CALLS`: look-ups in a second for a pool, over all processes; low-risk sign-ins beyond four fifths of it are
+   * skipped.
+   * @default 5
+   */
+  readonly sessionCalls?: number;
+  /**
+   * `RISKGATE_SESSION_DELAY`: time from a sign-in to its first look-up, at most 15m.
+   * @default 10s
+   */
+  readonly sessionDelay?: Duration | string;
+  /**
    * `RISKGATE_STEP_UP_POOLS`: user pools whose tokens POST /v1/step-up and the authorizer accept: pool ids or issuer URLs; off when
    * unset.
    */
@@ -602,6 +633,12 @@ export const VARIABLES: Readonly<Record<keyof RiskgateVariables, string>> = {
   challengeCodes: 'RISKGATE_CHALLENGE_CODES',
   challengeNetworkCodes: 'RISKGATE_CHALLENGE_NETWORK_CODES',
   challengeFallback: 'RISKGATE_CHALLENGE_FALLBACK',
+  sessionQueue: 'RISKGATE_SESSION_QUEUE',
+  sessionSource: 'RISKGATE_SESSION_SOURCE',
+  sessionOnDeny: 'RISKGATE_SESSION_ON_DENY',
+  sessionRecheck: 'RISKGATE_SESSION_RECHECK',
+  sessionCalls: 'RISKGATE_SESSION_CALLS',
+  sessionDelay: 'RISKGATE_SESSION_DELAY',
   stepUpPools: 'RISKGATE_STEP_UP_POOLS',
   stepUpClients: 'RISKGATE_STEP_UP_CLIENTS',
   authorizerResponse: 'RISKGATE_AUTHORIZER_RESPONSE',

@@ -11,5 +11,6 @@ pub mod outcome_reports;
 pub mod outcomes;
 pub mod profiles;
 pub mod rotation;
+pub mod sessions;
 pub mod store_failures;
 pub mod velocity;

@@ -1,0 +1,134 @@
+//! Sessions: a success waits for its session's judgement, and what the judgement teaches.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use riskgate_engine::{
+    context::{Context, RawClaims, Trust},
+    evidence::Evidence,
+    sign_in::{SignIn, Trigger},
+};
+use riskgate_history::repository::sessions::{JudgementClaim, SessionSignIn, SessionVerdict};
+use riskgate_store::Store;
+
+use crate::fixtures::{self, AFAR, HOME, Origin, TestEngine, at, claims, history, pre};
+
+/// Sessions are looked up for the public client `app`.
+fn engine(store: &Arc<dyn Store>) -> TestEngine {
+    TestEngine::over(
+        store,
+        &[("SESSION_QUEUE", "https://sqs.eu-west-1.amazonaws.com/1/q"), ("STORE", "redis://127.0.0.1:1/0"), ("DENY_AT", "100"), ("REVIEW_AT", "99")],
+    )
+}
+
+/// A sign-in with the right password. Returns the assessment's id and the field of the success.
+async fn sign_in(engine: &TestEngine, origin: Origin, time: Timestamp) -> (String, Option<String>) {
+    let id = engine.attempt_by(pre("ada", "app", claims(origin)), time).await.id;
+    let event = serde_json::json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": "ada", "callerContext": { "clientId": "app" },
+        "request": { "userAttributes": { "sub": "sub-ada" } }, "response": {} });
+    let success = engine.repository().record_success(&engine.post(event, time)).await.expect("the store answers");
+    let session = success.session.expect("the session is looked up");
+    (id.to_string(), session.sample.map(|field| field.to_string()))
+}
+
+fn about<'a>(id: &'a str, sample: Option<&'a str>, time: Timestamp) -> SessionSignIn<'a> {
+    SessionSignIn { pool: "pool", user: "sub-ada", client: "app", id, sample, at: time }
+}
+
+async fn verified(engine: &TestEngine, ip: &str, time: Timestamp) -> Box<Evidence> {
+    let mut sign_in: SignIn = engine.sign_in_of(pre("ada", "app", serde_json::json!({})), time);
+    sign_in.trigger = Trigger::Session;
+    sign_in.context = Context::read(Trust::Verified, &RawClaims { ip: Some(ip), ..RawClaims::default() });
+    let deadline = engine.engine.deadline(sign_in.received.mono, None);
+    engine.enricher().enrich(sign_in, deadline).await.evidence
+}
+
+async fn successes(engine: &TestEngine, time: Timestamp) -> u32 {
+    history(&engine.attempt_by(pre("ada", "app", claims(HOME)), time).await).profile.successes
+}
+
+#[tokio::test]
+async fn a_success_waits_for_its_session_or_five_minutes() {
+    let engine = engine(&fixtures::memory().store);
+    sign_in(&engine, HOME, at(0, "07:00:00")).await;
+    assert_eq!(successes(&engine, at(0, "07:04:59")).await, 0);
+    assert_eq!(successes(&engine, at(0, "07:05:00")).await, 1);
+}
+
+#[tokio::test]
+async fn a_confirmed_session_is_learned_with_its_address_and_once() {
+    let engine = engine(&fixtures::memory().store);
+    let (repository, time) = (engine.repository(), at(0, "07:00:00"));
+    let (id, sample) = sign_in(&engine, HOME, time).await;
+    let about = about(&id, sample.as_deref(), time);
+    let evidence = verified(&engine, AFAR.ip, at(0, "07:00:10")).await;
+    let claimed = repository.read_session(&about, "tkn1", time).await.unwrap().claimed.expect("the claim waits");
+    let seen = repository.verified_origin(&evidence, time);
+    assert_eq!(claimed.contradicts(&seen), (true, false), "another country");
+    let home = verified(&engine, "84.208.99.1", time).await;
+    assert_eq!(claimed.contradicts(&repository.verified_origin(&home, time)), (false, false), "addresses are not compared");
+    for _ in 0..2 {
+        assert!(repository.apply_judgement(&about, "tkn1", &seen, Some(7), SessionVerdict::Learn, at(0, "07:00:10")).await.unwrap());
+    }
+    let next = verified(&engine, AFAR.ip, at(0, "08:00:00")).await;
+    assert_eq!(next.history.profile.successes, 1);
+    let level = riskgate_engine::features::FeatureLevel::Country;
+    assert!(next.history.profile.entry(level, next.features.at(level).unwrap()).is_some(), "the session's country is learned");
+    assert!(repository.read_session(&about, "tkn1", time).await.unwrap().first_seen.is_some());
+}
+
+#[tokio::test]
+async fn a_denied_session_is_never_learned() {
+    let engine = engine(&fixtures::memory().store);
+    let (repository, time) = (engine.repository(), at(0, "07:00:00"));
+    let (id, sample) = sign_in(&engine, HOME, time).await;
+    let evidence = verified(&engine, AFAR.ip, time).await;
+    let seen = repository.verified_origin(&evidence, time);
+    assert!(repository.apply_judgement(&about(&id, sample.as_deref(), time), "tkn1", &seen, None, SessionVerdict::Deny, time).await.unwrap());
+    assert_eq!(successes(&engine, at(0, "09:00:00")).await, 0);
+}
+
+#[tokio::test]
+async fn a_forgotten_user_is_not_learned_from_a_session() {
+    let engine = engine(&fixtures::memory().store);
+    let (repository, time) = (engine.repository(), at(0, "07:00:00"));
+    let (id, sample) = sign_in(&engine, HOME, time).await;
+    let evidence = verified(&engine, HOME.ip, time).await;
+    let seen = repository.verified_origin(&evidence, time);
+    repository.forget("pool", "sub-ada", at(0, "07:00:05")).await.unwrap();
+    let about = about(&id, sample.as_deref(), time);
+    assert!(repository.read_session(&about, "tkn1", time).await.unwrap().is_forgotten);
+    assert!(!repository.apply_judgement(&about, "tkn1", &seen, None, SessionVerdict::Learn, at(0, "07:00:10")).await.unwrap());
+    assert_eq!(successes(&engine, at(0, "09:00:00")).await, 0);
+}
+
+#[tokio::test]
+async fn a_message_is_judged_once_and_taken_over_after_its_lease() {
+    let engine = engine(&fixtures::memory().store);
+    let (repository, lease) = (engine.repository(), std::time::Duration::from_secs(30));
+    let claim = async |time| repository.claim_judgement("s1", lease, time).await.unwrap();
+    assert_eq!(claim(at(0, "07:00:00")).await, JudgementClaim::Granted);
+    assert_eq!(claim(at(0, "07:00:29")).await, JudgementClaim::Busy);
+    assert_eq!(claim(at(0, "07:00:31")).await, JudgementClaim::Granted);
+    repository.record_judgement("s1", at(0, "07:00:32")).await.unwrap();
+    assert_eq!(claim(at(0, "07:02:00")).await, JudgementClaim::Judged);
+    assert!(repository.is_judged("s1", at(0, "07:02:00")).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_address_of_many_users_is_shared() {
+    let engine = engine(&fixtures::memory().store);
+    let (repository, time) = (engine.repository(), at(0, "07:00:00"));
+    let evidence = verified(&engine, HOME.ip, time).await;
+    let mut shared = Vec::new();
+    for number in 0..12 {
+        let user = format!("sub-{number}");
+        let about = SessionSignIn { user: &user, ..about("", None, time) };
+        shared.push(repository.is_shared_egress(&about, &evidence, time).await.unwrap());
+    }
+    assert_eq!(shared.iter().position(|is_shared| *is_shared), Some(9));
+    let later = at(2, "07:00:00");
+    assert!(repository.is_shared_egress(&about("", None, later), &evidence, later).await.unwrap(), "for a week");
+    let other = SessionSignIn { client: "web", ..about("", None, later) };
+    assert!(!repository.is_shared_egress(&other, &evidence, later).await.unwrap(), "for that client only");
+}
