@@ -28,6 +28,8 @@ pub mod config;
 
 mod config_page;
 
+mod dashboard_link;
+
 pub mod demo;
 
 pub mod healthcheck;

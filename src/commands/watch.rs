@@ -13,9 +13,10 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 
-use crate::commands::Failure;
+use crate::commands::{Failure, dashboard_link};
 use riskgate_config::{Config, env::ProcessEnv};
 use riskgate_engine::score::model::Model;
 use riskgate_lab::rows::source::{Source, SourceError};
@@ -56,6 +57,8 @@ struct FollowedFile {
   aws logs tail /aws/lambda/riskgate --follow --format short | riskgate watch -
   riskgate watch audit.jsonl --listen 127.0.0.1:8711
 
+The printed link has a token that shows users and decisions; without it, the page shows aggregates. RISKGATE_DASHBOARD_VIEW_TOKEN sets the token.
+
 The dashboard shows thresholds and budget from RISKGATE_DENY_AT, RISKGATE_REVIEW_AT and RISKGATE_BUDGET of this process.")]
 pub struct Args {
     /// An audit log. `-` is standard input.
@@ -75,7 +78,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
         return Err(Failure::Usage("--listen must be a loopback address".to_owned()));
     }
-    let (config, faults) = Config::read(&ProcessEnv);
+    let (mut config, faults) = Config::read(&ProcessEnv);
     if let Some(fault) = faults.first() {
         return Err(Failure::Usage(fault.to_string()));
     }
@@ -98,9 +101,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let address = listener.local_addr()?;
             // The writer does not block when the terminal is not read.
             let out = LineWriter::stdout();
-            out.write(format!("dashboard: http://{address}/   (Ctrl-C stops it)\n").as_bytes());
-            let dashboard = Dashboard::start(settings, Feed::Log(queue));
-            sidecar::serve_dashboard(listener, dashboard, &config.sidecar, shutdown::requested_or_hung_up()).await
+            let link = dashboard_link::add_viewer(&mut config.dashboard, address);
+            out.write(format!("dashboard: {link}   (Ctrl-C stops it)\n").as_bytes());
+            let dashboard = Dashboard::start(settings, Feed::Log(queue), None);
+            let access = Arc::new(ArcSwap::from_pointee(config.dashboard.clone()));
+            sidecar::serve_dashboard(listener, dashboard, (&config.sidecar, access), shutdown::requested_or_hung_up()).await
         })
         .map_err(|error: io::Error| Failure::Run(format!("{}: {error}", args.listen)))
 }

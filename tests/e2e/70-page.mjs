@@ -1,26 +1,26 @@
-// Looks at the page as people do: by eye (pixels), by mouse, by keyboard, and through axe.
+// Looks at the page as an analyst on call does, during the attack of the demo: by mouse, by keyboard, and through axe.
+// 70-page.mjs URL AUDIT TOKEN [PICTURES]
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const [url, pictures] = process.argv.slice(2);
+const [url, audit, token, pictures] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
-async function open(name, viewport, colorScheme) {
+async function open(name, viewport, colorScheme, path = "") {
   const context = await browser.newContext({ viewport, colorScheme, reducedMotion: "reduce" });
   const page = await context.newPage();
   const faults = [];
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && faults.push(`${name}: ${message.text()}`));
   page.on("pageerror", (error) => faults.push(`${name}: ${error.message}`));
   page.on("request", (request) => request.url().startsWith(url) || faults.push(`${name}: asks ${request.url()}`));
-  const answer = await page.goto(url);
+  const answer = await page.goto(url + path);
   assert.match(answer.headers()["content-security-policy"], /default-src 'none'.*script-src 'self'/);
-  await page.waitForFunction(() => document.querySelectorAll("#rows tr").length > 20, null, { timeout: 30000 });
   return { page, faults };
 }
 
@@ -31,9 +31,115 @@ async function accessible(page, name) {
   assert.deepEqual(violations, [], name);
 }
 
-// === Every panel fills; the outage is seen ===
+const see = (page, view) => page.locator(`nav a[data-state*='"${view}"']`).click();
+const api = async (path, options = {}) => (await fetch(`${url}v1/${path}`, { ...options, headers: { authorization: `Bearer ${token}`, ...options.headers } })).json();
+const sentence = (page) => page.locator("#sentence").textContent();
 
-const { page, faults } = await open("light", { width: 1440, height: 1000 }, "light");
+// === Without a token: aggregates only ===
+
+const anonymous = await open("anonymous", { width: 1440, height: 900 }, "light");
+await anonymous.page.waitForFunction(() => /No attack\.|Under attack/.test(document.querySelector("#sentence").textContent), null, { timeout: 30000 });
+await anonymous.page.waitForFunction(() => document.querySelectorAll("#rankings .row").length > 3, null, { timeout: 30000 });
+assert.doesNotMatch(await anonymous.page.locator("#rankings").textContent(), /Accounts|Networks/);
+await see(anonymous.page, "decisions");
+await anonymous.page.waitForSelector("#view-locked:not([hidden])");
+assert.equal(await anonymous.page.locator("#rows tr").count(), 0);
+await accessible(anonymous.page, "anonymous");
+await anonymous.page.context().close();
+
+// === With the token of the printed link, which leaves the URL ===
+
+const { page, faults } = await open("analyst", { width: 1440, height: 1000 }, "light", `#token=${token}`);
+await page.waitForFunction(() => document.querySelector("#who").textContent.startsWith("operator"));
+assert.ok(!page.url().includes("token"), page.url());
+
+// === The attack is named within 15 seconds of its start ===
+
+const started = async () => (await api("activity?range=1h")).marks.find(([, text]) => text === "credential stuffing")?.[0];
+await page.waitForFunction(() => document.querySelector("#sentence").textContent.startsWith("Under attack since"), null, { timeout: 90000, polling: 200 });
+const late = Date.now() / 1000 - (await started());
+// The time is the requirement's own. The demo runs at its own speed here.
+assert.ok(late <= 15, `named ${late.toFixed(1)} s after its start`);
+assert.match(await sentence(page), /credential stuffing\. [\d,]+ risky sign-ins from .* networks?, most from AS\d+.* aimed at [\d,]+ accounts?\. \d+ % were stopped/);
+console.log(`  named after ${late.toFixed(1)} s: ${await sentence(page)}`);
+await page.waitForTimeout(6000);
+await picture(page, "dashboard-light", true);
+await accessible(page, "overview");
+
+// === Three clicks: the network, its targets, the timeline of one ===
+
+await page.locator("#sentence button", { hasText: "network" }).click();
+await page.waitForFunction(() => new URLSearchParams(location.search).has("net"));
+const net = await page.evaluate(() => new URLSearchParams(location.search).get("net"));
+await page.waitForFunction((net) => document.querySelector("#rankings .filter[aria-pressed=true]")?.textContent.startsWith(net), net, { timeout: 10000 });
+await page.locator("#rankings .timeline-link").first().click();
+await page.waitForSelector("#view-user:not([hidden]) table.short tbody tr");
+const target = await page.evaluate(() => new URLSearchParams(location.search).get("who"));
+assert.match(await page.locator("#user-title").textContent(), new RegExp(target));
+await picture(page, "dashboard-account", true);
+await accessible(page, "account");
+
+// === Suspend, with a note; the command, the audit line; undo ===
+
+const suspended = async () => (await api(`activity/users/${target}`)).records.some((record) => record.block?.kind === "suspend");
+assert.equal(await suspended(), false);
+await page.getByRole("button", { name: "Suspend account" }).click();
+await page.locator("#action-submit").click();
+assert.ok(await page.locator("#action").evaluate((dialog) => dialog.open), "an action without a note");
+await page.fill("#action-note", "target of the wave <img src=x onerror=alert(1)>");
+await accessible(page, "dialog");
+await page.keyboard.press("Tab");
+await page.locator("#action-submit").click();
+await page.waitForFunction(() => /Done/.test(document.querySelector("#done").textContent));
+assert.equal(await suspended(), true);
+await see(page, "actions");
+await page.waitForFunction(() => /riskgate block add sub SUB_OF_THE_USER --pool demo --for 6h --note 'target of the wave <img/.test(document.querySelector("#actions-list").textContent));
+assert.equal(await page.locator("#actions-list img").count(), 0);
+await accessible(page, "actions");
+await page.getByRole("button", { name: "Undo" }).first().click();
+await page.fill("#action-note", "it was the target, not the attacker");
+await page.locator("#action-submit").click();
+await page.waitForFunction(() => /Undone by/.test(document.querySelector("#actions-list").textContent));
+assert.equal(await suspended(), false);
+const lines = readFileSync(audit, "utf8").split("\n").filter((line) => line.includes('"trigger":"operator"')).map((line) => JSON.parse(line));
+assert.deepEqual(lines.map(({ operator, operation, subject, value }) => [operator, operation, subject, value]), Array(2).fill(["ada", "suspend", "user", target]));
+assert.equal(lines[1].undoes, lines[0].action_id);
+
+// === Decisions: filters combine, every filtered value is visible, the explanation begins with what decided ===
+
+await page.goto(`${url}?view=decisions&range=1h`);
+await page.waitForFunction(() => document.querySelectorAll("#rows tr[data-id]").length > 10);
+await page.selectOption("#decision-filter", "deny");
+await page.waitForFunction(() => [...document.querySelectorAll("#rows .verdict")].length > 5 && [...document.querySelectorAll("#rows .verdict")].every((verdict) => verdict.textContent.startsWith("deny")));
+const country = await page.locator("#rows .place .cell-filter").first().textContent();
+await page.locator("#rows .place .cell-filter").first().click();
+await page.waitForFunction((country) => {
+  const places = [...document.querySelectorAll("#rows tr[data-id] .place")];
+  return places.length > 0 && places.every((place) => place.textContent.startsWith(country));
+}, country);
+assert.match(await page.locator("#chips").textContent(), /Decision: deny.*Country: /);
+await picture(page, "dashboard-decisions", false);
+await accessible(page, "decisions");
+await page.locator("#rows .open").first().focus();
+await page.keyboard.press("Enter");
+await page.waitForSelector("#view-decision:not([hidden]) .weights .row");
+const permalink = page.url();
+assert.match(permalink, /\/d\/[0-9A-Z]{26}$/);
+assert.match(await page.locator("#decision-body").textContent(), /^Decided by /);
+const [sum, parts] = await page.locator("#decision-body .weights .row").evaluateAll((rows) => {
+  const weights = rows.map((row) => Number(row.querySelector(".figures-text").textContent.replace("−", "-").replace("±", "")));
+  return [weights.at(-1), weights.slice(0, -1).reduce((a, b) => a + b, 0)];
+});
+assert.ok(Math.abs(sum - parts) < 0.06, `${parts} is not ${sum}`);
+await picture(page, "dashboard-explained", true);
+await accessible(page, "explained");
+await page.goBack();
+await page.waitForSelector("#view-decisions:not([hidden]) #rows tr[data-id]");
+
+// === Performance: every panel fills, what-if answers ===
+
+await see(page, "performance");
+await page.waitForFunction(() => /sign-ins in the last minute/.test(document.querySelector("#summary").textContent));
 const inked = (id) => page.evaluate((id) => {
   const canvas = document.querySelector(`#${id} canvas`);
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -41,16 +147,13 @@ const inked = (id) => page.evaluate((id) => {
   for (let at = 3; at < data.length; at += 4) inked += data[at] > 0;
   return inked / (data.length / 4);
 }, id);
+await page.waitForTimeout(1500);
 for (const id of ["rate-chart", "time-chart", "score-chart"]) assert.ok((await inked(id)) > 0.01, `${id} is empty`);
 for (const [rows, least] of [["#parts .row", 4], ["#services .service", 1], ["#caches .row", 1], ["#reasons .row", 3]]) {
   await page.waitForFunction(([rows, least]) => document.querySelectorAll(rows).length >= least, [rows, least], { timeout: 20000 });
 }
-await page.waitForFunction(() => /sign-ins in the last minute/.test(document.querySelector("#summary").textContent));
-await page.waitForFunction(() => document.querySelectorAll("#causes .row").length > 0, null, { timeout: 60000 });
-await page.waitForFunction(() => /1normal traffic.*2credential stuffing/.test(document.querySelector("#annotations").textContent), null, { timeout: 60000 });
-await page.waitForFunction(() => /breaker open/.test(document.querySelector("#services").textContent), null, { timeout: 60000 });
-await picture(page, "dashboard-light", true);
-await accessible(page, "light");
+await picture(page, "dashboard-performance", true);
+await accessible(page, "performance");
 
 // === What if ===
 
@@ -69,28 +172,26 @@ await page.mouse.move(box.x + box.width * 0.6, box.y + box.height / 2, { steps: 
 await page.mouse.up();
 assert.ok(Number(await page.locator("#threshold-value").textContent()) > 40, "dragged");
 
-// === Filter, and one decision explained ===
+// === The person who was stopped wrongly is listed ===
 
-await page.selectOption("#verdict", "deny");
-const verdicts = await page.locator("#rows .verdict").allTextContents();
-assert.ok(verdicts.length > 0 && verdicts.every((verdict) => verdict.startsWith("deny")), verdicts.join());
-await page.fill("#find", "no such thing anywhere");
-assert.equal(await page.locator("#rows tr").count(), 0);
-await page.fill("#find", "");
-await page.locator("#pause").click();
-await page.locator("#rows .open").first().focus();
-await page.keyboard.press("Enter");
-assert.ok(await page.locator("#detail").evaluate((dialog) => dialog.open));
-assert.ok((await page.locator("#detail .weights .row").count()) >= 3);
-const [sum, parts] = await page.locator("#detail .weights .row").evaluateAll((rows) => {
-  const weights = rows.map((row) => Number(row.querySelector(".figures-text").textContent.replace("−", "-").replace("±", "")));
-  return [weights.at(-1), weights.slice(0, -1).reduce((a, b) => a + b, 0)];
-});
-assert.ok(Math.abs(sum - parts) < 0.06, `${parts} is not ${sum}`);
-await picture(page, "dashboard-explained", false);
-await accessible(page, "explained");
-await page.keyboard.press("Escape");
-assert.ok(!(await page.locator("#detail").evaluate((dialog) => dialog.open)));
+await see(page, "findings");
+await page.waitForFunction(() => document.querySelectorAll("#false-positives tbody tr").length > 0, null, { timeout: 120000 });
+await picture(page, "dashboard-mistakes", true);
+await accessible(page, "findings");
+
+// === The permalink opens 10,000 decisions later ===
+
+const body = (number) => JSON.stringify({ user: `later-${number}`, ip: "8.8.8.8", pool: "demo", client: "web" });
+for (let number = 0; number < 10000; number += 50) {
+  await Promise.all(Array.from({ length: 50 }, async (_, index) => {
+    const answer = await fetch(`${url}v1/assess`, { method: "POST", headers: { "content-type": "application/json" }, body: body(number + index) });
+    assert.equal(answer.status, 200);
+    await answer.arrayBuffer();
+  }));
+}
+await page.goto(permalink);
+await page.waitForSelector("#view-decision:not([hidden]) .weights .row");
+assert.match(await page.locator("#decision-body").textContent(), /^Decided by /);
 assert.deepEqual(faults, []);
 
 // === A time just under a power of ten, where a logarithmic axis once found no end ===
@@ -106,10 +207,15 @@ await page.evaluate(async () => {
 // === Dark, and narrow ===
 
 for (const [name, viewport, scheme] of [["dark", { width: 1440, height: 1000 }, "dark"], ["narrow", { width: 390, height: 844 }, "light"], ["narrow-dark", { width: 390, height: 844 }, "dark"]]) {
-  const { page, faults } = await open(name, viewport, scheme);
-  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name}: wider than its window`);
-  if (name !== "narrow-dark") await picture(page, `dashboard-${name}`, true);
-  await accessible(page, name);
+  const { page, faults } = await open(name, viewport, scheme, `#token=${token}`);
+  await page.waitForFunction(() => document.querySelectorAll("#rankings .row").length > 10);
+  for (const view of ["overview", "decisions", "findings", "performance"]) {
+    await see(page, view);
+    await page.waitForTimeout(700);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name}, ${view}: wider than its window`);
+    if (name !== "narrow-dark" && view === "overview") await picture(page, `dashboard-${name}`, true);
+    await accessible(page, `${name}, ${view}`);
+  }
   assert.deepEqual(faults, []);
   await page.context().close();
 }

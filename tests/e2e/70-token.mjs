@@ -21,17 +21,16 @@ for (const password of [undefined, "not-the-token-at-all"]) {
   // Chromium without a screen shows the refusal as an error when it cannot prompt for a password.
   const status = await page.goto(url).then((answer) => answer.status(), (error) => (/ERR_INVALID_AUTH_CREDENTIALS/.test(error.message) ? 401 : error.message));
   assert.equal(status, 401, `with ${password}`);
-  for (const path of ["events", "metrics", "assets/page.js"]) assert.equal((await page.context().request.get(url + path)).status(), 401, path);
+  for (const path of ["events", "metrics", "assets/page.js", "v1/activity", "v1/activity/decisions", "d/01M80EJRYK6508PR6CQENEZ8FV"]) assert.equal((await page.context().request.get(url + path)).status(), 401, path);
 }
 
 const { page, faults } = await visitor({ username: "anybody", password: token });
-assert.equal((await page.goto(url)).status(), 200);
-// What is decided from now on comes over the stream of events.
+assert.equal((await page.goto(`${url}?view=decisions`)).status(), 200);
 for (let number = 0; number < 3; number++) {
   const answer = await fetch(`${url}v1/assess`, { method: "POST", headers: { authorization: `Bearer ${token}`, "content-type": "application/json" }, body: `{"user":"user-${number}","ip":"8.8.8.8"}` });
   assert.equal(answer.status, 200);
 }
-await page.waitForFunction(() => document.querySelectorAll("#rows tr").length === 3, null, { timeout: 20000 });
+await page.waitForFunction(() => document.querySelectorAll("#rows tr[data-id]").length === 3, null, { timeout: 20000 });
 const metrics = await page.goto(`${url}metrics`);
 assert.match(await metrics.text(), /riskgate_decisions_total\{[^}]*\} [1-9]/);
 assert.deepEqual(faults, []);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     budget::BudgetConfig,
     challenge::ChallengeConfig,
+    dashboard::DashboardConfig,
     env::{ConfigError, EnvSource, Reader},
     history::{HistoryConfig, StoreConfig},
     networks::NetworksConfig,
@@ -26,6 +27,8 @@ pub mod budget;
 pub mod challenge;
 
 pub mod context_key;
+
+pub mod dashboard;
 
 pub mod decision;
 
@@ -89,6 +92,8 @@ pub struct Config {
     pub networks: NetworksConfig,
     /// The HTTP sidecar.
     pub sidecar: SidecarConfig,
+    /// Who may see and act in the dashboard.
+    pub dashboard: DashboardConfig,
     /// Logs, metrics and audit lines.
     pub telemetry: TelemetryConfig,
     /// How Lambda reacts to a faulty configuration.
@@ -127,6 +132,7 @@ impl Config {
             trust: TrustConfig::read(r),
             networks: NetworksConfig::read(r),
             sidecar: SidecarConfig::read(r),
+            dashboard: DashboardConfig::read(r),
             telemetry: TelemetryConfig::read(r),
             on_bad_config: r.choice("ON_BAD_CONFIG", &[("monitor", OnBadConfig::Monitor), ("refuse", OnBadConfig::Refuse)]),
             pending_secrets: Vec::new(),

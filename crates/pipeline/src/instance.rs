@@ -19,6 +19,7 @@ use crate::{
 };
 use riskgate_config::{
     Config, OnBadConfig,
+    dashboard::DashboardConfig,
     env::{ConfigError, EnvSource},
     notices::Notice,
     token::TokenConfig,
@@ -60,6 +61,8 @@ pub struct Instance {
     pub sessions: Option<Sessions>,
     /// Verifies tokens for step-up; `None` when `STEP_UP_POOLS` is not set.
     pub step_up: Option<TokenVerifier>,
+    /// Who may see and act in the dashboard, with the current tokens.
+    pub dashboard_access: Arc<ArcSwap<DashboardConfig>>,
     /// The bearer token, shared with every listener.
     pub token: Token,
     secrets: OnceLock<Secrets>,
@@ -123,8 +126,22 @@ impl Instance {
         let sessions = Sessions::open(&config, runtime_mode, enricher.tls());
         let engine = RiskEngine::new(&config, enricher, Evaluator::new(&config.decision, model));
         let trust = ArcSwap::from_pointee(config.trust.clone());
+        let dashboard_access = Arc::new(ArcSwap::from_pointee(config.dashboard.clone()));
         let token = Arc::new(ArcSwapOption::from_pointee(config.sidecar.token.clone()));
-        Instance { config, faults: Vec::new(), engine, telemetry, runtime_mode, trust, codes, sessions, step_up, token, secrets: OnceLock::new() }
+        Instance {
+            config,
+            faults: Vec::new(),
+            engine,
+            telemetry,
+            runtime_mode,
+            trust,
+            codes,
+            sessions,
+            step_up,
+            dashboard_access,
+            token,
+            secrets: OnceLock::new(),
+        }
     }
 
     /// Logs that the instance is ready, after everything that can fail at start has succeeded.
@@ -192,6 +209,7 @@ impl Instance {
         // The texts were read at start, and their faults reported then.
         self.codes.store(Arc::new(CodeSender::open(&config, self.runtime_mode).0));
         self.trust.store(Arc::new(config.trust));
+        self.dashboard_access.store(Arc::new(config.dashboard));
         self.token.store(config.sidecar.token.map(Arc::new));
         self.telemetry.emit(SecretsRotated);
         RenewalResult::Changed

@@ -2,4 +2,6 @@
 
 pub mod dashboard;
 
+mod problem;
+
 pub mod sidecar;

@@ -75,6 +75,15 @@ pub struct RequestRefused(pub Refusal);
 #[derive(Debug)]
 pub struct OutcomeReceived(pub &'static str);
 
+/// An operator acted in the dashboard.
+#[derive(Debug)]
+pub struct ActionTaken {
+    /// What was done.
+    pub action: &'static str,
+    /// Whether it undoes an earlier action.
+    pub is_undo: bool,
+}
+
 impl Event for EngineStarted<'_> {
     fn log(&self) {
         let services = self.services.join(",");
@@ -156,6 +165,12 @@ impl Event for RequestRefused {
 
     fn count(&self, metrics: &Metrics) {
         metrics.record_refusal(self.0);
+    }
+}
+
+impl Event for ActionTaken {
+    fn log(&self) {
+        tracing::info!(action = self.action, undo = self.is_undo, "an operator acted");
     }
 }
 

@@ -19,10 +19,11 @@ use tokio::time::Instant;
 use crate::{
     audit::{AuditLine, Part},
     emf::{Emf, ResultCount},
-    events::{Event, InputIgnored, OutcomeReceived, StepUpChecked},
+    events::{ActionTaken, Event, InputIgnored, OutcomeReceived, StepUpChecked},
     labels::StepUpResult,
-    live_stats::LiveStats,
+    live_stats::{LiveLine, LiveStats},
     metrics::{InFlight, Metrics},
+    operator_action::OperatorAction,
     outcome::{Members, OutcomeLine, SignInOutcome},
     writer::LineWriter,
 };
@@ -51,6 +52,8 @@ pub mod live_stats;
 pub mod metrics;
 
 pub mod names;
+
+pub mod operator_action;
 
 pub mod outcome;
 
@@ -155,7 +158,10 @@ impl Telemetry {
                     if self.audit.is_none() {
                         audit_line.write_to(&mut line);
                     }
-                    String::from_utf8_lossy(&line).into()
+                    let user = sign_in.user.key();
+                    let (user, record_keys) =
+                        if user.is_empty() { Default::default() } else { (pseudonyms.user(&sign_in.pool, user), pseudonyms.user_keys(&sign_in.pool, user)) };
+                    LiveLine { text: String::from_utf8_lossy(&line).into(), user, record_keys }
                 });
             }
             self.write(self.audit.as_ref(), &line, deadline).await;
@@ -184,6 +190,9 @@ impl Telemetry {
     /// In Lambda it waits until the line is written or the deadline has passed.
     pub async fn record_outcome(&self, outcome: &SignInOutcome<'_>, deadline: Deadline) {
         outcome.labels().for_each(|label| self.emit(OutcomeReceived(label)));
+        if let (Some(live_stats), Some(id)) = (self.live_stats.get(), outcome.id) {
+            live_stats.report(id, outcome.report);
+        }
         let line = |members| OutcomeLine { outcome, pseudonyms: &self.pseudonyms.load(), members }.to_line();
         if self.audit.is_some() {
             self.write(self.audit.as_ref(), &line(Members::Audit), deadline).await;
@@ -192,6 +201,13 @@ impl Telemetry {
             let members = if self.emf_is_audit { Members::Both } else { Members::Metrics };
             self.write(self.stdout.as_ref(), &line(members), deadline).await;
         }
+    }
+
+    /// Records an operator's action in a separate line.
+    pub async fn record_action(&self, action: &OperatorAction<'_>, deadline: Deadline) {
+        self.emit(ActionTaken { action: action.action, is_undo: action.undoes.is_some() });
+        let writer = self.audit.as_ref().or(self.stdout.as_ref().filter(|_| self.emf_is_audit));
+        self.write(writer, &action.to_line(), deadline).await;
     }
 
     /// Records that a token was checked for step-up, in metrics and in a log line.

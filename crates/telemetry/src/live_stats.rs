@@ -1,25 +1,32 @@
 //! Live counters for the dashboard, updated for each assessed sign-in under one lock, without parsing or allocation.
 //!
-//! The counters hold labels, times and scores. Personal values appear only as the pseudonyms in the few audit lines of the decision table.
+//! The counters hold labels, times and scores. Personal values appear only as the pseudonyms in the audit lines.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicI64, Ordering},
 };
 
+use smol_str::SmolStr;
+
 use crate::latency::Latency;
+use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{
     decision::Verdict,
     evidence::{FailureReason, Outcome, ProviderResult, Tier},
     score::reason::ReasonCode,
 };
 use riskgate_event::response::Assessment;
+use riskgate_history::repository::outcome::ReportedOutcome;
 
 /// Steps of half a point in a score from 0 to 100.
 pub const SCORE_STEPS: usize = 201;
 
-/// The number of audit lines in a snapshot: as many as a person can follow.
-const MAX_LINES: usize = 20;
+/// The number of audit lines in a snapshot. More sign-ins in a second are counted, and only these are listed.
+const MAX_LINES: usize = 1000;
+
+/// The number of outcomes in a snapshot.
+const MAX_OUTCOMES: usize = 2000;
 
 /// The number of annotations in a snapshot.
 const MAX_ANNOTATIONS: usize = 8;
@@ -59,9 +66,22 @@ pub struct Snapshot {
     /// Counts and sums of weights by reason.
     pub reasons: Counts<ReasonCode, (u32, f64)>,
     /// The first audit lines.
-    pub lines: Vec<Arc<str>>,
+    pub lines: Vec<LiveLine>,
+    /// The first outcomes: the id of the decision, and the outcome.
+    pub reports: Vec<(SmolStr, ReportedOutcome)>,
     /// Events to mark on the charts, such as a phase of the demo.
     pub annotations: Vec<&'static str>,
+}
+
+/// An audit line, and what an operator's action needs to find its user.
+#[derive(Debug, Clone)]
+pub struct LiveLine {
+    /// The audit line.
+    pub text: Arc<str>,
+    /// The pseudonym of the user in the line; empty without a user.
+    pub user: SmolStr,
+    /// The keys of the user's records in the store.
+    pub record_keys: UserKeys,
 }
 
 /// Sums by label. A linear search is faster than hashing, because there are at most a few dozen labels.
@@ -70,7 +90,7 @@ pub struct Counts<K, V>(Vec<(K, V)>);
 
 impl LiveStats {
     /// Counts a sign-in. `line` is called only when the snapshot needs another line.
-    pub(super) fn count(&self, assessment: &Assessment, line: impl FnOnce() -> Arc<str>) {
+    pub(super) fn count(&self, assessment: &Assessment, line: impl FnOnce() -> LiveLine) {
         let is_imported = assessment.decision.score.signals.evidence.sign_in.received.wall.as_second() < self.taken_at.load(Ordering::Relaxed) - IMPORT_AGE;
         let mut snapshot = self.lock();
         snapshot.decided += 1;
@@ -80,6 +100,14 @@ impl LiveStats {
         snapshot.count(assessment);
         if snapshot.lines.len() < MAX_LINES {
             snapshot.lines.push(line());
+        }
+    }
+
+    /// Lists the outcome of a decision.
+    pub(super) fn report(&self, id: &str, outcome: ReportedOutcome) {
+        let mut snapshot = self.lock();
+        if snapshot.reports.len() < MAX_OUTCOMES {
+            snapshot.reports.push((id.into(), outcome));
         }
     }
 
@@ -175,6 +203,7 @@ impl Default for Snapshot {
             tiers: Counts::default(),
             reasons: Counts::default(),
             lines: Vec::new(),
+            reports: Vec::new(),
             annotations: Vec::new(),
         }
     }

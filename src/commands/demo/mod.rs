@@ -10,11 +10,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 
-use crate::commands::Failure;
 use crate::commands::demo::client::{DemoClient, DemoDecision};
 use crate::commands::demo::population::{PlannedSignIn, Population};
 use crate::commands::demo::service::RiskService;
 use crate::commands::demo::summary::Summary;
+use crate::commands::{Failure, dashboard_link};
 use riskgate_config::Config;
 use riskgate_config::env::{EnvSource, ProcessEnv};
 use riskgate_config::variables::{PREFIX, VARIABLES};
@@ -46,7 +46,7 @@ const MAX_PORTS: u16 = 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Groups of variables that the demo takes from the environment. It sets services, keys, stores and addresses itself.
-const INHERITED_GROUPS: [&str; 2] = ["decision", "telemetry"];
+const INHERITED_GROUPS: [&str; 3] = ["decision", "dashboard", "telemetry"];
 
 /// Sends generated sign-ins through the sidecar: normal traffic, a credential-stuffing wave, an outage and its recovery in three minutes.
 ///
@@ -103,10 +103,11 @@ async fn run_demo(args: &Args) -> Result<(), Failure> {
     let out = LineWriter::stdout();
     let listener = bind(args.listen, &out).await?;
     let address = listener.local_addr().map_err(failed)?;
-    out.write(format!("dashboard: http://{address}/   (Prometheus: /metrics; Ctrl-C stops the demo and prints a summary)\n").as_bytes());
     let mut population = generate_population(args.seed);
     let service = RiskService::new(population.scores());
-    let (config, faults) = Config::read(&demo_variables(service.listen().await.map_err(failed)?, args.speed));
+    let (mut config, faults) = Config::read(&demo_variables(service.listen().await.map_err(failed)?, args.speed));
+    let link = dashboard_link::add_operator(&mut config.dashboard, "demo", address);
+    out.write(format!("dashboard: {link}   (Prometheus: /metrics; Ctrl-C stops the demo and prints a summary)\n").as_bytes());
     subscriber::install(&config.telemetry);
     let instance = Instance::strict(config, faults, RuntimeMode::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
     history::import(&instance, &population.history(clock::read().wall)).await.map_err(|error| Failure::Run(format!("{error:#}")))?;

@@ -2,6 +2,7 @@
 
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 
 use crate::repository::{HistoryRepository, retention::SLACK, user_record::UserRecord};
 use crate::{
@@ -21,6 +22,10 @@ pub struct ListedBlock {
     pub entry: BlockEntry,
 }
 
+/// The fields that [`HistoryRepository::lift_restriction_of`] removed, by the key of the record.
+#[derive(Debug, Default)]
+pub struct LiftedRestriction(Vec<(SmolStr, Vec<(SmolStr, Vec<u8>)>)>);
+
 impl HistoryRepository {
     /// The keys of a user's records, that of the newest pseudonym key first.
     pub fn record_keys(&self, pool: &str, user: &str) -> UserKeys {
@@ -38,14 +43,7 @@ impl HistoryRepository {
     ///
     /// The store could not be reached.
     pub async fn export(&self, pool: &str, user: &str, now: Timestamp) -> Result<Value, FailureReason> {
-        let keys = self.record_keys(pool, user);
-        let mut records = Vec::new();
-        for key in &keys {
-            let record = self.store.get_record(key, now).await?;
-            let mut user_record = UserRecord::parse(&record);
-            user_record.release_unjudged(now);
-            records.push(self.export_record(key, user_record, now));
-        }
+        let records = self.export_records(&self.record_keys(pool, user), now).await?;
         let pseudonym = self.pseudonyms.user(pool, user);
         let activity: Vec<Value> =
             self.query_activity(pool, user, now).await?.iter().map(|row| json!({ "at": row.at, "what": parse_json(&row.what) })).collect();
@@ -58,12 +56,93 @@ impl HistoryRepository {
     ///
     /// The store could not be reached.
     pub async fn lift_restriction(&self, pool: &str, user: &str, now: Timestamp) -> Result<(), FailureReason> {
-        for key in &self.record_keys(pool, user) {
-            let user_record = UserRecord::parse(&*self.store.get_record(key, now).await?);
-            let remove = user_record.challenge_fields(|_| true).into_iter().chain(["h".into()]).collect();
+        self.lift_restriction_of(&self.record_keys(pool, user), now).await.map(|_| ())
+    }
+
+    /// Lifts the restrictions of the tokens of a user, given by the keys of the records. Returns what was removed, for
+    /// [`Self::restore_restriction`].
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn lift_restriction_of(&self, keys: &UserKeys, now: Timestamp) -> Result<LiftedRestriction, FailureReason> {
+        let mut lifted = LiftedRestriction::default();
+        for key in keys {
+            let record = self.store.get_record(key, now).await?;
+            let remove: Vec<SmolStr> = UserRecord::parse(&record).challenge_fields(|_| true).into_iter().chain(["h".into()]).collect();
+            let removed = record.fields.iter().filter(|(name, _)| remove.contains(name)).map(|(name, bytes)| (name.clone(), bytes.to_vec())).collect();
             self.store.update(key, Change { remove, ttl: Ttl::AtLeast(SLACK), ..Change::default() }, now).await?;
+            lifted.0.push((key.clone(), removed));
+        }
+        Ok(lifted)
+    }
+
+    /// Restores a restriction that was lifted by mistake.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn restore_restriction(&self, lifted: &LiftedRestriction, now: Timestamp) -> Result<(), FailureReason> {
+        for (key, fields) in lifted.0.iter().filter(|(_, fields)| !fields.is_empty()) {
+            self.store.update(key, Change { set: fields.clone(), remove: Vec::new(), ttl: Ttl::AtLeast(SLACK) }, now).await?;
         }
         Ok(())
+    }
+
+    /// The block of a user, given by the keys of the records. An expired one counts as none.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn read_user_block(&self, keys: &UserKeys, now: Timestamp) -> Result<Option<BlockEntry>, FailureReason> {
+        for key in keys {
+            let block = UserRecord::parse(&*self.store.get_record(key, now).await?).block;
+            if let Some(block) = block.filter(|block| block.at(now).is_some()) {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Blocks or exempts a user, or removes the block, under each of the keys of the records.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn put_user_block(&self, keys: &UserKeys, entry: Option<&BlockEntry>, now: Timestamp) -> Result<(), FailureReason> {
+        for (index, key) in keys.iter().enumerate() {
+            match entry {
+                Some(entry) => self.put_record_block(index, key, entry, now).await?,
+                None => self.remove_record_block(key, now).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The block of a range, a device, a client or a tenant. An expired one counts as none.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn read_block(&self, subject: &BlockSubject, now: Timestamp) -> Result<Option<BlockEntry>, FailureReason> {
+        let entries = self.store.list_entries(List::BlockList, now).await?;
+        let entry = entries.get(&subject.entry_name()).and_then(|bytes| BlockEntry::from_bytes(bytes));
+        Ok(entry.filter(|entry| entry.at(now).is_some()))
+    }
+
+    /// What is stored about a user, given by the keys of the records: the profile, open challenges, restriction and block.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn export_records(&self, keys: &UserKeys, now: Timestamp) -> Result<Vec<Value>, FailureReason> {
+        let mut records = Vec::new();
+        for key in keys {
+            let mut user_record = UserRecord::parse(&*self.store.get_record(key, now).await?);
+            user_record.release_unjudged(now);
+            records.push(self.export_record(key, user_record, now));
+        }
+        Ok(records)
     }
 
     /// Blocks or exempts a user.
@@ -83,6 +162,10 @@ impl HistoryRepository {
     pub async fn block_user_under(&self, key_index: usize, pool: &str, user: &str, entry: &BlockEntry, now: Timestamp) -> Result<(), FailureReason> {
         let keys = self.record_keys(pool, user);
         let key = keys.get(key_index).unwrap_or(&keys[0]);
+        self.put_record_block(key_index, key, entry, now).await
+    }
+
+    async fn put_record_block(&self, key_index: usize, key: &str, entry: &BlockEntry, now: Timestamp) -> Result<(), FailureReason> {
         let ttl = Ttl::Set(entry.remaining(now).max(self.retention.history) + SLACK);
         self.store.update(key, Change { set: vec![("b".into(), entry.to_bytes())], remove: Vec::new(), ttl }, now).await?;
         self.store.put_list_entry(List::BlockedUsers, key, &self.list_entry_bytes(entry, key_index), entry.until).await
@@ -94,11 +177,12 @@ impl HistoryRepository {
     ///
     /// The store could not be reached.
     pub async fn unblock_user(&self, pool: &str, user: &str, now: Timestamp) -> Result<(), FailureReason> {
-        for key in &self.record_keys(pool, user) {
-            self.store.update(key, Change { remove: vec!["b".into()], ttl: Ttl::AtLeast(SLACK), ..Change::default() }, now).await?;
-            self.store.delete_list_entry(List::BlockedUsers, key).await?;
-        }
-        Ok(())
+        self.put_user_block(&self.record_keys(pool, user), None, now).await
+    }
+
+    async fn remove_record_block(&self, key: &str, now: Timestamp) -> Result<(), FailureReason> {
+        self.store.update(key, Change { remove: vec!["b".into()], ttl: Ttl::AtLeast(SLACK), ..Change::default() }, now).await?;
+        self.store.delete_list_entry(List::BlockedUsers, key).await
     }
 
     /// Blocks or exempts a range, a device, a client or a tenant.

@@ -76,10 +76,10 @@ pub struct Degraded {
 }
 
 impl DecisionRow {
-    /// Parses a line and returns the row with its JSON text; `None` when the line is not an audit line.
+    /// Parses a line; `None` when the line is not an audit line.
     ///
     /// Parsing starts at the first brace, because CloudWatch tools put a prefix before each line.
-    pub fn parse(line: &str) -> Option<(Self, &str)> {
+    pub fn parse(line: &str) -> Option<Self> {
         let json = line.get(line.find('{')?..)?.trim_end();
         if json.len() > MAX_LINE_BYTES || json.contains(['\n', '\r']) {
             return None;
@@ -98,7 +98,7 @@ impl DecisionRow {
         while row.took_ms.len() > MAX_ENTRIES {
             row.took_ms.pop_last();
         }
-        row.score.is_finite().then_some((row, json))
+        row.score.is_finite().then_some(row)
     }
 }
 
@@ -124,8 +124,8 @@ mod tests {
     fn cloudwatch_prefixes_are_skipped() {
         for prefix in ["", "2026-11-22T00:00:01 ", "2026-11-22T00:00:01.123000+00:00 2026/11/22/[$LATEST]abc ", "\t"] {
             let line = format!("{prefix}{LINE}\n");
-            let (row, json) = DecisionRow::parse(&line).expect("an audit line");
-            assert_eq!((row.decision, row.score, json), (DecisionLabel::Deny, 87.4, LINE));
+            let row = DecisionRow::parse(&line).expect("an audit line");
+            assert_eq!((row.decision, row.score), (DecisionLabel::Deny, 87.4));
         }
     }
 

@@ -1,7 +1,8 @@
-//! The dashboard at `/`, updated over server-sent events. The sidecar, the demo and `riskgate watch` serve it.
+//! The dashboard at `/`. The sidecar, the demo and `riskgate watch` serve it.
 //!
 //! Its only inputs are audit lines and counts of their fields, so it shows no more about a person than the audit log does. One
-//! thread aggregates them and writes one message a second. Every client receives the same message, so another client costs only a socket.
+//! thread aggregates them and writes one message a second with latency, services and scores. Every client receives the same message, so another
+//! client costs only a socket. Decisions are queried over `/v1/activity`, by those who may see them.
 
 use std::{
     collections::BTreeMap,
@@ -16,29 +17,48 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::State,
+    extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use futures_util::stream;
 use serde::Serialize;
 use tokio::{sync::broadcast, time::Instant};
 
-use crate::dashboard::rolling_stats::RollingStats;
+use crate::dashboard::{access::Identity, actions::Actions, query_cache::QueryCache, rolling_stats::RollingStats, subjects::Subjects};
+use riskgate_activity::{Activity, activity::Counting, rollup::Counts, row::Outcome};
 use riskgate_config::Config;
 use riskgate_engine::{
     score::{model::Model, reason::ReasonCode},
     service::Service,
 };
+use riskgate_pipeline::instance::Instance;
 use riskgate_runtime::clock;
-use riskgate_telemetry::live_stats::LiveStats;
+use riskgate_telemetry::live_stats::{LiveLine, LiveStats, Snapshot};
+
+pub mod access;
+
+mod action_command;
+
+mod action_request;
+
+mod action_routes;
+
+mod actions;
 
 mod assets;
 
 mod decision_row;
 
+mod queries;
+
+mod query_cache;
+
 mod rolling_stats;
+
+mod subjects;
 
 /// Clients that may be connected at once.
 const MAX_CLIENTS: usize = 64;
@@ -48,7 +68,12 @@ const MAX_LAG: usize = 8;
 
 /// Whether a path belongs to the dashboard, so a browser may request it.
 pub fn is_dashboard_path(path: &str) -> bool {
-    path == "/" || path == "/events" || path.starts_with("/assets/")
+    is_page_path(path) || path == "/events" || path.starts_with("/assets/") || path.starts_with("/v1/activity") || path.starts_with("/v1/actions")
+}
+
+/// Whether a path is the page itself, where a browser may prompt for a password.
+pub fn is_page_path(path: &str) -> bool {
+    path == "/" || path.starts_with("/d/")
 }
 
 /// The interval between messages.
@@ -63,11 +88,27 @@ const BATCH_DELAY: Duration = Duration::from_millis(20);
 /// Lines that are recorded between two readings of the clock.
 const MAX_BATCH: usize = 4096;
 
+/// Lines that are recorded before the thread pauses, so that a burst of decisions does not take a core from the sign-ins.
+const LINES_PER_TURN: usize = 50;
+
+/// The pause between two turns.
+const TURN_PAUSE: Duration = Duration::from_millis(1);
+
+/// A log whose newest line is at most this many seconds old is followed; an older one is shown at its own time.
+const MAX_LOG_AGE: i64 = 120;
+
 /// The dashboard of one process.
 #[derive(Debug)]
 pub struct Dashboard {
     settings: Settings,
     rolling_stats: Mutex<RollingStats>,
+    activity: Mutex<Activity>,
+    subjects: Mutex<Subjects>,
+    actions: Actions,
+    query_cache: QueryCache,
+    is_log: bool,
+    /// The instance that actions change; `None` for a log.
+    instance: Option<Arc<Instance>>,
     messages: Mutex<Option<broadcast::Sender<Bytes>>>,
     clients: AtomicUsize,
 }
@@ -141,10 +182,26 @@ impl Settings {
 }
 
 impl Dashboard {
-    /// Starts a dashboard and the thread that updates it until it is closed.
-    pub fn start(settings: Settings, feed: Feed) -> Arc<Self> {
+    /// Starts a dashboard and the thread that updates it until it is closed. `instance` is what actions change; `None` for a log.
+    pub fn start(settings: Settings, feed: Feed, instance: Option<Arc<Instance>>) -> Arc<Self> {
         let (messages, _) = broadcast::channel(MAX_LAG);
-        let dashboard = Arc::new(Dashboard { settings, rolling_stats: Mutex::default(), messages: Mutex::new(Some(messages)), clients: AtomicUsize::new(0) });
+        let is_log = matches!(feed, Feed::Log(_));
+        let mut activity = Activity::new(if is_log { Counting::Rows } else { Counting::Caller });
+        if !is_log {
+            activity.mark(clock::read().wall.as_second(), "riskgate started".to_owned());
+        }
+        let dashboard = Arc::new(Dashboard {
+            settings,
+            rolling_stats: Mutex::default(),
+            activity: Mutex::new(activity),
+            subjects: Mutex::default(),
+            actions: Actions::default(),
+            query_cache: QueryCache::default(),
+            is_log,
+            instance,
+            messages: Mutex::new(Some(messages)),
+            clients: AtomicUsize::new(0),
+        });
         let weak = Arc::downgrade(&dashboard);
         let spawned = std::thread::Builder::new().name("riskgate-dashboard".to_owned()).spawn(move || match feed {
             Feed::Live(live_stats) => run_live(&weak, &live_stats),
@@ -158,11 +215,23 @@ impl Dashboard {
 
     /// The routes of the dashboard.
     pub fn routes<S: Clone + Send + Sync + 'static>(self: &Arc<Self>) -> Router<S> {
-        let mut router = Router::new().route("/events", get(events)).with_state(Arc::clone(self));
+        let mut router = Router::new()
+            .route("/events", get(events))
+            .route("/v1/activity", get(queries::overview))
+            .route("/v1/activity/session", get(queries::session))
+            .route("/v1/activity/decisions", get(queries::decisions))
+            .route("/v1/activity/decisions/{id}", get(queries::decision))
+            .route("/v1/activity/users", post(queries::find_user))
+            .route("/v1/activity/users/{user}", get(queries::user))
+            .route("/v1/activity/findings", get(queries::findings))
+            .route("/v1/actions", get(action_routes::list).post(action_routes::act))
+            .route("/v1/actions/affected", get(action_routes::affected))
+            .route("/v1/actions/{id}/undo", post(action_routes::undo))
+            .with_state(Arc::clone(self));
         for asset in assets::ALL {
             router = router.route(asset.path, get(|| async { assets::serve(asset) }));
         }
-        router
+        router.route("/d/{id}", get(|| async { assets::serve_decision_page() })).layer(middleware::map_request(identify))
     }
 
     /// Ends every open event stream. The server cannot shut down while one is open.
@@ -179,6 +248,50 @@ impl Dashboard {
 
     fn rolling_stats(&self) -> std::sync::MutexGuard<'_, RollingStats> {
         self.rolling_stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn activity(&self) -> std::sync::MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subjects(&self) -> std::sync::MutexGuard<'_, Subjects> {
+        self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time of the data in seconds since 1970, and whether it is the present: an old log is shown at the time of its newest line.
+    fn now(&self, activity: &Activity) -> (i64, bool) {
+        let wall = clock::read().wall.as_second();
+        match activity.newest() {
+            Some(newest) if self.is_log && (wall - newest).abs() > MAX_LOG_AGE => (newest, false),
+            Some(_) | None => (wall, true),
+        }
+    }
+
+    /// Records the decisions of a second. The lock is released between turns, and the thread pauses.
+    fn record_live(&self, snapshot: &mut Snapshot, second: i64) {
+        let lines = std::mem::take(&mut snapshot.lines);
+        let counts = Counts { decisions: snapshot.verdicts, degraded: snapshot.degraded };
+        let unsampled = u64::from(counts.total()).saturating_sub(lines.len() as u64);
+        {
+            let mut activity = self.activity();
+            activity.count(second, counts, unsampled);
+            snapshot.annotations.iter().for_each(|text| activity.mark(second, (*text).to_owned()));
+        }
+        for turn in lines.chunks(LINES_PER_TURN) {
+            let (mut activity, mut subjects) = (self.activity(), self.subjects());
+            for LiveLine { text, user, record_keys } in turn {
+                activity.record(text);
+                subjects.insert(user.clone(), record_keys.clone());
+            }
+            drop((activity, subjects));
+            std::thread::sleep(TURN_PAUSE);
+        }
+        let mut activity = self.activity();
+        for (id, report) in snapshot.reports.drain(..) {
+            if let Some(outcome) = Outcome::from_label(report.as_label()) {
+                activity.report(&id, outcome);
+            }
+        }
     }
 
     fn subscribe(&self) -> Option<broadcast::Receiver<Bytes>> {
@@ -207,7 +320,8 @@ fn run_live(dashboard: &Weak<Dashboard>, live_stats: &LiveStats) {
         std::thread::sleep(TICK.saturating_sub(Duration::from_nanos(nanos)) + SETTLE_DELAY);
         let Some(dashboard) = dashboard.upgrade() else { return };
         let now = clock::read().wall;
-        let snapshot = live_stats.take(now);
+        let mut snapshot = live_stats.take(now);
+        dashboard.record_live(&mut snapshot, now.as_second() - 1);
         let message = {
             let mut rolling_stats = dashboard.rolling_stats();
             rolling_stats.record_snapshot(snapshot, now.as_second() - 1);
@@ -228,8 +342,11 @@ fn run_log(dashboard: &Weak<Dashboard>, lines: &Receiver<Arc<str>>) {
         match line {
             Ok(first) => {
                 std::thread::sleep(BATCH_DELAY);
-                let (mut rolling_stats, now) = (dashboard.rolling_stats(), clock::read().wall);
-                std::iter::once(first).chain(lines.try_iter().take(MAX_BATCH)).for_each(|line| rolling_stats.record(&line, now));
+                let (mut rolling_stats, mut activity, now) = (dashboard.rolling_stats(), dashboard.activity(), clock::read().wall);
+                for line in std::iter::once(first).chain(lines.try_iter().take(MAX_BATCH)) {
+                    rolling_stats.record(&line, now);
+                    activity.record(&line);
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             // The log has ended. The last state stays visible.
@@ -243,6 +360,14 @@ fn run_log(dashboard: &Weak<Dashboard>, lines: &Receiver<Arc<str>>) {
             }
         }
     }
+}
+
+/// A request that no filter has identified comes from nobody.
+async fn identify(mut request: Request) -> Request {
+    if request.extensions().get::<Identity>().is_none() {
+        request.extensions_mut().insert(Identity::Anonymous);
+    }
+    request
 }
 
 async fn events(State(dashboard): State<Arc<Dashboard>>) -> Response {

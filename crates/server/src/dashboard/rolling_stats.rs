@@ -1,9 +1,6 @@
-//! The dashboard's data in ring buffers: ten minutes by the second, an hour of scores by the minute, and the last hundred decisions.
+//! The dashboard's data in ring buffers: ten minutes by the second, and an hour of scores by the minute. It holds no decision of a single user.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -30,12 +27,6 @@ const PANEL_WINDOW: usize = 60;
 /// Minutes over which the what-if slider counts.
 const MAX_MINUTES: usize = 60;
 
-/// Decisions that are stored.
-const MAX_DECISIONS: usize = 100;
-
-/// Decisions in one message. A reader cannot follow more in a second.
-const MAX_DECISIONS_PER_MESSAGE: usize = 20;
-
 /// Annotations that are stored.
 const MAX_ANNOTATIONS: usize = 24;
 
@@ -48,9 +39,6 @@ pub struct RollingStats {
     /// Oldest first, without gaps.
     seconds: VecDeque<Second>,
     minutes: VecDeque<Minute>,
-    decisions: VecDeque<Arc<str>>,
-    /// Decisions that no message has sent yet.
-    unsent: VecDeque<Arc<str>>,
     /// Marks on the charts, oldest first.
     annotations: VecDeque<Annotation>,
     /// The oldest second that changed since the last message.
@@ -94,14 +82,13 @@ struct Minute {
 
 impl RollingStats {
     /// Records a log line. Lines that are not audit lines are counted as unreadable.
-    pub fn record(&mut self, line: &Arc<str>, now: Timestamp) {
-        let Some((row, json)) = DecisionRow::parse(line) else {
+    pub fn record(&mut self, line: &str, now: Timestamp) {
+        let Some(row) = DecisionRow::parse(line) else {
             self.unreadable += u64::from(!is_outcome_line(line));
             return;
         };
         let at = row.time.as_second().min(now.as_second() + MAX_LAG_SECONDS);
         self.decided += 1;
-        self.push_decision(if json.len() == line.len() { Arc::clone(line) } else { json.into() });
         self.advance_to(at);
         if let Some(minute) = self.minute(at) {
             minute.scores[score_step(row.score)] += 1;
@@ -116,7 +103,6 @@ impl RollingStats {
     /// Records what this process counted in one second.
     pub fn record_snapshot(&mut self, snapshot: Snapshot, at: i64) {
         self.decided += snapshot.decided;
-        snapshot.lines.iter().for_each(|line| self.push_decision(Arc::clone(line)));
         for text in &snapshot.annotations {
             let number = self.annotations.back().map_or(1, |last| last.number + 1);
             push(&mut self.annotations, Annotation { number, at, text }, MAX_ANNOTATIONS);
@@ -142,16 +128,15 @@ impl RollingStats {
             (TimeBase::Lines, _) => {}
         }
         let from = self.oldest_changed.take().unwrap_or(i64::MAX).min(newest.map_or(i64::MIN, |newest| newest + 1 - 2));
-        let decisions: Vec<Value> = std::mem::take(&mut self.unsent).iter().map(to_json).collect();
-        self.message(from, decisions)
+        self.message(from)
     }
 
     /// The first message to a new client, with everything that is stored.
     pub fn state(&self) -> Value {
-        self.message(i64::MIN, self.decisions.iter().map(to_json).collect())
+        self.message(i64::MIN)
     }
 
-    fn message(&self, from: i64, decisions: Vec<Value>) -> Value {
+    fn message(&self, from: i64) -> Value {
         let skipped = self.seconds.iter().take_while(|second| second.at < from).count();
         let seconds: Vec<Value> = (skipped..self.seconds.len()).map(|index| self.point(index)).collect();
         let mut scores = [0_u32; STEPS];
@@ -169,7 +154,6 @@ impl RollingStats {
             members.insert("denied".to_owned(), denied.into());
             members.insert("decided".to_owned(), self.decided.into());
             members.insert("unreadable".to_owned(), self.unreadable.into());
-            members.insert("decisions".to_owned(), decisions.into());
             members.insert("annotations".to_owned(), self.annotations.iter().map(|mark| json!([mark.number, mark.at, mark.text])).collect());
         }
         message
@@ -263,11 +247,6 @@ impl RollingStats {
         }
         self.minutes.iter_mut().rev().find(|minute| minute.at == at)
     }
-
-    fn push_decision(&mut self, json: Arc<str>) {
-        push(&mut self.decisions, Arc::clone(&json), MAX_DECISIONS);
-        push(&mut self.unsent, json, MAX_DECISIONS_PER_MESSAGE);
-    }
 }
 
 impl Second {
@@ -346,15 +325,6 @@ fn push<T>(buffer: &mut VecDeque<T>, item: T, capacity: usize) {
     buffer.push_back(item);
 }
 
-/// A line as JSON, without the members that only CloudWatch reads. The line was parsed once, so it is valid.
-fn to_json(line: &Arc<str>) -> Value {
-    let mut value: Value = serde_json::from_str(line).unwrap_or_default();
-    if let Value::Object(members) = &mut value {
-        members.retain(|name, _| name != "_aws" && !name.starts_with("riskgate_"));
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,11 +335,11 @@ mod tests {
         Timestamp::from_second(NOW + second).expect("a time")
     }
 
-    fn line(second: i64, decision: &str, score: f64, more: &str) -> Arc<str> {
-        format!(r#"{{"time":"{}","id":"x{second}","decision":"{decision}","score":{score},"elapsed_ms":2.0{more}}}"#, at(second)).into()
+    fn line(second: i64, decision: &str, score: f64, more: &str) -> String {
+        format!(r#"{{"time":"{}","id":"x{second}","decision":"{decision}","score":{score},"elapsed_ms":2.0{more}}}"#, at(second))
     }
 
-    fn rolling_stats(lines: &[Arc<str>]) -> RollingStats {
+    fn rolling_stats(lines: &[String]) -> RollingStats {
         let mut rolling_stats = RollingStats::default();
         lines.iter().for_each(|line| rolling_stats.record(line, at(0)));
         rolling_stats
@@ -386,11 +356,11 @@ mod tests {
     #[test]
     fn a_tick_sends_changes_and_the_state_sends_everything() {
         let mut rolling_stats = rolling_stats(&[line(-1, "allow", 1.0, ""), line(0, "deny", 99.0, "")]);
-        assert_eq!(rolling_stats.tick(at(1), TimeBase::Wall)["decisions"].as_array().map(Vec::len), Some(2));
+        assert_eq!(rolling_stats.tick(at(1), TimeBase::Wall)["decided"], 2);
         let quiet = rolling_stats.tick(at(9), TimeBase::Wall);
-        assert_eq!(quiet["decisions"], json!([]));
+        assert!(quiet.get("decisions").is_none(), "an aggregate holds no decision");
         assert!(quiet["seconds"].as_array().is_some_and(|seconds| seconds.len() <= 12), "{}", quiet["seconds"]);
-        assert_eq!(rolling_stats.state()["decisions"].as_array().map(Vec::len), Some(2));
+        assert_eq!(rolling_stats.state()["seconds"].as_array().map(Vec::len), Some(11));
     }
 
     #[test]
@@ -416,9 +386,9 @@ mod tests {
         for n in 0..20_000 {
             rolling_stats.record(&line(n % 7 * 1_000_000 - 3_000_000, "allow", 1e9, r#","reasons":[{"code":"made-up"}]"#), at(0));
         }
-        assert!(rolling_stats.seconds.len() <= MAX_SECONDS && rolling_stats.minutes.len() <= MAX_MINUTES && rolling_stats.decisions.len() == MAX_DECISIONS);
-        rolling_stats.record(&Arc::from("not JSON"), at(0));
-        rolling_stats.record(&Arc::from(r#"{"trigger":"outcome","id":"x","outcome":"failure"}"#), at(0));
+        assert!(rolling_stats.seconds.len() <= MAX_SECONDS && rolling_stats.minutes.len() <= MAX_MINUTES);
+        rolling_stats.record("not JSON", at(0));
+        rolling_stats.record(r#"{"trigger":"outcome","id":"x","outcome":"failure"}"#, at(0));
         assert_eq!(rolling_stats.unreadable, 1);
     }
 

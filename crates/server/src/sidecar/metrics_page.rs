@@ -11,7 +11,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
-use crate::sidecar::problem::problem;
+use crate::problem::problem;
 use riskgate_pipeline::instance::Instance;
 
 /// How many pages may be rendered at once after a pause. Scrapers and tests stay far below it.

@@ -12,7 +12,8 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, time::Instant};
 
-use crate::dashboard::{Dashboard, Feed, Settings};
+use crate::dashboard::{Dashboard, Feed, Settings, access::Access};
+use crate::problem;
 use crate::sidecar::{connection_limit::ConnectionLimit, metrics_page::MetricsPage, request_filter::RequestFilter, service::SidecarService};
 use riskgate_config::{env::ConfigError, sidecar::SidecarConfig};
 use riskgate_engine::evidence::store_parts::StorePart;
@@ -28,8 +29,6 @@ mod connection_limit;
 mod metrics_page;
 
 mod probes;
-
-mod problem;
 
 mod request_filter;
 
@@ -137,7 +136,7 @@ pub async fn serve(listener: TcpListener, role: ListenerRole, instance: Arc<Inst
     let local = listener.local_addr()?;
     let dashboard = (role != ListenerRole::Main).then(|| start_dashboard(&instance, local));
     let service = SidecarService::new(
-        RequestFilter::new(&instance.config.sidecar, Arc::clone(&instance.token), local),
+        RequestFilter::new(&instance.config.sidecar, Arc::clone(&instance.token), Arc::clone(&instance.dashboard_access), local),
         router(&instance, role, local, dashboard.as_ref()),
     )
     .with_telemetry(&instance);
@@ -160,8 +159,13 @@ pub async fn serve(listener: TcpListener, role: ListenerRole, instance: Arc<Inst
 /// # Errors
 ///
 /// The address of the listener cannot be read.
-pub async fn serve_dashboard(listener: TcpListener, dashboard: Arc<Dashboard>, config: &SidecarConfig, stop: impl Future<Output = ()>) -> std::io::Result<()> {
-    let request_filter = RequestFilter::new(config, Arc::new(ArcSwapOption::from_pointee(config.token.clone())), listener.local_addr()?);
+pub async fn serve_dashboard(
+    listener: TcpListener,
+    dashboard: Arc<Dashboard>,
+    (config, access): (&SidecarConfig, Access),
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    let request_filter = RequestFilter::new(config, Arc::new(ArcSwapOption::from_pointee(config.token.clone())), access, listener.local_addr()?);
     let app = dashboard.routes().fallback(problem::not_found).method_not_allowed_fallback(problem::method_not_allowed);
     serve_connections(listener, SidecarService::new(request_filter, app), config, stop, || dashboard.close()).await;
     Ok(())
@@ -174,10 +178,10 @@ async fn serve_connections(listener: TcpListener, service: SidecarService, confi
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, peer)) => (stream, peer.ip()),
                 Err(error) => {
                     // At most one line a second, because a flood of connections must not flood the log.
                     if last_logged.is_none_or(|last| last.elapsed() > Duration::from_secs(1)) {
@@ -196,7 +200,7 @@ async fn serve_connections(listener: TcpListener, service: SidecarService, confi
         let _ = stream.set_nodelay(true);
         let slot = connection_limit.acquire();
         let (service, request_slot) = (Arc::clone(&service), Arc::clone(&slot));
-        let service = service_fn(move |request| Arc::clone(&service).answer(request, Arc::clone(&request_slot)));
+        let service = service_fn(move |request| Arc::clone(&service).answer(peer, request, Arc::clone(&request_slot)));
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES).keep_alive(true);
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
@@ -247,9 +251,9 @@ async fn probe_store(instance: &Instance) {
 }
 
 /// Starts the dashboard with the sign-ins of this instance.
-fn start_dashboard(instance: &Instance, local: SocketAddr) -> Arc<Dashboard> {
+fn start_dashboard(instance: &Arc<Instance>, local: SocketAddr) -> Arc<Dashboard> {
     let settings = Settings::new(&instance.config, instance.engine.model(), format!("live on {local}"));
-    Dashboard::start(settings, Feed::Live(instance.telemetry.live_stats()))
+    Dashboard::start(settings, Feed::Live(instance.telemetry.live_stats()), Some(Arc::clone(instance)))
 }
 
 fn router(instance: &Arc<Instance>, role: ListenerRole, local: SocketAddr, dashboard: Option<&Arc<Dashboard>>) -> Router {

@@ -8,18 +8,18 @@ use std::{
 };
 
 use axum::{body::Bytes, response::Response};
-use base64::Engine as _;
 use futures_util::poll;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
-use secrecy::ExposeSecret;
-use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use ulid::Ulid;
 
-use crate::dashboard::is_dashboard_path;
-use crate::sidecar::{connection_limit::ConnectionSlot, problem::problem};
+use crate::dashboard::{
+    access::{Access, Identity, Unidentified, is_equal, sent_token},
+    is_dashboard_path, is_page_path,
+};
+use crate::{problem::problem, sidecar::connection_limit::ConnectionSlot};
 use riskgate_config::sidecar::SidecarConfig;
 use riskgate_pipeline::instance::Token;
 
@@ -39,6 +39,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct RequestFilter {
     token: Token,
+    access: Access,
     in_flight: Semaphore,
     local: SocketAddr,
     /// `local` as text, which is the Host of most requests.
@@ -60,16 +61,16 @@ const HEADERS: [(HeaderName, HeaderValue); MAX_HEADERS - 2] = [
 
 impl RequestFilter {
     /// Creates the checks for a listener at `local`.
-    pub fn new(config: &SidecarConfig, token: Token, local: SocketAddr) -> Self {
-        RequestFilter { token, in_flight: Semaphore::new(config.max_in_flight), local, local_text: local.to_string() }
+    pub fn new(config: &SidecarConfig, token: Token, access: Access, local: SocketAddr) -> Self {
+        RequestFilter { token, access, in_flight: Semaphore::new(config.max_in_flight), local, local_text: local.to_string() }
     }
 
-    /// Passes a request that is accepted to `handler`; answers any other with a problem.
-    pub async fn filter<F>(&self, request: Request<Incoming>, slot: &ConnectionSlot, handler: impl FnOnce(Request<Bytes>) -> F) -> Response
+    /// Passes a request from `peer` that is accepted to `handler`; answers any other with a problem.
+    pub async fn filter<F>(&self, peer: IpAddr, request: Request<Incoming>, slot: &ConnectionSlot, handler: impl FnOnce(Request<Bytes>) -> F) -> Response
     where
         F: Future<Output = Response>,
     {
-        let mut response = match self.admit(request, slot, handler).await {
+        let mut response = match self.admit(peer, request, slot, handler).await {
             Ok(response) | Err(response) => response,
         };
         let headers = response.headers_mut();
@@ -83,22 +84,42 @@ impl RequestFilter {
         response
     }
 
-    async fn admit<F>(&self, request: Request<Incoming>, slot: &ConnectionSlot, handler: impl FnOnce(Request<Bytes>) -> F) -> Result<Response, Response>
+    async fn admit<F>(
+        &self,
+        peer: IpAddr,
+        mut request: Request<Incoming>,
+        slot: &ConnectionSlot,
+        handler: impl FnOnce(Request<Bytes>) -> F,
+    ) -> Result<Response, Response>
     where
         F: Future<Output = Response>,
     {
         let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
-        if !self.is_known_host(&request) {
+        let identity = if is_dashboard_path(request.uri().path()) { Some(self.identify(request.headers(), peer)) } else { None };
+        let is_identified = matches!(&identity, Some(Ok(identity)) if identity.may_view());
+        if !is_identified && !self.is_known_host(&request) {
             return Err(problem(StatusCode::MISDIRECTED_REQUEST, "unknown host", "send exactly one Host header that names this machine".to_owned()));
         }
         if !is_same_origin(request.headers()) {
             return Err(problem(StatusCode::FORBIDDEN, "cross-origin request", "browsers may send requests from this server's own page only".to_owned()));
         }
-        if !is_probe && !self.is_authorised(request.headers()) {
+        if identity == Some(Err(Unidentified::Forged)) {
+            return Err(problem(StatusCode::FORBIDDEN, "not the proxy", "only the proxy of RISKGATE_DASHBOARD_PROXY_CIDRS may name an operator".to_owned()));
+        }
+        let is_authorised = match &identity {
+            Some(Ok(identity)) => identity.may_view() || self.token.load().is_none(),
+            Some(Err(_)) => false,
+            None => is_probe || self.is_authorised(request.headers()),
+        };
+        let is_page = is_page_path(request.uri().path());
+        if let Some(Ok(identity)) = identity {
+            request.extensions_mut().insert(identity);
+        }
+        if !is_authorised {
             let detail = "send the value of RISKGATE_TOKEN as Authorization: Bearer; a browser may send it as the password of any user name".to_owned();
             let mut refused = problem(StatusCode::UNAUTHORIZED, "the token is missing or wrong", detail);
             // A browser can only prompt for a password, so its challenge is Basic. Other clients get the Bearer challenge.
-            let scheme = if is_dashboard_path(request.uri().path()) { "Basic realm=\"riskgate\", charset=\"UTF-8\"" } else { "Bearer" };
+            let scheme = if is_page { "Basic realm=\"riskgate\", charset=\"UTF-8\"" } else { "Bearer" };
             refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
             return Err(refused);
         }
@@ -125,13 +146,12 @@ impl RequestFilter {
     fn is_authorised(&self, headers: &HeaderMap) -> bool {
         let token = self.token.load();
         let Some(token) = token.as_deref() else { return true };
-        let Some(sent) = single_header(headers, header::AUTHORIZATION) else { return false };
-        let sent = match sent.split_once(' ') {
-            Some(("Bearer", sent)) => sent.as_bytes().to_vec(),
-            Some(("Basic", sent)) => password(sent),
-            Some(_) | None => return false,
-        };
-        bool::from(sent.ct_eq(token.expose_secret().as_bytes()))
+        sent_token(headers).is_some_and(|sent| is_equal(&sent, token))
+    }
+
+    /// Who sends a request to the dashboard.
+    fn identify(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Identity, Unidentified> {
+        Identity::of(headers, peer, &self.access.load(), self.token.load().as_deref())
     }
 
     /// Whether the request is meant for this machine: by its Host header, and by the authority of its target where it has one, which
@@ -151,12 +171,6 @@ impl RequestFilter {
         name.eq_ignore_ascii_case("localhost")
             || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || (ip == self.local.ip() && !ip.is_unspecified()))
     }
-}
-
-/// The password of Basic credentials (RFC 7617). Empty when there is none; the token is never empty.
-fn password(credentials: &str) -> Vec<u8> {
-    let text = base64::engine::general_purpose::STANDARD.decode(credentials).unwrap_or_default();
-    text.iter().position(|byte| *byte == b':').map(|colon| text[colon + 1..].to_vec()).unwrap_or_default()
 }
 
 /// Whether the request comes from the same origin, as a defence against CSRF. Programs send no Origin, and the dashboard sends one that equals Host.

@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use crate::sidecar::{
+use crate::{
     problem::{problem, problem_with_code},
-    request_filter,
+    sidecar::request_filter,
 };
 use riskgate_engine::{
     client_ip::{ClientIp, forwarded::forwarded_for},

@@ -2,7 +2,7 @@
 //!
 //! Sign-ins bypass the router. Its boxed and cloned layers would cost as much as the assessment.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -13,7 +13,10 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use tower::Service as _;
 
-use crate::sidecar::{connection_limit::ConnectionSlot, problem::problem, request_filter::RequestFilter, routes};
+use crate::{
+    problem::problem,
+    sidecar::{connection_limit::ConnectionSlot, request_filter::RequestFilter, routes},
+};
 use riskgate_pipeline::instance::Instance;
 use riskgate_runtime::catch_panic::catch_panic;
 use riskgate_telemetry::{events::RequestRefused, labels::Refusal};
@@ -45,9 +48,9 @@ impl SidecarService {
         SidecarService { telemetry: Some(Arc::clone(instance)), ..self }
     }
 
-    /// Answers a request of the connection in `slot`.
-    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, slot: Arc<ConnectionSlot>) -> Result<Response, Infallible> {
-        let response = self.request_filter.filter(request, &slot, |request| self.route(request)).await;
+    /// Answers a request of the connection from `peer` in `slot`.
+    pub async fn answer(self: Arc<Self>, peer: IpAddr, request: Request<Incoming>, slot: Arc<ConnectionSlot>) -> Result<Response, Infallible> {
+        let response = self.request_filter.filter(peer, request, &slot, |request| self.route(request)).await;
         if let (Some(instance), Some(refusal)) = (&self.telemetry, refusal(response.status())) {
             instance.telemetry.emit(RequestRefused(refusal));
         }

@@ -1,130 +1,192 @@
-// The last hundred decisions: a searchable table, and the explanation of each decision.
+// The decisions of the range and the filters: a table of any length, of which only the visible rows are elements.
 
-import { formatMillis } from "./charts.js";
-import { byId, createElement, formatCode, formatSigned } from "./panels.js";
+import { request } from "./api.js";
+import { byId, createElement, createLink, createVerdict, formatCode, formatCount, formatPlace, formatTime } from "./elements.js";
+import { filterQuery, readLocation, toggleFilter, urlOf } from "./location.js";
 
-const MAX_DECISIONS = 100;
-const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const ROW_HEIGHT = 34;
+const PAGE = 100;
+const MAX_PAGES = 40;
 
-/** The table of decisions. `settings()` returns the meanings of the reasons. */
+/** The table. It fetches the pages that are visible, and forgets others. */
 export class DecisionTable {
-  constructor(settings) {
-    this.settings = settings;
-    this.decisions = [];
-    this.pending = 0;
-    this.paused = false;
-    for (const id of ["find", "verdict", "only-degraded"]) byId(id).addEventListener("input", () => this.draw());
-    byId("filters").addEventListener("submit", (event) => event.preventDefault());
-    byId("pause").addEventListener("click", () => {
-      this.paused = !this.paused;
-      byId("pause").setAttribute("aria-pressed", String(this.paused));
-      this.draw();
-    });
-    byId("rows").addEventListener("click", (event) => {
-      const id = event.target.closest("tr")?.dataset.id;
-      const found = this.decisions.find((decision) => decision.id === id);
-      if (found) explain(found, this.settings());
-    });
+  constructor() {
+    this.scroll = byId("decisions-scroll");
+    this.reset();
+    this.scroll.addEventListener("scroll", () => this.schedule(), { passive: true });
+    new ResizeObserver(() => this.schedule()).observe(this.scroll);
+    byId("newer").addEventListener("click", () => this.refresh());
   }
 
-  replace(decisions) {
-    this.decisions = decisions.toReversed().slice(0, MAX_DECISIONS);
-    this.draw();
+  reset() {
+    this.pages = new Map();
+    this.asOf = null;
+    this.total = null;
+    this.generation = (this.generation ?? 0) + 1;
   }
 
-  add(decisions) {
-    this.decisions = [...decisions.toReversed(), ...this.decisions].slice(0, MAX_DECISIONS);
-    // The table is not redrawn while the user points at it or has focus in it, because the rows would move.
-    if (this.paused || byId("rows").matches(":hover, :focus-within")) {
-      this.pending += decisions.length;
-      this.showCount();
-      return;
+  /** Shows the newest rows of the present filters. */
+  async refresh() {
+    this.reset();
+    this.scroll.scrollTop = 0;
+    await this.load(0);
+  }
+
+  /** Asks whether there are newer rows. They are shown at once only if the first rows are visible and nobody points at them. */
+  async poll() {
+    if (this.asOf == null) return this.refresh();
+    const generation = this.generation;
+    const answer = await request(`activity/decisions?${filterQuery(readLocation())}&limit=${PAGE}`);
+    if (generation !== this.generation || answer.as_of === this.asOf) return undefined;
+    if (this.scroll.scrollTop < ROW_HEIGHT && !this.scroll.matches(":hover, :focus-within")) {
+      this.reset();
+      this.accept(0, answer);
+      return this.draw();
+    }
+    const newer = answer.total - this.total;
+    byId("newer").hidden = newer <= 0;
+    byId("newer").textContent = `Show ${formatCount(newer)} newer`;
+    return undefined;
+  }
+
+  async load(page) {
+    const generation = this.generation;
+    this.pages.set(page, null);
+    const asOf = this.asOf == null ? "" : `&as_of=${this.asOf}`;
+    try {
+      const answer = await request(`activity/decisions?${filterQuery(readLocation())}&offset=${page * PAGE}&limit=${PAGE}${asOf}`);
+      if (generation !== this.generation) return;
+      this.accept(page, answer);
+    } catch (error) {
+      if (generation === this.generation) this.pages.delete(page);
+      throw error;
     }
     this.draw();
   }
 
+  accept(page, answer) {
+    this.asOf = answer.as_of;
+    this.total = answer.total;
+    this.pages.set(page, answer.rows);
+    for (const stored of this.pages.keys()) {
+      if (this.pages.size <= MAX_PAGES) break;
+      if (Math.abs(stored - page) > 4) this.pages.delete(stored);
+    }
+    if (page === 0) byId("newer").hidden = true;
+  }
+
+  schedule() {
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    requestAnimationFrame(() => {
+      this.isScheduled = false;
+      this.draw();
+    });
+  }
+
   draw() {
-    this.pending = 0;
-    const find = byId("find").value.trim().toLowerCase();
-    const verdict = byId("verdict").value;
-    const degraded = byId("only-degraded").checked;
-    const shown = this.decisions.filter((d) => (!verdict || d.decision === verdict) && (!degraded || d.degraded) && (!find || searchText(d).includes(find)));
-    byId("rows").replaceChildren(...shown.map(createTableRow));
-    byId("none").hidden = shown.length > 0;
-    byId("none").textContent = this.decisions.length ? "No decision matches." : "No sign-ins yet.";
-    this.shown = shown.length;
-    this.showCount();
-  }
-
-  showCount() {
-    const pending = this.pending ? `; ${this.pending} newer not shown yet` : "";
-    byId("shown").textContent = `${this.shown ?? 0} of ${this.decisions.length} shown${pending}`;
+    if (this.total == null || byId("view-decisions").hidden) return;
+    const first = Math.max(Math.floor(this.scroll.scrollTop / ROW_HEIGHT) - 8, 0);
+    const last = Math.min(first + Math.ceil(this.scroll.clientHeight / ROW_HEIGHT) + 16, this.total);
+    const rows = [];
+    for (let index = first; index < last; index += 1) {
+      const page = Math.floor(index / PAGE);
+      const loaded = this.pages.get(page);
+      if (loaded === undefined) this.load(page).catch(() => {});
+      rows.push(loaded?.[index % PAGE] ? createTableRow(loaded[index % PAGE], index) : createEmptyRow(index));
+    }
+    const focused = document.activeElement?.closest("#rows tr")?.dataset.id;
+    byId("rows").replaceChildren(createSpacer(first), ...rows, createSpacer(this.total - last));
+    if (focused) byId("rows").querySelector(`tr[data-id="${CSS.escape(focused)}"] a`)?.focus({ preventScroll: true });
+    byId("decisions-table").setAttribute("aria-rowcount", String(this.total + 1));
+    byId("shown").textContent = this.total ? `${formatCount(this.total)} decisions match` : "No decision matches.";
   }
 }
 
-function searchText(d) {
-  return [d.id, d.decision, d.user, d.net, d.device, d.country, d.asn && `as${d.asn}`, d.client, d.pool, d.tenant, d.context, ...(d.reasons ?? []).flatMap((r) => [r.code, formatCode(r.code)])]
-    .join(" ").toLowerCase();
-}
-
-function createTableRow(d) {
-  const open = createElement("button", "open", timeFormat.format(new Date(d.time)));
-  open.type = "button";
-  open.setAttribute("aria-label", `Explain the ${d.decision} of ${timeFormat.format(new Date(d.time))}`);
-  const risky = (d.reasons ?? []).slice(0, 4).map((r) => formatCode(r.code)).join(", ");
-  const verdict = d.action === d.decision || d.decision === "review" ? d.decision : `${d.decision} (let in)`;
-  const row = createElement("tr", "",
-    createElement("td", "", open), createElement("td", `verdict ${d.decision}`, verdict), createElement("td", "number", Number(d.score).toFixed(1)),
-    createElement("td", "reasons", risky), createElement("td", "mono", shorten(d.user)), createElement("td", "", formatLocation(d)), createElement("td", "number", Number(d.elapsed_ms).toFixed(1)));
-  row.dataset.id = d.id;
+function createSpacer(rows) {
+  const row = createElement("tr", "spacer");
+  row.setAttribute("aria-hidden", "true");
+  const cell = createElement("td", "");
+  cell.colSpan = 9;
+  cell.style.height = `${rows * ROW_HEIGHT}px`;
+  row.append(cell);
   return row;
 }
 
-const shorten = (pseudonym) => (pseudonym ? String(pseudonym).slice(0, 8) : "–");
-const formatLocation = (d) => [d.country, d.asn && `AS${d.asn}`].filter(Boolean).join(" · ") || "–";
-
-/** Shows the explanation of a decision: the base, the weight of each reason as a bar, their sum, and the inputs. */
-function explain(d, settings) {
-  const score = Number(d.score);
-  const letIn = d.action !== d.decision && d.decision !== "review" ? ", but let in" : "";
-  byId("detail-title").textContent = `${d.decision[0].toUpperCase()}${d.decision.slice(1)}${letIn}: score ${score.toFixed(1)}`;
-  const share = 10 ** (-score / 25);
-  const rarity = score <= 0 ? "Nothing about this sign-in is unusual." : `About one legitimate sign-in in ${new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 }).format(1 / share)} looks at least this risky.`;
-  const largest = Math.max(Math.abs(d.base ?? 0), ...(d.reasons ?? []).map((r) => Math.abs(r.weight)), 0.1);
-  const weights = createElement("div", "weights",
-    createWeightRow("base", d.base ?? 0, largest, "log-odds before any evidence"),
-    ...(d.reasons ?? []).map((r) => createWeightRow(formatCode(r.code), r.weight, largest, [r.detail, settings.meanings[r.code]].filter(Boolean).join(" – "))),
-    createWeightRow("log-odds", d.log_odds ?? 0, largest, "the sum"));
-  const took = Object.entries(d.took_ms ?? {}).map(([part, ms]) => `${part} ${formatMillis(ms)}`).join(", ");
-  const missing = Object.entries(d.degraded?.causes ?? {}).map(([source, cause]) => `${source}: ${formatCode(cause)}`).join(", ");
-  byId("detail-body").replaceChildren(
-    createElement("p", "", rarity),
-    createElement("h3", "", "Weights"), weights,
-    createElement("h3", "", "Inputs"),
-    createFacts([
-      ["id", d.id], ["time", d.time], ["mode", d.mode], ["context", d.context], ["user", d.user], ["network", d.net], ["device", d.device],
-      ["country, AS", formatLocation(d)], ["client", d.client], ["pool", d.pool], ["tenant", d.tenant], ["trigger", formatCode(d.trigger ?? "")],
-      ["evidence", Object.entries(d.evidence ?? {}).map(([source, outcome]) => `${source} ${formatCode(outcome)}`).join(", ")],
-      ["missing", missing], ["fallback", d.degraded?.fallback], ["took", `${formatMillis(d.elapsed_ms)}: ${took}`], ["model", d.model],
-    ]));
-  byId("detail").showModal();
+function createEmptyRow(index) {
+  const row = createElement("tr", "");
+  row.setAttribute("aria-rowindex", String(index + 2));
+  const cell = createElement("td", "empty", "…");
+  cell.colSpan = 9;
+  row.append(cell);
+  return row;
 }
 
-function createWeightRow(name, weight, largest, why) {
-  const bar = createElement("span", "bar diverging");
-  bar.setAttribute("aria-hidden", "true");
-  const fill = createElement("i", weight > 0 ? "deny" : "allow");
-  const half = Math.min(Math.abs(weight) / largest, 1) * 50;
-  fill.style.width = `${half}%`;
-  fill.style.left = weight > 0 ? "50%" : `${50 - half}%`;
-  bar.append(fill);
-  return createElement("div", "row", createElement("span", "name", name), bar, createElement("span", "figures-text", formatSigned(weight)), why ? createElement("span", "why", why) : null);
+/** A button that filters by the value that it shows. */
+export function createFilterButton(name, value, text) {
+  if (value == null || value === "") return createElement("span", "muted", "–");
+  const button = createElement("button", "cell-filter", text ?? String(value));
+  button.type = "button";
+  button.title = `Filter by ${text ?? value}`;
+  button.addEventListener("click", () => toggleFilter(name, value));
+  return button;
 }
 
-function createFacts(pairs) {
-  const list = createElement("dl", "facts");
-  for (const [name, value] of pairs) {
-    if (value != null && value !== "") list.append(createElement("dt", "", name), createElement("dd", name === "id" ? "mono" : "", String(value)));
+/** A link to a decision, which shows its time. */
+export function createDecisionLink(row) {
+  const link = createLink("open", formatTime(row.at), { view: "decision", id: row.id }, urlOf({ ...readLocation(), view: "decision", id: row.id }));
+  link.setAttribute("aria-label", `Explain the ${row.decision} of ${formatTime(row.at)}`);
+  return link;
+}
+
+/** A link to a user's timeline. */
+export function createUserLink(user, text = user) {
+  if (!user) return createElement("span", "muted", "–");
+  return createLink("mono", text, { view: "user", who: user, id: null }, urlOf({ ...readLocation(), view: "user", who: user }));
+}
+
+function createTableRow(row, index) {
+  const { filters } = readLocation();
+  // The reason that is filtered by is visible, whatever its rank.
+  const reasons = filters.reason && row.reasons.includes(filters.reason) ? [filters.reason, ...row.reasons.filter((code) => code !== filters.reason)] : row.reasons;
+  const cells = [
+    ["", createDecisionLink(row)], ["", createVerdict(row)], ["number", row.score.toFixed(1)],
+    ["", row.outcome ? createFilterButton("outcome", row.outcome, formatCode(row.outcome)) : createElement("span", "muted", "–")],
+    ["user", createUserLink(row.user)], ["", createElement("span", "place", createFilterButton("country", row.country), " ", createFilterButton("asn", row.asn, row.asn && `AS${row.asn}`))],
+    ["", createFilterButton("net", row.net)], ["", createElement("span", "", row.decided_by && row.decided_by !== "thresholds" ? `${formatCode(row.decided_by)}: ` : "", reasons.slice(0, 4).map(formatCode).join(", "), row.degraded ? " (degraded)" : "")],
+    ["", createFilterButton("client", row.client)],
+  ];
+  const element = createElement("tr", "");
+  element.dataset.id = row.id;
+  element.setAttribute("aria-rowindex", String(index + 2));
+  element.append(...cells.map(([className, content]) => createElement("td", className, content)));
+  return element;
+}
+
+/** A short table of decisions, without scrolling. `extra` makes one more cell of each row. */
+export function createShortTable(rows, label, extra) {
+  const head = createElement("tr", "", ...["Time", "Decision", "Score", "Outcome", "Account", "From", "Why"].map((title) => {
+    const cell = createElement("th", title === "Score" ? "number" : "", title);
+    cell.scope = "col";
+    return cell;
+  }));
+  if (extra) {
+    const cell = createElement("th", "", "Label");
+    cell.scope = "col";
+    head.append(cell);
   }
-  return list;
+  const body = rows.map((row) => {
+    const place = createElement("span", "", formatPlace(row));
+    const cells = [createDecisionLink(row), createVerdict(row), row.score.toFixed(1), formatCode(row.outcome ?? "–"), createUserLink(row.user), place, row.why ?? row.reasons.slice(0, 3).map(formatCode).join(", ")];
+    const element = createElement("tr", "", ...cells.map((cell, at) => createElement("td", at === 2 ? "number" : "", cell)));
+    if (extra) element.append(createElement("td", "", extra(row)));
+    return element;
+  });
+  const table = createElement("table", "short", createElement("thead", "", head), createElement("tbody", "", ...body));
+  table.setAttribute("aria-label", label);
+  const scroll = createElement("div", "scroll-x", table);
+  scroll.tabIndex = 0;
+  scroll.setAttribute("role", "region");
+  scroll.setAttribute("aria-label", label);
+  return scroll;
 }

@@ -1,25 +1,9 @@
 // The panels that consist of text and bars.
 
 import { formatMillis } from "./charts.js";
-
-/** Creates an element with a class and children. Strings become text nodes, never HTML. */
-export function createElement(tag, className, ...children) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  element.append(...children.filter((child) => child != null));
-  return element;
-}
-
-/** Formats a reason, cause or outcome code for display. */
-export const formatCode = (code) => String(code).replaceAll("_", " ");
-
-/** Formats a share between 0 and 1 as a percentage. */
-export const formatPercent = (share) => (share == null || Number.isNaN(share) ? "–" : `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`);
+import { byId, createElement, formatCode, formatPercent, formatSigned } from "./elements.js";
 
 const count = new Intl.NumberFormat();
-
-/** The element with an id. */
-export const byId = (id) => document.getElementById(id);
 
 function createBar(...fills) {
   const bar = createElement("span", "bar");
@@ -129,6 +113,3 @@ export function showReasons(message, settings) {
     formatCode(code), createBar([weight > 0.005 ? "deny" : weight < -0.005 ? "allow" : "", n / most]), `${count.format(n)} · ${formatSigned(weight)}`, settings.meanings[code]));
   showRows("reasons", rows, "No reasons in the last minute.");
 }
-
-/** Formats a weight with its sign. */
-export const formatSigned = (weight) => `${weight > 0 ? "+" : weight < 0 ? "−" : "±"}${Math.abs(weight).toFixed(2)}`;

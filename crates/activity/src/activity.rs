@@ -1,0 +1,305 @@
+//! The stored decisions, newest last, with their rollups and marks.
+
+use std::collections::{HashMap, VecDeque};
+
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+
+use crate::{
+    MAX_ROWS,
+    codes::Codes,
+    line::{DecisionLine, Line, OutcomeLine},
+    rollup::{Counts, Rollups},
+    row::{Decision, Outcome, Row},
+};
+
+/// The most marks that are stored.
+const MAX_MARKS: usize = 64;
+
+/// The most outcomes that wait for their decision, which a sampled log may not contain.
+const MAX_EARLY_OUTCOMES: usize = 1024;
+
+/// Where the exact counts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// Every row is a decision: a log.
+    Rows,
+    /// The caller counts, because rows may be sampled: a live sidecar.
+    Caller,
+}
+
+/// Something that changed, shown on the time axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// What changed.
+    pub text: String,
+}
+
+/// The stored decisions.
+#[derive(Debug)]
+pub struct Activity {
+    pub(crate) codes: Codes,
+    pub(crate) rows: VecDeque<Row>,
+    /// How many rows were dropped: the number of the oldest stored row.
+    pub(crate) dropped: u64,
+    by_id: HashMap<SmolStr, u64>,
+    pub(crate) rollups: Rollups,
+    counting: Counting,
+    pub(crate) marks: VecDeque<Mark>,
+    /// Decisions that were counted but not stored, because too many came at once.
+    pub(crate) unsampled: u64,
+    /// Lines that are neither a decision nor an outcome.
+    pub(crate) unreadable: u64,
+    early_outcomes: VecDeque<(SmolStr, Outcome)>,
+    /// The time of the newest row in seconds since 1970.
+    newest: Option<i64>,
+    capacity: usize,
+}
+
+impl Activity {
+    /// An empty store.
+    pub fn new(counting: Counting) -> Self {
+        Self::with_capacity(counting, MAX_ROWS)
+    }
+
+    /// An empty store of at most `capacity` rows.
+    pub fn with_capacity(counting: Counting, capacity: usize) -> Self {
+        Activity {
+            codes: Codes::default(),
+            rows: VecDeque::new(),
+            dropped: 0,
+            by_id: HashMap::new(),
+            rollups: Rollups::default(),
+            counting,
+            marks: VecDeque::new(),
+            unsampled: 0,
+            unreadable: 0,
+            early_outcomes: VecDeque::new(),
+            newest: None,
+            capacity: capacity.max(1),
+        }
+    }
+
+    /// Records an audit line.
+    pub fn record(&mut self, line: &str) {
+        match Line::parse(line) {
+            Some(Line::Decision(line)) => self.record_decision(*line),
+            Some(Line::Outcome(line)) => self.record_outcome(line),
+            None => self.unreadable += 1,
+        }
+    }
+
+    fn record_decision(&mut self, line: DecisionLine) {
+        if self.by_id.contains_key(&line.id) {
+            // A log that is read twice, or two logs that overlap.
+            return;
+        }
+        let mut row = Row::new(line, &mut self.codes);
+        if let Some(index) = self.early_outcomes.iter().position(|(id, _)| *id == row.id)
+            && let Some((_, outcome)) = self.early_outcomes.remove(index)
+        {
+            row.apply(outcome);
+        }
+        let at = row.at.div_euclid(1000);
+        self.mark_changes(&row, at);
+        if self.counting == Counting::Rows {
+            self.rollups.add(at, Counts::one(row.decision, row.is_degraded));
+        }
+        self.newest = Some(self.newest.map_or(at, |newest| newest.max(at)));
+        if self.rows.len() >= self.capacity
+            && let Some(oldest) = self.rows.pop_front()
+        {
+            self.by_id.remove(&oldest.id);
+            self.dropped += 1;
+        }
+        self.by_id.insert(row.id.clone(), self.dropped + self.rows.len() as u64);
+        self.rows.push_back(row);
+    }
+
+    fn record_outcome(&mut self, line: OutcomeLine) {
+        if let Some(id) = line.id {
+            self.report(&id, line.outcome);
+        }
+    }
+
+    /// Records the outcome of a decision that may not be stored yet.
+    pub fn report(&mut self, id: &str, outcome: Outcome) {
+        if !self.label(id, outcome) {
+            if self.early_outcomes.len() >= MAX_EARLY_OUTCOMES {
+                self.early_outcomes.pop_front();
+            }
+            self.early_outcomes.push_back((id.into(), outcome));
+        }
+    }
+
+    /// Restores the outcome before a judgement that was a mistake.
+    pub fn restore_outcome(&mut self, id: &str, outcome: Option<Outcome>) {
+        if let Some(row) = self.index_of(id).and_then(|index| self.rows.get_mut(index)) {
+            row.outcome = outcome;
+        }
+    }
+
+    /// Records an outcome; `false` when the decision is not stored.
+    pub fn label(&mut self, id: &str, outcome: Outcome) -> bool {
+        let index = self.index_of(id);
+        let row = index.and_then(|index| self.rows.get_mut(index));
+        row.map(|row| row.apply(outcome)).is_some()
+    }
+
+    /// Marks a new model or mode.
+    fn mark_changes(&mut self, row: &Row, at: i64) {
+        let Some(before) = self.rows.back() else { return };
+        let changed = [("model", before.model, row.model), ("mode", before.mode, row.mode)];
+        let texts: Vec<String> = changed
+            .into_iter()
+            .filter_map(|(name, before, now)| (before.is_some() && now.is_some() && before != now).then_some((name, now?)))
+            .map(|(name, code)| format!("{name} {}", self.codes.text(code)))
+            .collect();
+        texts.into_iter().for_each(|text| self.mark(at, text));
+    }
+
+    /// Marks a time. The oldest marks are dropped.
+    pub fn mark(&mut self, at: i64, text: String) {
+        if self.marks.len() >= MAX_MARKS {
+            self.marks.pop_front();
+        }
+        self.marks.push_back(Mark { at, text });
+    }
+
+    /// Adds the exact counts of a second, and how many of its decisions are not stored.
+    pub fn count(&mut self, at: i64, counts: Counts, unsampled: u64) {
+        if counts.total() > 0 {
+            self.rollups.add(at, counts);
+        }
+        self.unsampled += unsampled;
+    }
+
+    /// The time of the newest row in seconds since 1970.
+    pub fn newest(&self) -> Option<i64> {
+        self.newest
+    }
+
+    /// How many rows are stored.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether no row is stored.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The row of an id.
+    pub fn find(&self, id: &str) -> Option<&Row> {
+        self.index_of(id).and_then(|index| self.rows.get(index))
+    }
+
+    /// Everything that is stored about a decision.
+    pub fn decision(&self, id: &str) -> Option<Value> {
+        self.find(id).map(|row| row.to_full_json(&self.codes))
+    }
+
+    /// The newest row of a user.
+    pub fn newest_of(&self, user: &str) -> Option<&Row> {
+        self.rows.iter().rev().find(|row| row.user.as_deref() == Some(user))
+    }
+
+    /// The client and the pool of a row.
+    pub fn origin(&self, row: &Row) -> (Option<&str>, Option<&str>) {
+        (row.client.map(|code| self.codes.text(code)), row.pool.map(|code| self.codes.text(code)))
+    }
+
+    /// Matching rows, newest first: `limit` of them after `offset`. `as_of` is the number of rows ever stored that the client saw first, so that
+    /// offsets stay valid while rows arrive.
+    pub fn decisions(&self, filter: &crate::Filter, now: i64, offset: usize, limit: usize, as_of: Option<u64>) -> Value {
+        let stored = self.dropped + self.rows.len() as u64;
+        let as_of = as_of.unwrap_or(stored).min(stored);
+        let visible = usize::try_from(as_of.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
+        let matcher = filter.matcher(&self.codes, now);
+        let (mut total, mut rows) = (0_usize, Vec::new());
+        for row in self.rows.iter().take(visible).rev().filter(|row| matcher.matches(row)) {
+            if total >= offset && rows.len() < limit {
+                rows.push(row.to_json(&self.codes));
+            }
+            total += 1;
+        }
+        json!({ "as_of": as_of, "newer": stored - as_of, "total": total, "offset": offset, "rows": rows })
+    }
+
+    /// Known users that would be affected by a change for a network or a client: distinct users who got in from it, in the stored rows.
+    pub fn affected_users(&self, matches: impl Fn(&Row) -> bool) -> usize {
+        let users: std::collections::HashSet<&SmolStr> =
+            self.rows.iter().filter(|row| row.got_in() && matches(row)).filter_map(|row| row.user.as_ref()).collect();
+        users.len()
+    }
+
+    fn index_of(&self, id: &str) -> Option<usize> {
+        usize::try_from(self.by_id.get(id)?.checked_sub(self.dropped)?).ok()
+    }
+}
+
+impl Row {
+    /// Whether the decision stops the sign-in in its mode.
+    pub fn is_enforced(&self) -> bool {
+        self.action >= Decision::Challenge
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Filter;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn line(number: i64, decision: &str) -> String {
+        let time = jiff::Timestamp::from_second(NOW - 1000 + number).expect("a time");
+        format!(r#"{{"time":"{time}","id":"id-{number}","decision":"{decision}","score":12.5,"user":"u{}","model":"m{}"}}"#, number % 7, number / 50)
+    }
+
+    #[test]
+    fn rows_are_bounded_and_found_by_id_after_others_were_dropped() {
+        let mut activity = Activity::with_capacity(Counting::Rows, 100);
+        (0..150).for_each(|number| activity.record(&line(number, "allow")));
+        assert_eq!((activity.len(), activity.find("id-49").is_some(), activity.by_id.len()), (100, false, 100));
+        assert_eq!(activity.find("id-120").map(|row| row.at), Some((NOW - 880) * 1000));
+        assert_eq!(activity.marks.iter().map(|mark| mark.text.as_str()).collect::<Vec<_>>(), ["model m1", "model m2"]);
+    }
+
+    #[test]
+    fn pages_stay_in_place_while_rows_arrive() {
+        let mut activity = Activity::new(Counting::Rows);
+        (0..50).for_each(|number| activity.record(&line(number, "deny")));
+        let first = activity.decisions(&Filter::last(3600), NOW, 0, 10, None);
+        (50..60).for_each(|number| activity.record(&line(number, "deny")));
+        let second = activity.decisions(&Filter::last(3600), NOW, 10, 10, first["as_of"].as_u64());
+        assert_eq!(
+            (&first["rows"][0]["id"], &second["rows"][0]["id"], &second["newer"], &second["total"]),
+            (&json!("id-49"), &json!("id-39"), &json!(10), &json!(50))
+        );
+    }
+
+    #[test]
+    fn outcomes_find_their_decision_in_any_order() {
+        let mut activity = Activity::new(Counting::Rows);
+        let outcome = |id: &str, outcome: &str| format!(r#"{{"time":"2026-11-22T00:00:00Z","trigger":"outcome","id":"{id}","outcome":"{outcome}"}}"#);
+        activity.record(&outcome("id-1", "success"));
+        activity.record(&line(1, "allow"));
+        assert_eq!(activity.find("id-1").and_then(|row| row.outcome), Some(Outcome::Success));
+        activity.record(&outcome("id-1", "fraud"));
+        activity.record(&outcome("id-1", "success"));
+        assert_eq!(activity.find("id-1").and_then(|row| row.outcome), Some(Outcome::Fraud));
+        (0..5000).for_each(|number| activity.record(&outcome(&format!("never-{number}"), "failure")));
+        assert!(activity.early_outcomes.len() <= MAX_EARLY_OUTCOMES);
+    }
+
+    #[test]
+    fn a_log_that_is_read_twice_counts_once() {
+        let mut activity = Activity::new(Counting::Rows);
+        (0..2).for_each(|_| activity.record(&line(1, "allow")));
+        activity.record("not a line");
+        assert_eq!((activity.len(), activity.unreadable), (1, 1));
+    }
+}

@@ -1,0 +1,184 @@
+//! Attack periods: times in which far more sign-ins than usual were flagged, stopped, or had a wrong password.
+//!
+//! A bucket belongs to an attack if its risky sign-ins exceed four times the usual number plus the spread of a Poisson count, and make up a
+//! fair share of all. The usual number is the lower quartile of the buckets, which an attack of less than three quarters of the time does
+//! not move.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+
+use crate::{activity::Activity, ranking::Tally, row::Row};
+
+/// The fewest risky sign-ins in a bucket that belongs to an attack.
+const MIN_RISKY: u32 = 10;
+
+/// The smallest share of risky sign-ins in a bucket that belongs to an attack.
+const MIN_SHARE: f64 = 0.25;
+
+/// Attack buckets at most this far apart belong to one period.
+const MAX_GAP: usize = 3;
+
+/// A period whose last bucket is at most this many buckets old goes on.
+const ONGOING_BUCKETS: i64 = 3;
+
+/// The views that find an attack that goes on: the width of a bucket and the length of the past, in seconds. The first finds a fast attack
+/// within seconds, the second a slow one.
+const VIEWS: [(i64, i64); 2] = [(5, 1800), (60, 6 * 3600)];
+
+/// AS that the description names.
+const MAX_NAMED: usize = 3;
+
+/// An attack on more than one account in this many attempts tries leaked passwords; one on fewer accounts guesses.
+const STUFFING_ATTEMPTS: usize = 4;
+
+/// A time with an attack, in seconds since 1970. The end is exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// The start of the first bucket.
+    pub from: i64,
+    /// The end of the last bucket.
+    pub to: i64,
+}
+
+/// Counts of one bucket: all sign-ins and the risky ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// All sign-ins.
+    pub total: u32,
+    /// Flagged or stopped ones, and those with a wrong password.
+    pub risky: u32,
+}
+
+/// The attack periods in consecutive buckets of `width` seconds from `from`.
+pub fn periods(buckets: &[Bucket], from: i64, width: i64) -> Vec<Period> {
+    let mut counts: Vec<u32> = buckets.iter().map(|bucket| bucket.risky).collect();
+    counts.sort_unstable();
+    let usual = f64::from(counts.get(counts.len() / 4).copied().unwrap_or_default());
+    let threshold = (4.0 * usual + 3.0 * usual.sqrt()).max(f64::from(MIN_RISKY));
+    let is_attack = |bucket: &Bucket| f64::from(bucket.risky) >= threshold && f64::from(bucket.risky) >= MIN_SHARE * f64::from(bucket.total);
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    for (index, _) in buckets.iter().enumerate().filter(|(_, bucket)| is_attack(bucket)) {
+        match found.last_mut() {
+            Some((_, last)) if index - *last <= MAX_GAP => *last = index,
+            Some(_) | None => found.push((index, index)),
+        }
+    }
+    let time = |index: usize| from + width * i64::try_from(index).unwrap_or_default();
+    found.into_iter().map(|(first, last)| Period { from: time(first), to: time(last + 1) }).collect()
+}
+
+impl Activity {
+    /// The attack that goes on at `now`, in seconds since 1970.
+    pub fn ongoing_attack(&self, now: i64) -> Option<Period> {
+        VIEWS.iter().find_map(|(width, past)| {
+            let from = (now - past).max(self.oldest()).div_euclid(*width) * width;
+            let period = periods(&self.buckets(from, now + 1, *width), from, *width).pop()?;
+            (now - period.to <= ONGOING_BUCKETS * width).then_some(period)
+        })
+    }
+
+    /// The time of the oldest stored row that is not far older than the others.
+    fn oldest(&self) -> i64 {
+        self.rows.front().map_or(i64::MAX / 2, |row| row.at.div_euclid(1000))
+    }
+
+    /// The counts of all rows in buckets.
+    pub(crate) fn buckets(&self, from: i64, to: i64, width: i64) -> Vec<Bucket> {
+        let length = usize::try_from((to - from + width - 1) / width).unwrap_or_default();
+        let mut buckets = vec![Bucket::default(); length];
+        for row in &self.rows {
+            let index = (row.at.div_euclid(1000) - from).div_euclid(width);
+            if let Some(bucket) = usize::try_from(index).ok().and_then(|index| buckets.get_mut(index)) {
+                bucket.total += 1;
+                bucket.risky += u32::from(row.is_risky());
+            }
+        }
+        buckets
+    }
+
+    /// Describes a period: how many sign-ins, from where, at whom, and with what success. Users and networks are named only with
+    /// `is_identified`.
+    pub fn describe(&self, period: Period, is_identified: bool) -> Value {
+        let (mut all, mut before) = (Tally::default(), HashMap::<u32, u32>::new());
+        let mut asns: HashMap<u32, Tally> = HashMap::new();
+        let mut countries = HashMap::new();
+        let mut nets: HashMap<&SmolStr, u32> = HashMap::new();
+        let mut users: HashMap<&SmolStr, u32> = HashMap::new();
+        let length = (period.to - period.from).max(1);
+        for row in &self.rows {
+            let at = row.at.div_euclid(1000);
+            if at < period.from && at >= period.from - length.max(600) {
+                *before.entry(row.asn.unwrap_or_default()).or_default() += u32::from(row.is_risky());
+            }
+            if at < period.from || at >= period.to {
+                continue;
+            }
+            all.add(row);
+            asns.entry(row.asn.unwrap_or_default()).or_default().add(row);
+            if row.is_risky() {
+                *countries.entry(row.country).or_insert(0_u32) += 1;
+                row.net.iter().for_each(|net| *nets.entry(net).or_default() += 1);
+                row.user.iter().for_each(|user| *users.entry(user).or_default() += 1);
+            }
+        }
+        let mut sources: Vec<(u32, Tally)> = asns.into_iter().filter(|(asn, tally)| *asn != 0 && is_source(*tally, before.get(asn).copied())).collect();
+        sources.sort_unstable_by_key(|(asn, tally)| (std::cmp::Reverse(tally.risky), *asn));
+        let is_from_source = |row: &Row| row.asn.is_some_and(|asn| sources.iter().any(|(source, _)| *source == asn));
+        let got_in: HashSet<&SmolStr> = self
+            .rows
+            .iter()
+            .filter(|row| row.is_risky() || is_from_source(row))
+            .filter(|row| (period.from..period.to).contains(&row.at.div_euclid(1000)) && row.got_in() && is_from_source(row))
+            .filter_map(|row| row.user.as_ref())
+            .collect();
+        let kind = if users.len() * STUFFING_ATTEMPTS >= usize::try_from(all.risky).unwrap_or_default() { "credential_stuffing" } else { "password_guessing" };
+        let named: Vec<Value> = sources.iter().take(MAX_NAMED).map(|(asn, tally)| json!({ "asn": asn, "risky": tally.risky })).collect();
+        let mut countries: Vec<_> = countries.into_iter().filter_map(|(country, count)| Some((country?, count))).collect();
+        countries.sort_unstable_by_key(|(country, count)| (std::cmp::Reverse(*count), *country));
+        let countries: Vec<&str> = countries.iter().take(MAX_NAMED).map(|(country, _)| self.codes.text(*country)).collect();
+        let mut description = json!({
+            "kind": kind, "from": period.from, "to": period.to, "total": all.total, "risky": all.risky, "stopped": all.stopped,
+            "networks": nets.len(), "asns": sources.len(), "accounts": users.len(), "got_in": got_in.len(), "named": named, "countries": countries,
+        });
+        if is_identified && let Value::Object(members) = &mut description {
+            members.insert("top_net".to_owned(), json!(top(&nets)));
+            members.insert("top_user".to_owned(), json!(top(&users)));
+        }
+        description
+    }
+}
+
+/// Whether an AS takes part in an attack: most of its sign-ins are risky, and there are more of them than before.
+fn is_source(tally: Tally, before: Option<u32>) -> bool {
+    tally.risky >= 2 && tally.risky * 2 > tally.total && tally.risky > before.unwrap_or_default() * 2
+}
+
+fn top<'a>(counts: &HashMap<&'a SmolStr, u32>) -> Option<&'a SmolStr> {
+    counts.iter().max_by_key(|(name, count)| (**count, std::cmp::Reverse(**name))).map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buckets(counts: &[(u32, u32)]) -> Vec<Bucket> {
+        counts.iter().map(|(total, risky)| Bucket { total: *total, risky: *risky }).collect()
+    }
+
+    #[test]
+    fn a_wave_is_one_period_and_a_busy_day_none() {
+        let mut counts = vec![(45, 2); 12];
+        counts.extend([(180, 120), (200, 150), (50, 3), (190, 140)]);
+        assert_eq!(periods(&buckets(&counts), 1000, 5), [Period { from: 1060, to: 1080 }]);
+        assert_eq!(periods(&buckets(&[(500, 30); 20]), 0, 5), []);
+        assert_eq!(periods(&buckets(&[(45, 2), (45, 3), (4500, 200)]), 0, 5), []);
+        assert_eq!(periods(&[], 0, 5), []);
+    }
+
+    #[test]
+    fn few_wrong_passwords_are_no_attack() {
+        assert_eq!(periods(&buckets(&[(2, 0), (3, 0), (4, 4), (9, 9)]), 0, 5), []);
+    }
+}

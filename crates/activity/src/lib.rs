@@ -1,0 +1,35 @@
+//! Recent decisions in bounded memory, and what an analyst asks about them.
+//!
+//! [`Activity`] stores the rows that audit lines describe: at most [`MAX_ROWS`] decisions, and counts by minute and hour for 30 days. It answers
+//! pure queries: a [`Filter`] selects rows, [`summary`](Activity::summary) counts and ranks them and finds attack periods,
+//! [`user`](Activity::user) is one user's timeline, [`findings`](Activity::findings) lists the likely mistakes. The sidecar, the demo and
+//! `riskgate watch` use the same code. It reads no clock and does no I/O; the caller says what time it is.
+//!
+//! Rows hold the pseudonyms of the audit line and no other personal value.
+
+pub use crate::{activity::Activity, filter::Filter};
+
+pub mod activity;
+
+pub mod attack;
+
+mod codes;
+
+pub mod filter;
+
+mod findings;
+
+pub mod line;
+
+mod ranking;
+
+pub mod rollup;
+
+pub mod row;
+
+mod summary;
+
+mod timeline;
+
+/// The most decisions that are stored. Older ones are dropped; their counts remain in the rollups.
+pub const MAX_ROWS: usize = 100_000;

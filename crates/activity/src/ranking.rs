@@ -1,0 +1,109 @@
+//! Which values occur most in the selected rows: networks, AS, countries, clients, users, reasons and rules.
+
+use std::{collections::HashMap, hash::Hash};
+
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+
+use crate::{activity::Activity, codes::Code, row::Row};
+
+/// Values that a ranking lists.
+const MAX_LISTED: usize = 12;
+
+/// The counts of one value.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub(crate) total: u32,
+    pub(crate) risky: u32,
+    pub(crate) stopped: u32,
+    pub(crate) got_in: u32,
+}
+
+/// The rankings of the selected rows.
+#[derive(Debug, Default)]
+pub(crate) struct Rankings<'a> {
+    nets: HashMap<&'a SmolStr, (Tally, Option<Code>, Option<u32>)>,
+    asns: HashMap<u32, Tally>,
+    countries: HashMap<Code, Tally>,
+    clients: HashMap<Code, Tally>,
+    users: HashMap<&'a SmolStr, Tally>,
+    reasons: HashMap<Code, Tally>,
+    rules: HashMap<Code, Tally>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, row: &Row) {
+        self.total += 1;
+        self.risky += u32::from(row.is_risky());
+        self.stopped += u32::from(row.is_stopped());
+        self.got_in += u32::from(row.got_in());
+    }
+}
+
+impl<'a> Rankings<'a> {
+    pub(crate) fn add(&mut self, row: &'a Row) {
+        if let Some(net) = &row.net {
+            let (tally, country, asn) = self.nets.entry(net).or_default();
+            tally.add(row);
+            (*country, *asn) = (row.country, row.asn);
+        }
+        if let Some(user) = &row.user {
+            self.users.entry(user).or_default().add(row);
+        }
+        add(&mut self.asns, row.asn, row);
+        add(&mut self.countries, row.country, row);
+        add(&mut self.clients, row.client, row);
+        add(&mut self.rules, row.decided_by, row);
+        // A reason that lowers the score explains no attack.
+        row.reasons.iter().filter(|reason| reason.weight > 0.0).for_each(|reason| add(&mut self.reasons, Some(reason.code), row));
+    }
+
+    /// The rankings as JSON. Users and networks are listed only with `is_identified`.
+    pub(crate) fn to_json(&self, activity: &Activity, is_identified: bool) -> Value {
+        let codes = &activity.codes;
+        let by_code = |counts: &HashMap<Code, Tally>| ranking(counts, |code| json!({ "value": codes.text(*code) }));
+        let mut all = json!({
+            "asn": ranking(&self.asns, |asn| json!({ "value": asn })),
+            "country": by_code(&self.countries),
+            "client": by_code(&self.clients),
+            "reason": by_code(&self.reasons),
+            "decided_by": by_code(&self.rules),
+        });
+        if is_identified && let Value::Object(members) = &mut all {
+            members.insert("user".to_owned(), ranking(&self.users, |user| json!({ "value": user })));
+            let nets: HashMap<&SmolStr, Tally> = self.nets.iter().map(|(net, (tally, ..))| (*net, *tally)).collect();
+            let place = |net: &&SmolStr| {
+                let (_, country, asn) = self.nets.get(*net).copied().unwrap_or_default();
+                json!({ "value": net, "country": country.map(|code| codes.text(code)), "asn": asn })
+            };
+            members.insert("net".to_owned(), ranking(&nets, place));
+        }
+        all
+    }
+}
+
+fn add<K: Eq + Hash>(counts: &mut HashMap<K, Tally>, key: Option<K>, row: &Row) {
+    if let Some(key) = key {
+        counts.entry(key).or_default().add(row);
+    }
+}
+
+/// The values with the most risky sign-ins, then with the most sign-ins.
+fn ranking<K: Ord>(counts: &HashMap<K, Tally>, to_json: impl Fn(&K) -> Value) -> Value {
+    let mut sorted: Vec<(&K, &Tally)> = counts.iter().collect();
+    sorted.sort_unstable_by(|(a_key, a), (b_key, b)| (b.risky, b.total).cmp(&(a.risky, a.total)).then_with(|| a_key.cmp(b_key)));
+    let listed: Vec<Value> = sorted
+        .iter()
+        .take(MAX_LISTED)
+        .map(|(key, tally)| {
+            let mut value = to_json(key);
+            if let Value::Object(members) = &mut value {
+                for (name, count) in [("total", tally.total), ("risky", tally.risky), ("stopped", tally.stopped), ("got_in", tally.got_in)] {
+                    members.insert(name.to_owned(), count.into());
+                }
+            }
+            value
+        })
+        .collect();
+    json!({ "values": sorted.len(), "listed": listed })
+}

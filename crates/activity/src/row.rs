@@ -1,0 +1,267 @@
+//! One decision, small enough to store a hundred thousand of them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+
+use crate::{
+    codes::{Code, Codes},
+    line::DecisionLine,
+};
+
+/// A decision or an action, in order of severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// The sign-in is let in.
+    Allow,
+    /// The sign-in is let in and flagged.
+    Review,
+    /// The sign-in is let in only after a stronger proof.
+    Challenge,
+    /// The sign-in is refused.
+    Deny,
+}
+
+/// How a sign-in ended, as an audit line spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The password was right.
+    Success,
+    /// The password was wrong.
+    Failure,
+    /// The sign-in was not by the user.
+    Fraud,
+    /// The sign-in was by the user.
+    NotFraud,
+    /// The user passed a challenge.
+    ChallengePassed,
+    /// The user did not pass a challenge.
+    ChallengeFailed,
+}
+
+impl Decision {
+    /// Every decision, mildest first.
+    pub const ALL: [Decision; 4] = [Decision::Allow, Decision::Review, Decision::Challenge, Decision::Deny];
+
+    /// The text in JSON.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Decision::Allow => "allow",
+            Decision::Review => "review",
+            Decision::Challenge => "challenge",
+            Decision::Deny => "deny",
+        }
+    }
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Outcome; 6] = [Outcome::Success, Outcome::Failure, Outcome::Fraud, Outcome::NotFraud, Outcome::ChallengePassed, Outcome::ChallengeFailed];
+
+    /// The text in JSON.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::Failure => "failure",
+            Outcome::Fraud => "fraud",
+            Outcome::NotFraud => "not_fraud",
+            Outcome::ChallengePassed => "challenge_passed",
+            Outcome::ChallengeFailed => "challenge_failed",
+        }
+    }
+
+    /// The outcome of a text in JSON.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.as_label() == label)
+    }
+
+    /// Whether the outcome speaks against the user.
+    pub fn is_against_user(self) -> bool {
+        matches!(self, Outcome::Fraud | Outcome::ChallengeFailed)
+    }
+
+    /// Whether this outcome replaces another that was reported before: a judgement outlasts the result of a password.
+    fn outranks(self, earlier: Outcome) -> bool {
+        let rank = |outcome| match outcome {
+            Outcome::Success | Outcome::Failure => 0,
+            Outcome::ChallengePassed | Outcome::ChallengeFailed => 1,
+            Outcome::Fraud | Outcome::NotFraud => 2,
+        };
+        rank(self) >= rank(earlier)
+    }
+}
+
+/// A reason of a decision.
+#[derive(Debug)]
+pub struct Reason {
+    pub(crate) code: Code,
+    pub(crate) weight: f32,
+    detail: Option<Box<str>>,
+}
+
+/// A stored decision.
+#[derive(Debug)]
+pub struct Row {
+    /// When the sign-in was received, in milliseconds since 1970.
+    pub at: i64,
+    /// The id of the decision.
+    pub id: SmolStr,
+    /// The decision, also in monitor mode.
+    pub decision: Decision,
+    /// What the caller was told to do.
+    pub action: Decision,
+    /// The newest outcome.
+    pub outcome: Option<Outcome>,
+    /// The score, 0 to 100.
+    pub score: f32,
+    /// The AS.
+    pub asn: Option<u32>,
+    /// The pseudonym of the user.
+    pub user: Option<SmolStr>,
+    /// The pseudonym of the network.
+    pub net: Option<SmolStr>,
+    /// The pseudonym of the device.
+    pub device: Option<SmolStr>,
+    pub(crate) country: Option<Code>,
+    pub(crate) client: Option<Code>,
+    pub(crate) pool: Option<Code>,
+    pub(crate) decided_by: Option<Code>,
+    pub(crate) model: Option<Code>,
+    pub(crate) mode: Option<Code>,
+    context: Option<Code>,
+    trigger: Option<Code>,
+    fallback: Option<Code>,
+    tenant: Option<SmolStr>,
+    list_entry: Option<SmolStr>,
+    pub(crate) is_degraded: bool,
+    base: f32,
+    log_odds: f32,
+    elapsed_ms: f32,
+    pub(crate) reasons: Box<[Reason]>,
+    evidence: Box<[(Code, Code)]>,
+    causes: Box<[(Code, Code)]>,
+}
+
+impl Row {
+    /// Compacts a parsed line.
+    #[expect(clippy::cast_possible_truncation, reason = "seven digits suffice for display")]
+    pub(crate) fn new(line: DecisionLine, codes: &mut Codes) -> Self {
+        let mut code = |text: &Option<SmolStr>| text.as_deref().map(|text| codes.intern(text));
+        let (country, client, pool, decided_by) = (code(&line.country), code(&line.client), code(&line.pool), code(&line.decided_by));
+        let (model, mode, context, trigger) = (code(&line.model), code(&line.mode), code(&line.context), code(&line.trigger));
+        let fallback = line.degraded.as_ref().and_then(|degraded| code(&degraded.fallback));
+        let mut pairs =
+            |map: &std::collections::BTreeMap<SmolStr, SmolStr>| map.iter().map(|(name, value)| (codes.intern(name), codes.intern(value))).collect();
+        let evidence = pairs(&line.evidence);
+        let causes = line.degraded.as_ref().map(|degraded| pairs(&degraded.causes)).unwrap_or_default();
+        let reasons = line.reasons.into_iter();
+        let reasons = reasons
+            .map(|reason| Reason { code: codes.intern(&reason.code), weight: reason.weight as f32, detail: reason.detail.map(|detail| detail.as_str().into()) })
+            .collect();
+        Row {
+            at: line.time.as_millisecond(),
+            id: line.id,
+            decision: line.decision,
+            action: line.action.unwrap_or(line.decision),
+            outcome: None,
+            score: line.score as f32,
+            asn: line.asn,
+            user: line.user,
+            net: line.net,
+            device: line.device,
+            country,
+            client,
+            pool,
+            decided_by,
+            model,
+            mode,
+            context,
+            trigger,
+            fallback,
+            tenant: line.tenant,
+            list_entry: line.list_entry,
+            is_degraded: line.degraded.is_some(),
+            base: line.base as f32,
+            log_odds: line.log_odds as f32,
+            elapsed_ms: line.elapsed_ms as f32,
+            reasons,
+            evidence,
+            causes,
+        }
+    }
+
+    /// Records an outcome, unless a stronger one is known.
+    pub(crate) fn apply(&mut self, outcome: Outcome) {
+        if self.outcome.is_none_or(|earlier| outcome.outranks(earlier)) {
+            self.outcome = Some(outcome);
+        }
+    }
+
+    /// Whether the sign-in was stopped or needed a stronger proof.
+    pub fn is_stopped(&self) -> bool {
+        self.decision >= Decision::Challenge
+    }
+
+    /// Whether the sign-in looks like part of an attack: flagged, stopped, or with a wrong password.
+    pub fn is_risky(&self) -> bool {
+        self.decision > Decision::Allow || self.outcome.is_some_and(|outcome| outcome == Outcome::Failure || outcome.is_against_user())
+    }
+
+    /// Whether the sign-in got in: the caller was not told to stop it, and the password was right.
+    pub fn got_in(&self) -> bool {
+        match self.outcome {
+            Some(Outcome::Success) => self.action <= Decision::Review,
+            Some(Outcome::ChallengePassed | Outcome::NotFraud) => true,
+            Some(Outcome::Fraud) => self.action <= Decision::Review,
+            Some(Outcome::Failure | Outcome::ChallengeFailed) | None => false,
+        }
+    }
+
+    /// The fields of a table row. The reasons that raise the score come first.
+    pub(crate) fn to_json(&self, codes: &Codes) -> Value {
+        let text = |code: Option<Code>| code.map(|code| codes.text(code));
+        let mut reasons: Vec<&Reason> = self.reasons.iter().collect();
+        reasons.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        let reasons: Vec<&str> = reasons.iter().map(|reason| codes.text(reason.code)).collect();
+        json!({
+            "at": self.at, "id": self.id, "decision": self.decision, "action": self.action, "outcome": self.outcome, "score": tenths(self.score),
+            "reasons": reasons, "decided_by": text(self.decided_by), "list_entry": self.list_entry, "user": self.user, "net": self.net, "device": self.device,
+            "country": text(self.country), "asn": self.asn, "client": text(self.client), "pool": text(self.pool), "degraded": self.is_degraded,
+        })
+    }
+
+    /// Everything that is stored, for the explanation of one decision.
+    pub(crate) fn to_full_json(&self, codes: &Codes) -> Value {
+        let text = |code: Option<Code>| code.map(|code| codes.text(code));
+        let pairs = |pairs: &[(Code, Code)]| {
+            pairs.iter().map(|(name, value)| (codes.text(*name).to_owned(), codes.text(*value).into())).collect::<serde_json::Map<_, _>>()
+        };
+        let reasons: Vec<Value> = self
+            .reasons
+            .iter()
+            .map(|reason| json!({ "code": codes.text(reason.code), "weight": hundredths(reason.weight), "detail": reason.detail }))
+            .collect();
+        let mut full = self.to_json(codes);
+        if let Value::Object(members) = &mut full {
+            let more = json!({
+                "reasons": reasons, "base": hundredths(self.base), "log_odds": hundredths(self.log_odds), "elapsed_ms": hundredths(self.elapsed_ms),
+                "mode": text(self.mode), "model": text(self.model), "context": text(self.context), "trigger": text(self.trigger), "tenant": self.tenant,
+                "evidence": pairs(&self.evidence), "missing": pairs(&self.causes), "fallback": text(self.fallback),
+            });
+            if let Value::Object(more) = more {
+                members.extend(more);
+            }
+        }
+        full
+    }
+}
+
+fn tenths(value: f32) -> f64 {
+    (f64::from(value) * 10.0).round() / 10.0
+}
+
+fn hundredths(value: f32) -> f64 {
+    (f64::from(value) * 100.0).round() / 100.0
+}

@@ -1,0 +1,45 @@
+// One decision with everything that led to it. Its path, /d/ID, is a permalink.
+
+import { request } from "./api.js";
+import { byId, createElement, createFacts, createVerdict, formatCode, formatDate, formatPlace, formatSigned } from "./elements.js";
+import { createUserLink } from "./decisions.js";
+import { createActions, createLabelButtons } from "./actions.js";
+
+/** Shows a decision. `settings` has the meanings of the reasons. */
+export async function showDecision(id, settings) {
+  const box = byId("decision-body");
+  const decision = await request(`activity/decisions/${encodeURIComponent(id)}`);
+  const list = decision.list_entry ? `, entry ${decision.list_entry}` : "";
+  byId("decision-title").replaceChildren(createVerdict(decision), `: score ${decision.score.toFixed(1)}`);
+  const share = 10 ** (-decision.score / 25);
+  const rarity = decision.score <= 0 ? "Nothing about this sign-in is unusual." : `About one legitimate sign-in in ${new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 }).format(1 / share)} looks at least this risky.`;
+  const largest = Math.max(Math.abs(decision.base ?? 0), ...decision.reasons.map((reason) => Math.abs(reason.weight)), 0.1);
+  const pairs = (map) => Object.entries(map ?? {}).map(([source, text]) => `${source} ${formatCode(text)}`).join(", ");
+  box.replaceChildren(
+    createElement("p", "decided-by", createElement("b", "", "Decided by "), `${formatCode(decision.decided_by ?? "thresholds")}${list}. ${rarity}`),
+    createElement("h3", "", "Weights"),
+    createElement("div", "weights",
+      createWeightRow("base", decision.base ?? 0, largest, "log-odds before any evidence"),
+      ...decision.reasons.map((reason) => createWeightRow(formatCode(reason.code), reason.weight, largest, [reason.detail, settings.meanings?.[reason.code]].filter(Boolean).join(" – "))),
+      createWeightRow("log-odds", decision.log_odds ?? 0, largest, "the sum")),
+    createElement("h3", "", "Inputs"),
+    createFacts([
+      ["id", decision.id], ["time", formatDate(decision.at)], ["outcome", decision.outcome && formatCode(decision.outcome)], ["mode", decision.mode], ["context", decision.context],
+      ["account", decision.user && createUserLink(decision.user)], ["network", decision.net], ["device", decision.device], ["country, AS", formatPlace(decision)], ["client", decision.client], ["pool", decision.pool],
+      ["tenant", decision.tenant], ["trigger", formatCode(decision.trigger ?? "")], ["evidence", pairs(decision.evidence)], ["missing", pairs(decision.missing)],
+      ["fallback", decision.fallback], ["took", `${decision.elapsed_ms} ms`], ["model", decision.model],
+    ]),
+    createElement("h3", "", "Actions"),
+    createElement("div", "buttons", ...createLabelButtons(decision.id), ...createActions(decision)));
+}
+
+function createWeightRow(name, weight, largest, why) {
+  const bar = createElement("span", "bar diverging");
+  bar.setAttribute("aria-hidden", "true");
+  const fill = createElement("i", weight > 0 ? "deny" : "allow");
+  const half = Math.min(Math.abs(weight) / largest, 1) * 50;
+  fill.style.width = `${half}%`;
+  fill.style.left = weight > 0 ? "50%" : `${50 - half}%`;
+  bar.append(fill);
+  return createElement("div", "row", createElement("span", "name", name), bar, createElement("span", "figures-text", formatSigned(weight)), why ? createElement("span", "why", why) : null);
+}

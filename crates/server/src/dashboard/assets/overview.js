@@ -1,0 +1,117 @@
+// The overview: the state in one sentence, sign-ins over time, and rankings whose values are filters.
+
+import { byId, createButton, createElement, createLink, formatCode, formatCount, formatDate, formatPercent, formatTime, plural } from "./elements.js";
+import { readLocation, toggleFilter, urlOf } from "./location.js";
+import { showTimeline } from "./timeline.js";
+
+const RANGE_LABELS = { "10m": "ten minutes", "1h": "hour", "6h": "six hours", "24h": "24 hours", "7d": "seven days", "30d": "30 days" };
+const KINDS = { credential_stuffing: "credential stuffing", password_guessing: "password guessing" };
+const RANKINGS = [
+  ["net", "Networks", (v) => [v.value, v.country, v.asn && `AS${v.asn}`].filter(Boolean).join(" · ")],
+  ["asn", "Autonomous systems", (v) => `AS${v.value}`],
+  ["country", "Countries", (v) => v.value],
+  ["user", "Accounts", (v) => v.value],
+  ["client", "App clients", (v) => v.value || "none"],
+  ["reason", "Reasons that raise the score", (v) => formatCode(v.value)],
+  ["decided_by", "Decided by", (v) => formatCode(v.value)],
+];
+
+/** Shows a summary. The sentence is about the pool, whatever the filters are. */
+export function showOverview(summary) {
+  showFigures(summary);
+  showTimeline(summary);
+  showRankings(summary);
+  const sampled = summary.unsampled ? ` ${formatCount(summary.unsampled)} more were counted, not stored: too many at once.` : "";
+  byId("coverage").textContent = `Rankings, filters and decisions cover ${plural(summary.stored, "stored decision")} since ${formatDate(summary.stored_since * 1000)}.${sampled}`
+    + (summary.unreadable ? ` ${plural(summary.unreadable, "line")} of the log could not be read.` : "");
+}
+
+/** Shows the state in one sentence. Its parts lead to what they name. */
+export function showSentence(summary, mayView) {
+  const { attack } = summary;
+  const parts = attack ? describeAttack(attack, mayView) : describeCalm(summary);
+  const text = parts.map((part) => (typeof part === "string" ? part : part.textContent)).join("");
+  const sentence = byId("sentence");
+  sentence.classList.toggle("alarm", Boolean(attack));
+  // The sentence is replaced only when it has changed: a reader of the page may have the focus in it.
+  if (sentence.textContent !== text && !sentence.matches(":focus-within")) sentence.replaceChildren(...parts);
+  document.title = attack ? "Under attack – riskgate" : "riskgate";
+}
+
+function describeAttack(attack, mayView) {
+  const filter = (name, value, text, view) => createButton("link", text, () => toggleFilter(name, value, view));
+  const parts = [`Under attack since ${formatTime(attack.from * 1000)}: ${KINDS[attack.kind] ?? formatCode(attack.kind)}. `];
+  parts.push(`${plural(attack.risky, "risky sign-in")} from `);
+  const networks = plural(attack.networks, "network");
+  parts.push(mayView && attack.top_net ? filter("net", attack.top_net, networks, "overview") : networks);
+  if (attack.named.length) {
+    parts.push(", most from ");
+    attack.named.forEach(({ asn }, index) => parts.push(index ? ", " : "", filter("asn", asn, `AS${asn}`, "overview")));
+  }
+  if (attack.countries.length) parts.push(` (${attack.countries.join(", ")})`);
+  parts.push(", aimed at ");
+  const accounts = plural(attack.accounts, "account");
+  parts.push(mayView && attack.top_user ? createLink("", accounts, { view: "user", who: attack.top_user, id: null }, urlOf({ ...readLocation(), view: "user", who: attack.top_user })) : accounts);
+  parts.push(`. ${formatPercent(attack.stopped / Math.max(attack.risky, 1))} were stopped; `);
+  if (!attack.got_in) parts.push("no account was let in.");
+  else if (mayView) parts.push(createLink("", plural(attack.got_in, "account"), { view: "findings", id: null }, urlOf({ ...readLocation(), view: "findings" })), " let in.");
+  else parts.push(`${plural(attack.got_in, "account")} let in.`);
+  return parts;
+}
+
+function describeCalm(summary) {
+  const [, review, challenge, deny] = summary.decisions;
+  const range = RANGE_LABELS[readLocation().range] ?? "range";
+  const parts = [summary.is_live ? "No attack. " : `The log ends at ${formatDate(summary.now * 1000)}. `];
+  if (!summary.total) parts.push(`No sign-ins in ${summary.is_live ? "the last" : "its last"} ${range}.`);
+  else parts.push(`${plural(summary.total, "sign-in")} in ${summary.is_live ? "the last" : "its last"} ${range}: ${formatPercent((deny + challenge) / summary.total)} stopped or challenged, ${formatPercent(review / summary.total)} flagged.`);
+  if (summary.last_attack) parts.push(` The last attack was ${formatTime(summary.last_attack.from * 1000)} to ${formatTime(summary.last_attack.to * 1000)}.`);
+  return parts;
+}
+
+function showFigures(summary) {
+  byId("total").textContent = formatCount(summary.total);
+  ["allow", "review", "challenge", "deny"].forEach((name, at) => {
+    byId(`figure-${name}`).textContent = formatCount(summary.decisions[at]);
+    byId(`figure-${name}-note`).textContent = summary.total ? formatPercent(summary.decisions[at] / summary.total) : "–";
+  });
+  byId("figure-degraded").textContent = formatCount(summary.degraded);
+}
+
+function showRankings(summary) {
+  const active = readLocation().filters;
+  const panels = RANKINGS.filter(([name]) => summary.rankings[name]).map(([name, title, label]) => {
+    const { values, listed } = summary.rankings[name];
+    const most = Math.max(...listed.map((value) => value.risky || value.total), 1);
+    const rows = listed.map((value) => createRankingRow(name, value, label(value), most, active[name] === String(value.value)));
+    const panel = createElement("section", "panel ranking",
+      createElement("div", "head", createElement("h2", "", title), createElement("span", "aside", values > listed.length ? `${listed.length} of ${formatCount(values)}` : "")),
+      rows.length ? createElement("ol", "rows", ...rows) : createElement("p", "empty", "None in this range."));
+    panel.setAttribute("aria-label", title);
+    return [name, panel];
+  });
+  const box = byId("rankings");
+  // Rows do not move under the pointer or the focus.
+  if (box.matches(":focus-within") && box.dataset.query === location.search) return;
+  if (box.matches(":hover") && box.dataset.query === location.search && box.childElementCount) return;
+  box.dataset.query = location.search;
+  box.replaceChildren(...panels.map(([, panel]) => panel));
+}
+
+function createRankingRow(name, value, text, most, pressed) {
+  const button = createButton("filter", text, () => toggleFilter(name, value.value));
+  button.setAttribute("aria-pressed", String(pressed));
+  button.title = `${pressed ? "Remove the filter" : "Filter by"} ${text}`;
+  const bar = createElement("span", "bar");
+  bar.setAttribute("aria-hidden", "true");
+  for (const [className, share] of [["review", value.risky / most], ["deny", value.stopped / most]]) {
+    const fill = createElement("i", className);
+    fill.style.width = `${Math.min(share, 1) * 100}%`;
+    bar.append(fill);
+  }
+  const figures = createElement("span", "figures-text", `${formatCount(value.risky)} risky of ${formatCount(value.total)}`);
+  figures.title = `${formatCount(value.stopped)} stopped, ${formatCount(value.got_in)} got in`;
+  const row = createElement("li", "row", button, bar, figures);
+  if (name === "user") row.append(createLink("timeline-link", "timeline", { view: "user", who: value.value, id: null }, urlOf({ ...readLocation(), view: "user", who: value.value })));
+  return row;
+}

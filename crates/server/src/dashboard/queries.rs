@@ -1,0 +1,197 @@
+//! What the page reads: the overview, decisions, a user, and the likely mistakes. Users and decisions need an identity.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Bytes,
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    dashboard::{Dashboard, access::Identity},
+    problem::{problem, problem_with_code},
+};
+use riskgate_activity::{Activity, Filter};
+
+/// Rows in one answer.
+const MAX_LIMIT: usize = 500;
+
+/// The parameters of a URL, decoded.
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Decodes a query string.
+    pub fn parse(query: Option<&str>) -> Self {
+        let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        Parameters(pairs.map(|(name, value)| (decode(name), decode(value))).collect())
+    }
+
+    fn filter(&self) -> Result<Filter, Box<Response>> {
+        let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Filter::parse(pairs).map_err(|error| Box::new(problem(StatusCode::UNPROCESSABLE_ENTITY, "not a filter", error.0.to_owned())))
+    }
+
+    /// The value of a parameter.
+    pub fn find(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.find(name).and_then(|value| value.parse().ok())
+    }
+}
+
+/// `GET /v1/activity`: the overview. Without an identity it names no user and no network.
+pub async fn overview(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, RawQuery(query): RawQuery) -> Response {
+    let filter = match Parameters::parse(query.as_deref()).filter() {
+        Ok(filter) => filter,
+        Err(problem) => return *problem,
+    };
+    if filter.names_subject() && !identity.may_view() {
+        return view_token_needed();
+    }
+    let is_identified = identity.may_view();
+    let key = format!("overview {is_identified} {filter:?}");
+    dashboard.answer(key, move |activity, now| activity.summary(&filter, now, is_identified)).await
+}
+
+/// `GET /v1/activity/decisions`: matching decisions, newest first.
+pub async fn decisions(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, RawQuery(query): RawQuery) -> Response {
+    if !identity.may_view() {
+        return view_token_needed();
+    }
+    let parameters = Parameters::parse(query.as_deref());
+    let filter = match parameters.filter() {
+        Ok(filter) => filter,
+        Err(problem) => return *problem,
+    };
+    let (offset, as_of) = (parameters.number("offset").unwrap_or(0), parameters.number("as_of"));
+    let limit = parameters.number("limit").unwrap_or(100).min(MAX_LIMIT);
+    let key = format!("decisions {offset} {limit} {as_of:?} {filter:?}");
+    dashboard.answer(key, move |activity, now| activity.decisions(&filter, now, offset, limit, as_of)).await
+}
+
+/// `GET /v1/activity/decisions/{id}`: one decision with all its reasons.
+pub async fn decision(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, Path(id): Path<String>) -> Response {
+    if !identity.may_view() {
+        return view_token_needed();
+    }
+    let found = dashboard.activity().decision(&id);
+    found.map_or_else(|| not_stored("no such decision"), |decision| json_response(&decision))
+}
+
+/// `GET /v1/activity/users/{pseudonym}`: a user's timeline and what the store knows.
+pub async fn user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, Path(user): Path<String>) -> Response {
+    if !identity.may_view() {
+        return view_token_needed();
+    }
+    let mut timeline = dashboard.activity().user(&user);
+    let records = dashboard.user_records(&user).await;
+    if timeline.is_none() && records.is_none() {
+        return not_stored("no such user");
+    }
+    let timeline = timeline
+        .get_or_insert_with(|| json!({ "user": user, "total": 0, "got_in": 0, "stopped": 0, "sign_ins": [], "devices": [], "places": [], "hours": [] }));
+    if let Value::Object(members) = timeline {
+        members.insert("records".to_owned(), records.unwrap_or(Value::Null));
+    }
+    json_response(timeline)
+}
+
+/// `POST /v1/activity/users`: the pseudonym of a user's name or sub, which is neither stored nor logged.
+pub async fn find_user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, body: Bytes) -> Response {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wire {
+        /// The name that was typed, or the `sub`.
+        name: String,
+        #[serde(default)]
+        pool: String,
+    }
+    if !identity.may_view() {
+        return view_token_needed();
+    }
+    let wire = serde_json::from_slice::<Wire>(&body).ok().filter(|wire| !wire.name.is_empty() && wire.name.len() <= 2048 && wire.pool.len() <= 256);
+    let Some(Wire { name, pool }) = wire else {
+        return problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "not a user",
+            "send {\"name\", \"pool\"}: the name as it is typed or the sub, and the user pool's id".to_owned(),
+        );
+    };
+    match dashboard.find_user(&pool, &name) {
+        Some(user) => json_response(&json!({ "user": user })),
+        None => problem(
+            StatusCode::NOT_FOUND,
+            "names cannot be looked up here",
+            "the pseudonym key is with the deployment; open a user from a decision instead".to_owned(),
+        ),
+    }
+}
+
+/// `GET /v1/activity/findings`: likely false positives and likely missed attacks.
+pub async fn findings(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, RawQuery(query): RawQuery) -> Response {
+    if !identity.may_view() {
+        return view_token_needed();
+    }
+    match Parameters::parse(query.as_deref()).filter() {
+        Ok(filter) => dashboard.answer(format!("findings {filter:?}"), move |activity, now| activity.findings(&filter, now)).await,
+        Err(problem) => *problem,
+    }
+}
+
+/// `GET /v1/activity/session`: who asks, what they may do, and where the data comes from.
+pub async fn session(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>) -> Response {
+    json_response(&json!({
+        "may_view": identity.may_view(), "operator": identity.operator(), "can_act": identity.operator().is_some() && dashboard.can_act(),
+        "has_operators": dashboard.can_act(), "can_find_users": dashboard.can_act(),
+    }))
+}
+
+impl Dashboard {
+    /// Answers a query over the stored rows, on a thread of its own.
+    async fn answer(self: &Arc<Self>, key: String, query: impl FnOnce(&Activity, i64) -> Value + Send + 'static) -> Response {
+        let dashboard = Arc::clone(self);
+        let compute = move || {
+            let activity = dashboard.activity();
+            let (now, is_live) = dashboard.now(&activity);
+            let mut answer = query(&activity, now);
+            if let Value::Object(members) = &mut answer {
+                members.insert("is_live".to_owned(), is_live.into());
+            }
+            Bytes::from(answer.to_string())
+        };
+        match self.query_cache.answer(key, compute).await {
+            Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+            None => problem(StatusCode::INTERNAL_SERVER_ERROR, "the query failed", "a bug in riskgate: its log names the place".to_owned()),
+        }
+    }
+}
+
+/// The response to a request for users or decisions without an identity.
+pub fn view_token_needed() -> Response {
+    let detail = "send a token of RISKGATE_DASHBOARD_VIEW_TOKEN or RISKGATE_DASHBOARD_OPERATORS as Authorization: Bearer".to_owned();
+    let mut refused = problem_with_code(StatusCode::UNAUTHORIZED, "users and decisions need a token", "view_token_needed", detail);
+    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refused
+}
+
+fn not_stored(title: &'static str) -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        title,
+        "it is older than the stored decisions, was not sampled, or never existed; the audit log has every decision".to_owned(),
+    )
+}
+
+/// A response with a JSON body.
+pub fn json_response(value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], value.to_string()).into_response()
+}
