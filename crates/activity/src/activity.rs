@@ -8,9 +8,10 @@ use smol_str::SmolStr;
 use crate::{
     MAX_ROWS,
     codes::Codes,
+    decision::{Decision, Outcome},
     line::{DecisionLine, Line, OutcomeLine},
     rollup::{Counts, Rollups},
-    row::{Decision, Outcome, Row},
+    row::Row,
 };
 
 /// The most marks that are stored.

@@ -4,7 +4,8 @@ use smol_str::SmolStr;
 
 use crate::{
     codes::{Code, Codes},
-    row::{Decision, Outcome, Row},
+    decision::{Decision, Outcome},
+    row::Row,
 };
 
 /// The ranges that can be chosen: name and seconds.

@@ -5,11 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use crate::{
-    activity::Activity,
-    filter::Filter,
-    row::{Outcome, Row},
-};
+use crate::{activity::Activity, decision::Outcome, filter::Filter, row::Row};
 
 /// The longest time between a stopped sign-in and the success that proves its user right, in milliseconds.
 const PROOF_WITHIN: i64 = 24 * 3_600_000;
@@ -24,12 +20,14 @@ impl Activity {
     /// The likely false positives and the likely missed attacks among the selected rows, newest first.
     pub fn findings(&self, filter: &Filter, now: i64) -> Value {
         let matcher = filter.matcher(&self.codes, now);
-        // The last success of each user by device, and the users who were stopped by network.
+        // The successes of each user by device and by network, and the users who were stopped by network.
         let mut proofs: HashMap<(&SmolStr, &SmolStr), Vec<i64>> = HashMap::new();
         let mut stopped: HashMap<&SmolStr, (HashSet<&SmolStr>, u32)> = HashMap::new();
         for row in &self.rows {
-            if let (Some(user), Some(device), true) = (&row.user, &row.device, row.outcome == Some(Outcome::Success) && !row.is_stopped()) {
-                proofs.entry((user, device)).or_default().push(row.at);
+            if let (Some(user), true) = (&row.user, row.outcome == Some(Outcome::Success) && !row.is_stopped()) {
+                for origin in [&row.device, &row.net].into_iter().flatten() {
+                    proofs.entry((user, origin)).or_default().push(row.at);
+                }
             }
             if let (Some(net), Some(user)) = (&row.net, &row.user) {
                 let (users, total) = stopped.entry(net).or_default();
@@ -68,10 +66,16 @@ fn false_positive(row: &Row, proofs: &HashMap<(&SmolStr, &SmolStr), Vec<i64>>) -
         Some(Outcome::ChallengePassed) => return Some("passed the challenge"),
         Some(_) | None => {}
     }
-    let successes = proofs.get(&(row.user.as_ref()?, row.device.as_ref()?))?;
-    // The times are in the order of arrival, which is nearly that of time.
-    let is_proven = successes.iter().any(|at| (row.at..=row.at + PROOF_WITHIN).contains(at));
-    is_proven.then_some("the same user got in from the same device afterwards")
+    let user = row.user.as_ref()?;
+    let is_proven = |origin: &Option<SmolStr>| {
+        let successes = origin.as_ref().and_then(|origin| proofs.get(&(user, origin)));
+        successes.is_some_and(|successes| successes.iter().any(|at| (row.at..=row.at + PROOF_WITHIN).contains(at)))
+    };
+    match (is_proven(&row.device), is_proven(&row.net)) {
+        (true, _) => Some("the same user got in from the same device afterwards"),
+        (false, true) => Some("the same user got in from the same network afterwards"),
+        (false, false) => None,
+    }
 }
 
 /// Why a sign-in that was let in was probably an attack.

@@ -15,6 +15,8 @@ pub mod attack;
 
 mod codes;
 
+pub mod decision;
+
 pub mod filter;
 
 mod findings;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use crate::row::{Decision, Outcome};
+use crate::decision::{Decision, Outcome};
 
 /// Longest line that is parsed, in bytes.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::row::Decision;
+use crate::decision::Decision;
 
 /// Minutes that are stored.
 const MAX_MINUTES: usize = 1440;

@@ -429,6 +429,23 @@ export interface RiskgateVariables {
    */
   readonly maxInFlight?: number;
   /**
+   * `RISKGATE_DASHBOARD_VIEW_TOKEN`: token that shows users and decisions in the dashboard; without it and the others, aggregates
+   * only.
+   */
+  readonly dashboardViewToken?: SecretSource;
+  /**
+   * `RISKGATE_DASHBOARD_OPERATORS`: operators who may act in the dashboard: name=token, several; tokens of at least 16 characters.
+   */
+  readonly dashboardOperators?: SecretSource;
+  /**
+   * `RISKGATE_DASHBOARD_PROXY_CIDRS`: networks of a proxy that signs operators in and names them in X-Forwarded-User.
+   */
+  readonly dashboardProxyCidrs?: readonly string[];
+  /**
+   * `RISKGATE_DASHBOARD_PROXY_SECRET`: secret that the proxy sends in X-Riskgate-Proxy-Secret; required with DASHBOARD_PROXY_CIDRS.
+   */
+  readonly dashboardProxySecret?: SecretSource;
+  /**
    * `RISKGATE_METRICS`: off turns metrics off; else Prometheus in the sidecar, EMF in Lambda.
    */
   readonly metrics?: string;
@@ -654,6 +671,10 @@ export const VARIABLES: Readonly<Record<keyof RiskgateVariables, string>> = {
   token: 'RISKGATE_TOKEN',
   trustedProxies: 'RISKGATE_TRUSTED_PROXIES',
   maxInFlight: 'RISKGATE_MAX_IN_FLIGHT',
+  dashboardViewToken: 'RISKGATE_DASHBOARD_VIEW_TOKEN',
+  dashboardOperators: 'RISKGATE_DASHBOARD_OPERATORS',
+  dashboardProxyCidrs: 'RISKGATE_DASHBOARD_PROXY_CIDRS',
+  dashboardProxySecret: 'RISKGATE_DASHBOARD_PROXY_SECRET',
   metrics: 'RISKGATE_METRICS',
   log: 'RISKGATE_LOG',
   logFormat: 'RISKGATE_LOG_FORMAT',

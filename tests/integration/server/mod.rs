@@ -1,4 +1,5 @@
 //! The HTTP sidecar.
 
+pub mod dashboard;
 pub mod request_filter;
 pub mod sidecar;

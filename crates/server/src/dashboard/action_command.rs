@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::dashboard::action_request::{ActionKind, ActionRequest, ActionSubject};
-use riskgate_activity::row::Outcome;
+use riskgate_activity::decision::Outcome;
 
 /// The commands of an action.
 #[derive(Debug)]

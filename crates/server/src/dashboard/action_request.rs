@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use riskgate_activity::row::Outcome;
+use riskgate_activity::decision::Outcome;
 use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_engine::client_ip::parse_network;
 

@@ -17,7 +17,7 @@ use crate::dashboard::{
     action_command::ActionCommand,
     action_request::{ActionKind, ActionRequest, ActionSubject},
 };
-use riskgate_activity::row::{Outcome, Row};
+use riskgate_activity::{decision::Outcome, row::Row};
 use riskgate_engine::{evidence::FailureReason, time::EventTime};
 use riskgate_history::{
     block_list::{BlockEntry, BlockEntryKind, BlockSubject},

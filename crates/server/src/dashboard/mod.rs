@@ -28,7 +28,7 @@ use serde::Serialize;
 use tokio::{sync::broadcast, time::Instant};
 
 use crate::dashboard::{access::Identity, actions::Actions, query_cache::QueryCache, rolling_stats::RollingStats, subjects::Subjects};
-use riskgate_activity::{Activity, activity::Counting, rollup::Counts, row::Outcome};
+use riskgate_activity::{Activity, activity::Counting, decision::Outcome, rollup::Counts};
 use riskgate_config::Config;
 use riskgate_engine::{
     score::{model::Model, reason::ReasonCode},

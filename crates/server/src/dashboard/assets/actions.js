@@ -125,7 +125,7 @@ function createItem(action) {
   const until = action.until ? `, until ${formatDate(action.until)}` : "";
   const item = createElement("article", "action-item",
     createElement("p", "", createElement("b", "", what), ` by ${action.operator}, ${formatDate(action.at)}${until}`),
-    createElement("p", "note", action.note),
+    createElement("p", "action-note", action.note),
     createElement("p", "", "The same as a command: ", createElement("code", "", action.command)));
   if (action.undone_by) item.append(createElement("p", "muted", `Undone by ${action.undone_by}.`));
   else item.append(button("Undo", { undo: action.id, text: what }));

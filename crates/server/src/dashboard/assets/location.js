@@ -10,15 +10,28 @@ export const FILTERS = {
 export const ROOT = new URL("../", import.meta.url);
 
 const listeners = [];
+let defaultRange = "1h";
+let read;
+
+/** Sets the range of a URL without one. */
+export function setDefaultRange(range) {
+  defaultRange = range;
+}
 
 /** The state of the URL: `{view, id, who, range, until, filters}`. */
 export function readLocation() {
+  // Every row of a table asks for it.
+  if (read?.href !== location.href || read.defaultRange !== defaultRange) read = { href: location.href, defaultRange, state: parseLocation() };
+  return read.state;
+}
+
+function parseLocation() {
   const path = location.pathname.slice(ROOT.pathname.length);
   const parameters = new URLSearchParams(location.search);
   const filters = {};
   for (const name of Object.keys(FILTERS)) if (parameters.get(name)) filters[name] = parameters.get(name);
   const id = path.startsWith("d/") ? decodeURIComponent(path.slice(2)) : null;
-  return { view: id ? "decision" : parameters.get("view") ?? "overview", id, who: parameters.get("who"), range: parameters.get("range") ?? "1h", until: parameters.get("until"), filters };
+  return { view: id ? "decision" : parameters.get("view") ?? "overview", id, who: parameters.get("who"), range: parameters.get("range") ?? defaultRange, until: parameters.get("until"), filters };
 }
 
 /** The query string of a range and its filters, without the view. */

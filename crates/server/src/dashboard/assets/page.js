@@ -6,7 +6,7 @@ import { showDecision } from "./decision.js";
 import { DecisionTable } from "./decisions.js";
 import { byId, createButton, createElement, formatCode } from "./elements.js";
 import { showFindings } from "./findings.js";
-import { FILTERS, filterQuery, followLinks, navigate, onLocation, readLocation, toggleFilter, urlOf } from "./location.js";
+import { FILTERS, filterQuery, followLinks, navigate, onLocation, readLocation, setDefaultRange, toggleFilter, urlOf } from "./location.js";
 import { showOverview, showSentence } from "./overview.js";
 import { acceptMessage, acceptSettings, currentSettings, drawPerformance, setUpPerformance } from "./performance.js";
 import { subscribe } from "./stream.js";
@@ -48,6 +48,8 @@ function showNavigation(state, view) {
 }
 
 function showFilters(state) {
+  byId("chips").hidden = !["overview", "decisions", "findings"].includes(state.view);
+  byId("decision-filter").value = state.filters.decision ?? "";
   const chips = Object.entries(state.filters).map(([name, value]) => {
     const chip = createButton("chip-filter", `${FILTERS[name]}: ${formatCode(value)} ×`, () => toggleFilter(name, null));
     chip.setAttribute("aria-label", `Remove the filter ${FILTERS[name]} ${value}`);
@@ -65,6 +67,8 @@ async function pollSummary() {
   const state = readLocation();
   const query = filterQuery(state);
   const answer = await request(`activity?${query}`);
+  // A process that has just started has nothing to show in an hour.
+  if (!summary && answer.now - answer.stored_since < 600) setDefaultRange("10m");
   summary = answer;
   showSentence(answer, session.may_view);
   showState();
