@@ -9,7 +9,7 @@ fn automated_clients_are_recognised() {
         "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko; compatible; Example) Chrome/142.0.0.0 Safari/537.36",
         "ExampleBot (example at example dot com)",
         "ExampleBot v1.0",
-        "Example-Bot-Images 2.0",
+        "ExampleBot-Images 2.0",
         "Example Intelligence Bot v2",
         "Example_Uptime_Checker/1.0",
         "Example-Webhooks/2.0",
