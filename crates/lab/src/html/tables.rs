@@ -97,7 +97,8 @@ fn write_table(out: &mut String, title: &str, header: &[&str], rows: impl Iterat
         return Ok(());
     }
     write!(out, "<table><caption>{}</caption><thead><tr>", escape(title))?;
-    header.iter().try_for_each(|name| write!(out, "<th>{name}</th>"))?;
+    // A variable's name may be broken after an underscore.
+    header.iter().try_for_each(|name| write!(out, "<th>{}</th>", name.replace('_', "_<wbr>")))?;
     out.push_str("</tr></thead><tbody>");
     for row in rows {
         out.push_str("<tr>");
