@@ -47,7 +47,7 @@ impl Calibrator {
         }
     }
 
-    /// Counts a success. A user counts once a day, whatever the day's number of sign-ins, so nobody has more influence.
+    /// Counts a success. A user counts once a day, whatever the day's number of sign-ins, so no user has more influence than another.
     ///
     /// `days_since_last` are the days since the user's last success: 0 on the same day, `None` without one.
     pub fn add_success(&mut self, group: Group, shipped: f64, days_since_last: Option<i64>) {

@@ -199,3 +199,16 @@ fn the_configuration_page_lists_every_variable() {
     assert!(output.status.success(), "{output:?}");
     assert!(page == String::from_utf8(output.stdout).expect("text"), "the page is old: riskgate config --markdown > docs/CONFIGURATION.md");
 }
+
+#[test]
+fn the_files_that_the_documents_name_exist() {
+    let mut problems = Vec::new();
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(document)).expect("a document");
+        let named = text.split('`').filter(|word| ["crates/", "src/", "data/", "deploy/", "tests/"].iter().any(|folder| word.starts_with(folder)));
+        // Placeholders are in capitals; commands have arguments.
+        let paths = named.filter(|path| !path.contains(' ') && !path.contains("NAME"));
+        problems.extend(paths.filter(|path| !root().join(path).exists()).map(|path| format!("{document}: {path}")));
+    }
+    none(problems);
+}
