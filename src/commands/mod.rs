@@ -42,6 +42,9 @@ pub mod replay;
 
 pub mod serve;
 
+#[cfg(feature = "secrets")]
+pub mod sessions;
+
 pub mod sign_context;
 
 pub mod synth;
@@ -71,6 +74,8 @@ enum Command {
     History(history::Args),
     Replay(Box<replay::Args>),
     Serve(serve::Args),
+    #[cfg(feature = "secrets")]
+    Sessions(sessions::Args),
     Watch(watch::Args),
     SignContext(Box<sign_context::Args>),
     Synth(synth::Args),
@@ -140,6 +145,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::History(args) => history::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Serve(args) => serve::run(&args),
+        #[cfg(feature = "secrets")]
+        Command::Sessions(args) => sessions::run(&args),
         Command::SignContext(args) => sign_context::run(&args),
         Command::Synth(args) => synth::run(&args),
         Command::Watch(args) => watch::run(&args),

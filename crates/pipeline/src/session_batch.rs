@@ -72,6 +72,7 @@ struct Judge<'a> {
     message: SessionMessage,
     user: User,
     at: Timestamp,
+    received: ClockReading,
     deadline: Deadline,
 }
 
@@ -80,7 +81,7 @@ pub async fn judge(instance: &Instance, batch: &QueueBatch, received: ClockReadi
     let deadline = Deadline::after(received.mono, limit.unwrap_or(BATCH_TIMEOUT));
     let mut failed = Vec::new();
     for messages in batch.messages.chunks(CONCURRENT) {
-        let judged = futures_util::future::join_all(messages.iter().map(|message| judge_message(instance, message, deadline))).await;
+        let judged = futures_util::future::join_all(messages.iter().map(|message| judge_message(instance, message, received, deadline))).await;
         failed.extend(messages.iter().zip(judged).filter(|(_, is_done)| !is_done).map(|(message, _)| message.id.clone()));
     }
     instance.telemetry.record_sessions(received.wall, deadline).await;
@@ -88,9 +89,9 @@ pub async fn judge(instance: &Instance, batch: &QueueBatch, received: ClockReadi
 }
 
 /// Judges a message, and returns whether it is done with.
-async fn judge_message(instance: &Instance, message: &QueueMessage, deadline: Deadline) -> bool {
+async fn judge_message(instance: &Instance, message: &QueueMessage, received: ClockReading, deadline: Deadline) -> bool {
     let health = &instance.engine.health().sessions;
-    let judged = match catch_panic(instance.engine.health(), deadline.run(Box::pin(try_message(instance, message, deadline)))).await {
+    let judged = match catch_panic(instance.engine.health(), deadline.run(Box::pin(try_message(instance, message, received, deadline)))).await {
         Ok(Ok(judged)) => judged,
         Ok(Err(_)) => Err(Failed(SessionEvent::Failed, Some(FailureReason::Timeout))),
         Err(_) => Err(Failed(SessionEvent::Failed, Some(FailureReason::Panic))),
@@ -110,18 +111,18 @@ async fn judge_message(instance: &Instance, message: &QueueMessage, deadline: De
 }
 
 /// `None` if the message was queued again.
-async fn try_message(instance: &Instance, message: &QueueMessage, deadline: Deadline) -> Result<Option<SessionEvent>, Failed> {
-    let (now, enricher) = (clock::read(), instance.engine.enricher());
+async fn try_message(instance: &Instance, message: &QueueMessage, received: ClockReading, deadline: Deadline) -> Result<Option<SessionEvent>, Failed> {
+    let (now, enricher) = (clock::read_since(received), instance.engine.enricher());
     let Ok(message) = serde_json::from_str::<SessionMessage>(message.body.expose()) else { return Ok(Some(SessionEvent::Unreadable)) };
     let Some(sessions) = &instance.sessions else { return Err(Failed(SessionEvent::NotAllowed, None)) };
     let Some(user) = message.user(&enricher.pseudonyms()) else { return Ok(Some(SessionEvent::Unreadable)) };
     let repository = enricher.repository().ok_or(Failed(SessionEvent::Failed, Some(FailureReason::NoStore)))?;
     let Some(at) = message.at(now.wall) else { return Ok(Some(SessionEvent::Skipped)) };
-    let judge = Judge { instance, sessions, repository, message, user, at, deadline };
+    let judge = Judge { instance, sessions, repository, message, user, at, received, deadline };
     let finished = judge.run(now).await?;
     Ok(finished.map(|finished| {
         if finished.is_judged {
-            let lag = clock::read().wall.as_millisecond() - at.as_millisecond();
+            let lag = clock::read_since(received).wall.as_millisecond() - at.as_millisecond();
             instance.engine.health().sessions.observe_lag(u64::try_from(lag).unwrap_or_default());
         }
         finished.event
@@ -141,6 +142,10 @@ impl From<SessionEvent> for Finished {
 }
 
 impl Judge<'_> {
+    fn now(&self) -> ClockReading {
+        clock::read_since(self.received)
+    }
+
     /// `None` if the message was queued again.
     async fn run(self, now: ClockReading) -> Result<Option<Finished>, Failed> {
         let message = &self.message;
@@ -154,7 +159,7 @@ impl Judge<'_> {
             };
         }
         let name = self.user.name.expose();
-        let listed = self.deadline.sooner(Instant::now(), SOURCE_TIMEOUT).run(self.sessions.source.list(&message.pool, name, clock::read())).await;
+        let listed = self.deadline.sooner(Instant::now(), SOURCE_TIMEOUT).run(self.sessions.source.list(&message.pool, name, self.now())).await;
         let health = &self.instance.engine.health().sessions;
         let sessions = match listed.unwrap_or(Err(SourceError::Failed(FailureReason::Timeout))) {
             Ok(sessions) => sessions,
@@ -189,7 +194,7 @@ impl Judge<'_> {
         let limit = self.sessions.config.calls_per_second;
         let limit = if self.message.priority == Priority::Low { (limit * 4 / 5).max(1) } else { limit };
         for wait in 0..=LIMIT_WAITS {
-            if self.repository.take_session_call(&self.message.pool, limit, clock::read().wall).await? {
+            if self.repository.take_session_call(&self.message.pool, limit, self.now().wall).await? {
                 return Ok(true);
             }
             if self.message.priority == Priority::Low || wait == LIMIT_WAITS {
@@ -206,12 +211,12 @@ impl Judge<'_> {
             return Ok(Some(event.into()));
         }
         let again = self.message.clone().again();
-        self.sessions.send(&again, delay, clock::read_since(now)).await?;
+        self.sessions.send(&again, delay, self.now()).await?;
         Ok(None)
     }
 
     async fn judge(&self, seen: &SessionEntry, revoke: &SessionEntry) -> Result<Finished, Failed> {
-        let (now, engine, message) = (clock::read(), &self.instance.engine, &self.message);
+        let (now, engine, message) = (self.now(), &self.instance.engine, &self.message);
         let claims = RawClaims { ip: seen.address.as_deref(), ..RawClaims::default() };
         let context = Context::read(Trust::Verified, &claims);
         if context.ip.public().is_none() {
@@ -291,7 +296,7 @@ impl Judge<'_> {
     /// Ends a session and those linked to it.
     async fn revoke(&self, session: &SessionEntry) -> Result<SessionEvent, Failed> {
         let name = self.user.name.expose();
-        let revoking = self.sessions.source.revoke(&self.message.pool, name, &session.id, clock::read());
+        let revoking = self.sessions.source.revoke(&self.message.pool, name, &session.id, self.now());
         match self.deadline.sooner(Instant::now(), SOURCE_TIMEOUT).run(revoking).await {
             Ok(Ok(()) | Err(SourceError::NoUser)) => {
                 tracing::warn!(id = %self.message.id, "a session was revoked");

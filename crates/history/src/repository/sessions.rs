@@ -350,13 +350,12 @@ impl HistoryRepository {
     ///
     /// The store could not be reached.
     pub async fn claim_judgement(&self, message: &str, lease: Duration, now: Timestamp) -> Result<JudgementClaim, FailureReason> {
+        if self.is_judged(message, now).await? {
+            return Ok(JudgementClaim::Judged);
+        }
         let own = rand::random::<u128>().to_be_bytes();
-        let stored = self.store.put_if_absent(&self.judgement_key(message), &own, lease, now).await?;
-        Ok(match stored.as_slice() {
-            stored if stored == own => JudgementClaim::Granted,
-            JUDGED => JudgementClaim::Judged,
-            _ => JudgementClaim::Busy,
-        })
+        let stored = self.store.put_if_absent(&format!("j#claim#{message}"), &own, lease, now).await?;
+        Ok(if stored == own { JudgementClaim::Granted } else { JudgementClaim::Busy })
     }
 
     /// Records that a message was judged.
@@ -378,6 +377,7 @@ impl HistoryRepository {
     }
 
     fn judgement_key(&self, message: &str) -> String {
+        // Not the key of the claim, which is a value of another kind.
         format!("j#{message}")
     }
 
