@@ -155,7 +155,7 @@ impl Judge<'_> {
         if !self.take_call().await? {
             return match message.priority {
                 Priority::Low => Ok(Some(SessionEvent::Skipped.into())),
-                Priority::High => self.defer(Duration::from_secs(30), SessionEvent::Skipped, now).await,
+                Priority::High => self.defer(Duration::from_secs(30), SessionEvent::Skipped).await,
             };
         }
         let name = self.user.name.expose();
@@ -164,7 +164,7 @@ impl Judge<'_> {
         let sessions = match listed.unwrap_or(Err(SourceError::Failed(FailureReason::Timeout))) {
             Ok(sessions) => sessions,
             Err(SourceError::NoUser) => return Ok(Some(SessionEvent::Unmatched.into())),
-            Err(SourceError::Limited) => return self.defer(Duration::from_secs(30), SessionEvent::Skipped, now).await,
+            Err(SourceError::Limited) => return self.defer(Duration::from_secs(30), SessionEvent::Skipped).await,
             Err(SourceError::NotAllowed(problem)) => {
                 health.set_problem(Some(problem.to_owned()));
                 // Another try would end the same way. The success is learned from as without sessions.
@@ -183,7 +183,7 @@ impl Judge<'_> {
             SessionMatch::One { seen, revoke } => self.judge(seen, revoke).await.map(Some),
             SessionMatch::Ambiguous => Ok(Some(SessionEvent::Ambiguous.into())),
             SessionMatch::None => match RETRY_DELAYS.get(usize::from(message.tries)) {
-                Some(delay) => self.defer(*delay, SessionEvent::Unmatched, now).await,
+                Some(delay) => self.defer(*delay, SessionEvent::Unmatched).await,
                 None => Ok(Some(SessionEvent::Unmatched.into())),
             },
         }
@@ -206,7 +206,7 @@ impl Judge<'_> {
     }
 
     /// Queues the message again; after too many tries, it ends with `event`.
-    async fn defer(&self, delay: Duration, event: SessionEvent, now: ClockReading) -> Result<Option<Finished>, Failed> {
+    async fn defer(&self, delay: Duration, event: SessionEvent) -> Result<Option<Finished>, Failed> {
         if self.message.tries >= MAX_TRIES {
             return Ok(Some(event.into()));
         }

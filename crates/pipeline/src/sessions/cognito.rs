@@ -96,14 +96,12 @@ fn error_of(error: CallError) -> SourceError {
             SourceError::NotAllowed("session tracking is off in this user pool, or its tier has none: turn it on with deploy/attach apply --session-tracking")
         }
         "UserPoolAddOnNotEnabledException" => SourceError::NotAllowed("threat protection is off in this user pool: authentication events need the Plus tier"),
-        _ => match error.cause {
-            FailureReason::RateLimited => SourceError::Limited,
-            FailureReason::KeyRefused => SourceError::NotAllowed(
-                "the session function may not list sessions: allow cognito-idp:AdminListUserSessions and AdminRevokeUserSession on the pool",
-            ),
-            FailureReason::NoCredentials => SourceError::NotAllowed("there are no AWS credentials or no region to sign calls to Cognito"),
-            cause => SourceError::Failed(cause),
-        },
+        _ if error.cause == FailureReason::RateLimited => SourceError::Limited,
+        _ if error.cause == FailureReason::KeyRefused => SourceError::NotAllowed(
+            "the session function may not list sessions: allow cognito-idp:AdminListUserSessions and AdminRevokeUserSession on the pool",
+        ),
+        _ if error.cause == FailureReason::NoCredentials => SourceError::NotAllowed("there are no AWS credentials or no region to sign calls to Cognito"),
+        _ => SourceError::Failed(error.cause),
     }
 }
 
