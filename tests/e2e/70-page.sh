@@ -4,7 +4,7 @@ source "$(dirname "$0")/lib.sh"
 
 port=$(free_port)
 operator=a-token-of-an-operator
-start demo env RISKGATE_DASHBOARD_OPERATORS="ada=$operator" RISKGATE_AUDIT="$WORK/demo.jsonl" "$RISKGATE" demo --listen "127.0.0.1:$port" --for 8m
+start demo env RISKGATE_DASHBOARD_OPERATORS="ada=$operator" RISKGATE_AUDIT="$WORK/demo.jsonl" "$RISKGATE" demo --listen "127.0.0.1:$port" --speed 2 --for 8m
 until_listens "$port"
 ln -s "$CACHE/node/node_modules" "$WORK/node_modules"
 cp "$HERE/70-page.mjs" "$WORK/"

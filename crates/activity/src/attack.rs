@@ -101,17 +101,13 @@ impl Activity {
     /// Describes a period: how many sign-ins, from where, at whom, and with what success. Users and networks are named only with
     /// `is_identified`.
     pub fn describe(&self, period: Period, is_identified: bool) -> Value {
-        let (mut all, mut before) = (Tally::default(), HashMap::<u32, u32>::new());
+        let mut all = Tally::default();
         let mut asns: HashMap<u32, Tally> = HashMap::new();
         let mut countries = HashMap::new();
         let mut nets: HashMap<&SmolStr, u32> = HashMap::new();
         let mut users: HashMap<&SmolStr, u32> = HashMap::new();
-        let length = (period.to - period.from).max(1);
         for row in &self.rows {
             let at = row.at.div_euclid(1000);
-            if at < period.from && at >= period.from - length.max(600) {
-                *before.entry(row.asn.unwrap_or_default()).or_default() += u32::from(row.is_risky());
-            }
             if at < period.from || at >= period.to {
                 continue;
             }
@@ -123,7 +119,7 @@ impl Activity {
                 row.user.iter().for_each(|user| *users.entry(user).or_default() += 1);
             }
         }
-        let mut sources: Vec<(u32, Tally)> = asns.into_iter().filter(|(asn, tally)| *asn != 0 && is_source(*tally, before.get(asn).copied())).collect();
+        let mut sources: Vec<(u32, Tally)> = asns.into_iter().filter(|(asn, tally)| *asn != 0 && is_source(*tally)).collect();
         sources.sort_unstable_by_key(|(asn, tally)| (std::cmp::Reverse(tally.risky), *asn));
         let is_from_source = |row: &Row| row.asn.is_some_and(|asn| sources.iter().any(|(source, _)| *source == asn));
         let got_in: HashSet<&SmolStr> = self
@@ -150,9 +146,9 @@ impl Activity {
     }
 }
 
-/// Whether an AS takes part in an attack: most of its sign-ins are risky, and there are more of them than before.
-fn is_source(tally: Tally, before: Option<u32>) -> bool {
-    tally.risky >= 2 && tally.risky * 2 > tally.total && tally.risky > before.unwrap_or_default() * 2
+/// Whether an AS takes part in an attack: most of its sign-ins are risky.
+fn is_source(tally: Tally) -> bool {
+    tally.risky >= 2 && tally.risky * 2 > tally.total
 }
 
 fn top<'a>(counts: &HashMap<&'a SmolStr, u32>) -> Option<&'a SmolStr> {

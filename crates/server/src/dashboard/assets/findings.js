@@ -15,6 +15,6 @@ export async function showFindings() {
   ]) {
     const box = byId(id);
     if (box.matches(":focus-within, :hover") && box.childElementCount) continue;
-    box.replaceChildren(rows.length ? createShortTable(rows, box.dataset.label, (row) => createElement("span", "buttons", ...createLabelButtons(row.id))) : createElement("p", "empty", empty));
+    box.replaceChildren(rows.length ? createShortTable(rows, box.dataset.label, (row) => createElement("span", "buttons", ...createLabelButtons(row.id))) : createElement("p", "empty", Object.keys(readLocation().filters).length ? `${empty.slice(0, -1)}, with these filters.` : empty));
   }
 }
