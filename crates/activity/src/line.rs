@@ -27,6 +27,8 @@ pub enum Line {
     Decision(Box<DecisionLine>),
     /// The outcome of a sign-in.
     Outcome(OutcomeLine),
+    /// An action of an operator.
+    Action,
 }
 
 /// The fields of a decision that are stored.
@@ -99,6 +101,15 @@ pub(crate) struct DegradedLine {
     pub(crate) fallback: Option<SmolStr>,
 }
 
+/// The members that only an action has.
+#[derive(Deserialize)]
+struct ActionLine {
+    #[serde(rename = "operation")]
+    _operation: serde::de::IgnoredAny,
+    #[serde(rename = "operator")]
+    _operator: serde::de::IgnoredAny,
+}
+
 /// The outcome of a sign-in.
 #[derive(Debug, Deserialize)]
 pub struct OutcomeLine {
@@ -111,7 +122,7 @@ pub struct OutcomeLine {
 }
 
 impl Line {
-    /// Parses a line; `None` when it is neither a decision nor an outcome.
+    /// Parses a line; `None` when it is none of the three.
     ///
     /// Parsing starts at the first brace, because CloudWatch tools put a prefix before each line.
     pub fn parse(line: &str) -> Option<Self> {
@@ -126,7 +137,10 @@ impl Line {
             decision.limit();
             return Some(Line::Decision(Box::new(decision)));
         }
-        serde_json::from_str(json).ok().map(Line::Outcome)
+        if let Ok(outcome) = serde_json::from_str(json) {
+            return Some(Line::Outcome(outcome));
+        }
+        serde_json::from_str::<ActionLine>(json).ok().map(|_| Line::Action)
     }
 }
 
@@ -191,6 +205,8 @@ mod tests {
         }
         let outcome = r#"{"time":"2026-11-22T00:00:00Z","trigger":"outcome","id":"x","outcome":"fraud"}"#;
         assert!(matches!(Line::parse(outcome), Some(Line::Outcome(line)) if line.outcome == Outcome::Fraud));
+        let action = r#"{"time":"2026-11-22T00:00:00Z","trigger":"operator","operator":"ada","operation":"suspend"}"#;
+        assert!(matches!(Line::parse(action), Some(Line::Action)));
     }
 
     #[test]

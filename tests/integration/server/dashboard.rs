@@ -182,6 +182,14 @@ async fn an_operator_suspends_and_undoes_and_both_are_audited() {
         (&json!("ada"), &json!("suspend"), &json!(note), &row["user"])
     );
     assert_eq!((&lines[1]["undoes"], &lines[1]["note"]), (&action["id"], &json!("a mistake")));
+    let schema: Value =
+        serde_json::from_str(&fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/data/audit.schema.json")).expect("the schema")).expect("JSON");
+    let described: Vec<&String> = schema["$defs"]["action"]["properties"].as_object().expect("members").keys().collect();
+    assert!(lines.iter().all(|line| line.as_object().expect("an object").keys().collect::<Vec<_>>() == described), "{lines:?}");
+    let log = sidecar.directory.path().join("audit.jsonl");
+    let replayed = std::process::Command::new(env!("CARGO_BIN_EXE_riskgate")).arg("replay").arg(log).output().expect("the binary runs");
+    let problems = String::from_utf8_lossy(&replayed.stderr);
+    assert!(!problems.contains("audit.jsonl, line"), "an action is no bad row: {problems}");
 }
 
 #[tokio::test]

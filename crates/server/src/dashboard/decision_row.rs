@@ -102,11 +102,11 @@ impl DecisionRow {
     }
 }
 
-/// Whether a line records the outcome of a sign-in instead of a decision.
+/// Whether a line records the outcome of a sign-in or an operator's action instead of a decision.
 pub fn is_outcome_line(line: &str) -> bool {
     #[derive(Deserialize)]
     struct OutcomeLine {
-        #[serde(rename = "outcome")]
+        #[serde(rename = "outcome", alias = "operation")]
         _outcome: IgnoredAny,
         #[serde(rename = "trigger")]
         _trigger: IgnoredAny,

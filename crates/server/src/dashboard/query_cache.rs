@@ -1,5 +1,5 @@
 //! Answers of the dashboard's queries, cached for a second or longer. A query walks over all stored rows, so one runs at a time, on a thread of
-//! its own, and pages that ask the same share its answer. An answer that took long is cached longer, so that open pages take at most a
+//! its own, and pages that ask the same share its answer. An answer that took long is cached longer, so that they take at most a
 //! twentieth of a core from the sign-ins.
 
 use std::{
