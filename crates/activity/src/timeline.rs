@@ -12,13 +12,16 @@ const MAX_SIGN_INS: usize = 200;
 /// Devices and places that are listed.
 const MAX_PLACES: usize = 20;
 
+/// Country, AS and network of a sign-in.
+type Place<'a> = (Option<&'a str>, Option<u32>, Option<&'a str>);
+
 impl Activity {
     /// The timeline of a user by pseudonym; `None` when no row is of this user.
     pub fn user(&self, user: &str) -> Option<Value> {
         let (mut sign_ins, mut count, mut got_in, mut stopped) = (Vec::new(), 0_u32, 0_u32, 0_u32);
         let mut hours = [0_u32; 24];
         let mut devices: BTreeMap<&str, (u32, i64)> = BTreeMap::new();
-        let mut places: BTreeMap<(Option<&str>, Option<u32>, Option<&str>), (u32, i64)> = BTreeMap::new();
+        let mut places: BTreeMap<Place<'_>, (u32, i64)> = BTreeMap::new();
         for row in self.rows.iter().rev().filter(|row| row.user.as_deref() == Some(user)) {
             count += 1;
             got_in += u32::from(row.got_in());

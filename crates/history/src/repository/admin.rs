@@ -24,7 +24,10 @@ pub struct ListedBlock {
 
 /// The fields that [`HistoryRepository::lift_restriction_of`] removed, by the key of the record.
 #[derive(Debug, Default)]
-pub struct LiftedRestriction(Vec<(SmolStr, Vec<(SmolStr, Vec<u8>)>)>);
+pub struct LiftedRestriction(Vec<(SmolStr, RecordFields)>);
+
+/// Fields of a record, with their names.
+type RecordFields = Vec<(SmolStr, Vec<u8>)>;
 
 impl HistoryRepository {
     /// The keys of a user's records, that of the newest pseudonym key first.

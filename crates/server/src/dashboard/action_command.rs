@@ -25,7 +25,7 @@ impl ActionCommand {
                 let pool = pool.filter(|pool| !pool.is_empty()).map(|pool| format!(" --pool {}", quote(&pool))).unwrap_or_default();
                 format!("sub SUB_OF_THE_USER{pool}")
             }
-            subject => format!("{} {}", subject.kind(), quote(&value)),
+            subject @ (ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Decision(_)) => format!("{} {}", subject.kind(), quote(&value)),
         };
         let (text, undo) = match request.kind {
             ActionKind::Suspend | ActionKind::Exempt => {
@@ -53,8 +53,8 @@ fn outcome(id: &str, label: Outcome) -> String {
 fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
-        _ if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
-        _ if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        _ if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
         _ => format!("{seconds}s"),
     }
 }
