@@ -124,7 +124,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     require_sign_ins(&run, &pass)?;
     let verdicts = pass.verdicts.take().unwrap_or_default();
     let promises = pass.promise_check.as_ref().map(PromiseCheck::promises).unwrap_or_default();
+    let attacks = std::mem::take(&mut pass.attacks).into_report();
     let mut report = build_report(&config, pass, &args.files, run.is_stopped());
+    report.attacks = attacks;
     report.promises = promises;
     if let Some(directory) = &args.learn {
         let directory = directory.display();

@@ -21,7 +21,7 @@ use riskgate_engine::{
     personal::{Personal, RawEvent},
     placeholder,
     service::Service,
-    sign_in::{SignIn, Trigger, User},
+    sign_in::{Existence, SignIn, Trigger, User},
     time::{ClockReading, EventTime},
     user_agent::{DeviceType, UserAgent},
 };
@@ -119,6 +119,7 @@ impl RowEnricher {
             user: User {
                 name: Personal::new(SmolStr::new(record.user)),
                 // The user of an audit line is a pseudonym already. The report shows it unchanged.
+                existence: if record.is_unknown_user { Existence::NotFound } else { Existence::Known },
                 sub: record.decision.map(|_| Personal::new(SmolStr::new(record.user))),
                 ..User::default()
             },

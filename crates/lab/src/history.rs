@@ -84,6 +84,11 @@ impl Key {
         Key(hasher.finish())
     }
 
+    /// Half of the key.
+    pub fn short(self) -> u32 {
+        low(self)
+    }
+
     /// Whether the key is even, which splits users into two halves.
     pub fn is_even(self) -> bool {
         self.0.is_multiple_of(2)

@@ -2,6 +2,8 @@
 //!
 //! A replay evaluates the sign-ins of a log again, in order of time, and reports what each threshold would have stopped.
 
+pub mod attacks;
+
 pub mod comparison;
 
 pub mod counters;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use csv::ByteRecord;
 use jiff::SignedDuration;
 
+use crate::attacks::AttackDetection;
 use crate::comparison::RowVerdict;
 use crate::counters::Counters;
 use crate::enrich::RowEnricher;
@@ -49,6 +50,8 @@ pub struct Pass {
     pub verdicts: Option<Vec<RowVerdict>>,
     /// Calibrates the score on the log, if that is checked.
     pub promise_check: Option<PromiseCheck>,
+    /// Detects attacks on the pools of the log.
+    pub attacks: AttackDetection,
     scores: Option<Box<dyn Write + Send>>,
     count_from: u64,
     users: UserSelection,
@@ -98,6 +101,7 @@ impl Pass {
             bad_rows: Vec::new(),
             verdicts: None,
             promise_check: None,
+            attacks: AttackDetection::default(),
             scores: None,
             count_from: 0,
             users: UserSelection::All,
@@ -187,8 +191,9 @@ impl Pass {
                 Ok(())
             }
             Some((RecordedDecision { is_denied: true, .. }, _)) => {
-                let (evidence, _) = self.enricher.enrich(record, user, &mut self.histories, AttemptRecording::Record);
-                self.histories.put_profile(user, evidence.history.profile);
+                let (evidence, _) = self.enrich(record, user, AttemptRecording::Record);
+                let decision = self.evaluate(evidence, user, false);
+                self.histories.put_profile(user, decision.score.signals.evidence.history.profile);
                 self.count_denied();
                 Ok(())
             }
@@ -203,21 +208,27 @@ impl Pass {
     /// Processes a sign-in whose outcome is known. Labelled rows are only scored. Failures are recorded. Successes are scored and learned from.
     fn process_known_outcome(&mut self, record: &LogRecord<'_>, user: Key, row_number: u64, place: (usize, u64)) -> io::Result<()> {
         self.is_selected = self.users.includes(user);
+        if is_campaign(record) {
+            return self.process_campaign_attempt(record, user, row_number, place);
+        }
         if !record.label.is_empty() {
-            let (evidence, _) = self.enricher.enrich(record, user, &mut self.histories, AttemptRecording::Skip);
+            let (evidence, _) = self.enrich(record, user, AttemptRecording::Skip);
             let decision = self.evaluator.evaluate(evidence);
             self.add_scored(&decision, record.label, row_number, place)?;
             self.histories.put_profile(user, decision.score.signals.evidence.history.profile);
             return Ok(());
         }
-        let (evidence, hour) = self.enricher.enrich(record, user, &mut self.histories, AttemptRecording::Record);
+        if !record.surge.is_empty() {
+            self.attacks.add_surge(record.surge);
+        }
+        let (evidence, hour) = self.enrich(record, user, AttemptRecording::Record);
         if !record.passed {
             self.counters.failures += u64::from(self.is_selected);
             if let Some(builder) = self.builder() {
                 builder.add_failure(&evidence, hour);
             }
             // As in live operation, the place of a failure counts only if the sign-in was not denied.
-            let decision = self.evaluator.evaluate(evidence);
+            let decision = self.evaluate(evidence, user, false);
             let evidence = decision.score.signals.evidence;
             match decision.action {
                 Verdict::Deny => self.histories.record_denial(user, &evidence),
@@ -226,7 +237,7 @@ impl Pass {
             self.histories.put_profile(user, evidence.history.profile);
             return Ok(());
         }
-        let decision = self.evaluator.evaluate(evidence);
+        let decision = self.evaluate(evidence, user, true);
         self.add_scored(&decision, record.label, row_number, place)?;
         if let Some(builder) = self.builder() {
             builder.add_success(&decision, hour);
@@ -249,10 +260,39 @@ impl Pass {
         Ok(())
     }
 
+    /// Processes an attempt of a campaign. Unlike other labelled rows, which imitate a sign-in, it is one: it is counted, and a failure is recorded.
+    fn process_campaign_attempt(&mut self, record: &LogRecord<'_>, user: Key, row_number: u64, place: (usize, u64)) -> io::Result<()> {
+        self.attacks.add_campaign(record.label, record.at);
+        let (evidence, _) = self.enrich(record, user, AttemptRecording::Record);
+        let decision = self.evaluate(evidence, user, record.passed);
+        self.add_scored(&decision, record.label, row_number, place)?;
+        let evidence = decision.score.signals.evidence;
+        if !record.passed && decision.action != Verdict::Deny && !record.is_unknown_user {
+            self.histories.record_failure(user, &evidence);
+        }
+        self.histories.put_profile(user, evidence.history.profile);
+        Ok(())
+    }
+
+    /// Enriches a record, with what it has in common with an attack on its pool.
+    fn enrich(&mut self, record: &LogRecord<'_>, user: Key, recording: AttemptRecording) -> (Box<Evidence>, Option<u8>) {
+        let (mut evidence, hour) = self.enricher.enrich(record, user, &mut self.histories, recording);
+        evidence.history.attack_wave = self.attacks.matching(pool_key(record.pool), &evidence);
+        (evidence, hour)
+    }
+
+    /// Evaluates an attempt, and counts it in its pool.
+    fn evaluate(&mut self, evidence: Box<Evidence>, user: Key, passed: bool) -> Decision {
+        let pool = pool_key(&evidence.sign_in.pool);
+        let decision = self.evaluator.evaluate(evidence);
+        self.attacks.count(pool, user, &decision.score.signals, passed);
+        decision
+    }
+
     /// Evaluates a sign-in with the history at its time, and stores it until its outcome is read.
     fn add_pending(&mut self, record: &LogRecord<'_>, live: RecordedDecision<'_>, client: Key, user: Key, (row_number, place): (u64, (usize, u64))) {
-        let (evidence, hour) = self.enricher.enrich(record, user, &mut self.histories, AttemptRecording::Record);
-        let mut decision = Box::new(self.evaluator.evaluate(evidence));
+        let (evidence, hour) = self.enrich(record, user, AttemptRecording::Record);
+        let mut decision = Box::new(self.evaluate(evidence, user, false));
         let evidence = &mut decision.score.signals.evidence;
         let profile = std::mem::take(&mut evidence.history.profile);
         // The profile goes back to the history. Only its size is stored, for the counters.
@@ -367,6 +407,8 @@ impl Pass {
         match resolution {
             Resolution::Success | Resolution::PresumedSuccess => {
                 self.counters.log.presumed += u64::from(resolution == Resolution::PresumedSuccess);
+                let signals = &decision.score.signals;
+                self.attacks.count_success(pool_key(&signals.evidence.sign_in.pool), signals);
                 self.add_scored(&decision, "", row_number, place)?;
                 if let Some(builder) = self.builder() {
                     builder.add_success(&decision, hour);
@@ -467,4 +509,13 @@ impl Pass {
         }
         self.scores.as_mut().map_or(Ok(()), |out| out.flush())
     }
+}
+
+fn pool_key(pool: &str) -> Key {
+    Key::of(&[b"pool", pool.as_bytes()])
+}
+
+/// Whether a labelled row is an attempt of a campaign. `riskgate synth` names them so.
+fn is_campaign(record: &LogRecord<'_>) -> bool {
+    matches!(record.label, "botnet" | "spray")
 }

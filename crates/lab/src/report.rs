@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    attacks::AttackReport,
     comparison::Comparison,
     counters::{Counters, HISTORY_SIZES, LogCounts, SignInGroup, VerdictTable},
     promises::Promise,
@@ -63,6 +64,8 @@ pub struct Report {
     pub recommendation: Vec<Recommendation>,
     /// Pairs of a challenge threshold and a deny threshold, one of them recommended.
     pub threshold_pairs: Vec<ThresholdPair>,
+    /// Attacks on the pools of the log.
+    pub attacks: AttackReport,
     /// Promised and realised false-positive rates, with `--calibrate`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub promises: Vec<Promise>,
@@ -311,6 +314,7 @@ impl Report {
                 .collect(),
             recommendation,
             threshold_pairs: threshold_pairs(&all.scores, &pooled_scores),
+            attacks: AttackReport::default(),
             promises: Vec::new(),
             comparison: None,
             warnings,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
+    attacks,
     counters::LogCounts,
     promises,
     report::{FalsePositives, LabelSeparation, Report},
@@ -83,6 +84,7 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     for pair in report.threshold_pairs.iter().filter(|pair| pair.recommended) {
         writeln!(out, "to challenge before denying set {pair}")?;
     }
+    attacks::write_text(&report.attacks, out)?;
     promises::write_table(&report.promises, out)?;
     if let Some(comparison) = &report.comparison {
         write!(out, "\n{comparison}")?;

@@ -19,6 +19,8 @@ pub struct History {
     pub unread: crate::evidence::store_parts::UnreadParts,
     /// Whether the block list has expired because it could not be refreshed. The fallback then decides.
     pub block_list_expired: bool,
+    /// What it has in common with an attack on the pool that is in progress.
+    pub attack_wave: Option<AttackWave>,
     /// Locations of concurrent sign-ins to this account: of pending attempts and the last success.
     pub concurrent: Vec<crate::profile::SignInLocation>,
 }
@@ -32,6 +34,15 @@ pub struct Velocity {
     pub accounts_per_ip: u32,
     /// Distinct accounts from its /24 or /48 in 1 hour.
     pub accounts_per_network: u32,
+}
+
+/// What a sign-in has in common with an attack on its pool: values that are over-represented in it and new to the user.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttackWave {
+    /// The natural logarithm of how much likelier these values are in the attack.
+    pub ln_ratio: f64,
+    /// The values, such as `AS64500`.
+    pub cells: SmolStr,
 }
 
 /// An operator's decision about a user, network, device, app client or tenant.

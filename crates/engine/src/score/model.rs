@@ -268,6 +268,10 @@ impl Model {
             add(report.code, report.s, &|| report.detail.clone());
         }
 
+        if let Some(wave) = &evidence.history.attack_wave {
+            let s = wave.ln_ratio.clamp(0.0, w.attack_wave).min((ceiling - failures - concurrent).max(0.0));
+            add(ReasonCode::AttackWave, s, &|| Some(wave.cells.clone()));
+        }
         let (code, accounts, s) = self.ip_velocity(*velocity);
         add(code, s, &|| Some(format_smolstr!("{accounts} accounts in 1 h")));
         let is_automation = matches!(device.user_agent_kind, UserAgentKind::Automation | UserAgentKind::Impossible) && !device.user_agent_familiarity.is_seen();

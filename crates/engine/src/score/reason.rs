@@ -99,4 +99,5 @@ reason_codes! {
     Other "other" "The sum of reasons too small to list.";
     ContextContradicted "context_contradicted" "The user pool saw the session in another country or network than the client claimed.";
     SessionMoved "session_moved" "The session is too far from where it was first seen for the time between.";
+    AttackWave "attack_wave" "It has values that are new to the user and over-represented in an attack on the pool.";
 }

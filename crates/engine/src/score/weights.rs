@@ -74,6 +74,7 @@ weights! {
     automation -10.0 10.0 "Weight of an automated user agent, or one that no browser sends.";
     missing_user_agent -10.0 10.0 "Weight of a context without a user agent.";
     timezone_mismatch -10.0 10.0 "Weight of a device time zone that does not match the address's country.";
+    attack_wave 0.0 10.0 "Upper bound of the weight of values that an attack on the pool has.";
     replayed_context -10.0 10.0 "Weight of a signed context that was used elsewhere.";
     anonymizer -10.0 10.0 "Weight of an anonymiser of unknown kind.";
     vpn -10.0 10.0 "Weight of a VPN.";

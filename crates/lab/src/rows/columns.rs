@@ -5,7 +5,7 @@ use csv::ByteRecord;
 use crate::rows::{BadRow, LogRecord, scalar::parse_flag, time::TimeParser};
 
 /// The fields that a column can be mapped to.
-pub const FIELDS: [&str; 19] = [
+pub const FIELDS: [&str; 21] = [
     "time",
     "user",
     "pool",
@@ -25,13 +25,15 @@ pub const FIELDS: [&str; 19] = [
     "takeover",
     "label",
     "service",
+    "surge",
+    "unknownUser",
 ];
 
 /// The name of a column and of the field that it contains.
 pub type Mapping = (String, String);
 
 /// Known column names, in lower case and without punctuation, and the indexes of their fields in [`FIELDS`].
-const NAMES: [(&str, usize); 36] = [
+const NAMES: [(&str, usize); 38] = [
     ("logintimestamp", 0),
     ("timestamp", 0),
     ("time", 0),
@@ -68,6 +70,8 @@ const NAMES: [(&str, usize); 36] = [
     ("label", 17),
     ("attacker", 17),
     ("servicescore", 18),
+    ("surge", 19),
+    ("unknownuser", 20),
 ];
 
 /// The columns of a file.
@@ -160,6 +164,8 @@ impl Columns {
             passed: self.positions[14].is_none() || parse_cell_flag(field(14))?,
             label,
             provider_score: field(18).parse().ok().filter(|score| (0.0..=100.0).contains(score)),
+            surge: field(19),
+            is_unknown_user: parse_cell_flag(field(20))?,
             decision: None,
         })
     }

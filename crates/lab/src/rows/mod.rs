@@ -80,6 +80,10 @@ pub struct LogRecord<'a> {
     pub label: &'a str,
     /// The score of an external service, 0 to 100.
     pub provider_score: Option<f64>,
+    /// The kind of legitimate surge that it is part of. Never an input of the score.
+    pub surge: &'a str,
+    /// Whether the pool has no such account.
+    pub is_unknown_user: bool,
     /// The live decision, in audit lines. Their outcome may follow in a later line.
     pub decision: Option<RecordedDecision<'a>>,
 }
@@ -139,6 +143,8 @@ impl<'a> LogRecord<'a> {
             passed: true,
             label: "",
             provider_score: None,
+            surge: "",
+            is_unknown_user: false,
             decision: None,
         }
     }
