@@ -94,6 +94,11 @@ calibration MODE="monitor" USERS="60000" SEED="21":
     cargo build --quiet --release --bin riskgate
     benches/calibration target/release/riskgate {{MODE}} {{USERS}} {{SEED}}
 
+# Detection of attacks on a pool: campaigns, surges and scores (docs/MODEL.md).
+attacks USERS="60000" *SEEDS="21 22 23":
+    cargo build --quiet --release --bin riskgate
+    benches/attacks target/release/riskgate {{USERS}} {{SEEDS}}
+
 # Everything measured, against other people's ways to do the same; writes docs/BENCHMARKS.md.
 bench *ARGS:
     benches/run {{ARGS}}

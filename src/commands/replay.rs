@@ -80,6 +80,10 @@ pub struct Args {
     /// from the given number of legitimate sign-ins on. With RISKGATE_MODE=enforce, scores from DENY_AT on are not observed. Decisions do not change.
     #[arg(long, value_name = "SIGN_INS")]
     calibrate: Option<u64>,
+    /// Raises the scores of sign-ins that share values with an attack on their pool (reason attack_wave). Attacks are reported with and without it. The live
+    /// triggers and the sidecar do not detect attacks yet.
+    #[arg(long)]
+    attack_wave: bool,
     /// The number of bad rows that are accepted before the run stops.
     #[arg(long, default_value_t = 100)]
     max_bad: u64,
@@ -111,6 +115,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut pass = Pass::new(&config, Evaluator::new(&config.decision, model), clock::read().mono).with_users(users);
     if let Some(path) = &args.scores {
         pass = pass.with_scores_output(Box::new(BufWriter::with_capacity(1 << 17, create(path)?)));
+    }
+    if args.attack_wave {
+        pass = pass.with_attack_wave();
     }
     if args.against.is_some() {
         pass = pass.with_verdicts();

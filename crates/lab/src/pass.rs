@@ -52,6 +52,8 @@ pub struct Pass {
     pub promise_check: Option<PromiseCheck>,
     /// Detects attacks on the pools of the log.
     pub attacks: AttackDetection,
+    /// Whether attacks raise scores.
+    weighs_attacks: bool,
     scores: Option<Box<dyn Write + Send>>,
     count_from: u64,
     users: UserSelection,
@@ -102,6 +104,7 @@ impl Pass {
             verdicts: None,
             promise_check: None,
             attacks: AttackDetection::default(),
+            weighs_attacks: false,
             scores: None,
             count_from: 0,
             users: UserSelection::All,
@@ -277,7 +280,8 @@ impl Pass {
     /// Enriches a record, with what it has in common with an attack on its pool.
     fn enrich(&mut self, record: &LogRecord<'_>, user: Key, recording: AttemptRecording) -> (Box<Evidence>, Option<u8>) {
         let (mut evidence, hour) = self.enricher.enrich(record, user, &mut self.histories, recording);
-        evidence.history.attack_wave = self.attacks.matching(pool_key(record.pool), &evidence);
+        let wave = self.attacks.matching(pool_key(record.pool), &evidence);
+        evidence.history.attack_wave = wave.filter(|_| self.weighs_attacks);
         (evidence, hour)
     }
 

@@ -8,7 +8,10 @@ use riskgate_engine::{
     context::Trust,
     decision::Decision,
     evaluator::Evaluator,
-    evidence::{Answer, Evidence, ProviderResult, Risk, history::Velocity},
+    evidence::{
+        Answer, Evidence, ProviderResult, Risk,
+        history::{AttackWave, History, Velocity},
+    },
     network_facts::{Location, NetworkFacts, NetworkKind},
     profile::SignInLocation,
     score::{model::Model, reason::ReasonCode},
@@ -116,6 +119,31 @@ fn attackers_cannot_get_a_user_denied() {
                 let decision = evaluator.evaluate(evidence);
                 assert!(decision.score.value < *limit && decision.score.value > 20.0, "{} {:?}", decision.score.value, decision.score.reasons);
             }
+        }
+    }
+}
+
+#[test]
+fn an_attack_on_the_pool_alone_stops_nobody() {
+    let mut challenging = Config::defaults();
+    challenging.decision.challenge_at = PerClient::all(Some(52.0));
+    let wave = |ln_ratio| Some(AttackWave { ln_ratio, cells: "AS64500".into() });
+    for (evaluator, limit) in [(evaluator(), 65.0), (evaluator_of(challenging), 52.0)] {
+        for (body, trust) in [(r#"{"user":"a"}"#, Trust::None), (r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted), (r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Unsigned)] {
+            let score_with = |wave, account_failures| {
+                let mut evidence = evidence(sign_in(body, trust));
+                evidence.history.attack_wave = wave;
+                evidence.history.velocity = Velocity { account_failures, ..Velocity::default() };
+                let decision = evaluator.evaluate(evidence);
+                sums_up(&decision);
+                decision.score
+            };
+            let (without, with) = (score_with(None, 0), score_with(wave(100.0), 0));
+            assert!(with.value > without.value && with.value < limit, "{} and {}", without.value, with.value);
+            assert!(with.reasons.iter().any(|reason| reason.code == ReasonCode::AttackWave && reason.detail.as_deref() == Some("AS64500")));
+            // Nor together with failures that the attacker causes.
+            assert!(score_with(wave(100.0), 100_000).value < limit);
+            assert!(score_with(wave(-5.0), 0).value <= without.value, "a negative ratio does not count");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Replay and synthetic logs.
 
+pub mod attacks;
 pub mod calibration;
 pub mod replay;
 

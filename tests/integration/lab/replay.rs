@@ -39,7 +39,7 @@ fn synth_config(users: u32, seed: u64, attacks: f64) -> SynthConfig {
     SynthConfig { users, seed, preset: Preset::RBA, attacks, from: 1_580_688_000 }
 }
 
-fn run(files: &[PathBuf], mappings: &[Mapping], max_bad: u64) -> Run {
+pub fn run(files: &[PathBuf], mappings: &[Mapping], max_bad: u64) -> Run {
     Run { files: files.to_vec(), mappings: mappings.to_vec(), max_bad, stop: Arc::new(AtomicBool::new(false)), bytes: Arc::default() }
 }
 

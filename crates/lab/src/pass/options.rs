@@ -26,6 +26,12 @@ impl Pass {
         Pass { promise_check: Some(check), ..self }
     }
 
+    /// Raises the scores of sign-ins with values of an attack on their pool (`attack_wave`). Live operation does not do this yet.
+    #[must_use]
+    pub fn with_attack_wave(self) -> Self {
+        Pass { weighs_attacks: true, ..self }
+    }
+
     /// Starts counting at this record. Earlier rows are only learned from.
     #[must_use]
     pub fn with_count_from(self, row: u64) -> Self {
