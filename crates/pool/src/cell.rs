@@ -2,11 +2,7 @@
 
 use std::fmt;
 
-use riskgate_engine::{
-    context::Country,
-    evidence::Evidence,
-    features::FeatureLevel,
-};
+use riskgate_engine::{context::Country, evidence::Evidence, features::FeatureLevel};
 use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
 

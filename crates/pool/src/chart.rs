@@ -94,6 +94,9 @@ impl Chart {
 
     /// The sum with the minutes of a window that is not over.
     pub fn sum(&self, expectation: &Expectation) -> f64 {
+        if self.counted == Sums::default() && self.expected == Sums::default() {
+            return self.sum;
+        }
         (self.sum + self.evidence(&self.counted, &self.expected, expectation)).clamp(0.0, MAX_SUM * LIMITS[self.window])
     }
 

@@ -85,7 +85,8 @@ impl Episode {
 
     /// The over-represented cells, by their excess.
     pub fn over_represented(&self, usual: &Usual) -> Vec<CellExcess> {
-        let mut cells: Vec<CellExcess> = self.cells.iter().map(|(cell, attempts)| CellExcess::new(cell, *attempts, self.expected * usual.share(cell))).collect();
+        let mut cells: Vec<CellExcess> =
+            self.cells.iter().map(|(cell, attempts)| CellExcess::new(cell, *attempts, self.expected * usual.share(cell))).collect();
         cells.retain(CellExcess::is_over_represented);
         cells.sort_unstable_by(|a, b| b.excess().total_cmp(&a.excess()).then_with(|| a.cell.cmp(&b.cell)));
         cells

@@ -129,7 +129,9 @@ fn an_attack_on_the_pool_alone_stops_nobody() {
     challenging.decision.challenge_at = PerClient::all(Some(52.0));
     let wave = |ln_ratio| Some(AttackWave { ln_ratio, cells: "AS64500".into() });
     for (evaluator, limit) in [(evaluator(), 65.0), (evaluator_of(challenging), 52.0)] {
-        for (body, trust) in [(r#"{"user":"a"}"#, Trust::None), (r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted), (r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Unsigned)] {
+        for (body, trust) in
+            [(r#"{"user":"a"}"#, Trust::None), (r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Trusted), (r#"{"user":"a","ip":"8.8.8.8"}"#, Trust::Unsigned)]
+        {
             let score_with = |wave, account_failures| {
                 let mut evidence = evidence(sign_in(body, trust));
                 evidence.history.attack_wave = wave;
