@@ -22,7 +22,7 @@ const LEAST_EXCESS: [f64; 3] = [1.0, 2.0, 4.0];
 pub const LIMITS: [f64; 3] = [12.0, 12.0, 12.0];
 
 /// The most that a sum can be, in multiples of the limit. It bounds the time until an attack that ended is over.
-const MAX_SUM: f64 = 2.0;
+const MAX_SUM: f64 = 1.3;
 
 /// The weight of a window in the measured dispersion.
 const DISPERSION_WEIGHT: f64 = 0.01;

@@ -13,7 +13,7 @@ use crate::{
 const ELEVATED: f64 = 0.6;
 
 /// An attack is over when no chart has reached this part of its limit for [`QUIET_MINUTES`].
-const STILL_HIGH: f64 = 0.3;
+const STILL_HIGH: f64 = 0.5;
 const QUIET_MINUTES: i64 = 90;
 
 /// Minutes after which an attack is learned as usual: a week.

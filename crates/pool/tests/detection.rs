@@ -165,7 +165,7 @@ fn an_unknown_pool_is_calm() {
 fn processes_that_take_up_the_same_minutes_agree() {
     let mut random = Random(5);
     let minutes: BTreeMap<i64, Counts> = (START..START + 5 * DAY).map(|at| (at, minute(&mut random, at, 1.0))).collect();
-    let mut one = PoolState { next: Some(START), ..PoolState::default() };
+    let mut one = PoolState::default();
     let mut other = one.clone();
     for end in START..=START + 5 * DAY {
         one.advance(&minutes, end);
