@@ -18,6 +18,7 @@ async function open(name, viewport, colorScheme, path = "") {
   const faults = [];
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && faults.push(`${name}: ${message.text()}`));
   page.on("pageerror", (error) => faults.push(`${name}: ${error.message}`));
+  page.on("response", (answer) => answer.status() >= 400 && faults.push(`${name}: ${answer.status()} for ${answer.url()}`));
   page.on("request", (request) => request.url().startsWith(url) || faults.push(`${name}: asks ${request.url()}`));
   const answer = await page.goto(url + path);
   assert.match(answer.headers()["content-security-policy"], /default-src 'none'.*script-src 'self'/);

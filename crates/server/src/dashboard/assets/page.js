@@ -6,7 +6,7 @@ import { showDecision } from "./decision.js";
 import { DecisionTable } from "./decisions.js";
 import { byId, createButton, createElement, formatCode } from "./elements.js";
 import { showFindings } from "./findings.js";
-import { FILTERS, filterQuery, followLinks, navigate, onLocation, readLocation, setDefaultRange, toggleFilter, urlOf } from "./location.js";
+import { FILTERS, ROOT, filterQuery, followLinks, navigate, onLocation, readLocation, setDefaultRange, toggleFilter, urlOf } from "./location.js";
 import { showOverview, showSentence } from "./overview.js";
 import { acceptMessage, acceptSettings, currentSettings, drawPerformance, setUpPerformance } from "./performance.js";
 import { subscribe } from "./stream.js";
@@ -161,6 +161,9 @@ function announce() {
   if (now && now !== announced && announced) byId("announcement").replaceChildren(createElement("span", "", now));
   announced = now || announced;
 }
+
+// A relative path would be resolved again whenever the URL changes.
+for (const link of document.querySelectorAll("link[rel=icon]")) link.href = new URL("assets/icon.svg", ROOT).href;
 
 takeToken();
 followLinks();
