@@ -106,12 +106,13 @@ async fn a_forgotten_user_is_not_learned_from_a_session() {
 async fn a_message_is_judged_once_and_taken_over_after_its_lease() {
     let engine = engine(&fixtures::memory().store);
     let (repository, lease) = (engine.repository(), std::time::Duration::from_secs(30));
-    let claim = async |time| repository.claim_judgement("s1", lease, time).await.unwrap();
-    assert_eq!(claim(at(0, "07:00:00")).await, JudgementClaim::Granted);
-    assert_eq!(claim(at(0, "07:00:29")).await, JudgementClaim::Busy);
-    assert_eq!(claim(at(0, "07:00:31")).await, JudgementClaim::Granted);
+    let claim = async |message, time| repository.claim_judgement(message, lease, time).await.unwrap();
+    assert_eq!(claim("s2", at(0, "07:00:00")).await, JudgementClaim::Granted);
+    assert_eq!(claim("s2", at(0, "07:00:29")).await, JudgementClaim::Busy);
+    assert_eq!(claim("s1", at(0, "07:00:00")).await, JudgementClaim::Granted);
+    assert_eq!(claim("s1", at(0, "07:00:31")).await, JudgementClaim::Granted);
     repository.record_judgement("s1", at(0, "07:00:32")).await.unwrap();
-    assert_eq!(claim(at(0, "07:02:00")).await, JudgementClaim::Judged);
+    assert_eq!(claim("s1", at(0, "07:02:00")).await, JudgementClaim::Judged);
     assert!(repository.is_judged("s1", at(0, "07:02:00")).await.unwrap());
 }
 
