@@ -4,7 +4,7 @@ source "$(dirname "$0")/lib.sh"
 source "$HERE/lambda_api.sh"
 cd "$ROOT"
 
-cfn-lint deploy/template.yaml deploy/cloudwatch/watch.yaml
+cfn-lint deploy/template.yaml deploy/sessions.yaml deploy/cloudwatch/watch.yaml
 prove "cfn-lint finds nothing in the templates"
 
 # A service that refuses the connection: its metrics are written too.
@@ -19,6 +19,6 @@ prove "every alarm, panel and metric filter reads something that a function writ
 "$RISKGATE" config --json | deploy/variables --check
 prove "every variable of riskgate config can be set from the template, with the program's own words"
 
-python -m pytest -q -p no:cacheprovider deploy/test_attach.py deploy/test_rollout.py deploy/test_template.py 2>&1 | tail -n 1
+python -m pytest -q -p no:cacheprovider deploy/test_attach.py deploy/test_rollout.py deploy/test_template.py deploy/test_sessions.py 2>&1 | tail -n 1
 prove "the template deploys in monitor mode, attached to nothing, with a role of four actions on one table; each variable reaches the function"
 prove "attach changes the triggers of a pool with every setting set, and nothing else; undo restores; rollout moves a share and back"
