@@ -362,6 +362,21 @@ pub const CASES: &[Case] = &[
         "challenge::who_skips_the_password_gets_nothing challenge::events_as_aws_sends_them_are_answered_and_otherwise_unchanged",
     ),
     case(
+        "S1",
+        "the session API refuses, limits, hangs or lists a session late, twice or never; the queue cannot be reached",
+        "the sign-in is as without sessions; each look-up is counted as unmatched, ambiguous, skipped, failed or not allowed; tests/e2e/24-sessions causes each",
+        "",
+        "json_call::errors_are_classified_by_their_name cognito::every_field_but_the_id_is_optional matching::a_session_matches_by_client_and_time",
+    ),
+    case(
+        "S2",
+        "the session function is killed in the middle of a batch, or a message arrives twice",
+        "another process judges the message after the claim's lease, and none is judged twice",
+        "",
+        "sessions::a_message_is_judged_once_and_taken_over_after_its_lease",
+    ),
+    case("S3", "a user is forgotten while a session is looked up", "nothing is restored", "", "sessions::a_forgotten_user_is_not_learned_from_a_session"),
+    case(
         "P1",
         "the server of a user pool's signing keys is down, hangs, answers nonsense, a huge body or a redirect",
         "without cached keys the token is refused in time, and API Gateway caches no answer; with cached keys it is checked for a day more, reported as degraded",
