@@ -32,8 +32,9 @@ impl Wave {
         if self.0.is_empty() {
             return None;
         }
-        let familiarities = Familiarities::read(&evidence.features, &evidence.history.profile);
-        let (mut network, mut agent): (Option<(f64, Cell)>, Option<(f64, Cell)>) = (None, None);
+        let familiarities = Familiarities::read(evidence);
+        let mut network: Option<(f64, Cell)> = None;
+        let mut agent: Option<(f64, Cell)> = None;
         for cell in Cell::of(evidence) {
             let Some(ln_ratio) = self.0.get(&cell).copied() else { continue };
             if familiarities.at(cell.level()).is_seen() {

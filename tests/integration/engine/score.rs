@@ -10,7 +10,7 @@ use riskgate_engine::{
     evaluator::Evaluator,
     evidence::{
         Answer, Evidence, ProviderResult, Risk,
-        history::{AttackWave, History, Velocity},
+        history::{AttackWave, Velocity},
     },
     network_facts::{Location, NetworkFacts, NetworkKind},
     profile::SignInLocation,
