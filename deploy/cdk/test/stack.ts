@@ -41,7 +41,7 @@ export const importedPool = (stack: Stack): IUserPool => UserPool.fromUserPoolId
 
 const SECRETS = new Set([
   'minfraudLicenseKey', 'ipqsKey', 'abuseipdbKey', 'crowdsecKey', 'crowdsecCtiKey', 'httpHeaders', 'pseudonymKey', 'challengeWebhookSecret', 'contextKeys',
-  'token',
+  'token', 'dashboardViewToken', 'dashboardOperators', 'dashboardProxySecret',
 ]);
 
 /** Every variable as a prop: secrets from fields of one secret, all others with a text that names them. */
