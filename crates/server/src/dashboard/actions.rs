@@ -113,7 +113,7 @@ impl Dashboard {
     ///
     /// # Errors
     ///
-    /// See [`ActionError`]. Nothing has changed, unless the store failed midway.
+    /// See `ActionError`. Nothing has changed, unless the store failed midway.
     pub async fn act(&self, request: ActionRequest, operator: &Arc<str>) -> Result<Value, ActionError> {
         let (instance, repository) = self.backend()?;
         if matches!(request.subject, ActionSubject::Client(_) | ActionSubject::Range(_)) {
@@ -194,7 +194,7 @@ impl Dashboard {
     ///
     /// # Errors
     ///
-    /// See [`ActionError`].
+    /// See `ActionError`.
     pub async fn undo(&self, id: &str, operator: &Arc<str>, note: &str) -> Result<Value, ActionError> {
         let (instance, repository) = self.backend()?;
         let now = clock::read().wall;
