@@ -60,12 +60,12 @@ struct RevokeArgs {
     #[command(flatten)]
     user: UserArgs,
     #[command(flatten)]
-    which: Which,
+    selection: SessionSelection,
 }
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct Which {
+struct SessionSelection {
     /// The session's id, as `list` prints it.
     #[arg(long)]
     session: Option<String>,
@@ -88,8 +88,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 let sessions = client.list_sessions(&user.pool, user.user.text(), clock::read()).await?;
                 Ok(sessions.iter().map(line).collect::<Vec<String>>())
             }
-            SessionAction::Revoke(RevokeArgs { user, which }) => {
-                let ids: Vec<String> = match &which.session {
+            SessionAction::Revoke(RevokeArgs { user, selection }) => {
+                let ids: Vec<String> = match &selection.session {
                     Some(session) => vec![session.clone()],
                     None => {
                         client.list_sessions(&user.pool, user.user.text(), clock::read()).await?.into_iter().filter_map(|session| session.session_id).collect()
@@ -99,7 +99,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 for id in ids {
                     match client.revoke_session(&user.pool, user.user.text(), &id, clock::read()).await {
                         // One that was linked to an earlier one has ended with it.
-                        Err(error) if which.all && error.name == "ResourceNotFoundException" => {}
+                        Err(error) if selection.all && error.name == "ResourceNotFoundException" => {}
                         result => result?,
                     }
                     lines.push(format!("revoked: {id}"));
@@ -111,7 +111,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let lines = lines.map_err(|error: CallError| {
         let problem = client.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
         let name = if error.name.is_empty() { String::new() } else { format!(" ({})", error.name) };
-        Failure::Run(format!("Cognito did not do it: {}{name}{problem}", error.cause.as_label()))
+        Failure::Run(format!("the call to Cognito failed: {}{name}{problem}", error.cause.as_label()))
     })?;
     // A closed pipe is not an error.
     lines.iter().for_each(|line| drop(writeln!(std::io::stdout(), "{line}")));

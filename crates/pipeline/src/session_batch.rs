@@ -64,8 +64,8 @@ struct Finished {
     is_judged: bool,
 }
 
-/// What one judgement needs.
-struct Judge<'a> {
+/// What judging one sign-in again needs.
+struct Reassessment<'a> {
     instance: &'a Instance,
     sessions: &'a Sessions,
     repository: Arc<HistoryRepository>,
@@ -110,7 +110,7 @@ async fn judge_message(instance: &Instance, message: &QueueMessage, received: Cl
     }
 }
 
-/// `None` if the message was queued again.
+/// How the message ended, to be counted; `None` if it was queued again or is counted already.
 async fn try_message(instance: &Instance, message: &QueueMessage, received: ClockReading, deadline: Deadline) -> Result<Option<SessionEvent>, Failed> {
     let (now, enricher) = (clock::read_since(received), instance.engine.enricher());
     let Ok(message) = serde_json::from_str::<SessionMessage>(message.body.expose()) else { return Ok(Some(SessionEvent::Unreadable)) };
@@ -118,8 +118,8 @@ async fn try_message(instance: &Instance, message: &QueueMessage, received: Cloc
     let Some(user) = message.user(&enricher.pseudonyms()) else { return Ok(Some(SessionEvent::Unreadable)) };
     let repository = enricher.repository().ok_or(Failed(SessionEvent::Failed, Some(FailureReason::NoStore)))?;
     let Some(at) = message.at(now.wall) else { return Ok(Some(SessionEvent::Skipped)) };
-    let judge = Judge { instance, sessions, repository, message, user, at, received, deadline };
-    let finished = judge.run(now).await?;
+    let reassessment = Reassessment { instance, sessions, repository, message, user, at, received, deadline };
+    let finished = reassessment.run(now).await?;
     Ok(finished.map(|finished| {
         if finished.is_judged {
             let lag = clock::read_since(received).wall.as_millisecond() - at.as_millisecond();
@@ -141,12 +141,12 @@ impl From<SessionEvent> for Finished {
     }
 }
 
-impl Judge<'_> {
+impl Reassessment<'_> {
     fn now(&self) -> ClockReading {
         clock::read_since(self.received)
     }
 
-    /// `None` if the message was queued again.
+    /// `None` if the message was queued again, or its end is counted already.
     async fn run(self, now: ClockReading) -> Result<Option<Finished>, Failed> {
         let message = &self.message;
         if self.repository.is_judged(&message.key(), now.wall).await? {

@@ -284,8 +284,8 @@ impl Dashboard {
     pub async fn user_records(&self, user: &str) -> Option<Value> {
         let (_, repository) = self.backend().ok()?;
         let keys = self.subjects().find(user).cloned()?;
-        let records = within(async { Ok(repository.export_records(&keys, clock::read().wall).await?) }).await.ok()?;
-        Some(records.into())
+        let read = within(async { Ok(repository.export_records(&keys, clock::read().wall).await?) }).await;
+        read.inspect_err(|error| tracing::warn!(?error, "could not read a user's records for the dashboard")).ok().map(Value::from)
     }
 
     fn backend(&self) -> Result<(Arc<Instance>, Arc<HistoryRepository>), ActionError> {
