@@ -1,4 +1,4 @@
-"""Signs in with boto3 against cognito-local, the triggers wired to the gate."""
+"""Signs in with boto3 against cognito-local, the triggers wired to riskgate."""
 
 import os
 import re
@@ -33,7 +33,7 @@ for client in ("BACKEND_CLIENT", "PUBLIC_CLIENT"):
         code, message = sign_in(name, password, client, ip="81.2.69.142")
         assert code == "UserLambdaValidationException" and DENIED.match(message), (client, name, code, message)
 
-# Let in by the gate, refused by Cognito.
+# Let in by riskgate, refused by Cognito.
 code, _ = sign_in(password="wrong")
 assert code in ("NotAuthorizedException", "InvalidPasswordException"), code
 code, _ = sign_in("nobody@example.com")

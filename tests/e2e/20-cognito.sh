@@ -27,7 +27,7 @@ prove "docs/COGNITO.md: the Amplify code signs in with a signed context, and rec
 contexts=$(grep -o '"context":"[a-z]*"' "$WORK/function.log" | sort | uniq -c | tr -s ' \n' ' ')
 grep -q '"context":"signed"' "$WORK/function.log" || fail "no context counted as signed: $contexts"
 grep -q '"context":"trusted"' "$WORK/function.log" || fail "no context counted as trusted: $contexts"
-prove "contexts as the gate saw them:$contexts"
+prove "contexts as riskgate saw them:$contexts"
 
 (cd "$WORK" && GATE=riskgate:live AWS_ENDPOINT_URL_LAMBDA=$INVOKE python -c '
 import sys
@@ -43,4 +43,4 @@ except SignInDenied as denied:
 else:
     raise AssertionError("not denied")
 ' "$HERE")
-prove "docs/COGNITO.md: a trigger of one's own can call the gate and hand on its answer"
+prove "docs/COGNITO.md: a trigger of one's own can call riskgate and return its answer"

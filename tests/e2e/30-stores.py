@@ -31,7 +31,7 @@ def sign_in(metadata):
 
 
 def claims(tokens):
-    """The gate's claims in an ID token."""
+    """riskgate's claims in an ID token."""
     body = tokens["IdToken"].split(".")[1]
     every = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     return {name: value for name, value in every.items() if name.startswith("riskgate:")}

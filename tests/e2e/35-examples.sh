@@ -2,11 +2,11 @@
 # The programs and configurations in examples/, run: backends in Node and Python, nginx, Envoy, the embedded engine.
 source "$(dirname "$0")/lib.sh"
 
-gate=$(free_port) app=$(free_port) authorizer=$(free_port) proxy=$(free_port)
-riskgate() { start riskgate env RISKGATE_AUDIT="$WORK/audit.jsonl" RISKGATE_TRUSTED_PROXIES=2 RISKGATE_DENY_CIDRS=81.2.69.0/24 "$RISKGATE" serve --listen "127.0.0.1:$gate"; RISKGATE_PID=$!; until_listens "$gate"; }
+sidecar=$(free_port) app=$(free_port) authorizer=$(free_port) proxy=$(free_port)
+riskgate() { start riskgate env RISKGATE_AUDIT="$WORK/audit.jsonl" RISKGATE_TRUSTED_PROXIES=2 RISKGATE_DENY_CIDRS=81.2.69.0/24 "$RISKGATE" serve --listen "127.0.0.1:$sidecar"; RISKGATE_PID=$!; until_listens "$sidecar"; }
 stop() { kill "$1"; wait "$1" 2>/dev/null || true; }
 riskgate
-url="http://127.0.0.1:$gate"
+url="http://127.0.0.1:$sidecar"
 
 # status ADDRESS ARGUMENT..: the status of a request, as the load balancer on this machine passes it on for a client with that address.
 agent='Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0'

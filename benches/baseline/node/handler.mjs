@@ -1,6 +1,6 @@
 // A pre-authentication trigger for Node, with the runtime loop that Lambda's own runtime has inside.
 import http from "node:http";
-import { scoreOf, verdict } from "./gate.mjs";
+import { scoreOf, decide } from "./scoring.mjs";
 
 const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(":");
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
@@ -22,12 +22,12 @@ function call(method, path, body) {
 async function handler(event) {
   const started = performance.now();
   const ip = event.request?.validationData?.ip;
-  const { decision, score, reasons } = verdict(event.userName, ip, ip ? await scoreOf(ip) : 0);
+  const { decision, score, reasons } = decide(event.userName, ip, ip ? await scoreOf(ip) : 0);
   const line = {
     _aws: {
       Timestamp: Date.now(),
       CloudWatchMetrics: [
-        { Namespace: "gate", Dimensions: [["decision"]], Metrics: [{ Name: "duration", Unit: "Seconds" }, { Name: "score", Unit: "None" }] },
+        { Namespace: "baseline", Dimensions: [["decision"]], Metrics: [{ Name: "duration", Unit: "Seconds" }, { Name: "score", Unit: "None" }] },
       ],
     },
     decision, score, reasons, duration: (performance.now() - started) / 1000,

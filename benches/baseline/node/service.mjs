@@ -1,10 +1,10 @@
 // The same decision as a service: `node service.mjs PORT`.
 import http from "node:http";
 import client from "prom-client";
-import { scoreOf, verdict } from "./gate.mjs";
+import { scoreOf, decide } from "./scoring.mjs";
 
-const decisions = new client.Counter({ name: "gate_decisions_total", help: "Sign-ins decided", labelNames: ["decision"] });
-const duration = new client.Histogram({ name: "gate_duration_seconds", help: "Time to the verdict" });
+const decisions = new client.Counter({ name: "baseline_decisions_total", help: "Sign-ins decided", labelNames: ["decision"] });
+const duration = new client.Histogram({ name: "baseline_duration_seconds", help: "Time to the decision" });
 
 async function answer(request, response) {
   if (request.url === "/metrics") {
@@ -16,7 +16,7 @@ async function answer(request, response) {
   for await (const chunk of request) chunks.push(chunk);
   const started = performance.now();
   const { user, ip } = JSON.parse(Buffer.concat(chunks).toString());
-  const judged = verdict(user, ip, ip ? await scoreOf(ip) : 0);
+  const judged = decide(user, ip, ip ? await scoreOf(ip) : 0);
   const took = performance.now() - started;
   decisions.inc({ decision: judged.decision });
   duration.observe(took / 1000);

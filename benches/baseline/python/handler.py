@@ -5,17 +5,17 @@ import time
 
 import requests
 
-import gate
+import scoring
 
 session = requests.Session()
 
 
 def score_of(ip):
-    score = gate.cached(ip)
+    score = scoring.cached(ip)
     if score is None:
-        answer = session.post(gate.service_url, json={"ip": ip}, timeout=1.2)
+        answer = session.post(scoring.service_url, json={"ip": ip}, timeout=1.2)
         answer.raise_for_status()
-        score = gate.scores[ip] = float(answer.json()["score"])
+        score = scoring.scores[ip] = float(answer.json()["score"])
     return score
 
 
@@ -23,12 +23,12 @@ def handler(event, context):
     started = time.perf_counter()
     request = event.get("request") or {}
     ip = (request.get("validationData") or {}).get("ip")
-    decision, score, reasons = gate.verdict(event.get("userName"), ip, score_of(ip) if ip else 0.0)
+    decision, score, reasons = scoring.decide(event.get("userName"), ip, score_of(ip) if ip else 0.0)
     print(json.dumps({
         "_aws": {
             "Timestamp": int(time.time() * 1000),
             "CloudWatchMetrics": [{
-                "Namespace": "gate", "Dimensions": [["decision"]],
+                "Namespace": "baseline", "Dimensions": [["decision"]],
                 "Metrics": [{"Name": "duration", "Unit": "Seconds"}, {"Name": "score", "Unit": "None"}],
             }],
         },

@@ -8,19 +8,19 @@ import httpx
 import uvicorn
 from prometheus_client import Counter, Histogram, generate_latest
 
-import gate
+import scoring
 
-decisions = Counter("gate_decisions", "Sign-ins decided", ["decision"])
-duration = Histogram("gate_duration_seconds", "Time to the verdict")
+decisions = Counter("baseline_decisions", "Sign-ins decided", ["decision"])
+duration = Histogram("baseline_duration_seconds", "Time to the decision")
 client = httpx.AsyncClient(timeout=1.2)
 
 
 async def score_of(ip):
-    score = gate.cached(ip)
+    score = scoring.cached(ip)
     if score is None:
-        answer = await client.post(gate.service_url, json={"ip": ip})
+        answer = await client.post(scoring.service_url, json={"ip": ip})
         answer.raise_for_status()
-        score = gate.scores[ip] = float(answer.json()["score"])
+        score = scoring.scores[ip] = float(answer.json()["score"])
     return score
 
 
@@ -42,7 +42,7 @@ async def app(scope, receive, send):
         started = time.perf_counter()
         sign_in = json.loads(await body_of(receive))
         ip = sign_in.get("ip")
-        decision, score, reasons = gate.verdict(sign_in["user"], ip, await score_of(ip) if ip else 0.0)
+        decision, score, reasons = scoring.decide(sign_in["user"], ip, await score_of(ip) if ip else 0.0)
         took = time.perf_counter() - started
         decisions.labels(decision).inc()
         duration.observe(took)

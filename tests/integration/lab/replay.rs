@@ -361,7 +361,7 @@ async fn live_challenged_share(requests: &[(serde_json::Value, bool, String)], p
 }
 
 #[tokio::test]
-async fn the_live_gate_challenges_the_share_that_replay_recommends() {
+async fn the_live_engine_challenges_the_share_that_replay_recommends() {
     for seed in 11..=13 {
         let requests = requests(&log(synth_config(400, seed, 0.02)));
         let pair = recommended_pair(&requests);

@@ -1,4 +1,4 @@
-"""What the handler and the service share: the address, the cached score, the verdict."""
+"""What the handler and the service share: the address, the cached score, the decision."""
 
 import os
 import time
@@ -20,7 +20,7 @@ def cached(ip):
     return scores.get(ip)
 
 
-def verdict(user, ip, score):
+def decide(user, ip, score):
     """Weighs the service's score with the network, the hour and the person's last country."""
     record = networks.get(ip) if ip else None
     record = record or {}

@@ -1,4 +1,4 @@
-// What the handler and the service share: the address, the cached score, the verdict.
+// What the handler and the service share: the address, the cached score, the decision.
 import { LRUCache } from "lru-cache";
 import { open } from "maxmind";
 import { Pool } from "undici";
@@ -29,7 +29,7 @@ export async function scoreOf(ip) {
 }
 
 /** Weighs the service's score with the network, the hour and the person's last country. */
-export function verdict(user, ip, score) {
+export function decide(user, ip, score) {
   const record = (ip && networks.get(ip)) || {};
   const reasons = [];
   if (score) reasons.push({ code: "service_http", weight: score });
