@@ -65,7 +65,7 @@ async def flood():
 
 
 SMUGGLED = HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-PATHS = [b"/../../etc/passwd", b"/%2e%2e/%2e%2e/etc/passwd", b"//v1//assess", b"/v1/assess%00.html", b"http://elsewhere/metrics", b"/" + b"a/" * 4000, b"/metrics/..;/v1/assess"]
+PATHS = [b"/../../etc/passwd", b"/%2e%2e/%2e%2e/etc/passwd", b"//v1//assess", b"/v1/assess%00.html", b"http://elsewhere/metrics", b"/metrics", b"/" + b"a/" * 4000, b"/metrics/..;/v1/assess"]
 SIEGES = {
     "10,000 silent connections": (silent, 10_000, 10),
     "500 slow heads": (lambda: slow(HEAD), 500, 1),

@@ -82,7 +82,7 @@ fn toxic(rng: &mut ChaCha8Rng) -> Toxic {
             (format!("latency {ms} ms"), Act::After(Duration::from_millis(ms), Box::new(fine())), &["fresh"])
         }
         2 => {
-            let ms = rng.random_range(900..3000);
+            let ms = rng.random_range(3500..5000);
             (format!("latency {ms} ms"), Act::After(Duration::from_millis(ms), Box::new(fine())), &["timeout"])
         }
         3 => {
@@ -90,7 +90,7 @@ fn toxic(rng: &mut ChaCha8Rng) -> Toxic {
             (format!("reset after {ms} ms"), Act::After(Duration::from_millis(ms), Box::new(Act::Reset)), &["reset"])
         }
         4 => {
-            let ms = rng.random_range(20..60);
+            let ms = rng.random_range(100..200);
             (format!("a byte in {ms} ms"), Act::Drip(Duration::from_millis(ms), whole), &["timeout"])
         }
         5 => {

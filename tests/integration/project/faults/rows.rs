@@ -191,7 +191,7 @@ fn service_rows() -> Vec<Row> {
         row("T7", "TLS", "another host's certificate", Bring::Certificate("risk.example", Validity::Current, Vouched::Yes), "tls", "deny"),
         row("T8", "TLS", "a private authority, set in SERVICES_CA", Bring::Certificate("127.0.0.1", Validity::Current, Vouched::Yes), "fresh", "allow"),
         row("H1", "head", "never arrives", Service(Act::Hang), "timeout", "deny"),
-        row("H2", "head", "arrives after the service's timeout", Service(late(900, fine())), "timeout", "deny"),
+        row("H2", "head", "arrives after the service's timeout", Service(Act::After(super::TOO_LATE, Box::new(fine()))), "timeout", "deny"),
         row("H3", "head", "arrives late, but in time", Service(late(300, fine())), "fresh", "allow"),
         row("H4", "head", "reset in the middle", Service(Act::RawThenReset(raw("HTTP/1.1 200 OK\r\ncontent-"))), "reset", "deny"),
         row("H5", "head", "ends in the middle", Service(Act::RawThenHangUp(raw("HTTP/1.1 200 OK\r\ncontent-"))), "reset", "deny"),

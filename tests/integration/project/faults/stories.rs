@@ -13,12 +13,12 @@ use riskgate_runtime::mode::RuntimeMode;
 use serde_json::{Value, json};
 
 use super::{
-    BUDGET, SETTINGS, challenges,
+    BUDGET, SETTINGS, TOO_LATE, challenges,
     entry_points::{EntryPoint, InvocationResult, event},
     step_up,
 };
 use crate::{
-    harness::{TestEnricher, described},
+    harness::{HANG, TestEnricher, described},
     runtime_api::{Answer, Environment},
     wire::{Act, Server, json as json_answer},
 };
@@ -115,7 +115,7 @@ pub fn stories() -> Vec<Scenario> {
         }),
         story("X23", "a service with its own reason codes", "allow, audited with codes tor, old abuse", |runtime_mode| own_reasons(runtime_mode).boxed()),
         story("X24", "a service that fails every other time", "3 http_5xx deny, 3 fresh allow", |runtime_mode| alternating(runtime_mode).boxed()),
-        story("X25", "a service that starts slowly: 900, 400, 100 ms, none", "timeout deny, fresh allow, fresh allow, fresh allow", |runtime_mode| {
+        story("X25", "a service that starts slowly: 3500, 400, 100 ms, none", "timeout deny, fresh allow, fresh allow, fresh allow", |runtime_mode| {
             slow_start(runtime_mode).boxed()
         }),
     ];
@@ -142,10 +142,16 @@ impl Stage {
         self.results.push(result);
     }
 
-    /// Sends a sign-in, and signals to the process: each after a wait in milliseconds.
-    async fn send_signalled(&self, signals: &[(u64, &str)]) -> InvocationResult {
+    /// Sends a sign-in. Signals to the process when the service has received its request, and further times after a wait in milliseconds.
+    async fn send_signalled(&self, server: &Server, signals: &[(u64, &str)]) -> InvocationResult {
         let event = event("ada", json!({"ip":"8.8.8.1"}));
         let signalling = async {
+            let received = async {
+                while server.count() == 0 {
+                    pause(5).await;
+                }
+            };
+            tokio::time::timeout(HANG, received).await.expect("the service receives a request");
             for (wait, signal) in signals {
                 pause(*wait).await;
                 self.entry_point.signal(signal);
@@ -321,12 +327,12 @@ async fn nothing_known(runtime_mode: RuntimeMode) -> ScenarioResult {
 
 async fn changed_mind(runtime_mode: RuntimeMode) -> ScenarioResult {
     let (server, act) = switchable(score(1)).await;
-    let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin()), ("CACHE_TTL", "1s")]).await;
+    let mut stage = Stage::open(runtime_mode, &[("PROVIDERS", "http"), ("HTTP_URL", &server.origin()), ("CACHE_TTL", "3s")]).await;
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
     *act.lock().expect("the act") = score(100);
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
     // Past the time in which the sidecar serves an old answer while it is renewed.
-    pause(2_050).await;
+    pause(6_050).await;
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
     stage.end()
 }
@@ -451,8 +457,9 @@ async fn short_deadline(runtime_mode: RuntimeMode) -> ScenarioResult {
     let origin = server.origin();
     let mut own = vec![("PROVIDERS", "http"), ("HTTP_URL", origin.as_str())];
     // The sidecar gets no deadline: its budget is the sign-in's.
-    own.extend((runtime_mode == RuntimeMode::Sidecar).then_some(("BUDGET", "300ms")));
-    own.extend((runtime_mode == RuntimeMode::Sidecar).then_some(("PROVIDER_TIMEOUT", "300ms")));
+    if runtime_mode == RuntimeMode::Sidecar {
+        own.extend(["BUDGET", "PROVIDER_TIMEOUT", "CONNECT_TIMEOUT", "STORE_TIMEOUT"].map(|name| (name, "300ms")));
+    }
     let mut stage = Stage::open(runtime_mode, &own).await;
     stage.entry_point.set_deadline(Duration::from_millis(300));
     stage.sign_in("ada", json!({"ip":"8.8.8.8"})).await;
@@ -465,7 +472,7 @@ async fn short_deadline(runtime_mode: RuntimeMode) -> ScenarioResult {
 async fn frozen(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = slow_server(300).await;
     let mut stage = Stage::open_process(runtime_mode, &http_service(&server.origin())).await;
-    let result = stage.send_signalled(&[(100, "-STOP"), (2_000, "-CONT")]).await;
+    let result = stage.send_signalled(&server, &[(0, "-STOP"), (2_000, "-CONT")]).await;
     stage.entry_point.audited().await;
     // Its time ran out while it was frozen, so the fallback decides, or an answer that arrived meanwhile.
     stage.seen.push(if matches!(result.verdict, "allow" | "deny") { "answered".to_owned() } else { result.verdict.to_owned() });
@@ -485,7 +492,7 @@ async fn thrice(runtime_mode: RuntimeMode) -> ScenarioResult {
 async fn terminated(runtime_mode: RuntimeMode) -> ScenarioResult {
     let server = slow_server(400).await;
     let mut stage = Stage::open_process(runtime_mode, &http_service(&server.origin())).await;
-    let result = stage.send_signalled(&[(150, "-TERM")]).await;
+    let result = stage.send_signalled(&server, &[(0, "-TERM")]).await;
     let code = stage.entry_point.ended().await;
     let line = stage.entry_point.audited().await;
     stage.seen.push(format!("{} {}", line["evidence"]["http"].as_str().unwrap_or("-"), result.verdict));
@@ -549,7 +556,9 @@ async fn alternating(runtime_mode: RuntimeMode) -> ScenarioResult {
 }
 
 async fn slow_start(runtime_mode: RuntimeMode) -> ScenarioResult {
-    let server = in_turn([900, 400, 100, 0].map(|ms| Act::After(Duration::from_millis(ms), Box::new(score(1)))).to_vec()).await;
+    let server =
+        in_turn([TOO_LATE, Duration::from_millis(400), Duration::from_millis(100), Duration::ZERO].map(|wait| Act::After(wait, Box::new(score(1)))).to_vec())
+            .await;
     let mut stage = Stage::open(runtime_mode, &http_service(&server.origin())).await;
     for n in 0..4 {
         stage.sign_in(&format!("user-{n}"), json!({"ip":format!("8.8.8.{n}")})).await;
