@@ -268,7 +268,7 @@ fn router(instance: &Arc<Instance>, role: ListenerRole, local: SocketAddr, dashb
     }
     if let Some(dashboard) = dashboard {
         let page = Arc::new(MetricsPage::new(Instant::now()));
-        let metrics = async move |State(instance): State<Arc<Instance>>| page.answer(&instance).await;
+        let metrics = async move |State(instance): State<Arc<Instance>>| page.answer(instance).await;
         app = app.merge(dashboard.routes()).route("/metrics", get(metrics));
     }
     app.route("/healthz", get(probes::healthz))
