@@ -165,7 +165,7 @@ async fn emulated(command: Command, port: u16, needed: &str) -> Backend {
 async fn dynamodb_table(port: u16) -> riskgate_store::dynamodb::DynamoDb {
     use aws_sdk_dynamodb::{
         Client,
-        config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
+        config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
         types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
     };
     let http = aws_smithy_http_client::Builder::new().build_http();
@@ -176,6 +176,8 @@ async fn dynamodb_table(port: u16) -> riskgate_store::dynamodb::DynamoDb {
         .endpoint_url(format!("http://127.0.0.1:{port}"))
         .http_client(http)
         .retry_config(RetryConfig::disabled())
+        // The SDK's own limit of 3.1 s is that of a network. An emulator on a busy machine may take longer to accept.
+        .timeout_config(TimeoutConfig::builder().connect_timeout(NO_DEADLINE).build())
         .build();
     let client = Client::from_conf(config);
     let mut creation = client.create_table().table_name("riskgate").billing_mode(BillingMode::PayPerRequest);
