@@ -88,7 +88,7 @@ impl Activity {
         match Line::parse(line) {
             Some(Line::Decision(line)) => self.record_decision(*line),
             Some(Line::Outcome(line)) => self.record_outcome(line),
-            Some(Line::Action) => {}
+            Some(Line::Other) => {}
             None => self.unreadable += 1,
         }
     }

@@ -27,8 +27,8 @@ pub enum Line {
     Decision(Box<DecisionLine>),
     /// The outcome of a sign-in.
     Outcome(OutcomeLine),
-    /// An action of an operator.
-    Action,
+    /// An action of an operator, or a report about an attack on a pool.
+    Other,
 }
 
 /// The fields of a decision that are stored.
@@ -110,6 +110,15 @@ struct ActionLine {
     _operator: serde::de::IgnoredAny,
 }
 
+/// The members that only a report about an attack has.
+#[derive(Deserialize)]
+struct AttackLine {
+    #[serde(rename = "event")]
+    _event: serde::de::IgnoredAny,
+    #[serde(rename = "last_high")]
+    _last_high: serde::de::IgnoredAny,
+}
+
 /// The outcome of a sign-in.
 #[derive(Debug, Deserialize)]
 pub struct OutcomeLine {
@@ -122,7 +131,7 @@ pub struct OutcomeLine {
 }
 
 impl Line {
-    /// Parses a line; `None` when it is none of the three.
+    /// Parses a line; `None` when it is none of these.
     ///
     /// Parsing starts at the first brace, because CloudWatch tools put a prefix before each line.
     pub fn parse(line: &str) -> Option<Self> {
@@ -140,7 +149,8 @@ impl Line {
         if let Ok(outcome) = serde_json::from_str(json) {
             return Some(Line::Outcome(outcome));
         }
-        serde_json::from_str::<ActionLine>(json).ok().map(|_| Line::Action)
+        let is_other = serde_json::from_str::<ActionLine>(json).is_ok() || serde_json::from_str::<AttackLine>(json).is_ok();
+        is_other.then_some(Line::Other)
     }
 }
 
@@ -206,7 +216,8 @@ mod tests {
         let outcome = r#"{"time":"2026-11-22T00:00:00Z","trigger":"outcome","id":"x","outcome":"fraud"}"#;
         assert!(matches!(Line::parse(outcome), Some(Line::Outcome(line)) if line.outcome == Outcome::Fraud));
         let action = r#"{"time":"2026-11-22T00:00:00Z","trigger":"operator","operator":"ada","operation":"suspend"}"#;
-        assert!(matches!(Line::parse(action), Some(Line::Action)));
+        let attack = r#"{"time":"2026-11-22T00:00:00Z","trigger":"attack","event":"onset","last_high":"2026-11-22T00:00:00Z"}"#;
+        assert!([action, attack].iter().all(|line| matches!(Line::parse(line), Some(Line::Other))));
     }
 
     #[test]

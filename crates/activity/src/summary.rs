@@ -64,7 +64,7 @@ impl Activity {
             "rankings": rankings.to_json(self, is_identified),
             "stored": self.rows.len(), "stored_since": covered, "unsampled": self.unsampled, "unreadable": self.unreadable,
             "newest": self.newest(),
-            // The state of the pool's attack detector, where one runs.
+            // The state of the attack detector, which an instance adds.
             "detector": Value::Null,
         })
     }

@@ -14,7 +14,7 @@ use riskgate_engine::{
     features::FeatureLevel,
     signals::Signals,
 };
-use riskgate_pool::{Attack, Attempt, AttemptKind, Cell, Counts, MINUTE, PoolState, Wave, attempt};
+use riskgate_pool::{Attack, AttackSummary, Attempt, AttemptKind, Cell, Counts, MINUTE, PoolState, Wave, attempt};
 
 /// Two attempts of a campaign this far apart belong to two campaigns.
 const CAMPAIGN_GAP: i64 = 12 * 3_600;
@@ -200,19 +200,18 @@ impl AttackPeriod {
 }
 
 fn period(pool: &Pool, attack: &Attack, is_over: bool) -> AttackPeriod {
-    let at = |minute: i64| Timestamp::from_second(minute * MINUTE).unwrap_or_default();
-    let episode = &attack.episode;
+    let at = |second: i64| Timestamp::from_second(second).unwrap_or_default();
+    let summary = AttackSummary::of(attack, &pool.state);
     AttackPeriod {
         pool: pool.name.clone(),
-        since: at(episode.since),
-        // A minute is taken up at its end.
-        detected: at(attack.detected + 1),
-        until: is_over.then(|| at(attack.last_high + 1)),
-        attempts: episode.attempts,
-        expected: episode.expected,
-        accounts: episode.users.estimate(),
-        networks: episode.networks.estimate(),
-        cells: episode.over_represented(&pool.state.usual).iter().take(8).map(|excess| excess.cell.to_string()).collect(),
+        since: at(summary.since),
+        detected: at(summary.detected),
+        until: is_over.then(|| at(summary.last_high)),
+        attempts: summary.attempts,
+        expected: summary.expected,
+        accounts: summary.accounts,
+        networks: summary.networks,
+        cells: summary.cells.iter().map(ToString::to_string).collect(),
         is_false_alarm: false,
     }
 }

@@ -72,7 +72,7 @@ type UnrecordedAssessment = Arc<Mutex<Option<Assessed>>>;
 
 /// Returns a layer that records the assessment after each response, and a semaphore with one permit that is free between two invocations.
 ///
-/// The audit line is written after the response, when the caller no longer waits. Lambda does not freeze the process before it
+/// The audit line and the counts of the pool are written after the response, when the caller no longer waits. Lambda does not freeze the process before it
 /// requests its next event.
 fn record_after_response<F>(instance: Arc<Instance>, unrecorded: UnrecordedAssessment) -> (impl Fn(F) -> Invocation<F::Output> + Clone, Arc<Semaphore>)
 where
@@ -89,6 +89,7 @@ where
             if let Some(assessed) = assessed {
                 record(&instance, assessed).await;
             }
+            instance.update_pools(clock::read()).await;
             subscriber::flush(Deadline::after(Instant::now(), LOG_FLUSH_TIMEOUT)).await;
             response
         })

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::keyed_resources::{KeyedResources, KeyedResourcesDeps};
+use crate::pool_monitor::{AttackNotice, PoolMonitor, SignInPool};
 use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_config::{Config, env::ConfigError};
 use riskgate_engine::{
@@ -47,6 +48,7 @@ pub struct Enricher {
     store_timeout: Duration,
     health: Arc<Health>,
     networks: Networks,
+    pools: PoolMonitor,
 }
 
 /// The result of the store look-up, and its duration.
@@ -72,7 +74,8 @@ impl Enricher {
         faults.extend(found);
         let (connect_timeout, store_timeout) = (config.budget.connect, config.budget.store);
         let keyed_resources = ArcSwap::from_pointee(keyed_resources);
-        (Enricher { keyed_resources, breaker, runtime_mode, tls, connect_timeout, store_timeout, health, networks }, faults)
+        let pools = PoolMonitor::new(Arc::clone(&health));
+        (Enricher { keyed_resources, breaker, runtime_mode, tls, connect_timeout, store_timeout, health, networks, pools }, faults)
     }
 
     /// Applies new secrets. `config` must otherwise equal the configuration that this was opened with. Resources whose secret has
@@ -157,18 +160,88 @@ impl Enricher {
         let features = catch_panic_sync(&self.health, || Features::of(&sign_in, &networks, keyed_resources.pseudonyms.feature_key())).unwrap_or_default();
         let networks_took = started.elapsed();
         let provider_results = futures_util::future::join_all(keyed_resources.stacks().map(|stack| stack.look_up(&sign_in, deadline)));
+        let pool = self.sign_in_pool(&keyed_resources, &sign_in);
         let (history_lookup, services) = {
             // Pinned, because every layer that takes a future by value copies it.
             let history_lookup = pin!(self.look_up_history(&keyed_resources, &sign_in, &networks, &features, local_time.hour, deadline));
-            futures_util::future::join(history_lookup, provider_results).await
+            let pool_read = self.read_pool(&keyed_resources, pool.as_ref(), &sign_in, deadline);
+            let (history_lookup, services, ()) = futures_util::future::join3(history_lookup, provider_results, pool_read).await;
+            (history_lookup, services)
         };
         let HistoryLookup { history, attempt, outcome: history_outcome, took } = history_lookup;
         let feature_key = keyed_resources.pseudonyms.feature_key();
         let is_browser_update = catch_panic_sync(&self.health, || is_browser_update(&sign_in, &features, &history.profile, feature_key)).unwrap_or_default();
         let services: SmallVec<[ProviderResult; 2]> = services.into();
         let took = EnrichmentTimings { networks: networks_took, history: took, total: started.elapsed() };
-        let evidence = Box::new(Evidence { sign_in, networks, local_time, features, is_browser_update, history, history_outcome, services, took });
+        let mut evidence = Box::new(Evidence { sign_in, networks, local_time, features, is_browser_update, history, history_outcome, services, took });
+        if let Some(pool) = pool {
+            let _ = catch_panic_sync(&self.health, || pool.add_wave(&mut evidence));
+        }
         Enriched { evidence, attempt }
+    }
+
+    /// The pool of a sign-in. A command takes no part in the detection of attacks.
+    fn sign_in_pool(&self, keyed_resources: &KeyedResources, sign_in: &SignIn) -> Option<SignInPool> {
+        let is_serving = keyed_resources.repository.is_some() && self.runtime_mode != RuntimeMode::Command;
+        is_serving.then(|| self.pools.pool_of(sign_in, &keyed_resources.pseudonyms)).flatten()
+    }
+
+    /// Reads the state of a pool if it is unknown, within `STORE_TIMEOUT`. While the store does not answer, it stays unknown.
+    async fn read_pool(&self, keyed_resources: &KeyedResources, pool: Option<&SignInPool>, sign_in: &SignIn, deadline: Deadline) {
+        let (Some(pool), Some(repository)) = (pool.filter(|pool| pool.is_read_due()), &keyed_resources.repository) else { return };
+        let started = Instant::now();
+        if self.breaker.is_open() {
+            return pool.fail(FailureReason::BreakerOpen);
+        }
+        // Boxed, because every layer that takes a future by value copies it, and few sign-ins need this one.
+        let read = Box::pin(pool.read_state(&**repository.store(), &keyed_resources.pseudonyms, sign_in.received.wall));
+        let cause = match catch_panic(&self.health, deadline.sooner(started, self.store_timeout).run(read)).await {
+            Ok(Ok(read)) => read.err(),
+            Ok(Err(_)) => Some(FailureReason::Timeout),
+            Err(_) => Some(FailureReason::Panic),
+        };
+        if let Some(cause) = cause {
+            pool.fail(cause);
+        }
+        self.health.store.report(StorePart::AttackState, cause, started);
+    }
+
+    /// Writes the counts of pools and reads their states where that is due, within `STORE_TIMEOUT`. Returns what has to be reported about attacks, by
+    /// this process only. No sign-in waits for it: the sidecar calls it in the background, Lambda between an answer and the next event.
+    pub async fn update_pools(&self, now: ClockReading) -> Vec<AttackNotice> {
+        let keyed_resources = self.keyed_resources.load_full();
+        let Some(repository) = keyed_resources.repository.as_ref().filter(|_| self.pools.has_work(now.wall)) else { return Vec::new() };
+        let Some(permit) = self.breaker.admit(Instant::now()) else {
+            self.pools.fail_read(FailureReason::BreakerOpen);
+            return Vec::new();
+        };
+        let (store, deadline) = (&**repository.store(), Deadline::after(Instant::now(), self.store_timeout));
+        let written = async {
+            let written = catch_panic(&self.health, deadline.run(Box::pin(self.pools.flush(store, now.wall)))).await;
+            written.map_err(|_| FailureReason::Panic)?.map_err(|_| FailureReason::Timeout)?
+        };
+        let read = async {
+            let read = catch_panic(&self.health, deadline.run(Box::pin(self.pools.refresh(store, &keyed_resources.pseudonyms, now.wall)))).await;
+            read.map_err(|_| FailureReason::Panic)?.map_err(|_| FailureReason::Timeout)?
+        };
+        let (written, read) = futures_util::future::join(written, read).await;
+        if let Err(cause @ (FailureReason::Panic | FailureReason::Timeout)) = written {
+            self.pools.fail_write(cause);
+        }
+        if let Err(cause @ (FailureReason::Panic | FailureReason::Timeout)) = read {
+            self.pools.fail_read(cause);
+        }
+        let is_unavailable = |cause: &FailureReason| !matches!(cause, FailureReason::BadAnswer | FailureReason::TooLarge | FailureReason::Panic);
+        match written.err().or(read.as_ref().err().copied()).filter(is_unavailable) {
+            Some(_) => self.breaker.fail(permit, Instant::now()),
+            None => self.breaker.succeed(permit),
+        }
+        read.unwrap_or_default()
+    }
+
+    /// The pools, for counting and to show their state.
+    pub fn pools(&self) -> &PoolMonitor {
+        &self.pools
     }
 
     /// Reads the profile and the counters and records the attempt, within `STORE_TIMEOUT`.

@@ -8,12 +8,14 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use crate::secrets::{RenewalReason, RenewalResult, Secrets};
 
 use crate::{
     challenge::delivery::CodeSender,
     enricher::Enricher,
+    pool_monitor::AttackNotice,
     risk_engine::{RiskEngine, open_model},
     sessions::Sessions,
 };
@@ -33,9 +35,10 @@ use riskgate_engine::{
     time::ClockReading,
 };
 use riskgate_http_client::Client;
-use riskgate_runtime::mode::RuntimeMode;
+use riskgate_runtime::{deadline::Deadline, mode::RuntimeMode};
 use riskgate_telemetry::{
     Telemetry,
+    attack_line::AttackLine,
     events::{ConfigErrorFound, EngineStarted, SecretMissing, SecretRefused, SecretsRotated},
 };
 use riskgate_tokens::TokenVerifier;
@@ -67,6 +70,9 @@ pub struct Instance {
     pub token: Token,
     secrets: OnceLock<Secrets>,
 }
+
+/// How long the line about an attack may take to be written in Lambda.
+const LINE_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The current bearer token; empty when none is required.
 pub type Token = Arc<ArcSwapOption<SecretString>>;
@@ -183,6 +189,14 @@ impl Instance {
     /// The variables that reference a secret, each with the reason why its newest value could not be fetched.
     pub fn secret_failures(&self) -> Vec<(&'static str, Option<FailureReason>)> {
         self.secrets.get().map(Secrets::failures).unwrap_or_default()
+    }
+
+    /// Writes the counts of pools, reads their states where that is due, and reports what happened to attacks. Not in front of an answer.
+    pub async fn update_pools(&self, now: ClockReading) {
+        for AttackNotice { pool, event, attack } in self.engine.enricher().update_pools(now).await {
+            let line = AttackLine { time: now.wall, pool: &pool, event: event.as_label(), attack: &attack };
+            self.telemetry.record_attack(&line, Deadline::after(Instant::now(), LINE_TIMEOUT)).await;
+        }
     }
 
     /// Fetches the secrets if a renewal is due for this reason, for at most `wait`, and applies the changed ones.

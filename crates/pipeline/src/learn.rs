@@ -19,7 +19,7 @@ use riskgate_history::{
     repository::{
         PendingAttempt,
         challenge::ChallengeResult,
-        learning::{Learned, Success},
+        learning::{CountedSuccess, Learned, Success},
         outcome::ReportedOutcome,
     },
 };
@@ -55,8 +55,12 @@ pub async fn record_decision(enricher: &Enricher, pending_attempt: Option<Box<Pe
 /// The store did not answer in time. The sign-in continues anyway.
 pub async fn post_authentication(enricher: &Enricher, event: &PostAuthentication) -> Result<Success, FailureReason> {
     match enricher.repository() {
-        None => Ok(Success { learned: Learned::NothingPending, id: None, session: None }),
-        Some(repository) => with_store_timeout(enricher, event.received, repository.record_success(event)).await,
+        None => Ok(Success { learned: Learned::NothingPending, id: None, session: None, counted: None }),
+        Some(repository) => {
+            let success = with_store_timeout(enricher, event.received, repository.record_success(event)).await?;
+            count_success(enricher, success.counted, event.received);
+            Ok(success)
+        }
     }
 }
 
@@ -80,7 +84,17 @@ pub async fn record_outcome(
 ) -> Result<Option<Learned>, FailureReason> {
     match enricher.repository() {
         None => Ok(None),
-        Some(repository) => with_store_timeout(enricher, received, repository.record_outcome(id, report, at, received.wall)).await,
+        Some(repository) => {
+            let recorded = with_store_timeout(enricher, received, repository.record_outcome(id, report, at, received.wall)).await?;
+            count_success(enricher, recorded.and_then(|recorded| recorded.counted), received);
+            Ok(recorded.map(|recorded| recorded.learned))
+        }
+    }
+}
+
+fn count_success(enricher: &Enricher, counted: Option<CountedSuccess>, received: ClockReading) {
+    if let Some(counted) = counted {
+        enricher.pools().count_success(&counted, received.wall);
     }
 }
 

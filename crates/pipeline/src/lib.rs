@@ -21,6 +21,8 @@ pub mod keyed_resources;
 
 pub mod learn;
 
+pub mod pool_monitor;
+
 pub mod risk_engine;
 
 pub mod secrets;

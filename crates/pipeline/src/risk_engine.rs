@@ -16,9 +16,12 @@ use crate::{
     enricher::{Enriched, Enricher},
     learn,
 };
-use riskgate_config::{Config, encoding, history::HistoryConfig};
+use riskgate_config::{
+    Config, encoding,
+    history::{HistoryConfig, Learn},
+};
 use riskgate_engine::{
-    decision::Decision,
+    decision::{Decision, Verdict},
     evaluator::Evaluator,
     evidence::{Evidence, history::History},
     network_facts::NetworkFacts,
@@ -27,7 +30,7 @@ use riskgate_engine::{
     time::ClockReading,
 };
 use riskgate_event::response::Assessment;
-use riskgate_runtime::{deadline::Deadline, health::Health};
+use riskgate_runtime::{catch_panic::catch_panic_sync, deadline::Deadline, health::Health};
 
 /// The largest part of the budget that is reserved for evaluation and for recording the decision.
 const MAX_RESERVE: Duration = Duration::from_millis(100);
@@ -38,12 +41,14 @@ pub struct RiskEngine {
     enricher: Enricher,
     evaluator: Evaluator,
     budget: Duration,
+    /// Whether an allowed sign-in counts as a success at once.
+    learn: Learn,
 }
 
 impl RiskEngine {
     /// Creates an engine from its parts.
     pub fn new(config: &Config, enricher: Enricher, evaluator: Evaluator) -> Self {
-        RiskEngine { enricher, evaluator, budget: config.budget.total }
+        RiskEngine { enricher, evaluator, budget: config.budget.total, learn: config.history.learn }
     }
 
     /// The deadline of a sign-in that was received at `received`: `received` plus the budget, or plus `limit` if that is less.
@@ -64,6 +69,10 @@ impl RiskEngine {
         let evaluation_start = Instant::now();
         let decision = debug_span!("evaluate", %id).in_scope(|| self.evaluate(evidence));
         let evaluation = evaluation_start.elapsed();
+        if attempt.as_ref().is_some_and(|attempt| !attempt.is_retry()) {
+            let is_success = self.learn == Learn::Allow && matches!(decision.action, Verdict::Allow | Verdict::Review);
+            let _ = catch_panic_sync(self.health(), || self.enricher.pools().count_attempt(&decision, &self.enricher.pseudonyms(), is_success));
+        }
         {
             let recorded = pin!(learn::record_decision(&self.enricher, attempt, &id, &decision, deadline.reserving(reserve / 4)));
             recorded.instrument(debug_span!("record_decision", %id)).await;
@@ -146,7 +155,7 @@ mod tests {
     use std::{collections::BTreeMap, sync::atomic::Ordering};
 
     use super::*;
-    use riskgate_engine::{client_ip::ClientIp, decision::Verdict};
+    use riskgate_engine::client_ip::ClientIp;
     use riskgate_event::http;
     use riskgate_runtime::{clock, mode::RuntimeMode};
     use riskgate_store::memory::Memory;

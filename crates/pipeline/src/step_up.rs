@@ -106,5 +106,5 @@ async fn record(
     // Before the outcome, which consumes the id: if the process ends between the two, the request can be repeated.
     repository.record_step_up(id, user, now).await?;
     let learned = repository.record_outcome(id, ReportedOutcome::ChallengePassed, EventTime::new(now), now).await?;
-    learned.map(Some).ok_or(StepUpError::UnknownAssessment)
+    learned.map(|recorded| Some(recorded.learned)).ok_or(StepUpError::UnknownAssessment)
 }

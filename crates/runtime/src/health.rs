@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{challenge_health::ChallengeHealth, session_health::SessionHealth, sharing::SharedValues};
+use crate::{attack_health::AttackHealth, challenge_health::ChallengeHealth, session_health::SessionHealth, sharing::SharedValues};
 use riskgate_engine::evidence::{FailureReason, Tier, store_parts::StorePart};
 use riskgate_engine::service::Service;
 
@@ -43,6 +43,8 @@ pub struct Health {
     pub challenge: ChallengeHealth,
     /// Look-ups of sessions.
     pub sessions: SessionHealth,
+    /// Attacks on pools.
+    pub attacks: AttackHealth,
     /// Addresses and device ids that many users share.
     pub sharing: SharedValues,
     /// Cache requests, by `Tier` and `CacheResult`.

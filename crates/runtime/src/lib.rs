@@ -1,5 +1,7 @@
 //! What every crate that waits needs: clocks, deadlines, panic catching, health counters and the signals that end a process.
 
+pub mod attack_health;
+
 pub mod catch_panic;
 
 pub mod challenge_health;

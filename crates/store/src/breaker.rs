@@ -45,6 +45,11 @@ impl StoreBreaker {
         Some(StorePermit(state.generation))
     }
 
+    /// Whether a call would have to be the probe of a pause, or is not permitted at all.
+    pub fn is_open(&self) -> bool {
+        self.locked().open_until.is_some()
+    }
+
     /// Records that a permitted call succeeded.
     pub fn succeed(&self, permit: StorePermit) {
         let mut state = self.locked();

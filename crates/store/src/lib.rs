@@ -77,6 +77,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Increments a counter unless it has reached `limit`. Returns whether it was incremented.
     fn increment_up_to<'a>(&'a self, key: &'a str, limit: u64, ttl: Duration, now: Timestamp) -> Reply<'a, bool>;
 
+    /// Adds to the counters of a bucket, which expires `ttl` after the last addition at the earliest. Returns the new value of the first counter. The
+    /// additions of several callers add up in any order; one that fails may have been applied.
+    fn add_to_counters<'a>(&'a self, bucket: CounterBucket<'a>, increments: &'a [(SmolStr, u32)], ttl: Duration, now: Timestamp) -> Reply<'a, u64>;
+
+    /// Reads the counters of the buckets `from..=to` of a key, at most [`MAX_BUCKETS`]; the latest if there are more. Buckets without counters are left
+    /// out.
+    fn read_counters<'a>(&'a self, key: &'a str, from: i64, to: i64, now: Timestamp) -> Reply<'a, BTreeMap<i64, Counters>>;
+
     /// Reads a value.
     fn get<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>>;
 
@@ -177,6 +185,21 @@ pub struct EntriesByWindow {
     pub windows: SmallVec<[WindowEntries; 2]>,
     /// The number of entries that could not be read, which are not counted.
     pub unreadable: usize,
+}
+
+/// The most buckets of counters that one call reads: six hours of minutes.
+pub const MAX_BUCKETS: i64 = 360;
+
+/// Counters by name.
+pub type Counters = Vec<(SmolStr, u64)>;
+
+/// A bucket of counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CounterBucket<'a> {
+    /// The key that the buckets have in common.
+    pub key: &'a str,
+    /// The number of the bucket, such as a minute since 1970; never negative.
+    pub number: i64,
 }
 
 /// A list that all instances share.

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use crate::{Change, Changed, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry};
+use crate::{Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MAX_BUCKETS, MissingWindow, Record, Reply, Store, WindowEntry};
 use riskgate_engine::evidence::FailureReason;
 use riskgate_engine::velocity::{ACCOUNT_WINDOW_SECONDS, AccountWindow};
 
@@ -25,6 +25,7 @@ pub struct Memory {
     records: Sharded<Arc<Record>>,
     windows: Sharded<AccountWindow>,
     values: Sharded<Vec<u8>>,
+    counters: Sharded<BTreeMap<SmolStr, u64>>,
     /// The values of `put_if_absent`. They are separate because anyone can cause other values, which must not evict a valid nonce.
     write_once: Sharded<Vec<u8>>,
     lists: Mutex<HashMap<List, Entries>>,
@@ -52,6 +53,7 @@ impl Memory {
             records: Sharded::new(per_shard),
             windows: Sharded::new(per_shard),
             values: Sharded::new(per_shard),
+            counters: Sharded::new(per_shard),
             write_once: Sharded::new(per_shard),
             lists: Mutex::default(),
         }
@@ -164,6 +166,24 @@ impl Store for Memory {
         }))
     }
 
+    fn add_to_counters<'a>(&'a self, bucket: CounterBucket<'a>, increments: &'a [(SmolStr, u32)], ttl: Duration, now: Timestamp) -> Reply<'a, u64> {
+        ready(self.counters.update(&counters_key(bucket.key, bucket.number), ttl, now, |counters| {
+            for (name, value) in increments {
+                let counter = counters.entry(name.clone()).or_default();
+                *counter = counter.saturating_add(u64::from(*value));
+            }
+            increments.first().and_then(|(name, _)| counters.get(name).copied()).unwrap_or_default()
+        }))
+    }
+
+    fn read_counters<'a>(&'a self, key: &'a str, from: i64, to: i64, now: Timestamp) -> Reply<'a, BTreeMap<i64, Counters>> {
+        let buckets = (from.max(to - MAX_BUCKETS + 1)..=to).filter_map(|number| {
+            let counters = self.counters.get(&counters_key(key, number), now)?;
+            Some((number, counters.into_iter().collect()))
+        });
+        ready(buckets.collect())
+    }
+
     fn get<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         ready(self.values.get(key, now))
     }
@@ -237,6 +257,10 @@ impl<T> Sharded<T> {
     fn new(max_per_shard: usize) -> Self {
         Sharded { shards: std::array::from_fn(|_| Mutex::default()), max_per_shard }
     }
+}
+
+fn counters_key(key: &str, number: i64) -> String {
+    format!("{key}#{number}")
 }
 
 /// Drops expired entries and, if that is not enough, the tenth that expires soonest: attempts before profiles.

@@ -64,6 +64,7 @@ pub struct EmfBlock {
     fields_ignored: u64,
     inputs_ignored: u32,
     address_faults: u64,
+    attack_state: u8,
     /// A service that was queried, and its duration in seconds.
     provider: Option<(&'static str, f64)>,
 }
@@ -103,6 +104,7 @@ const DIRECTIVES: &[Directive] = &[
             metric(names::STORE_FAILURES, "Count"),
             metric(names::CHALLENGE_FAILURES, "Count"),
             metric(names::ADDRESS_FAULTS, "Count"),
+            metric(names::ATTACK_STATE, "None"),
             metric(names::PROVIDER_FIELDS_IGNORED, "Count"),
         ],
     },
@@ -180,6 +182,7 @@ impl Emf {
             challenge_failures: increase(&self.challenge_failures, health.challenge.failures()),
             fields_ignored: increase(&self.fields_ignored, Service::ALL.into_iter().map(ignored).sum()),
             inputs_ignored: decision.score.signals.evidence.sign_in.context.ignored.len(),
+            attack_state: health.attacks.state(),
             address_faults: health.sharing.addresses.all_affected_clients(),
             config_faults: health.config_faults.load(Ordering::Relaxed),
             secrets_missing: health.secrets_missing.load(Ordering::Relaxed),
@@ -225,6 +228,7 @@ impl EmfBlock {
         object.member(names::STORE_FAILURES, &self.store_failures);
         object.member(names::CHALLENGE_FAILURES, &self.challenge_failures);
         object.member(names::ADDRESS_FAULTS, &self.address_faults);
+        object.member(names::ATTACK_STATE, &self.attack_state);
         object.member(names::PROVIDER_FIELDS_IGNORED, &self.fields_ignored);
         if let Some((provider, seconds)) = self.provider {
             object.plain("provider", provider);

@@ -3,11 +3,13 @@
 //! No field may hold a personal value, because logs have many readers.
 
 use crate::{
+    attack_line::AttackLine,
     labels::{PassThrough, Refusal, StepUpResult},
     metrics::Metrics,
 };
 use riskgate_config::env::ConfigError;
 use riskgate_engine::{evidence::FailureReason, ignored::IgnoredInput};
+use riskgate_pool::AttackSummary;
 use riskgate_runtime::mode::RuntimeMode;
 
 /// An event that is logged and counted.
@@ -82,6 +84,19 @@ pub struct ActionTaken {
     pub action: &'static str,
     /// Whether it undoes an earlier action.
     pub is_undo: bool,
+}
+
+/// The onset, a change or the end of an attack on a pool was reported.
+#[derive(Debug)]
+pub struct AttackReported<'a>(pub &'a AttackLine<'a>);
+
+impl Event for AttackReported<'_> {
+    fn log(&self) {
+        let AttackLine { pool, event, attack, .. } = self.0;
+        let AttackSummary { attempts, accounts, networks, let_in, .. } = *attack;
+        let sources = attack.cells.join(", ");
+        tracing::warn!(pool = *pool, event = *event, attempts, accounts, networks, let_in, sources, "an attack on the user pool");
+    }
 }
 
 impl Event for EngineStarted<'_> {

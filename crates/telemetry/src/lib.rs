@@ -17,9 +17,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
+    attack_line::AttackLine,
     audit::{AuditLine, Part},
     emf::{Emf, ResultCount},
-    events::{ActionTaken, Event, InputIgnored, OutcomeReceived, StepUpChecked},
+    events::{ActionTaken, AttackReported, Event, InputIgnored, OutcomeReceived, StepUpChecked},
     labels::StepUpResult,
     live_stats::{LiveLine, LiveStats},
     metrics::{InFlight, Metrics},
@@ -36,6 +37,8 @@ use riskgate_config::{
 use riskgate_engine::{ignored::IgnoredInput, sign_in::SignIn};
 use riskgate_event::response::{Assessment, object::Object};
 use riskgate_runtime::{deadline::Deadline, health::Health, mode::RuntimeMode, session_health::SessionEvent};
+
+pub mod attack_line;
 
 pub mod audit;
 
@@ -208,6 +211,13 @@ impl Telemetry {
         self.emit(ActionTaken { action: action.action, is_undo: action.undoes.is_some() });
         let writer = self.audit.as_ref().or(self.stdout.as_ref().filter(|_| self.emf_is_audit));
         self.write(writer, &action.to_line(), deadline).await;
+    }
+
+    /// Records what happened to an attack on a pool, in a separate line and in a log line.
+    pub async fn record_attack(&self, attack: &AttackLine<'_>, deadline: Deadline) {
+        self.emit(AttackReported(attack));
+        let writer = self.audit.as_ref().or(self.stdout.as_ref().filter(|_| self.emf_is_audit));
+        self.write(writer, &attack.to_line(), deadline).await;
     }
 
     /// Records that a token was checked for step-up, in metrics and in a log line.

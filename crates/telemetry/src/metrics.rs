@@ -79,6 +79,8 @@ pub struct Metrics {
     session_lag: Gauge,
     store_failures: Family<StorePart, Counter>,
     block_list_read: Gauge,
+    attack_state: Gauge,
+    attack_state_read: Gauge,
     address_faults: Family<AddressProblem, Gauge>,
     shared_device_ids: Gauge,
     networks_undecodable: Counter,
@@ -173,6 +175,8 @@ impl Metrics {
             session_failures: r.counter(names::SESSION_FAILURES, &[]),
             store_failures: Family::new(StorePart::ALL, |part| r.counter(names::STORE_FAILURES, &[("part", part.as_label())])),
             block_list_read: r.gauge(names::BLOCK_LIST_READ, &[]),
+            attack_state: r.gauge(names::ATTACK_STATE, &[]),
+            attack_state_read: r.gauge(names::ATTACK_STATE_READ, &[]),
             address_faults: Family::new(AddressProblem::ALL, |fault| r.gauge(names::ADDRESS_FAULTS, &[("cause", fault.as_label())])),
             shared_device_ids: r.gauge(names::SHARED_DEVICE_IDS, &[]),
             networks_undecodable: r.counter(names::NETWORKS_UNDECODABLE, &[]),
@@ -248,6 +252,8 @@ impl Metrics {
         let set = |gauge: &Gauge, value: u64| gauge.set(value as f64);
         set(&self.config_faults, health.config_faults.load(Relaxed));
         set(&self.block_list_read, health.store.block_list_read());
+        set(&self.attack_state, u64::from(health.attacks.state()));
+        set(&self.attack_state_read, health.attacks.read_at());
         set(&self.secrets_missing, health.secrets_missing.load(Relaxed));
         let dates = self.networks_built.iter().zip(&health.networks_built).chain(self.bundled_data.iter().zip(&health.bundled_data));
         for (gauge, built) in dates {

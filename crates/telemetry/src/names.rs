@@ -40,6 +40,8 @@ names! {
     SESSION_LAG "riskgate_session_lag_seconds" "Longest recent time from a sign-in to the judgement of its session.";
     STORE_FAILURES "riskgate_store_failures_total" "Failed reads and writes of the store, by part.";
     BLOCK_LIST_READ "riskgate_block_list_read_timestamp_seconds" "When the list of blocked ranges, devices, clients and tenants was last read from the store, in seconds since 1970; 0 before the first time.";
+    ATTACK_STATE "riskgate_attack_state" "Whether a user pool is under attack: 0 calm, 1 elevated (more unfamiliar attempts than usual), 2 under attack. Of several pools the most severe.";
+    ATTACK_STATE_READ "riskgate_attack_state_read_timestamp_seconds" "When the state of the attack detector was last read from the store, in seconds since 1970; 0 before the first time.";
     ADDRESS_FAULTS "riskgate_client_address_faults" "App clients whose users nearly all have the same few addresses, or private ones, by cause.";
     SHARED_DEVICE_IDS "riskgate_shared_device_ids" "Device ids that too many users share to identify a device.";
     PANICS "riskgate_panics_total" "Panics in a stage. Each sign-in was still answered.";

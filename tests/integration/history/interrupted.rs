@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use riskgate_engine::evidence::FailureReason;
-use riskgate_store::{ActivityRow, Change, Changed, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry};
+use riskgate_store::{ActivityRow, Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry};
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 
@@ -134,6 +134,14 @@ impl Store for Interrupted {
 
     fn get<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         self.answer("get", self.store.get(key, now))
+    }
+
+    fn add_to_counters<'a>(&'a self, bucket: CounterBucket<'a>, increments: &'a [(SmolStr, u32)], ttl: Duration, now: Timestamp) -> Reply<'a, u64> {
+        self.answer("add_to_counters", Box::pin(async move { self.store.add_to_counters(bucket, increments, ttl, now).await }))
+    }
+
+    fn read_counters<'a>(&'a self, key: &'a str, from: i64, to: i64, now: Timestamp) -> Reply<'a, BTreeMap<i64, Counters>> {
+        self.answer("read_counters", self.store.read_counters(key, from, to, now))
     }
 
     fn list_entries<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {

@@ -23,7 +23,7 @@ use riskgate_event::signed_context::{Claims, sign};
 use riskgate_history::repository::{challenge::ChallengeResult, outcome::ReportedOutcome};
 use riskgate_pipeline::{claims, learn};
 use riskgate_runtime::clock;
-use riskgate_store::{Change, Changed, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry, memory::Memory};
+use riskgate_store::{Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry, memory::Memory};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
@@ -102,6 +102,14 @@ impl Store for Refusing {
 
     fn get<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         self.answer("get", self.store.get(key, now))
+    }
+
+    fn add_to_counters<'a>(&'a self, bucket: CounterBucket<'a>, increments: &'a [(SmolStr, u32)], ttl: Duration, now: Timestamp) -> Reply<'a, u64> {
+        self.answer("add_to_counters", self.store.add_to_counters(bucket, increments, ttl, now))
+    }
+
+    fn read_counters<'a>(&'a self, key: &'a str, from: i64, to: i64, now: Timestamp) -> Reply<'a, BTreeMap<i64, Counters>> {
+        self.answer("read_counters", self.store.read_counters(key, from, to, now))
     }
 
     fn list_entries<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {

@@ -35,6 +35,10 @@ pub enum StorePart {
     Challenge,
     /// New records of names without a history, which are over the write budget.
     NewRecords,
+    /// The state of the detector of attacks on the pool.
+    AttackState,
+    /// The counts of the pool, from which attacks are detected.
+    PoolCounts,
 }
 
 /// The parts other than the user's record that could not be read for one sign-in.
@@ -57,6 +61,8 @@ labels!(StorePart, "The label in `degraded`, metrics, log lines and `/readyz`.",
     TemplateWrite "template_write"
     Challenge "challenge"
     NewRecords "new_records"
+    AttackState "attack_state"
+    PoolCounts "pool_counts"
 });
 
 impl UnreadParts {

@@ -56,6 +56,21 @@ pub struct Success {
     pub id: Option<SmolStr>,
     /// The session to look up, if sessions are looked up and the context was not trusted.
     pub session: Option<AwaitedSession>,
+    /// What is counted for the pool, if the attempt is known.
+    pub counted: Option<CountedSuccess>,
+}
+
+/// A success, as it is counted for its pool. It names no user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountedSuccess {
+    /// The keyed hash of the pool's id.
+    pub pool: u32,
+    /// Whether it is the account's first: the account had no history.
+    pub is_first: bool,
+    /// The short hash of the app client.
+    pub client: u32,
+    /// The decision on its attempt: the score in tenths, the first reasons, and whether something was missing.
+    pub decision: AttemptDecision,
 }
 
 /// The changes that a success makes to a user record.
@@ -191,7 +206,7 @@ impl HistoryRepository {
         if pending.is_empty() && user_record.forgotten.is_some() {
             // The attempt was erased with the user's data. Nothing about the user is recorded.
             self.record_client_capability(client, ClientCapability::ReportsOutcomes, now).await;
-            return Ok(Success { learned, id: None, session: None });
+            return Ok(Success { learned, id: None, session: None, counted: None });
         }
         let mut remove = chosen.as_ref().map(|(field, attempt)| resolved_fields(field, attempt, &pending, now)).unwrap_or_default();
         if restriction == TokenRestriction::Challenge {
@@ -200,6 +215,7 @@ impl HistoryRepository {
         let is_believed = chosen.as_ref().and_then(|(_, attempt)| user_record.origin(attempt.origin)).is_some_and(|origin| origin.claim.is_trusted);
         let awaits_session = self.retention.awaits_session && !is_believed && !pending.is_empty();
         let merged = self.merge_record(user_record, sample.as_ref(), now, now);
+        let counted = chosen.as_ref().and_then(|(_, attempt)| self.counted_success(self.pool_hash(&event.pool), attempt, &merged));
         let (mut set, mut sample) = (set, sample);
         let mut session = None;
         if awaits_session {
@@ -224,8 +240,8 @@ impl HistoryRepository {
             tokio::join!(self.run_reported(StorePart::Success, written), self.record_client_capability(client, ClientCapability::ReportsOutcomes, now));
         let id = chosen.and_then(|(_, attempt)| attempt.id).map(|id| id.to_smolstr());
         written.map(|recorded| match recorded {
-            Recorded::Done => Success { learned, id, session },
-            Recorded::Forgotten => Success { learned: Learned::NothingPending, id: None, session: None },
+            Recorded::Done => Success { learned, id, session, counted },
+            Recorded::Forgotten => Success { learned: Learned::NothingPending, id: None, session: None, counted: None },
         })
     }
 
@@ -267,6 +283,16 @@ impl HistoryRepository {
             now,
         };
         self.apply_profile_update(profile_update).await
+    }
+
+    /// The keyed hash of a pool's id.
+    pub(super) fn pool_hash(&self, pool: &str) -> u32 {
+        self.pseudonyms.short_hash("pool", &[pool.as_bytes()])
+    }
+
+    /// What is counted about the success of an attempt, with the record as it was before.
+    pub(super) fn counted_success(&self, pool: u32, attempt: &Attempt, before: &MergedRecord) -> Option<CountedSuccess> {
+        Some(CountedSuccess { pool, is_first: before.profile.is_new(), client: attempt.client, decision: attempt.decision? })
     }
 
     pub(super) fn merge_record(&self, user_record: UserRecord, sample: Option<&Sample>, now: Timestamp, at: Timestamp) -> MergedRecord {

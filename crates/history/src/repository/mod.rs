@@ -136,9 +136,18 @@ pub struct PendingAttempt {
     forgotten: Option<Timestamp>,
     /// Whether the sign-in named a pool.
     has_pool: bool,
+    /// The keyed hash of the pool's id.
+    pool: u32,
     allowance: WriteAllowance,
     /// The record as it was read, for `LEARN=allow`: the decision updates the profile without another read.
     merged: Option<MergedRecord>,
+}
+
+impl PendingAttempt {
+    /// Whether Cognito repeated the call of an earlier attempt.
+    pub fn is_retry(&self) -> bool {
+        self.attempt.kind == AttemptKind::Retry
+    }
 }
 
 impl HistoryRepository {
@@ -327,6 +336,7 @@ impl HistoryRepository {
             expires_at: None,
             forgotten: None,
             has_pool: !sign_in.pool.is_empty(),
+            pool: self.pool_hash(&sign_in.pool),
             allowance: WriteAllowance::new(sign_in),
             merged: None,
         };

@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 use crate::repository::{
     HistoryRepository, PendingAttempt,
     forgetting::Recorded,
-    learning::{Learned, ProfileUpdate},
+    learning::{CountedSuccess, Learned, ProfileUpdate},
     retention::SLACK,
     user_record::{LastDecision, Sample, common_restriction},
 };
@@ -81,6 +81,17 @@ pub(super) struct PendingOutcome {
     origin: Origin,
     /// Whether the password was reported as correct, and only the result of the challenge is open.
     has_succeeded: bool,
+    /// The keyed hash of the pool's id; `None` if an earlier version stored it.
+    pool: Option<u32>,
+}
+
+/// What a report changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedOutcome {
+    /// How it was used for learning.
+    pub learned: Learned,
+    /// What is counted for the pool: the first report that the password was correct.
+    pub counted: Option<CountedSuccess>,
 }
 
 /// Applied reports whose id was not confirmed as consumed. If the answer of that write is lost, the caller sends the report again and gets the
@@ -111,7 +122,8 @@ impl HistoryRepository {
             return Ok(());
         }
         let (keys, field, origin) = (pending_attempt.keys.clone(), pending_attempt.field.clone(), pending_attempt.origin.clone());
-        let value = PendingOutcome { keys, field, forgotten: pending_attempt.forgotten, attempt, origin, has_succeeded: false }.to_bytes();
+        let (forgotten, pool) = (pending_attempt.forgotten, Some(pending_attempt.pool));
+        let value = PendingOutcome { keys, field, forgotten, attempt, origin, has_succeeded: false, pool }.to_bytes();
         self.put_outcome(pending_attempt, &outcome_key(id), &value, is_long_lived, now).await
     }
 
@@ -120,13 +132,14 @@ impl HistoryRepository {
     /// # Errors
     ///
     /// The store could not be reached. The report may be sent again.
-    pub async fn record_outcome(&self, id: &str, report: ReportedOutcome, at: EventTime, now: Timestamp) -> Result<Option<Learned>, FailureReason> {
+    pub async fn record_outcome(&self, id: &str, report: ReportedOutcome, at: EventTime, now: Timestamp) -> Result<Option<RecordedOutcome>, FailureReason> {
         let key = outcome_key(id);
+        let uncounted = |learned| RecordedOutcome { learned, counted: None };
         let (stored, ()) = tokio::join!(self.run_reported(StorePart::Success, self.get_outcome(&key, now)), self.refresh_lists_and_report(now));
         let Some((value, store)) = stored? else { return Ok(None) };
-        let Some(pending) = PendingOutcome::from_bytes(&value) else { return Ok(self.unconfirmed.remove(id, report)) };
+        let Some(pending) = PendingOutcome::from_bytes(&value) else { return Ok(self.unconfirmed.remove(id, report).map(uncounted)) };
         if pending.has_succeeded && matches!(report, ReportedOutcome::Success | ReportedOutcome::Failure) {
-            return Ok(self.unconfirmed.remove(id, report));
+            return Ok(self.unconfirmed.remove(id, report).map(uncounted));
         }
         let is_learnable = match report {
             ReportedOutcome::Success => pending.attempt.is_learnable(),
@@ -135,7 +148,7 @@ impl HistoryRepository {
         };
         // The result of the challenge is still open.
         let next = (report == ReportedOutcome::Success && pending.attempt.is_challenged()).then(|| PendingOutcome { has_succeeded: true, ..pending.clone() });
-        let recorded = self.apply_outcome(pending, report, is_learnable, at.recorded(now), now).await?;
+        let (recorded, counted) = self.apply_outcome(pending, report, is_learnable, at.recorded(now), now).await?;
         let learned = match recorded {
             Recorded::Done if is_learnable => Some(Learned::ProfileUpdated),
             Recorded::Done => Some(Learned::NotLearnable),
@@ -149,7 +162,7 @@ impl HistoryRepository {
             None => self.consume_id(store, id, now).await?,
         }
         self.unconfirmed.remove(id, report);
-        Ok(learned)
+        Ok(learned.map(|learned| RecordedOutcome { learned, counted }))
     }
 
     /// Consumes an id: no outcome is accepted for it any more.
@@ -165,8 +178,9 @@ impl HistoryRepository {
         is_learnable: bool,
         at: Timestamp,
         now: Timestamp,
-    ) -> Result<Recorded, FailureReason> {
-        let PendingOutcome { keys, field, forgotten, attempt, origin, has_succeeded: _ } = pending;
+    ) -> Result<(Recorded, Option<CountedSuccess>), FailureReason> {
+        let PendingOutcome { keys, field, forgotten, attempt, origin, has_succeeded, pool } = pending;
+        let mut counted = None;
         let (keys, user_record) = self
             .run_reported(StorePart::Record, async {
                 let keys = self.add_migrated_keys(keys, now).await?;
@@ -175,14 +189,14 @@ impl HistoryRepository {
             })
             .await?;
         if user_record.forgotten > forgotten {
-            return Ok(Recorded::Forgotten);
+            return Ok((Recorded::Forgotten, None));
         }
-        match report {
+        let recorded = match report {
             ReportedOutcome::Success | ReportedOutcome::NotFraud | ReportedOutcome::ChallengePassed => {
                 let sample_field: SmolStr = [SAMPLE, field.get(1..).unwrap_or_default()].concat().into();
                 let is_proof = report != ReportedOutcome::Success && attempt.is_challenged();
                 if user_record.has_sample(&sample_field) && !is_proof {
-                    return Ok(Recorded::Done);
+                    return Ok((Recorded::Done, None));
                 }
                 let restriction = if is_proof { TokenRestriction::None } else { common_restriction([&attempt]) };
                 let (mut set, mut remove) = (Vec::new(), vec![field.clone()]);
@@ -197,6 +211,10 @@ impl HistoryRepository {
                 let sample = sample.filter(|_| is_learnable && !user_record.has_sample(&sample_field));
                 let decision = LastDecision::of(&attempt).map(|decision| (attempt.client, decision));
                 let merged = self.merge_record(user_record, sample.as_ref(), now, at);
+                // A pass of a challenge belongs to a success that was counted. A label is not a sign-in.
+                if report == ReportedOutcome::Success && !has_succeeded {
+                    counted = pool.and_then(|pool| self.counted_success(pool, &attempt, &merged));
+                }
                 let profile_update =
                     ProfileUpdate { keys: &keys, merged, sample, sample_field: Some(sample_field), decision, restriction, set, remove, at, now };
                 let update = self.run_reported(StorePart::Success, self.apply_profile_update(profile_update));
@@ -220,7 +238,8 @@ impl HistoryRepository {
                 let change = Change { set, remove: vec![field], ttl };
                 self.run_reported(StorePart::Success, self.update_unless_forgotten(&keys[0], change, forgotten, now)).await
             }
-        }
+        };
+        Ok((recorded?, counted))
     }
 }
 
@@ -278,17 +297,13 @@ impl PendingOutcome {
         self.attempt.at
     }
 
-    /// A line of text with the keys, the field and, if present, the time of erasure in milliseconds (`-` for none) and `s` after a success,
-    /// followed by the bytes of the attempt.
+    /// A line of text with the keys, the field, the time of erasure in milliseconds (`-` for none), `s` after a success (`-` before) and the hash of
+    /// the pool, followed by the bytes of the attempt. Earlier versions do not know the last.
     fn to_bytes(&self) -> Vec<u8> {
-        let forgotten = self.forgotten.map(|at| format!(" {}", at.as_millisecond()));
-        let rest = match forgotten {
-            Some(at) if self.has_succeeded => at + " s",
-            Some(at) => at,
-            None if self.has_succeeded => " - s".to_owned(),
-            None => String::new(),
-        };
-        let mut out = format!("{} {}{rest}\n", self.keys.join(","), self.field).into_bytes();
+        let forgotten = self.forgotten.map_or_else(|| "-".to_owned(), |at| at.as_millisecond().to_string());
+        let succeeded = if self.has_succeeded { "s" } else { "-" };
+        let pool = self.pool.map(|pool| format!(" {pool:08x}")).unwrap_or_default();
+        let mut out = format!("{} {} {forgotten} {succeeded}{pool}\n", self.keys.join(","), self.field).into_bytes();
         out.extend(Sample { attempt: self.attempt, origin: self.origin.clone(), device: DeviceStatus::NotReported, proven: false }.to_bytes());
         out
     }
@@ -299,7 +314,8 @@ impl PendingOutcome {
         let (keys, field) = (words.next()?, words.next()?);
         let forgotten = words.next().and_then(|at| Timestamp::from_millisecond(at.parse().ok()?).ok());
         let has_succeeded = words.next() == Some("s");
+        let pool = words.next().and_then(|hash| u32::from_str_radix(hash, 16).ok());
         let Sample { attempt, origin, .. } = Sample::from_bytes(&bytes[end + 1..])?;
-        Some(PendingOutcome { keys: keys.split(',').map(SmolStr::from).collect(), field: field.into(), forgotten, attempt, origin, has_succeeded })
+        Some(PendingOutcome { keys: keys.split(',').map(SmolStr::from).collect(), field: field.into(), forgotten, attempt, origin, has_succeeded, pool })
     }
 }

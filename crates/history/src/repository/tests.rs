@@ -13,7 +13,7 @@ use riskgate_engine::personal::RawEvent;
 use riskgate_event::cognito::{self, Event};
 use riskgate_runtime::clock;
 use riskgate_store::memory::Memory;
-use riskgate_store::{Change, Changed, EntriesByWindow, MissingWindow, Record, Reply, WindowEntry};
+use riskgate_store::{Change, Changed, CounterBucket, Counters, EntriesByWindow, MissingWindow, Record, Reply, WindowEntry};
 
 /// A store that counts its reads and writes.
 #[derive(Debug, Default)]
@@ -82,6 +82,14 @@ impl Store for CountingStore {
 
     fn increment_up_to<'a>(&'a self, key: &'a str, limit: u64, ttl: Duration, now: Timestamp) -> Reply<'a, bool> {
         self.write().increment_up_to(key, limit, ttl, now)
+    }
+
+    fn add_to_counters<'a>(&'a self, bucket: CounterBucket<'a>, increments: &'a [(SmolStr, u32)], ttl: Duration, now: Timestamp) -> Reply<'a, u64> {
+        self.write().add_to_counters(bucket, increments, ttl, now)
+    }
+
+    fn read_counters<'a>(&'a self, key: &'a str, from: i64, to: i64, now: Timestamp) -> Reply<'a, BTreeMap<i64, Counters>> {
+        CountingStore::read(self).read_counters(key, from, to, now)
     }
 
     fn list_entries<'a>(&'a self, list: List, now: Timestamp) -> Reply<'a, BTreeMap<String, Vec<u8>>> {

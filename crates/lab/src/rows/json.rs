@@ -70,7 +70,7 @@ pub(super) fn read_line<T>(text: &str, time_parser: &mut TimeParser, then: impl 
     if user.is_empty() {
         return match () {
             () if object.decision.is_some() && object.id.is_some() => Ok(then(LogLine::WithoutUser)),
-            () if plain_string(object.trigger) == "operator" => Ok(then(LogLine::Other)),
+            () if matches!(plain_string(object.trigger), "operator" | "attack") => Ok(then(LogLine::Other)),
             () if object.level.is_some() || object.kind.is_some() || object.metrics.is_some() => Ok(then(LogLine::Other)),
             () => Err(BadRow::MissingUser),
         };

@@ -52,6 +52,8 @@ mod assets;
 
 mod decision_row;
 
+mod detector;
+
 mod queries;
 
 mod query_cache;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    dashboard::{Dashboard, access::Identity},
+    dashboard::{Dashboard, access::Identity, detector},
     problem::{problem, problem_with_code},
 };
 use riskgate_activity::{Activity, Filter};
@@ -59,7 +59,15 @@ pub async fn overview(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     }
     let is_identified = identity.may_view();
     let key = format!("overview {is_identified} {filter:?}");
-    dashboard.answer(key, move |activity, now| activity.summary(&filter, now, is_identified)).await
+    let detector = dashboard.detector();
+    let query = move |activity: &Activity, now| {
+        let mut summary = activity.summary(&filter, now, is_identified);
+        if let Value::Object(members) = &mut summary {
+            members.insert("detector".to_owned(), detector);
+        }
+        summary
+    };
+    dashboard.answer(key, query).await
 }
 
 /// `GET /v1/activity/decisions`: matching decisions, newest first.
@@ -156,6 +164,11 @@ pub async fn session(State(dashboard): State<Arc<Dashboard>>, Extension(identity
 }
 
 impl Dashboard {
+    /// The state of the attack detector; null for a log.
+    fn detector(&self) -> Value {
+        self.instance.as_ref().map_or(Value::Null, |instance| detector::to_json(&instance.engine.enricher().pools().statuses()))
+    }
+
     /// Answers a query over the stored rows, on a thread of its own.
     async fn answer(self: &Arc<Self>, key: String, query: impl FnOnce(&Activity, i64) -> Value + Send + 'static) -> Response {
         let dashboard = Arc::clone(self);

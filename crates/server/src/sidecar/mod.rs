@@ -54,6 +54,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
 /// The interval of background maintenance: aggregation of metric samples, and renewal of secrets that are due.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The interval in which counts of pools are written. Their states are read every ten seconds.
+const POOL_INTERVAL: Duration = Duration::from_secs(2);
+
 /// How long the store may take to answer a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -89,6 +92,8 @@ pub fn check(instance: &Instance) -> Result<(), ConfigError> {
 /// An address cannot be bound.
 pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let served = listen(&instance, stop).await;
+    // The counts of the last sign-ins.
+    instance.update_pools(clock::read()).await;
     instance.telemetry.flush(Deadline::after(Instant::now(), FLUSH_TIMEOUT)).await;
     served
 }
@@ -141,7 +146,10 @@ pub async fn serve(listener: TcpListener, role: ListenerRole, instance: Arc<Inst
     )
     .with_telemetry(&instance);
     let service = if role == ListenerRole::Admin { service } else { service.with_assessment(&instance) };
-    let maintenance = dashboard.as_ref().map(|_| tokio::spawn(run_maintenance(Arc::clone(&instance))));
+    let maintenance = dashboard.as_ref().map(|_| {
+        let (maintained, monitored) = (run_maintenance(Arc::clone(&instance)), run_pool_monitor(Arc::clone(&instance)));
+        tokio::spawn(futures_util::future::join(maintained, monitored))
+    });
     let close = || {
         if let Some(dashboard) = dashboard {
             dashboard.close();
@@ -241,6 +249,16 @@ async fn run_maintenance(instance: Arc<Instance>) {
         for reason in [RenewalReason::Missing, RenewalReason::Stale] {
             instance.refresh_secrets(reason, secrets::WAIT_TIMEOUT, clock::read()).await;
         }
+    }
+}
+
+/// Writes the counts of pools and reads the states of their attack detectors, in the background of the sign-ins.
+async fn run_pool_monitor(instance: Arc<Instance>) {
+    let mut interval = tokio::time::interval(POOL_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        instance.update_pools(clock::read()).await;
     }
 }
 

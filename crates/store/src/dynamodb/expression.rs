@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder, primitives::Blob, types::AttributeValue};
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use crate::{Change, Ttl};
 
@@ -81,6 +82,16 @@ impl Update {
         let (one, limit) = (update.value(number(1)), update.value(AttributeValue::N(limit.to_string())));
         update.add.push(format!("{name} {one}"));
         update.condition = Some(format!("attribute_not_exists({name}) or {name} < {limit}"));
+        update.expire_at(now.as_second().saturating_add_unsigned(ttl.as_secs()))
+    }
+
+    /// Adds to counters.
+    pub(super) fn add_to_counters(increments: &[(SmolStr, u32)], ttl: Duration, now: Timestamp) -> Self {
+        let mut update = Update::default();
+        for (name, value) in increments {
+            let (name, value) = (update.name(name), update.value(number(i64::from(*value))));
+            update.add.push(format!("{name} {value}"));
+        }
         update.expire_at(now.as_second().saturating_add_unsigned(ttl.as_secs()))
     }
 

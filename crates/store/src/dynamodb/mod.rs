@@ -24,12 +24,14 @@ use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use crate::{ActivityRow, Change, Changed, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, Ttl, WindowEntry};
+use crate::{ActivityRow, Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, Ttl, WindowEntry};
 use riskgate_aws::environment::{AwsFault, Identity};
 use riskgate_engine::evidence::FailureReason;
 use riskgate_engine::velocity::{ACCOUNT_WINDOW_SECONDS, MAX_WINDOW_ENTRIES};
 
 use crate::dynamodb::expression::{Item, Update, binary, number};
+
+mod counters;
 
 mod expression;
 
@@ -343,6 +345,14 @@ impl Store for DynamoDb {
 
     fn increment_up_to<'a>(&'a self, key: &'a str, limit: u64, ttl: Duration, now: Timestamp) -> Reply<'a, bool> {
         Box::pin(async move { Ok(self.update_item(key, "x", &Update::increment_up_to(limit, ttl, now)).await?.is_ok()) })
+    }
+
+    fn add_to_counters<'a>(&'a self, bucket: CounterBucket<'a>, increments: &'a [(SmolStr, u32)], ttl: Duration, now: Timestamp) -> Reply<'a, u64> {
+        Box::pin(self.add_counters(bucket, increments, ttl, now))
+    }
+
+    fn read_counters<'a>(&'a self, key: &'a str, from: i64, to: i64, now: Timestamp) -> Reply<'a, BTreeMap<i64, Counters>> {
+        Box::pin(self.query_counters(key, from, to, now))
     }
 
     fn get<'a>(&'a self, key: &'a str, now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {

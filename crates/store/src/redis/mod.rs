@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::{Change, Changed, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry};
+use crate::{Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MAX_BUCKETS, MissingWindow, Record, Reply, Store, WindowEntry};
 use riskgate_engine::evidence::FailureReason;
 use riskgate_engine::velocity::{ACCOUNT_WINDOW_SECONDS, MAX_WINDOW_ENTRIES};
 
@@ -102,6 +102,20 @@ static INCREMENT_UP_TO: LazyLock<Script> = LazyLock::new(|| {
 if tonumber(redis.call('GET', KEYS[1]) or '0') >= tonumber(ARGV[1]) then return 0 end
 if redis.call('INCR', KEYS[1]) == 1 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 return 1
+",
+    )
+});
+
+/// Adds to the counters of a hash. Returns the new value of the first one.
+static ADD_TO_COUNTERS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local first = redis.call('HINCRBY', KEYS[1], ARGV[2], ARGV[3])
+for at = 4, #ARGV, 2 do
+    redis.call('HINCRBY', KEYS[1], ARGV[at], ARGV[at + 1])
+end
+if redis.call('TTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return first
 ",
     )
 });
@@ -362,6 +376,30 @@ impl Store for Redis {
         })
     }
 
+    fn add_to_counters<'a>(&'a self, bucket: CounterBucket<'a>, increments: &'a [(SmolStr, u32)], ttl: Duration, _now: Timestamp) -> Reply<'a, u64> {
+        Box::pin(async move {
+            if increments.is_empty() {
+                return Ok(0);
+            }
+            let (ttl, values): (String, Vec<String>) = (seconds(ttl), increments.iter().map(|(_, value)| value.to_string()).collect());
+            let mut args: Vec<&[u8]> = vec![ttl.as_bytes()];
+            args.extend(increments.iter().zip(&values).flat_map(|((name, _), value)| [name.as_bytes(), value.as_bytes()]));
+            self.run_script(&ADD_TO_COUNTERS, &[counters_key(bucket.key, bucket.number)], &args, Retry::Never).await
+        })
+    }
+
+    fn read_counters<'a>(&'a self, key: &'a str, from: i64, to: i64, _now: Timestamp) -> Reply<'a, BTreeMap<i64, Counters>> {
+        Box::pin(async move {
+            // Sent together on one connection. Each is a command with one key, as cluster mode needs it.
+            let read = async |number: i64| {
+                let counters: BTreeMap<String, u64> = self.run_command(redis::cmd("HGETALL").arg(counters_key(key, number)), Retry::OnDisconnect).await?;
+                Ok::<_, FailureReason>((number, counters.into_iter().map(|(name, value)| (name.into(), value)).collect()))
+            };
+            let buckets: Vec<(i64, Counters)> = try_join_all((from.max(to - MAX_BUCKETS + 1)..=to).map(read)).await?;
+            Ok(buckets.into_iter().filter(|(_, counters)| !counters.is_empty()).collect())
+        })
+    }
+
     fn get<'a>(&'a self, key: &'a str, _now: Timestamp) -> Reply<'a, Option<Vec<u8>>> {
         Box::pin(async move { self.run_command(redis::cmd("GET").arg(format!("{PREFIX}{key}")), Retry::OnDisconnect).await })
     }
@@ -412,6 +450,10 @@ fn pem(authorities: &[CertificateDer<'static>]) -> Vec<u8> {
         format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     };
     authorities.iter().map(block).collect::<String>().into_bytes()
+}
+
+fn counters_key(key: &str, number: i64) -> String {
+    format!("{PREFIX}w#{key}#{number}")
 }
 
 fn user_key(key: &str) -> String {

@@ -29,13 +29,31 @@ export function showOverview(summary) {
 /** Shows the state in one sentence. Its parts lead to what they name. */
 export function showSentence(summary, mayView) {
   const { attack } = summary;
-  const parts = attack ? describeAttack(attack, mayView) : describeCalm(summary);
+  const detected = summary.detector?.attack;
+  const parts = detected ? describeDetected(detected, summary.detector, attack, mayView) : attack ? describeAttack(attack, mayView) : describeCalm(summary);
   const text = parts.map((part) => (typeof part === "string" ? part : part.textContent)).join("");
   const sentence = byId("sentence");
-  sentence.classList.toggle("alarm", Boolean(attack));
+  sentence.classList.toggle("alarm", Boolean(detected || attack));
   // The sentence is replaced only when it has changed: a reader of the page may have the focus in it.
   if (sentence.textContent !== text && !sentence.matches(":focus-within")) sentence.replaceChildren(...parts);
-  document.title = attack ? "Under attack – riskgate" : "riskgate";
+  document.title = detected || attack ? "Under attack – riskgate" : "riskgate";
+}
+
+/** The attack that the pool's detector reports, from the counts of all processes. `attack` is what the stored decisions show of it. */
+function describeDetected(detected, detector, attack, mayView) {
+  const pool = detector.pool ? ` on ${detector.pool}` : "";
+  const kind = KINDS[detected.kind] ?? formatCode(detected.kind);
+  const parts = [`${kind[0].toUpperCase()}${kind.slice(1)}${pool} since ${formatTime(detected.since * 1000)}: ${plural(detected.attempts, "attempt")} on `];
+  const accounts = plural(detected.accounts, "account");
+  parts.push(mayView ? createButton("link", accounts, () => toggleFilter("reason", "attack_wave", "decisions")) : accounts);
+  parts.push(` from ${plural(detected.networks, "network")}, `);
+  const letIn = `${formatCount(detected.let_in)} let in.`;
+  if (detected.let_in && mayView) parts.push(createLink("", letIn, { view: "findings", id: null }, urlOf({ ...readLocation(), view: "findings" })));
+  else parts.push(letIn);
+  if (detected.sources.length) parts.push(` Most from ${detected.sources.slice(0, 3).join(", ")}.`);
+  if (attack) parts.push(` ${formatPercent(attack.stopped / Math.max(attack.risky, 1))} of its risky sign-ins were stopped.`);
+  if (detector.pools_under_attack > 1) parts.push(` ${plural(detector.pools_under_attack - 1, "more pool")} under attack.`);
+  return parts;
 }
 
 function describeAttack(attack, mayView) {

@@ -1,0 +1,53 @@
+//! The state of the attack detector, as the page shows it.
+
+use serde_json::{Value, json};
+
+use riskgate_pipeline::pool_monitor::PoolStatus;
+use riskgate_pool::Status;
+
+/// An attack on more than one account in this many attempts tries leaked passwords; one on fewer accounts guesses.
+const STUFFING_ATTEMPTS: u64 = 4;
+
+/// The most severe state among pools; `None` if none was read. The pool is named only if there are several.
+pub fn to_json(statuses: &[PoolStatus]) -> Value {
+    let Some(PoolStatus { pool, status, attack, read_at }) = statuses.first() else { return Value::Null };
+    let attack = attack.as_ref().map(|attack| {
+        let is_stuffing = attack.accounts.saturating_mul(STUFFING_ATTEMPTS) >= u64::from(attack.attempts);
+        json!({
+            "kind": if is_stuffing { "credential_stuffing" } else { "password_guessing" },
+            "since": attack.since, "detected": attack.detected, "attempts": attack.attempts, "expected": attack.expected, "accounts": attack.accounts,
+            "networks": attack.networks, "unknown_names": attack.unknown, "let_in": attack.let_in, "sources": attack.cells,
+        })
+    });
+    let under_attack = statuses.iter().filter(|status| status.status == Status::UnderAttack).count();
+    json!({
+        "state": status.as_label(), "pool": (statuses.len() > 1).then_some(pool), "pools_under_attack": under_attack, "read_at": read_at, "attack": attack,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use riskgate_pool::AttackSummary;
+
+    #[test]
+    fn the_most_severe_pool_is_shown() {
+        let attack = AttackSummary {
+            since: 3_000,
+            detected: 3_120,
+            last_high: 3_180,
+            attempts: 1_023,
+            expected: 2.0,
+            accounts: 988,
+            networks: 9,
+            unknown: 12,
+            let_in: 3,
+            cells: vec!["AS64500".into()],
+        };
+        let calm = PoolStatus { pool: "two".into(), status: Status::Calm, attack: None, read_at: 3_190 };
+        assert_eq!(to_json(&[]), Value::Null);
+        assert_eq!(to_json(std::slice::from_ref(&calm)), json!({ "state": "calm", "pool": null, "pools_under_attack": 0, "read_at": 3_190, "attack": null }));
+        let shown = to_json(&[PoolStatus { pool: "one".into(), status: Status::UnderAttack, attack: Some(attack), read_at: 3_191 }, calm]);
+        assert_eq!((&shown["pool"], &shown["attack"]["kind"], &shown["attack"]["let_in"]), (&json!("one"), &json!("credential_stuffing"), &json!(3)));
+    }
+}
