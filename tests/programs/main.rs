@@ -68,5 +68,7 @@ mod learning;
 mod model_tables;
 #[path = "../integration/history/outcome_reports.rs"]
 mod outcome_reports;
+#[path = "../integration/history/pool_attacks.rs"]
+mod pool_attacks;
 #[path = "../integration/history/profiles.rs"]
 mod profiles;

@@ -9,6 +9,7 @@ pub mod interrupted;
 pub mod learning;
 pub mod outcome_reports;
 pub mod outcomes;
+pub mod pool_attacks;
 pub mod profiles;
 pub mod rotation;
 pub mod sessions;
