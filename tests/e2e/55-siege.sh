@@ -11,3 +11,13 @@ until_listens "$port"
 
 python "$HERE/55-siege.py" "$port"
 prove "10,000 silent connections, slow heads and bodies, gigabytes, head bombs, path tricks and smuggled requests: sign-ins keep their p99 within twice"
+
+# Credential stuffing, over a shared store.
+redis_port=$(free_port) campaign_port=$(free_port)
+start redis redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no
+until_listens "$redis_port"
+key="k1:$(python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("="))')"
+start campaign env RISKGATE_LISTEN="127.0.0.1:$campaign_port" RISKGATE_STORE="redis://127.0.0.1:$redis_port/0" RISKGATE_PSEUDONYM_KEY="$key" RISKGATE_AUDIT="$WORK/audit.jsonl" "$RISKGATE" serve
+until_listens "$campaign_port"
+python "$HERE/55-campaign.py" "$campaign_port" "$redis_port"
+prove "a campaign with one attempt for each account and network is detected and named; known users get in throughout"

@@ -12,6 +12,8 @@
 
 mod admin;
 #[cfg(feature = "redis")]
+mod attacks;
+#[cfg(feature = "redis")]
 mod fleet;
 mod processes;
 #[cfg(feature = "redis")]

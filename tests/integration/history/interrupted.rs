@@ -8,7 +8,9 @@ use std::{
 
 use jiff::Timestamp;
 use riskgate_engine::evidence::FailureReason;
-use riskgate_store::{ActivityRow, Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry};
+use riskgate_store::{
+    ActivityRow, Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry,
+};
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 

@@ -128,7 +128,8 @@ async fn concurrent_reports_of_an_outcome_are_learned_once() {
                 let (engine, id) = (&engines[number % 2], &assessments[number % 4].id);
                 async move { engine.repository().record_outcome(id, ReportedOutcome::Success, clock::at(time).into(), time).await }
             });
-            let answers = futures_util::future::join_all(reports).await;
+            let answers: Vec<_> =
+                futures_util::future::join_all(reports).await.into_iter().map(|answer| answer.map(|recorded| Some(recorded?.learned))).collect();
             assert!(answers.iter().all(Result::is_ok), "{}: {answers:?}", backend.name);
             assert!(answers.iter().filter(|answer| **answer == Ok(Some(Learned::ProfileUpdated))).count() >= 4, "{}: {answers:?}", backend.name);
             let found = learned(&engines[1], "ada", at(i64::from(round), "08:00:00")).await;

@@ -10,10 +10,10 @@ use riskgate_engine::decision::Verdict;
 use riskgate_pipeline::pool_monitor::{AttackEvent, AttackNotice};
 use riskgate_pool::Status;
 use riskgate_runtime::clock;
-use riskgate_store::{Change, Changed, CounterBucket, Store, Ttl};
+use riskgate_store::{Change, Changed, CounterBucket, Ttl};
 use smol_str::SmolStr;
 
-use crate::fixtures::{self, CHROME, FIREFOX, HOME, KEY, Origin, TestEngine, at, claims, history, pre, reasons};
+use crate::fixtures::{self, CHROME, FIREFOX, HOME, KEY, Origin, TestEngine, at, claims, pre, reasons};
 
 /// Enough attempts for a detector that expects none.
 const ATTEMPTS: usize = 90;
@@ -34,7 +34,7 @@ fn status(engine: &TestEngine) -> Status {
 
 /// The key of the pool's record and counters in every engine of these tests.
 fn key() -> String {
-    use riskgate_config::pseudonym::{Pseudonyms, PseudonymKey};
+    use riskgate_config::pseudonym::{PseudonymKey, Pseudonyms};
     let (kid, key) = KEY.split_once(':').unwrap();
     let pseudonyms = Pseudonyms::new(&[PseudonymKey { kid: kid.to_owned(), key: key.to_owned().into() }]);
     format!("p{:08x}", pseudonyms.short_hash("pool", &[b"pool"]))

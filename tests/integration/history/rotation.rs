@@ -190,12 +190,9 @@ async fn an_outcome_of_an_assessment_under_the_old_key_is_accepted() {
         // Her record is moved in between.
         rotation.both.assess(sign_in(&rotation.both, "07:01:00")).await;
         let repository = rotation.both.repository();
-        assert_eq!(
-            repository.record_outcome(&before.id, ReportedOutcome::Success, riskgate_engine::time::EventTime::new(at(0, "07:02:00")), at(0, "07:02:00")).await,
-            Ok(Some(Learned::ProfileUpdated)),
-            "{}",
-            backend.name
-        );
+        let time = at(0, "07:02:00");
+        let recorded = repository.record_outcome(&before.id, ReportedOutcome::Success, riskgate_engine::time::EventTime::new(time), time).await;
+        assert_eq!(recorded.map(|recorded| Some(recorded?.learned)), Ok(Some(Learned::ProfileUpdated)), "{}", backend.name);
         let next = rotation.new.assess(sign_in(&rotation.new, "07:03:00")).await;
         assert_eq!(history(&next).profile.successes, 1, "{}", backend.name);
     }

@@ -23,7 +23,9 @@ use riskgate_event::signed_context::{Claims, sign};
 use riskgate_history::repository::{challenge::ChallengeResult, outcome::ReportedOutcome};
 use riskgate_pipeline::{claims, learn};
 use riskgate_runtime::clock;
-use riskgate_store::{Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry, memory::Memory};
+use riskgate_store::{
+    Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry, memory::Memory,
+};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
@@ -367,4 +369,38 @@ async fn a_machine_token_without_a_block_list_names_the_cause() {
     assert_eq!(claimed.missing, Some(FailureReason::KeyRefused));
     assert!(is_failing(&engine, StorePart::BlockList));
     assert!(fixtures::reasons(&engine.attempt("ada", HOME, at(0, "07:00:01")).await).contains(&"degraded"));
+}
+
+#[tokio::test]
+async fn an_attack_state_that_cannot_be_read_degrades() {
+    let (store, engine) = engine(&[]);
+    let time = |second| Timestamp::from_second(at(0, "07:00:00").as_second() + second).unwrap();
+    assert!(!engine.attempt("ada", HOME, time(0)).await.decision.is_degraded());
+    // Only the pool's state is read so: the attempt itself is an update.
+    store.refuse(&["get_record"]);
+    engine.enricher().update_pools(clock::at(time(11))).await;
+    assert!(is_failing(&engine, StorePart::AttackState));
+    let during = engine.attempt("ada", HOME, time(12)).await;
+    assert!(!during.decision.is_degraded(), "the state is a few seconds old");
+    let unknown = engine.attempt("ada", HOME, time(61)).await;
+    assert_eq!(history(&unknown).unread, unread(StorePart::AttackState));
+    assert!(unknown.decision.is_degraded());
+    store.refuse(&[]);
+    assert!(!engine.attempt("ada", HOME, time(80)).await.decision.is_degraded(), "a later sign-in reads it again");
+    assert!(!is_failing(&engine, StorePart::AttackState));
+}
+
+#[tokio::test]
+async fn counts_of_a_pool_that_cannot_be_written_are_reported_and_delay_no_sign_in() {
+    let (store, engine) = engine(&[("STORE_TIMEOUT", "50ms")]);
+    let time = at(0, "07:00:00");
+    store.refuse(&["add_to_counters"]);
+    assert!(!engine.attempt("ada", HOME, time).await.decision.is_degraded());
+    engine.enricher().update_pools(clock::at(time)).await;
+    assert!(is_failing(&engine, StorePart::PoolCounts) && failures(&engine, StorePart::PoolCounts) == 1);
+    store.refuse(&[]);
+    store.hang(&["add_to_counters"]);
+    engine.attempt("ada", HOME, time).await;
+    engine.enricher().update_pools(clock::at(time)).await;
+    assert_eq!(failures(&engine, StorePart::PoolCounts), 2, "a write that hangs is cut off");
 }

@@ -22,7 +22,7 @@ use riskgate_engine::{
     sign_in::{SignIn, Trigger},
 };
 use riskgate_history::repository::learning::CountedSuccess;
-use riskgate_pool::{Attempt, AttemptKind, AttackSummary, Cell, Status, attempt, cell::Cells};
+use riskgate_pool::{AttackSummary, Attempt, AttemptKind, Cell, Status, attempt, cell::Cells};
 use riskgate_runtime::health::Health;
 use riskgate_store::{CounterBucket, Store};
 

@@ -75,7 +75,8 @@ pub(super) async fn read_state(pool: &Pool, store: &dyn Store, pseudonyms: &Pseu
 pub(super) async fn refresh(pool: &Pool, store: &dyn Store, pseudonyms: &Pseudonyms, now: Timestamp) -> Result<Refreshed, FailureReason> {
     let (key, this_minute) = (Pool::key(pool.hash), minute_of(now.as_second()));
     let from = pool.view().next.unwrap_or(this_minute - RECENT_MINUTES).min(this_minute);
-    let (record, counters) = futures_util::future::try_join(read_record(pool, store, pseudonyms, now), store.read_counters(&key, from, this_minute, now)).await?;
+    let (record, counters) =
+        futures_util::future::try_join(read_record(pool, store, pseudonyms, now), store.read_counters(&key, from, this_minute, now)).await?;
     let mut minutes = Minutes { counters, from };
     // Before the first attempt of a pool, its last hours may have counts of other processes.
     let needed = record.state.next.unwrap_or(this_minute - MAX_BUCKETS + 1);
