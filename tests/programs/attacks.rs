@@ -183,6 +183,8 @@ async fn a_pool_under_attack_takes_less_than_a_megabyte() {
     for key in &keys {
         bytes += redis::cmd("MEMORY").arg("USAGE").arg(key).arg("SAMPLES").arg(0).query_async::<usize>(&mut connection).await.unwrap();
     }
-    println!("150,000 attempts in 15 minutes: {writes} counted singly, at most {counted} counters and {item_bytes} bytes of a DynamoDB item a minute, {bytes} bytes in Redis");
+    println!(
+        "150,000 attempts in 15 minutes: {writes} counted singly, at most {counted} counters and {item_bytes} bytes of a DynamoDB item a minute, {bytes} bytes in Redis"
+    );
     assert!(keys.len() == 15 && bytes < 1_000_000 && writes < 15 * 200, "{bytes} bytes, {writes} writes");
 }

@@ -189,13 +189,12 @@ impl Enricher {
     /// Reads the state of a pool if it is unknown, within `STORE_TIMEOUT`. While the store does not answer, it stays unknown.
     async fn read_pool(&self, keyed_resources: &KeyedResources, pool: Option<&SignInPool>, sign_in: &SignIn, deadline: Deadline) {
         let (Some(pool), Some(repository)) = (pool.filter(|pool| pool.is_read_due()), &keyed_resources.repository) else { return };
-        let started = Instant::now();
         if self.breaker.is_open() {
             return pool.fail(FailureReason::BreakerOpen);
         }
         // Boxed, because every layer that takes a future by value copies it, and few sign-ins need this one.
         let read = Box::pin(pool.read_state(&**repository.store(), &keyed_resources.pseudonyms, sign_in.received.wall));
-        let cause = match catch_panic(&self.health, deadline.sooner(started, self.store_timeout).run(read)).await {
+        let cause = match catch_panic(&self.health, deadline.sooner(Instant::now(), self.store_timeout).run(read)).await {
             Ok(Ok(read)) => read.err(),
             Ok(Err(_)) => Some(FailureReason::Timeout),
             Err(_) => Some(FailureReason::Panic),
@@ -203,7 +202,7 @@ impl Enricher {
         if let Some(cause) = cause {
             pool.fail(cause);
         }
-        self.health.store.report(StorePart::AttackState, cause, started);
+        self.pools.report_read(cause);
     }
 
     /// Writes the counts of pools and reads their states where that is due, within `STORE_TIMEOUT`. Returns what has to be reported about attacks, by

@@ -69,7 +69,7 @@ impl RiskEngine {
         let evaluation_start = Instant::now();
         let decision = debug_span!("evaluate", %id).in_scope(|| self.evaluate(evidence));
         let evaluation = evaluation_start.elapsed();
-        if attempt.as_ref().is_some_and(|attempt| !attempt.is_retry()) {
+        if attempt.is_some() {
             let is_success = self.learn == Learn::Allow && matches!(decision.action, Verdict::Allow | Verdict::Review);
             let _ = catch_panic_sync(self.health(), || self.enricher.pools().count_attempt(&decision, &self.enricher.pseudonyms(), is_success));
         }

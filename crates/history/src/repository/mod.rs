@@ -143,13 +143,6 @@ pub struct PendingAttempt {
     merged: Option<MergedRecord>,
 }
 
-impl PendingAttempt {
-    /// Whether Cognito repeated the call of an earlier attempt.
-    pub fn is_retry(&self) -> bool {
-        self.attempt.kind == AttemptKind::Retry
-    }
-}
-
 impl HistoryRepository {
     /// A repository over a store.
     pub fn new(store: Arc<dyn Store>, pseudonyms: Arc<Pseudonyms>, config: &Config, health: Arc<Health>) -> Self {

@@ -192,7 +192,8 @@ impl PoolMonitor {
         self.health.store.report(StorePart::PoolCounts, Some(cause), Instant::now());
     }
 
-    fn report_read(&self, cause: Option<FailureReason>) {
+    /// Records whether states could be read, and updates what metrics show.
+    pub(crate) fn report_read(&self, cause: Option<FailureReason>) {
         self.health.store.report(StorePart::AttackState, cause, Instant::now());
         self.publish();
     }

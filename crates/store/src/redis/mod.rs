@@ -106,13 +106,15 @@ return 1
     )
 });
 
-/// Adds to the counters of a hash. Returns the new value of the first one.
+/// Adds to the counters of a hash. Returns the new value of the first one. HINCRBY would be another command for access lists to allow.
 static ADD_TO_COUNTERS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-local first = redis.call('HINCRBY', KEYS[1], ARGV[2], ARGV[3])
-for at = 4, #ARGV, 2 do
-    redis.call('HINCRBY', KEYS[1], ARGV[at], ARGV[at + 1])
+local first
+for at = 2, #ARGV, 2 do
+    local total = tonumber(redis.call('HGET', KEYS[1], ARGV[at]) or 0) + ARGV[at + 1]
+    redis.call('HSET', KEYS[1], ARGV[at], string.format('%.0f', total))
+    first = first or total
 end
 if redis.call('TTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return first
