@@ -80,8 +80,8 @@ pub struct Args {
     /// from the given number of legitimate sign-ins on. With RISKGATE_MODE=enforce, scores from DENY_AT on are not observed. Decisions do not change.
     #[arg(long, value_name = "SIGN_INS")]
     calibrate: Option<u64>,
-    /// Raises the scores of sign-ins that share values with an attack on their pool (reason attack_wave). Attacks are reported with and without it. The live
-    /// triggers and the sidecar do not detect attacks yet.
+    /// Raises the scores of sign-ins that share values with an attack on their pool (reason attack_wave). Attacks are reported with and without it. The
+    /// triggers and the sidecar always do so.
     #[arg(long)]
     attack_wave: bool,
     /// The number of bad rows that are accepted before the run stops.

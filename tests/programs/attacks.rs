@@ -100,7 +100,7 @@ async fn check(backend: &Backend, variables: &[(&str, &str)]) {
         join_all(members.iter().enumerate().map(|(process, member)| async move { member.sign_in(&format!("owner-{process}"), "84.208.20.110").await })).await;
         calls += 1;
         let agreed = members.iter().filter(|member| member.state() == Some(2)).count();
-        if agreed == PROCESSES {
+        if agreed == PROCESSES && attacked.elapsed() < AGREED {
             break;
         }
         assert!(attacked.elapsed() < AGREED, "{}: {agreed} of {PROCESSES} processes know of the attack", backend.name);

@@ -15,8 +15,8 @@ use crate::{
 };
 use riskgate_engine::evidence::FailureReason;
 
-/// Counters in one update expression, which is limited to 4 KB and 300 operators. The counters of one sign-in are far fewer.
-const MAX_IN_UPDATE: usize = 200;
+/// Counters in one update expression, which is limited to 4 KB and 300 operators. A sign-in has at most ten.
+const MAX_IN_UPDATE: usize = 64;
 
 impl DynamoDb {
     pub(super) async fn add_counters(
