@@ -233,14 +233,9 @@ impl Drop for Server {
 }
 
 impl Backend {
-    /// A store whose server belongs to the test.
-    #[cfg(feature = "programs")]
-    pub fn of_store(name: &'static str, store: Arc<dyn Store>) -> Self {
-        Backend { name, store, _server: None }
-    }
-
     /// The port of its server.
     #[cfg(feature = "programs")]
+    #[allow(dead_code, reason = "only the tests over real servers need it")]
     pub fn port(&self) -> u16 {
         self._server.as_ref().expect("the store has a server").port
     }
