@@ -17,6 +17,7 @@ import boto3
 import pytest
 
 from conftest import HERE, REGION, load
+from test_sessions import transformed as sessions_template
 from test_template import source, transformed, variable_parameters
 
 CDK = HERE / "cdk"
@@ -196,6 +197,87 @@ def test_every_variable_reaches_both_functions_with_the_same_value():
     # A variable of another function of the template can be set too.
     assert {name: cdk[name] for name in template} == template
     assert len(template) > 110
+
+
+# --- verified sessions ---------------------------------------------------------
+
+
+def both_sessions(which, **parameters):
+    """The construct with verified sessions and deploy/sessions.yaml."""
+    parameters = {
+        "TriggerRole": "<AWS::IAM::Role>", "UserPoolArn": "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbCdEfGhI", "TableName": "<AWS::DynamoDB::Table>",
+        "PseudonymSecretArn": "<AWS::SecretsManager::Secret>", "AlarmTopicArn": "", "SubnetIds": [], "SecurityGroupIds": [],
+    } | parameters
+    template = sessions_template(**parameters)
+    defaults = {name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()}
+    return Resolved(constructed(which), {}), Resolved(template, defaults | parameters)
+
+
+def of_sessions(stack, type_, name, value):
+    return [found for found in stack.resources(type_) if str(found.get(name, "")).startswith(value)]
+
+
+@pytest.mark.parametrize("type_,name,value", [
+    ("AWS::SQS::Queue", "QueueName", "riskgate-sessions"), ("AWS::CloudWatch::Alarm", "AlarmName", "riskgate-session-"),
+    ("AWS::Logs::LogGroup", "LogGroupName", "/aws/lambda/riskgate-sessions"), ("AWS::Lambda::EventSourceMapping", "BatchSize", "10"),
+    ("AWS::Lambda::Function", "FunctionName", "riskgate-sessions"), ("AWS::SQS::QueuePolicy", "Queues", ""),
+])
+def test_the_resources_of_verified_sessions_are_equal(type_, name, value):
+    cdk, template = (of_sessions(stack, type_, name, value) for stack in both_sessions("sessions"))
+    for found in (*cdk, *template):
+        for other in ("Code", "Environment", "Tags", "Role"):
+            found.pop(other, None)
+        if "LogGroupName" in found:
+            found["RetentionInDays"] = str(found["RetentionInDays"])
+    assert cdk and sorted(map(canonical, cdk)) == sorted(map(canonical, template))
+
+
+def canonical(value):
+    """JSON in which a number is its text, and a list of one its member: CloudFormation accepts both forms."""
+    if isinstance(value, dict):
+        return json.dumps({name: canonical(inner) for name, inner in value.items()}, sort_keys=True)
+    if isinstance(value, list):
+        return canonical(value[0]) if len(value) == 1 else json.dumps([canonical(inner) for inner in value])
+    return str(value)
+
+
+def session_policies(stack):
+    """Returns the policies of the role that receives messages, by name."""
+    [role] = [role for role in stack.resources("AWS::IAM::Role") if "sqs:ReceiveMessage" in str(role)]
+    assert role.get("ManagedPolicyArns", []) == []
+    # The stack of the sessions has the name of the table, the construct the table itself.
+    named, table = "arn:aws:dynamodb:eu-west-1:123456789012:table/<AWS::DynamoDB::Table>", "<AWS::DynamoDB::Table>.Arn"
+    parts = lambda statement: canonical({name: statement[name] for name in ("Action", "Resource")}).replace(named, table)
+    return {policy["PolicyName"]: [parts(s) for s in policy["PolicyDocument"]["Statement"]] for policy in role["Policies"]}
+
+
+@pytest.mark.parametrize("which", ["sessions", "all-sessions"])
+def test_the_roles_of_verified_sessions_are_equal(which):
+    cdk, template = both_sessions(which, **({"KeysSecret": "my/keys", "SessionSource": "value"} if which == "all-sessions" else {}))
+    got, wanted = map(session_policies, (cdk, template))
+    if which == "all-sessions":
+        # With RISKGATE_STORE set, the construct makes no table.
+        assert wanted.pop("history")
+    assert got == wanted
+    [policy] = template.resources("AWS::IAM::RolePolicy")
+    sends = policy["PolicyDocument"]["Statement"]
+    [other] = [p["PolicyDocument"]["Statement"] for role in cdk.resources("AWS::IAM::Role") for p in role.get("Policies", []) if p["PolicyName"] == policy["PolicyName"]]
+    assert [canonical(s["Action"]) for s in sends] == [canonical(s["Action"]) for s in other] == ["sqs:SendMessage"]
+    assert sends[0]["Resource"] == other[0]["Resource"] == "<AWS::SQS::Queue>.Arn"
+
+
+@pytest.mark.parametrize("which", ["sessions", "all-sessions"])
+def test_the_session_function_has_the_variables_of_the_triggers_function(which):
+    parameters = variable_parameters() if which == "all-sessions" else {}
+    hidden = {name for name, parameter in source()["Parameters"].items() if parameter.get("NoEcho")}
+    given = {parameter: "from-secret" if parameter in hidden else f"value of {variable}" for variable, parameter in parameters.items()}
+    cdk, template = both_sessions(which, **({"KeysSecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:my/keys", **given} if given else {}))
+    functions = [function["Environment"]["Variables"] for function in cdk.resources("AWS::Lambda::Function") if function.get("Runtime") == "provided.al2023"]
+    assert len(functions) == 2 and functions[0] == functions[1]
+    [wanted] = [function["Environment"]["Variables"] for function in template.resources("AWS::Lambda::Function")]
+    got = {name: value.replace(VALUE_OF_SECRET, "") if name == "RISKGATE_PSEUDONYM_KEY" else value for name, value in functions[0].items()}
+    assert {name: got[name] for name in wanted} == wanted
+    assert wanted["RISKGATE_SESSION_QUEUE"] == "<AWS::SQS::Queue>"
 
 
 # A service's variables are read only if it is configured.

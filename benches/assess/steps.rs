@@ -1,7 +1,7 @@
 //! The measured steps. Each prepares its inputs first, so only the work itself is measured.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     collections::BTreeMap,
     fmt::Write as _,
     hint::black_box,
@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use riskgate_config::Config;
 use riskgate_config::pseudonym::Pseudonyms;
+use riskgate_config::{Config, history::Learn};
 use riskgate_engine::{
     client_ip::ClientIp,
     evaluator::Evaluator,
@@ -58,6 +58,10 @@ pub const STEPS: [&str; 12] = [
     "whole http",
 ];
 
+/// The steps after a right password, whose instructions only are counted: the post-authentication of a public client, without and with the queue
+/// of verified sessions. The difference is the cost of a message, and one round trip.
+pub const SUCCESS_STEPS: [&str; 2] = ["success", "success queued"];
+
 /// The resources of all steps.
 pub struct Bench {
     runtime: Runtime,
@@ -69,6 +73,8 @@ pub struct Bench {
     sidecar: Telemetry,
     lambda: Arc<Instance>,
     served: Arc<Instance>,
+    /// Learns from successes.
+    learning: OnceCell<Arc<Instance>>,
     people: u64,
     /// The number of sign-ins so far. The next one is of another number.
     sign_ins: Cell<u64>,
@@ -112,7 +118,7 @@ impl Bench {
         let instance = |runtime_mode| Instance::strict(config.clone(), Vec::new(), runtime_mode).expect("the configuration has no fault");
         let (lambda, served) = (instance(RuntimeMode::Lambda), instance(RuntimeMode::Sidecar));
         let pseudonyms = Pseudonyms::new(&config.history.pseudonym_keys);
-        Bench { runtime, networks, pseudonyms, sources, evaluator, sidecar, lambda, served, config, people, sign_ins: Cell::new(0) }
+        Bench { runtime, networks, pseudonyms, sources, evaluator, sidecar, lambda, served, learning: OnceCell::new(), config, people, sign_ins: Cell::new(0) }
     }
 
     /// Signs in every number once. Then they have a history, and the answers for their addresses are cached.
@@ -202,6 +208,7 @@ impl Bench {
             }
             "whole" => self.answer(self.repeat(count, event)),
             "whole http" => self.answer_http(self.repeat(count, body)),
+            "success" | "success queued" => self.succeed(count, step == "success queued"),
             other => panic!("no step {other}: {STEPS:?}"),
         }
     }
@@ -215,6 +222,27 @@ impl Bench {
                 }
             });
         })
+    }
+
+    /// Prepares sign-ins of a public client. Returns the work on their post-authentications. A bench has these steps with or without the queue.
+    fn succeed(&self, count: usize, is_queued: bool) -> Work<'_> {
+        let instance = self.learning.get_or_init(|| {
+            let mut config = self.config.clone();
+            config.history.learn = Learn::PostAuth;
+            // It bypasses the check for a shared store, which this step does not need.
+            config.sessions.queue = std::env::var("AWS_ENDPOINT_URL").ok().filter(|_| is_queued);
+            Instance::strict(config, Vec::new(), RuntimeMode::Lambda).expect("the configuration has no fault")
+        });
+        let sign_ins = self.repeat(count, |n| event(n).replace(r#""clientId":"web""#, r#""clientId":"app""#));
+        let successes: Vec<String> =
+            sign_ins.iter().map(|event| event.replace("PreAuthentication_Authentication", "PostAuthentication_Authentication")).collect();
+        let answer = async |events: Vec<String>| {
+            for event in events {
+                drop(black_box(triggers::answer(instance, Payload::from_slice(event.as_bytes()), 0).await));
+            }
+        };
+        self.runtime.block_on(answer(sign_ins));
+        Box::new(move || self.runtime.block_on(answer(successes)))
     }
 
     /// Processes requests as in the sidecar, without HTTP. The history is in memory.

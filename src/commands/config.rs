@@ -10,10 +10,10 @@ use crate::commands::{
     variable_text,
 };
 use riskgate_config::{Config, Setting, env::ProcessEnv, history::StoreConfig, notices::Notice};
-use riskgate_history::repository::keys::KeyDependents;
+use riskgate_history::{block_list::SessionFinding, repository::keys::KeyDependents};
 use riskgate_network::Networks;
 use riskgate_pipeline::instance::Instance;
-use riskgate_runtime::{clock, health::Health, mode::RuntimeMode};
+use riskgate_runtime::{clock, health::Health, mode::RuntimeMode, session_health::SessionProblem};
 
 /// How long the command waits for the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     } else if args.changed {
         variable_text::list_changed(&settings)
     } else {
-        format_table(&settings) + &format_notes(&config) + &pseudonym_key_usage(&config, faults.is_empty())
+        format_table(&settings) + &format_notes(&config) + &pseudonym_key_usage(&config, faults.is_empty()) + &session_findings(&config, faults.is_empty())
     };
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
     Instance::strict(config, faults, RuntimeMode::Command).map(|_| ()).map_err(|faults| Failure::Usage(format!("the configuration is faulty\n{faults}")))
@@ -104,6 +104,29 @@ fn pseudonym_key_usage(config: &Config, is_valid: bool) -> String {
         }
     }
     text
+}
+
+/// Lists why sessions of user pools cannot be looked up, as the session function last found, if sessions are on.
+fn session_findings(config: &Config, is_valid: bool) -> String {
+    if !is_valid || config.sessions.queue.is_none() {
+        return String::new();
+    }
+    let now = clock::read().wall;
+    let result = with_repository(async |repository| {
+        let findings = tokio::time::timeout(STORE_TIMEOUT, repository.read_session_findings(now)).await;
+        findings.map_err(|_| Failure::Run("the store did not answer".to_owned()))?.map_err(store_failure)
+    });
+    let lines = match result {
+        Ok(findings) if findings.is_empty() => "no session look-up was refused in the last day\n".to_owned(),
+        Ok(findings) => findings.iter().map(|(pool, finding)| format_finding(pool, finding)).collect(),
+        Err(Failure::Usage(problem) | Failure::Run(problem)) => format!("not known: {problem}\n"),
+    };
+    format!("\n\n# verified sessions\n{lines}")
+}
+
+fn format_finding(pool: &str, SessionFinding { problem, at }: &SessionFinding) -> String {
+    let help = SessionProblem::from_label(problem).map(|problem| format!(": {}", problem.help())).unwrap_or_default();
+    format!("{pool}: {problem}, last found {at}{help}\n")
 }
 
 /// Formats the use of one key, with advice on whether it can be removed.

@@ -11,6 +11,9 @@ use riskgate_runtime::{clock, mode::RuntimeMode};
 
 use crate::commands::Failure;
 
+/// The most pages of sessions that are read: more than a pool allows.
+const MAX_PAGES: usize = 40;
+
 /// Longest time to connect to Cognito.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,48 +77,71 @@ struct SessionSelection {
     all: bool,
 }
 
-/// Runs the command.
+/// Runs the command. Each line is printed as soon as it is known.
 ///
 /// # Errors
 ///
-/// Cognito refused the call or did not answer.
+/// Cognito refused a call or did not answer.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let client = UserPoolsClient::new(Client::new(CONNECT_TIMEOUT, RuntimeMode::Command, Tls::default()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Failure::Run(error.to_string()))?;
-    let lines = runtime.block_on(async {
+    runtime.block_on(async {
         match &args.action {
             SessionAction::List(user) => {
-                let sessions = client.list_sessions(&user.pool, user.user.text(), clock::read()).await?;
-                Ok(sessions.iter().map(line).collect::<Vec<String>>())
+                let listed = list(&client, user).await?;
+                listed.iter().for_each(|session| print_line(&line(session)));
+                Ok(())
             }
-            SessionAction::Revoke(RevokeArgs { user, selection }) => {
-                let ids: Vec<String> = match &selection.session {
-                    Some(session) => vec![session.clone()],
-                    None => {
-                        client.list_sessions(&user.pool, user.user.text(), clock::read()).await?.into_iter().filter_map(|session| session.session_id).collect()
-                    }
-                };
-                let mut lines = Vec::new();
-                for id in ids {
-                    match client.revoke_session(&user.pool, user.user.text(), &id, clock::read()).await {
-                        // One that was linked to an earlier one has ended with it.
-                        Err(error) if selection.all && error.name == "ResourceNotFoundException" => {}
-                        result => result?,
-                    }
-                    lines.push(format!("revoked: {id}"));
-                }
-                Ok(lines)
+            SessionAction::Revoke(RevokeArgs { user, selection: SessionSelection { session: Some(session), .. } }) => {
+                let revoked = client.revoke_session(&user.pool, user.user.text(), session, clock::read()).await;
+                revoked.map_err(|error| failure(&client, &error))?;
+                print_line(&format!("revoked: {session}"));
+                Ok(())
+            }
+            SessionAction::Revoke(RevokeArgs { user, .. }) => revoke_all(&client, user).await,
+        }
+    })
+}
+
+/// The sessions of a user. If there are more than can be read, a line on standard error says so.
+async fn list(client: &UserPoolsClient, user: &UserArgs) -> Result<Vec<UserSession>, Failure> {
+    let listed = client.list_sessions(&user.pool, user.user.text(), MAX_PAGES, clock::read()).await.map_err(|error| failure(client, &error))?;
+    if !listed.is_complete {
+        let _ = writeln!(std::io::stderr(), "there are more than these {} sessions: revoke some and repeat the command", listed.sessions.len());
+    }
+    Ok(listed.sessions)
+}
+
+/// Revokes every session that is listed. A failure does not stop the others.
+async fn revoke_all(client: &UserPoolsClient, user: &UserArgs) -> Result<(), Failure> {
+    let listed = list(client, user).await?;
+    let (mut failed, total) = (0_usize, listed.len());
+    for id in listed.into_iter().filter_map(|session| session.session_id) {
+        match client.revoke_session(&user.pool, user.user.text(), &id, clock::read()).await {
+            Ok(()) => print_line(&format!("revoked: {id}")),
+            Err(error) if error.name == "ResourceNotFoundException" => print_line(&format!("ended with an earlier one: {id}")),
+            Err(error) => {
+                failed += 1;
+                let _ = writeln!(std::io::stderr(), "not revoked: {id}: {}", describe(client, &error));
             }
         }
-    });
-    let lines = lines.map_err(|error: CallError| {
-        let problem = client.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
-        let name = if error.name.is_empty() { String::new() } else { format!(" ({})", error.name) };
-        Failure::Run(format!("the call to Cognito failed: {}{name}{problem}", error.cause.as_label()))
-    })?;
+    }
+    if failed > 0 { Err(Failure::Run(format!("{failed} of {total} sessions were not revoked; repeat the command"))) } else { Ok(()) }
+}
+
+fn print_line(text: &str) {
     // A closed pipe is not an error.
-    lines.iter().for_each(|line| drop(writeln!(std::io::stdout(), "{line}")));
-    Ok(())
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn failure(client: &UserPoolsClient, error: &CallError) -> Failure {
+    Failure::Run(format!("the call to Cognito failed: {}", describe(client, error)))
+}
+
+fn describe(client: &UserPoolsClient, error: &CallError) -> String {
+    let problem = client.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
+    let name = if error.name.is_empty() { String::new() } else { format!(" ({})", error.name) };
+    format!("{}{name}{problem}", error.cause.as_label())
 }
 
 fn line(session: &UserSession) -> String {

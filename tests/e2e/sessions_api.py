@@ -59,13 +59,13 @@ class World:
 
     def __init__(self):
         self.lock = threading.Condition()
-        self.sessions, self.revoked, self.calls = {}, [], 0
+        self.sessions, self.events, self.revoked, self.calls = {}, {}, [], 0
         self.queue, self.dead, self.sent = [], [], []
         self.invocations, self.results = [], {}
         self.numbers = itertools.count()
         # What the API does wrong: a function of the operation that returns (status, error) or None.
         self.trouble = lambda operation: None
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"world": self}))
+        self.server = Server(("127.0.0.1", 0), type("Handler", (Handler,), {"world": self}))
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -86,11 +86,31 @@ class World:
             self.sessions.setdefault(user, []).append((time.time() + late, entry))
         return entry["SessionId"]
 
+    def touch(self, user, ip):
+        """A refresh from an address: it overwrites that of the user's newest session."""
+        with self.lock:
+            self.sessions[user][-1][1].update(LastIPAddress=ip, LastActiveDate=time.time())
+
+    def auth_event(self, user, ip, response="Pass", kind="SignIn"):
+        """Adds an authentication event, newest first."""
+        context = {"IpAddress": ip, "DeviceName": "Chrome 126, Windows 10", "Timezone": "-07:00", "City": "null", "Country": "Norway"}
+        entry = {
+            "EventId": secrets.token_hex(16), "EventType": kind, "CreationDate": time.time(), "EventResponse": response,
+            "EventRisk": {"RiskDecision": "NoRisk", "CompromisedCredentialsDetected": False}, "ChallengeResponses": [{"ChallengeName": "Password", "ChallengeResponse": "Success"}],
+            "EventContextData": {name: value for name, value in context.items() if value is not None}}
+        with self.lock:
+            self.events.setdefault(user, []).insert(0, entry)
+
     def cognito(self, operation, request):
         trouble = self.trouble(operation)
         if trouble:
             return trouble
         user = request["Username"]
+        if operation == "AdminListUserAuthEvents":
+            assert 0 <= request["MaxResults"] <= 60, request
+            answer = {"AuthEvents": self.events.get(user, [])[:request["MaxResults"]]}
+            check_answer(operation, answer)
+            return 200, answer
         if user not in self.sessions:
             return 400, {"__type": "UserNotFoundException", "message": f"{user} is unknown"}
         if operation == "AdminListUserSessions":
@@ -140,6 +160,10 @@ class World:
             while not self.lock.wait_for(lambda: self.invocations, timeout=300):
                 pass
             return self.invocations.pop(0)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

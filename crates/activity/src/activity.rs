@@ -94,11 +94,23 @@ impl Activity {
     }
 
     fn record_decision(&mut self, line: DecisionLine) {
-        if self.by_id.contains_key(&line.id) {
-            // A log that is read twice, or two logs that overlap.
+        let mut row = Row::new(line, &mut self.codes);
+        if let Some(known) = self.index_of(&row.id).and_then(|index| self.rows.get_mut(index)) {
+            match (known.is_session, row.is_session) {
+                (_, true) => known.session = row.session,
+                // The session's line came first: its log was read before that of the sign-ins.
+                (true, false) => {
+                    (row.session, row.outcome) = (known.session, known.outcome);
+                    if self.counting == Counting::Rows {
+                        self.rollups.add(row.at.div_euclid(1000), Counts::one(row.decision, row.is_degraded));
+                    }
+                    *known = row;
+                }
+                // A log that is read twice, or two logs that overlap.
+                (false, false) => {}
+            }
             return;
         }
-        let mut row = Row::new(line, &mut self.codes);
         if let Some(index) = self.early_outcomes.iter().position(|(id, _)| *id == row.id)
             && let Some((_, outcome)) = self.early_outcomes.remove(index)
         {
@@ -106,7 +118,7 @@ impl Activity {
         }
         let at = row.at.div_euclid(1000);
         self.mark_changes(&row, at);
-        if self.counting == Counting::Rows {
+        if self.counting == Counting::Rows && !row.is_session {
             self.rollups.add(at, Counts::one(row.decision, row.is_degraded));
         }
         self.newest = Some(self.newest.map_or(at, |newest| newest.max(at)));

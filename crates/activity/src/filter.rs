@@ -6,6 +6,7 @@ use crate::{
     codes::{Code, Codes},
     decision::{Decision, Outcome},
     row::Row,
+    session::SessionJudgement,
 };
 
 /// The ranges that can be chosen: name and seconds.
@@ -23,6 +24,7 @@ pub struct Filter {
     pub until: Option<i64>,
     decision: Option<&'static str>,
     outcome: Option<&'static str>,
+    session: Option<&'static str>,
     is_degraded: bool,
     asn: Option<u32>,
     country: Option<SmolStr>,
@@ -87,6 +89,10 @@ impl Filter {
                     let found = Outcome::ALL.into_iter().map(Outcome::as_label).find(|label| *label == value);
                     filter.outcome = Some(found.or_else(|| (value == "none").then_some("none")).ok_or(BadFilter("outcome must be an outcome or none"))?);
                 }
+                "session" => {
+                    let found = SessionJudgement::FILTERS.into_iter().find(|label| *label == value);
+                    filter.session = Some(found.ok_or(BadFilter("session must be verified, contradicted, moved, or a result of its judgement"))?);
+                }
                 "degraded" => filter.is_degraded = value == "1",
                 "asn" => filter.asn = Some(value.trim_start_matches("AS").parse().map_err(|_| BadFilter("asn must be a number"))?),
                 "country" => filter.country = Some(value.into()),
@@ -105,6 +111,11 @@ impl Filter {
     /// Whether nothing but the range is chosen, so the rollups can answer.
     pub fn is_range_only(&self) -> bool {
         *self == Filter { seconds: self.seconds, until: self.until, ..Filter::default() }
+    }
+
+    /// Whether rows are selected by the judgement of their session.
+    pub(crate) fn selects_sessions(&self) -> bool {
+        self.session.is_some()
     }
 
     /// Whether the filter names a user, a device or a network, which aggregates must not reveal.
@@ -145,6 +156,7 @@ impl Matcher<'_> {
         let is = |chosen: Option<Option<Code>>, code: Option<Code>| chosen.is_none_or(|chosen| chosen.is_some() && chosen == code);
         filter.decision.is_none_or(|label| if label == "stopped" { row.is_stopped() } else { row.decision.as_label() == label })
             && filter.outcome.is_none_or(|label| row.outcome.map_or("none", Outcome::as_label) == label)
+            && filter.session.is_none_or(|label| row.session.is_some_and(|session| session.matches(label)))
             && (!filter.is_degraded || row.is_degraded)
             && filter.asn.is_none_or(|asn| row.asn == Some(asn))
             && is(self.country, row.country)

@@ -5,7 +5,13 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use crate::{activity::Activity, decision::Outcome, filter::Filter, row::Row};
+use crate::{
+    activity::Activity,
+    decision::Outcome,
+    filter::Filter,
+    row::Row,
+    session::{SessionJudgement, SessionResult},
+};
 
 /// The longest time between a stopped sign-in and the success that proves its user right, in milliseconds.
 const PROOF_WITHIN: i64 = 24 * 3_600_000;
@@ -82,6 +88,13 @@ fn false_positive(row: &Row, proofs: &HashMap<(&SmolStr, &SmolStr), Vec<i64>>) -
 fn missed_attack(row: &Row, stopped: &HashMap<&SmolStr, (HashSet<&SmolStr>, u32)>) -> Option<&'static str> {
     if row.is_enforced() {
         return None;
+    }
+    match (row.session, row.outcome) {
+        (_, Some(Outcome::NotFraud)) => return None,
+        (Some(SessionJudgement { result: SessionResult::Revoked, .. }), _) => return Some("its session was revoked"),
+        (Some(SessionJudgement { is_contradicted: true, result: SessionResult::Denied, .. }), _) => return Some("its session contradicts the claimed address"),
+        (Some(SessionJudgement { result: SessionResult::Denied, .. }), _) => return Some("its session's address would have been denied"),
+        (Some(_) | None, _) => {}
     }
     match row.outcome {
         Some(Outcome::Fraud) => return Some("reported as fraud"),

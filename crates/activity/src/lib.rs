@@ -29,6 +29,8 @@ pub mod rollup;
 
 pub mod row;
 
+pub mod session;
+
 mod summary;
 
 mod timeline;

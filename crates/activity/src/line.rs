@@ -55,6 +55,8 @@ pub struct DecisionLine {
     #[serde(default)]
     pub(crate) trigger: Option<SmolStr>,
     #[serde(default)]
+    pub(crate) session: Option<SmolStr>,
+    #[serde(default)]
     pub(crate) model: Option<SmolStr>,
     #[serde(default)]
     pub(crate) pool: Option<SmolStr>,

@@ -7,6 +7,7 @@ use crate::{
     codes::{Code, Codes},
     decision::{Decision, Outcome},
     line::DecisionLine,
+    session::SessionJudgement,
 };
 
 /// A reason of a decision.
@@ -30,6 +31,10 @@ pub struct Row {
     pub action: Decision,
     /// The newest outcome.
     pub outcome: Option<Outcome>,
+    /// What the judgement of the session found.
+    pub session: Option<SessionJudgement>,
+    /// Whether this row is of a session's line alone: of a token refresh, or of a sign-in whose own line is not stored.
+    pub(crate) is_session: bool,
     /// The score, 0 to 100.
     pub score: f32,
     /// The AS.
@@ -64,6 +69,7 @@ impl Row {
     /// Compacts a parsed line.
     #[expect(clippy::cast_possible_truncation, reason = "seven digits suffice for display")]
     pub(crate) fn new(line: DecisionLine, codes: &mut Codes) -> Self {
+        let session = SessionJudgement::of(&line);
         let mut code = |text: &Option<SmolStr>| text.as_deref().map(|text| codes.intern(text));
         let (country, client, pool, decided_by) = (code(&line.country), code(&line.client), code(&line.pool), code(&line.decided_by));
         let (model, mode, context, trigger) = (code(&line.model), code(&line.mode), code(&line.context), code(&line.trigger));
@@ -82,6 +88,8 @@ impl Row {
             decision: line.decision,
             action: line.action.unwrap_or(line.decision),
             outcome: None,
+            session,
+            is_session: session.is_some(),
             score: line.score as f32,
             asn: line.asn,
             user: line.user,
@@ -145,6 +153,7 @@ impl Row {
             "at": self.at, "id": self.id, "decision": self.decision, "action": self.action, "outcome": self.outcome, "score": tenths(self.score),
             "reasons": reasons, "decided_by": text(self.decided_by), "list_entry": self.list_entry, "user": self.user, "net": self.net, "device": self.device,
             "country": text(self.country), "asn": self.asn, "client": text(self.client), "pool": text(self.pool), "degraded": self.is_degraded,
+            "session": self.session.map(SessionJudgement::to_json),
         })
     }
 

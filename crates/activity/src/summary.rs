@@ -8,6 +8,7 @@ use crate::{
     filter::Filter,
     ranking::Rankings,
     rollup::Counts,
+    session::SessionCounts,
 };
 
 /// The width of a bucket in seconds for each length of a range.
@@ -21,10 +22,17 @@ impl Activity {
         let from = from.div_euclid(width) * width;
         let length = usize::try_from((to - from + width - 1) / width).unwrap_or_default();
         let (mut counts, mut risky) = (vec![Counts::default(); length], vec![Bucket::default(); length]);
-        let (mut all, mut outcomes) = (Counts::default(), [0_u32; 6]);
+        let (mut all, mut outcomes, mut sessions) = (Counts::default(), [0_u32; 6], SessionCounts::default());
         let mut rankings = Rankings::default();
         let matcher = filter.matcher(&self.codes, now);
         for row in self.rows.iter().filter(|row| matcher.matches(row)) {
+            if let Some(session) = &row.session {
+                sessions.add(session);
+            }
+            // A token refresh is not a sign-in.
+            if row.is_session && !filter.selects_sessions() {
+                continue;
+            }
             let index = usize::try_from((row.at.div_euclid(1000) - from).div_euclid(width)).ok();
             let one = Counts::one(row.decision, row.is_degraded);
             if let Some(index) = index.filter(|index| *index < length) {
@@ -56,7 +64,7 @@ impl Activity {
         json!({
             "now": now, "from": from, "to": to, "width": width,
             "series": series.iter().map(|(at, counts)| json!([at, counts.decisions[0], counts.decisions[1], counts.decisions[2], counts.decisions[3], counts.degraded])).collect::<Vec<_>>(),
-            "decisions": all.decisions, "degraded": all.degraded, "outcomes": outcomes, "total": all.total(),
+            "decisions": all.decisions, "degraded": all.degraded, "outcomes": outcomes, "sessions": sessions, "total": all.total(),
             "attack": ongoing.map(|period| self.describe(period, is_identified)),
             "last_attack": last.filter(|_| ongoing.is_none()).map(|period| json!({ "from": period.from, "to": period.to })),
             "attacks": periods.iter().map(|period| json!([period.from, period.to])).collect::<Vec<_>>(),

@@ -23,9 +23,6 @@ const LIST_SESSIONS: Operation = operation("AWSCognitoIdentityProviderService.Ad
 const REVOKE_SESSION: Operation = operation("AWSCognitoIdentityProviderService.AdminRevokeUserSession");
 const LIST_EVENTS: Operation = operation("AWSCognitoIdentityProviderService.AdminListUserAuthEvents");
 
-/// The most pages of sessions that are read. A page has up to 125.
-const MAX_PAGES: usize = 4;
-
 /// Calls of user pools. A pool's id names its region.
 #[derive(Debug)]
 pub struct UserPoolsClient {
@@ -53,6 +50,15 @@ pub struct UserSession {
     pub device_type: Option<String>,
     /// The managed-login session that a token session came through.
     pub origin_session_id: Option<String>,
+}
+
+/// The sessions of a user. It has no `Debug`, because it contains addresses.
+#[derive(Clone, Default)]
+pub struct UserSessions {
+    /// Those that were read.
+    pub sessions: Vec<UserSession>,
+    /// Whether there are no more.
+    pub is_complete: bool,
 }
 
 /// An authentication event of a pool with threat protection. It has no `Debug`, because it contains an address.
@@ -113,14 +119,14 @@ impl UserPoolsClient {
         self.signer.problem()
     }
 
-    /// A user's active sessions, of at most four pages. `user` is the user's name in the pool.
+    /// A user's active sessions, of at most `pages` pages of up to 125. `user` is the user's name in the pool.
     ///
     /// # Errors
     ///
     /// A page could not be read.
-    pub async fn list_sessions(&self, pool: &str, user: &str, now: ClockReading) -> Result<Vec<UserSession>, CallError> {
+    pub async fn list_sessions(&self, pool: &str, user: &str, pages: usize, now: ClockReading) -> Result<UserSessions, CallError> {
         let (mut sessions, mut next): (Vec<UserSession>, Option<String>) = (Vec::new(), None);
-        for _ in 0..MAX_PAGES {
+        for _ in 0..pages {
             let mut request = json!({ "UserPoolId": pool, "Username": user });
             if let Some(next) = &next {
                 request["NextToken"] = json!(next);
@@ -132,7 +138,7 @@ impl UserPoolsClient {
                 break;
             }
         }
-        Ok(sessions)
+        Ok(UserSessions { sessions, is_complete: next.is_none() })
     }
 
     /// Revokes a session with those linked to it. Repeating the call has no further effect.

@@ -16,7 +16,10 @@ use siphasher::sip::{SipHasher13, SipHasher24};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use riskgate_engine::features::FeatureKey;
+use riskgate_engine::{
+    features::FeatureKey,
+    sign_in::{User, UserPseudonyms},
+};
 
 /// Creates pseudonyms under the configured keys.
 pub struct Pseudonyms {
@@ -158,6 +161,27 @@ impl Pseudonyms {
     /// A user in the activity table under every configured key, newest first.
     pub fn users(&self, pool: &str, user: &str) -> UserKeys {
         self.keys.iter().map(|keys| text(&keys.audit, "user", &[pool.as_bytes(), user.as_bytes()], 12)).collect()
+    }
+
+    /// The pseudonyms of a user of a pool: those that came with the user, or else those of the sub or the name.
+    pub fn of_user(&self, pool: &str, user: &User) -> UserPseudonyms {
+        UserPseudonyms { records: self.record_keys(pool, user), audit: self.audit_user(pool, user), accounts: self.account_hashes(pool, user) }
+    }
+
+    /// The keys of a user's record, newest first.
+    pub fn record_keys(&self, pool: &str, user: &User) -> UserKeys {
+        user.pseudonyms.as_ref().map_or_else(|| self.user_keys(pool, user.key()), |pseudonyms| pseudonyms.records.clone())
+    }
+
+    /// The hashes of a user in the windows of networks, newest first.
+    pub fn account_hashes(&self, pool: &str, user: &User) -> SmallVec<[u32; 1]> {
+        let hashes = || self.short_hashes("account", &[pool.as_bytes(), user.key().as_bytes()]);
+        user.pseudonyms.as_ref().map_or_else(hashes, |pseudonyms| pseudonyms.accounts.clone())
+    }
+
+    /// A user in audit lines, as in [`Self::user`].
+    pub fn audit_user(&self, pool: &str, user: &User) -> SmolStr {
+        user.pseudonyms.as_ref().map_or_else(|| self.user(pool, user.key()), |pseudonyms| pseudonyms.audit.clone())
     }
 
     /// A network (/24 or /48) in audit lines.

@@ -2,6 +2,7 @@
 //!
 //! A sign-in as the caller sent it, as typed values with a redacting `Debug`. The wire formats are in `riskgate-event`.
 
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 pub use crate::{
@@ -75,6 +76,19 @@ pub struct User {
     pub existence: Existence,
     /// `email`, `phone_number` and `preferred_username`: names to which a signed context may be bound.
     pub aliases: Vec<Personal<SmolStr>>,
+    /// The user's pseudonyms, in place of a sub that is not known here.
+    pub pseudonyms: Option<Box<UserPseudonyms>>,
+}
+
+/// The pseudonyms of a user, as a process that knew the sub derived them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserPseudonyms {
+    /// The keys of the user's record, newest first.
+    pub records: SmallVec<[SmolStr; 1]>,
+    /// The name in audit lines.
+    pub audit: SmolStr,
+    /// The hashes in the windows of networks, newest first.
+    pub accounts: SmallVec<[u32; 1]>,
 }
 
 impl User {

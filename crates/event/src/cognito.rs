@@ -232,6 +232,7 @@ impl Identity {
             sub: attribute(attributes, "sub"),
             existence: if not_found.is_some_and(is_true) { Existence::NotFound } else { Existence::Known },
             aliases: ["email", "phone_number", "preferred_username"].iter().filter_map(|name| attribute(attributes, name)).collect(),
+            pseudonyms: None,
         };
         Identity { pool, client, user, tenant: config.tenant_attribute.as_deref().and_then(|name| attribute(attributes, name)) }
     }

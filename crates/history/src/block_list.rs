@@ -81,6 +81,21 @@ pub struct KeyUse {
     pub without_pool: bool,
 }
 
+/// Prefix of the entry names of findings about sessions.
+pub(super) const FINDING: &str = "sessions#";
+
+/// The findings about sessions, by user pool.
+pub type SessionFindings = BTreeMap<SmolStr, SessionFinding>;
+
+/// Why the sessions of a user pool could not be looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionFinding {
+    /// The label of the problem.
+    pub problem: SmolStr,
+    /// When it was last found.
+    pub at: Timestamp,
+}
+
 /// What a block does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -101,6 +116,8 @@ pub struct BlockList {
     capabilities: HashMap<(ClientCapability, u32), Timestamp>,
     /// The pseudonym keys that serving processes write under, by the derived id of each key.
     pub(super) keys: BTreeMap<SmolStr, KeyUse>,
+    /// Why sessions could not be looked up, by user pool.
+    pub(super) findings: SessionFindings,
     /// Capabilities that this process has recorded since the list was read. Each is recorded once per read.
     recorded: Mutex<HashSet<(ClientCapability, u32)>>,
     /// Number of unreadable blocks, which have no effect.
@@ -212,6 +229,8 @@ impl BlockList {
                 list.capabilities.insert((capability, mark), ClientCapability::seen_at(&bytes));
             } else if let Some(id) = name.strip_prefix(KEY_USE) {
                 list.keys.extend(serde_json::from_slice(&bytes).ok().map(|key| (id.into(), key)));
+            } else if let Some(pool) = name.strip_prefix(FINDING) {
+                list.findings.extend(serde_json::from_slice(&bytes).ok().map(|finding| (pool.into(), finding)));
             } else if name.starts_with(BLOCK) {
                 match (BlockSubject::from_entry_name(&name), BlockEntry::from_bytes(&bytes)) {
                     (Some(BlockSubject::Range(IpNet::V4(net))), Some(entry)) => list.v4.entry(net).or_default().push(entry),

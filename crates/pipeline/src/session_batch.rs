@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use riskgate_config::sessions::SessionOnDeny;
+use riskgate_config::{pseudonym::UserKeys, sessions::SessionOnDeny};
 use riskgate_engine::{
     context::{Context, Contradiction, RawClaims, Trust},
     decision::{Decision, Rule, ScoreLevel, Verdict},
@@ -23,7 +23,12 @@ use riskgate_history::repository::{
     HistoryRepository,
     sessions::{JudgementClaim, SessionSignIn, SessionVerdict},
 };
-use riskgate_runtime::{catch_panic::catch_panic, clock, deadline::Deadline, session_health::SessionEvent};
+use riskgate_runtime::{
+    catch_panic::catch_panic,
+    clock,
+    deadline::Deadline,
+    session_health::{SessionEvent, SessionProblem},
+};
 
 use crate::{
     instance::Instance,
@@ -71,6 +76,8 @@ struct Reassessment<'a> {
     repository: Arc<HistoryRepository>,
     message: SessionMessage,
     user: User,
+    /// The keys of the user's record, newest first.
+    keys: UserKeys,
     at: Timestamp,
     received: ClockReading,
     deadline: Deadline,
@@ -115,10 +122,15 @@ async fn try_message(instance: &Instance, message: &QueueMessage, received: Cloc
     let (now, enricher) = (clock::read_since(received), instance.engine.enricher());
     let Ok(message) = serde_json::from_str::<SessionMessage>(message.body.expose()) else { return Ok(Some(SessionEvent::Unreadable)) };
     let Some(sessions) = &instance.sessions else { return Err(Failed(SessionEvent::NotAllowed, None)) };
-    let Some(user) = message.user(&enricher.pseudonyms()) else { return Ok(Some(SessionEvent::Unreadable)) };
+    // Another instance may have a newer key than this one. The message is delivered again.
+    let mut user = message.user(&enricher.pseudonyms()).ok_or(Failed(SessionEvent::Unreadable, None))?;
     let repository = enricher.repository().ok_or(Failed(SessionEvent::Failed, Some(FailureReason::NoStore)))?;
     let Some(at) = message.at(now.wall) else { return Ok(Some(SessionEvent::Skipped)) };
-    let reassessment = Reassessment { instance, sessions, repository, message, user, at, received, deadline };
+    let keys = repository.current_keys(&enricher.pseudonyms().record_keys(&message.pool, &user), now.wall).await?;
+    if let Some(pseudonyms) = &mut user.pseudonyms {
+        pseudonyms.records.clone_from(&keys);
+    }
+    let reassessment = Reassessment { instance, sessions, repository, message, user, keys, at, received, deadline };
     let finished = reassessment.run(now).await?;
     Ok(finished.map(|finished| {
         if finished.is_judged {
@@ -166,14 +178,14 @@ impl Reassessment<'_> {
             Err(SourceError::NoUser) => return Ok(Some(SessionEvent::Unmatched.into())),
             Err(SourceError::Limited) => return self.defer(Duration::from_secs(30), SessionEvent::Skipped).await,
             Err(SourceError::NotAllowed(problem)) => {
-                health.set_problem(Some(problem.to_owned()));
                 // Another try would end the same way. The success is learned from as without sessions.
                 health.report(SessionEvent::NotAllowed, None, Instant::now());
+                self.set_problem(problem).await?;
                 return Ok(None);
             }
             Err(SourceError::Failed(cause)) => return Err(cause.into()),
         };
-        health.set_problem(None);
+        self.clear_problem(|problem| !problem.concerns_revoking()).await?;
         let found = if message.kind == SessionKind::Refresh {
             refreshed(&sessions, &message.client, self.at)
         } else {
@@ -234,14 +246,8 @@ impl Reassessment<'_> {
             context,
         };
         let mut evidence = engine.enricher().enrich(sign_in, engine.deadline(now.mono, Some(self.deadline.left(Instant::now())))).await.evidence;
-        let about = SessionSignIn {
-            pool: &message.pool,
-            user: self.user.key(),
-            client: &message.client,
-            id: &message.id,
-            sample: message.sample.as_deref(),
-            at: self.at,
-        };
+        let about =
+            SessionSignIn { pool: &message.pool, keys: &self.keys, client: &message.client, id: &message.id, sample: message.sample.as_deref(), at: self.at };
         if self.repository.is_shared_egress(&about, &evidence, now.wall).await? {
             return Ok(SessionEvent::SharedEgress.into());
         }
@@ -259,7 +265,7 @@ impl Reassessment<'_> {
         findings.moved_kmh = journey.map(Journey::kmh).filter(|kmh| *kmh > engine.model().weights().travel_speed);
         let findings = *findings;
         if message.kind == SessionKind::Refresh {
-            self.repository.record_recheck(&message.pool, self.user.key(), now.wall).await?;
+            self.repository.record_recheck(&self.keys, now.wall).await?;
             if findings.moved_kmh.is_none() {
                 return Ok(SessionEvent::Rechecked.into());
             }
@@ -293,6 +299,23 @@ impl Reassessment<'_> {
         Ok(Finished { event, is_judged: true })
     }
 
+    /// Records what the operator must fix, also in the store, where the sidecar and commands find it.
+    async fn set_problem(&self, problem: SessionProblem) -> Result<(), Failed> {
+        self.instance.engine.health().sessions.set_problem(Some(problem));
+        Ok(self.repository.record_session_finding(&self.message.pool, problem.as_label(), self.now().wall).await?)
+    }
+
+    /// Removes a problem of this kind that was found before, here or by another process.
+    async fn clear_problem(&self, is_solved: fn(SessionProblem) -> bool) -> Result<(), Failed> {
+        let (health, now) = (&self.instance.engine.health().sessions, self.now().wall);
+        let stored = self.repository.session_findings(now).get(&self.message.pool).and_then(|finding| SessionProblem::from_label(&finding.problem));
+        if health.problem().or(stored).is_some_and(is_solved) {
+            health.set_problem(None);
+            self.repository.clear_session_finding(&self.message.pool, now).await?;
+        }
+        Ok(())
+    }
+
     /// Ends a session and those linked to it.
     async fn revoke(&self, session: &SessionEntry) -> Result<SessionEvent, Failed> {
         let name = self.user.name.expose();
@@ -300,10 +323,12 @@ impl Reassessment<'_> {
         match self.deadline.sooner(Instant::now(), SOURCE_TIMEOUT).run(revoking).await {
             Ok(Ok(()) | Err(SourceError::NoUser)) => {
                 tracing::warn!(id = %self.message.id, "a session was revoked");
+                // Best effort: a later revocation clears it.
+                self.clear_problem(SessionProblem::concerns_revoking).await.unwrap_or_default();
                 Ok(SessionEvent::Revoked)
             }
             Ok(Err(SourceError::NotAllowed(problem))) => {
-                self.instance.engine.health().sessions.set_problem(Some(problem.to_owned()));
+                self.set_problem(problem).await?;
                 Err(Failed(SessionEvent::RevokeFailed, Some(FailureReason::KeyRefused)))
             }
             Ok(Err(SourceError::Limited)) => Err(Failed(SessionEvent::RevokeFailed, Some(FailureReason::RateLimited))),

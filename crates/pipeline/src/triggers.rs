@@ -25,8 +25,8 @@ use riskgate_event::{
         cognito::{Denial, denial},
     },
 };
-use riskgate_history::repository::outcome::ReportedOutcome;
-use riskgate_runtime::{catch_panic::catch_panic, clock, deadline::Deadline, health::Health, mode::RuntimeMode};
+use riskgate_history::{block_list::SessionFinding, repository::outcome::ReportedOutcome};
+use riskgate_runtime::{catch_panic::catch_panic, clock, deadline::Deadline, health::Health, mode::RuntimeMode, session_health::SessionProblem};
 use riskgate_telemetry::{
     events::{EventPassedThrough, TokenRefused},
     labels::PassThrough,
@@ -241,13 +241,23 @@ async fn check(instance: &Instance, received: ClockReading, limit: Option<Durati
         "store": { "failing": failing, "problem": instance.engine.enricher().store_problem() },
         // Whether codes of custom challenges can be sent, as far as that is known without sending one.
         "challenge": { "failures": instance.engine.health().challenge.failures(), "problem": instance.codes.load().problem() },
-        // Whether sessions can be looked up, as far as the last look-up showed.
-        "sessions": { "failures": instance.engine.health().sessions.failures(), "problem": instance.engine.health().sessions.problem() },
+        // Whether sessions can be looked up, as the last look-ups showed: of this instance, and of any, by the store.
+        "sessions": { "failures": instance.engine.health().sessions.failures(), "problem": instance.engine.health().sessions.problem().map(SessionProblem::help), "findings": session_findings(instance, received) },
         "notices": instance.notices(&env::ProcessEnv).iter().map(ToString::to_string).collect::<Vec<_>>(),
         // Shown only to callers with permission to invoke the function, not to every client of a socket.
         "variables": (instance.runtime_mode == RuntimeMode::Lambda).then(|| riskgate_config::settings(&env::ProcessEnv)),
     });
     to_raw_value(&report).map(RawEvent::new).unwrap_or_default()
+}
+
+/// The findings about sessions in the store.
+fn session_findings(instance: &Instance, received: ClockReading) -> Vec<serde_json::Value> {
+    let findings = instance.engine.enricher().repository().map(|repository| repository.session_findings(received.wall)).unwrap_or_default();
+    let finding = |(pool, finding): (SmolStr, SessionFinding)| {
+        let help = SessionProblem::from_label(&finding.problem).map(SessionProblem::help);
+        json!({ "pool": pool, "problem": finding.problem, "at": finding.at, "help": help })
+    };
+    findings.into_iter().map(finding).collect()
 }
 
 /// The time until Lambda's deadline minus a margin; `None` when the deadline is implausible.

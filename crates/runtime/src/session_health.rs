@@ -52,6 +52,74 @@ pub enum SessionEvent {
     Unreadable,
 }
 
+/// What the operator must fix before sessions can be looked up or revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionProblem {
+    /// Session tracking is off in the user pool, or its tier has none.
+    TrackingOff,
+    /// Threat protection is off in the user pool, so there are no authentication events.
+    ThreatProtectionOff,
+    /// The role of the session function lacks a permission.
+    NotPermitted,
+    /// There are no AWS credentials, or no region.
+    NoCredentials,
+    /// The role of the session function may not revoke.
+    RevokeNotPermitted,
+    /// The source names no session to revoke.
+    NotRevocable,
+}
+
+impl SessionProblem {
+    /// Every problem.
+    pub const ALL: [SessionProblem; 6] = [
+        SessionProblem::TrackingOff,
+        SessionProblem::ThreatProtectionOff,
+        SessionProblem::NotPermitted,
+        SessionProblem::NoCredentials,
+        SessionProblem::RevokeNotPermitted,
+        SessionProblem::NotRevocable,
+    ];
+
+    /// The label in the store and in `/readyz`.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            SessionProblem::TrackingOff => "tracking_off",
+            SessionProblem::ThreatProtectionOff => "threat_protection_off",
+            SessionProblem::NotPermitted => "not_permitted",
+            SessionProblem::NoCredentials => "no_credentials",
+            SessionProblem::RevokeNotPermitted => "revoke_not_permitted",
+            SessionProblem::NotRevocable => "not_revocable",
+        }
+    }
+
+    /// The problem of a label; `None` for a label of another version.
+    pub fn from_label(label: &str) -> Option<Self> {
+        SessionProblem::ALL.into_iter().find(|problem| problem.as_label() == label)
+    }
+
+    /// Whether sessions can be looked up, but not revoked.
+    pub fn concerns_revoking(self) -> bool {
+        matches!(self, SessionProblem::RevokeNotPermitted | SessionProblem::NotRevocable)
+    }
+
+    /// What the operator can do.
+    pub fn help(self) -> &'static str {
+        match self {
+            SessionProblem::TrackingOff => {
+                "session tracking is off in this user pool, or its tier (Lite) has none: turn it on with deploy/attach apply --session-tracking"
+            }
+            SessionProblem::ThreatProtectionOff => "threat protection is off in this user pool: authentication events need the Plus tier",
+            SessionProblem::NotPermitted => {
+                "the session function may not list sessions: allow cognito-idp:AdminListUserSessions (with SESSION_SOURCE=auth_events: \
+                 AdminListUserAuthEvents) on the pool"
+            }
+            SessionProblem::NoCredentials => "there are no AWS credentials or no region to sign calls to Cognito",
+            SessionProblem::RevokeNotPermitted => "the session function may not revoke sessions: allow cognito-idp:AdminRevokeUserSession on the pool",
+            SessionProblem::NotRevocable => "authentication events name no session to revoke: set SESSION_ON_DENY=report",
+        }
+    }
+}
+
 /// Counts of what happened to the look-ups of sessions, and what the operator must fix.
 #[derive(Debug, Default)]
 pub struct SessionHealth {
@@ -59,7 +127,7 @@ pub struct SessionHealth {
     /// The minute in which each event was last logged, counted from one.
     last_logged: [AtomicU64; SessionEvent::ALL.len()],
     first_report: OnceLock<Instant>,
-    problem: Mutex<Option<String>>,
+    problem: Mutex<Option<SessionProblem>>,
     /// The longest lag that was not read yet, in milliseconds.
     lag: AtomicU64,
 }
@@ -159,12 +227,12 @@ impl SessionHealth {
     }
 
     /// Sets what the operator must fix; `None` once a call succeeds.
-    pub fn set_problem(&self, problem: Option<String>) {
+    pub fn set_problem(&self, problem: Option<SessionProblem>) {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
     /// What the operator must fix, if known.
-    pub fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn problem(&self) -> Option<SessionProblem> {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

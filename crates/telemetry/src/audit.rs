@@ -72,7 +72,7 @@ impl AuditLine<'_> {
         let AuditLine { assessment, pseudonyms, part: _ } = self;
         let evidence = &assessment.decision.score.signals.evidence;
         let Evidence { sign_in, networks, .. } = &**evidence;
-        let user = sign_in.user.key();
+        let has_user = !sign_in.user.key().is_empty();
         let device = sign_in.context.device_id.as_ref();
         object.member("schema", &SCHEMA);
         object.timestamp("time", sign_in.at.timestamp());
@@ -81,7 +81,7 @@ impl AuditLine<'_> {
         object.member("pool", truncate(&sign_in.pool));
         object.member("client", truncate(&sign_in.client));
         object.member("tenant", &sign_in.tenant.as_ref().map(|tenant| truncate(tenant.expose())));
-        object.plain_or_null("user", (!user.is_empty()).then(|| pseudonyms.user(&sign_in.pool, user)).as_deref());
+        object.plain_or_null("user", has_user.then(|| pseudonyms.audit_user(&sign_in.pool, &sign_in.user)).as_deref());
         object.plain_or_null("net", sign_in.context.ip.any().map(|ip| pseudonyms.network(ip)).as_deref());
         object.plain_or_null("country", networks.country.as_ref().map(|country| country.as_str()));
         object.member("asn", &networks.asn);

@@ -16,7 +16,7 @@ pub struct OperatorAction<'a> {
     pub id: &'a str,
     /// Who did it.
     pub operator: &'a str,
-    /// What was done: `suspend`, `exempt`, `lift` or `label`.
+    /// What was done: `suspend`, `exempt`, `lift`, `label` or `revoke`.
     pub action: &'static str,
     /// The kind of subject: `user`, `client`, `range` or `decision`.
     pub subject: &'static str,

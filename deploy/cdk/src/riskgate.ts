@@ -12,6 +12,7 @@ import { environment, refuseCycles, secretsAmong } from './environment';
 import { acknowledgeRules } from './nag';
 import { functionRole } from './role';
 import { secretOf } from './secret';
+import { addSessions, sessionQueues, SessionQueues, VerifiedSessionsProps } from './sessions';
 import { attachTriggers, isOwned, TriggerProps } from './triggers';
 import { RiskgateVariables } from './variables';
 import { addWatch } from './watch';
@@ -85,6 +86,12 @@ export interface RiskgateProps extends RiskgateVariables, TriggerProps {
    */
   readonly alarmTopic?: ITopic;
   /**
+   * Verified sessions (experimental, docs/SESSIONS.md): a queue, and a second function that judges each sign-in again with the address that Cognito
+   * saw. `{}` turns them on. The user pool needs session tracking: `deploy/attach apply POOL --session-tracking`.
+   * @default none
+   */
+  readonly verifiedSessions?: VerifiedSessionsProps;
+  /**
    * More environment variables, such as `RISKGATE_DENY_AT__<client id>`, which sets a variable for one app client.
    * @default none
    */
@@ -108,12 +115,15 @@ export class Riskgate extends Construct {
   readonly table?: Table;
   /** The secret with the pseudonym key, unless `pseudonymKey` is given. */
   readonly pseudonymSecret?: Secret;
+  /** The function that judges sessions, with `verifiedSessions`. */
+  readonly sessionFunction?: Function;
 
   constructor(scope: Construct, id: string, props: RiskgateProps) {
     super(scope, id);
     if (props.challengeTriggers && !props.challengeFrom && !props.challengeWebhook) {
       throw new Error('challengeTriggers without challengeFrom or challengeWebhook: no code could be sent');
     }
+    if (props.verifiedSessions && props.sessionQueue) throw new Error('verifiedSessions makes its own queue: leave sessionQueue out');
     const functionName = props.functionName ?? 'riskgate';
     const maxWriteUnits = props.maxWriteUnits ?? 1500;
     this.logGroup = new LogGroup(this, 'Logs', {
@@ -124,18 +134,21 @@ export class Riskgate extends Construct {
     if (!props.store) this.table = historyTable(this, props.maxReadUnits ?? 1500, maxWriteUnits);
     if (!props.pseudonymKey) this.pseudonymSecret = pseudonymSecret(this);
     const secrets: ISecret[] = secretsAmong(props).map(secretOf);
+    const queues = props.verifiedSessions && sessionQueues(this, functionName);
     this.role = functionRole(this, {
       logGroup: this.logGroup,
       table: this.table,
       secrets,
       challengeIdentityArn: props.challengeIdentityArn,
+      sessionQueueArn: queues?.queue.queueArn,
       inVpc: props.vpc !== undefined,
     });
-    const variables = this.variables(props);
+    const variables = this.variables(props, queues);
     if (isOwned(props.userPool)) refuseCycles(variables, Stack.of(props.userPool));
     this.function = this.createFunction(functionName, variables, props);
     this.alias = new Alias(this, 'Alias', { aliasName: 'live', version: this.function.currentVersion });
     attachTriggers(this, this.alias, props);
+    if (queues) this.sessionFunction = this.createSessionFunction(functionName, variables, queues, secrets, props);
     addWatch(this, {
       functionName,
       logGroupName: this.logGroup.logGroupName,
@@ -147,12 +160,13 @@ export class Riskgate extends Construct {
     acknowledgeRules(this);
   }
 
-  private variables(props: RiskgateProps): Record<string, string> {
+  private variables(props: RiskgateProps, queues?: SessionQueues): Record<string, string> {
     return {
       RISKGATE_MODE: 'monitor',
       ...(this.table && { RISKGATE_STORE: `dynamodb://${this.table.tableName}` }),
       // The key is a literal in the function's configuration, as in the SAM template: the dynamic reference is resolved at deployment.
       ...(this.pseudonymSecret && { RISKGATE_PSEUDONYM_KEY: `k1:${this.pseudonymSecret.secretValue.unsafeUnwrap()}` }),
+      ...(queues && { RISKGATE_SESSION_QUEUE: queues.queue.queueUrl }),
       ...environment(props),
       ...props.environment,
     };
@@ -180,6 +194,29 @@ export class Riskgate extends Construct {
       environment: variables,
       // A rollback needs the earlier versions.
       currentVersionOptions: { removalPolicy: RemovalPolicy.RETAIN },
+    });
+  }
+
+  private createSessionFunction(functionName: string, variables: Record<string, string>, queues: SessionQueues, secrets: ISecret[], props: RiskgateProps): Function {
+    const architecture = props.architecture ?? Architecture.ARM_64;
+    const lists = props.sessionSource !== 'auth_events';
+    return addSessions(this, {
+      ...props.verifiedSessions,
+      functionName,
+      code: props.code ?? bundledCode(architecture),
+      architecture,
+      variables,
+      queues,
+      userPool: props.userPool,
+      lists,
+      revokes: lists && props.sessionOnDeny === 'revoke',
+      table: this.table,
+      secrets,
+      vpc: props.vpc,
+      vpcSubnets: props.vpcSubnets,
+      securityGroups: props.securityGroups,
+      logRetention: props.logRetention ?? RetentionDays.THREE_MONTHS,
+      alarmTopicArn: props.alarmTopic?.topicArn ?? '',
     });
   }
 

@@ -15,6 +15,8 @@ export interface RoleProps {
   readonly secrets: readonly ISecret[];
   /** The ARN of the SES identity that sends codes. */
   readonly challengeIdentityArn?: string;
+  /** The ARN of the queue of verified sessions. */
+  readonly sessionQueueArn?: string;
   /** Whether it runs in a VPC. */
   readonly inVpc: boolean;
 }
@@ -24,7 +26,8 @@ export function functionRole(scope: Construct, props: RoleProps): Role {
   const policies: Record<string, PolicyDocument> = {
     logs: allow(['logs:CreateLogStream', 'logs:PutLogEvents'], [props.logGroup.logGroupArn]),
   };
-  if (props.table) policies.history = allow(['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:Query'], [props.table.tableArn]);
+  if (props.table) policies.history = allow(HISTORY_ACTIONS, [props.table.tableArn]);
+  if (props.sessionQueueArn) policies['riskgate-sessions'] = allow(['sqs:SendMessage'], [props.sessionQueueArn]);
   if (props.challengeIdentityArn) policies.codes = allow(['ses:SendEmail'], [props.challengeIdentityArn]);
   if (props.secrets.length) policies.keys = allow(['secretsmanager:GetSecretValue'], [...new Set(props.secrets.map(policyArn))]);
   if (props.inVpc) policies['network-interfaces'] = allow(NETWORK_ACTIONS, ['*']);
@@ -33,8 +36,11 @@ export function functionRole(scope: Construct, props: RoleProps): Role {
   return role;
 }
 
+/** The actions on the history table. */
+export const HISTORY_ACTIONS = ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:Query'];
+
 /** The actions of a function in a VPC. They have no resource. */
-const NETWORK_ACTIONS = [
+export const NETWORK_ACTIONS = [
   'ec2:CreateNetworkInterface',
   'ec2:DescribeNetworkInterfaces',
   'ec2:DescribeSubnets',
@@ -43,6 +49,7 @@ const NETWORK_ACTIONS = [
   'ec2:UnassignPrivateIpAddresses',
 ];
 
-function allow(actions: string[], resources: string[]): PolicyDocument {
+/** Returns a policy that allows actions on resources. */
+export function allow(actions: string[], resources: string[]): PolicyDocument {
   return new PolicyDocument({ statements: [new PolicyStatement({ actions, resources })] });
 }

@@ -1,7 +1,11 @@
-// Prints the template of a riskgate with every variable set (argument `all`) or none. deploy/test_cdk.py compares it with the SAM template.
+// Prints the template of a riskgate with every variable set (argument `all`), with verified sessions (`sessions`, or `all-sessions` with every
+// variable but the queue) or with neither. deploy/test_cdk.py compares it with the SAM templates.
 
-import { newPool, everyVariable, synthesise } from './stack';
+import { everyVariable, importedPool, newPool, synthesise } from './stack';
 
-const every = process.argv[2] === 'all';
-const { template } = synthesise(newPool, (stack) => (every ? everyVariable(stack) : {}));
+const which = process.argv[2];
+const { template } = synthesise(which.endsWith('sessions') ? importedPool : newPool, (stack) => ({
+  ...(which.startsWith('all') && everyVariable(stack)),
+  ...(which.endsWith('sessions') && { sessionQueue: undefined, verifiedSessions: {} }),
+}));
 process.stdout.write(JSON.stringify(template.toJSON()));

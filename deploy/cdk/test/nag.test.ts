@@ -13,6 +13,7 @@ const challenge = { challengeTriggers: true, challengeAt: 65, challengeWebhook: 
 const CASES: Record<string, [(stack: Stack) => IUserPool, Others]> = {
   'a new pool': [newPool, challenge],
   'an imported pool': [importedPool, challenge],
+  'a new pool with verified sessions': [newPool, { verifiedSessions: {}, sessionOnDeny: 'revoke' }],
   'a store that is no table': [newPool, { store: 'rediss://cache:6379/0' }],
 };
 

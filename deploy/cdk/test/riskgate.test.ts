@@ -21,6 +21,10 @@ function variables(template: Template): Record<string, unknown> {
   return found.Properties.Environment.Variables;
 }
 
+function policies(template: Template, name: string): any[] {
+  return all(template, 'AWS::IAM::Role').flatMap((role) => role.Properties.Policies ?? []).filter((found) => found.PolicyName === name);
+}
+
 function pool(template: Template): Resource {
   return all(template, 'AWS::Cognito::UserPool')[0];
 }
@@ -148,6 +152,34 @@ test('the alarms notify the topic, and the dashboard names the function', () => 
   assert.ok(alarms.every((alarm) => JSON.stringify(stack.resolve(alarm.Properties)).includes('risk-a-')));
   assert.ok(JSON.stringify(alarms[0]).includes(topic));
   template.hasResourceProperties('AWS::CloudWatch::Dashboard', { DashboardName: 'risk-a' });
+});
+
+test('verified sessions add a queue and a function with the same variables, for one pool and at most two actions', () => {
+  const { template, riskgate } = synthesise(newPool, { verifiedSessions: { maxConcurrency: 5 }, denyAt: 82.5, sessionOnDeny: 'revoke' });
+  const functions = all(template, 'AWS::Lambda::Function').filter((found) => found.Properties.Runtime === 'provided.al2023');
+  assert.equal(functions.length, 2);
+  assert.deepEqual(functions[0].Properties.Environment, functions[1].Properties.Environment);
+  const [queue] = Object.keys(template.findResources('AWS::SQS::Queue', { Properties: { QueueName: 'riskgate-sessions' } }));
+  assert.deepEqual(variables(template).RISKGATE_SESSION_QUEUE, { Ref: queue });
+  assert.ok(riskgate.sessionFunction);
+  template.hasResourceProperties('AWS::Lambda::EventSourceMapping', { ScalingConfig: { MaximumConcurrency: 5 }, FunctionResponseTypes: ['ReportBatchItemFailures'] });
+  const statement = policies(template, 'sessions')[0].PolicyDocument.Statement[0];
+  assert.deepEqual(statement.Action, ['cognito-idp:AdminListUserSessions', 'cognito-idp:AdminRevokeUserSession']);
+  assert.match(JSON.stringify(statement.Resource), /Pool/);
+  assert.throws(() => synthesise(newPool, { verifiedSessions: {}, sessionQueue: 'https://sqs.eu-west-1.amazonaws.com/1/q' }), /leave sessionQueue out/);
+});
+
+test('authentication events need one action, and are never revoked', () => {
+  const { template } = synthesise(newPool, { verifiedSessions: {}, sessionSource: 'auth_events' });
+  assert.equal(policies(template, 'sessions')[0].PolicyDocument.Statement[0].Action, 'cognito-idp:AdminListUserAuthEvents');
+});
+
+test('a pool of another stack has the policy of the session function in its stack', () => {
+  const app = new App({ builtinCloudFormationValidation: false });
+  const userPool = new UserPool(new Stack(app, 'Pool'), 'Pool');
+  new Riskgate(new Stack(app, 'Risk'), 'Riskgate', { userPool, code: code(), verifiedSessions: {} });
+  const [found] = app.synth().stacks.filter((stack) => stack.stackName === 'Pool');
+  assert.match(JSON.stringify(found.template), /AWS::IAM::RolePolicy.*AdminListUserSessions/);
 });
 
 test("the stack's description stays that of the app", () => {

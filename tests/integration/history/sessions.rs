@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{
     context::{Context, RawClaims, Trust},
     evidence::Evidence,
@@ -11,14 +12,16 @@ use riskgate_engine::{
 use riskgate_history::repository::sessions::{JudgementClaim, SessionSignIn, SessionVerdict};
 use riskgate_store::Store;
 
-use crate::fixtures::{self, AFAR, HOME, Origin, TestEngine, at, claims, history, pre};
+use crate::fixtures::{self, AFAR, HOME, KEY, Origin, TestEngine, at, claims, history, pre};
 
 /// Sessions are looked up for the public client `app`.
 fn engine(store: &Arc<dyn Store>) -> TestEngine {
-    TestEngine::over(
-        store,
-        &[("SESSION_QUEUE", "https://sqs.eu-west-1.amazonaws.com/1/q"), ("STORE", "redis://127.0.0.1:1/0"), ("DENY_AT", "100"), ("REVIEW_AT", "99")],
-    )
+    engine_with(store, KEY)
+}
+
+fn engine_with(store: &Arc<dyn Store>, pseudonym_keys: &str) -> TestEngine {
+    let queue = ("SESSION_QUEUE", "https://sqs.eu-west-1.amazonaws.com/1/q");
+    TestEngine::over(store, &[queue, ("STORE", "redis://127.0.0.1:1/0"), ("DENY_AT", "100"), ("REVIEW_AT", "99"), ("PSEUDONYM_KEY", pseudonym_keys)])
 }
 
 /// A sign-in with the right password. Returns the assessment's id and the field of the success.
@@ -31,8 +34,8 @@ async fn sign_in(engine: &TestEngine, origin: Origin, time: Timestamp) -> (Strin
     (id.to_string(), session.sample.map(|field| field.to_string()))
 }
 
-fn about<'a>(id: &'a str, sample: Option<&'a str>, time: Timestamp) -> SessionSignIn<'a> {
-    SessionSignIn { pool: "pool", user: "sub-ada", client: "app", id, sample, at: time }
+fn about<'a>(keys: &'a UserKeys, id: &'a str, sample: Option<&'a str>, time: Timestamp) -> SessionSignIn<'a> {
+    SessionSignIn { pool: "pool", keys, client: "app", id, sample, at: time }
 }
 
 async fn verified(engine: &TestEngine, ip: &str, time: Timestamp) -> Box<Evidence> {
@@ -59,8 +62,9 @@ async fn a_success_waits_for_its_session_or_five_minutes() {
 async fn a_confirmed_session_is_learned_with_its_address_and_once() {
     let engine = engine(&fixtures::memory().store);
     let (repository, time) = (engine.repository(), at(0, "07:00:00"));
+    let keys = repository.record_keys("pool", "sub-ada");
     let (id, sample) = sign_in(&engine, HOME, time).await;
-    let about = about(&id, sample.as_deref(), time);
+    let about = about(&keys, &id, sample.as_deref(), time);
     let evidence = verified(&engine, AFAR.ip, at(0, "07:00:10")).await;
     let claimed = repository.read_session(&about, "tkn1", time).await.unwrap().claimed.expect("the claim waits");
     let seen = repository.verified_origin(&evidence, time);
@@ -81,10 +85,11 @@ async fn a_confirmed_session_is_learned_with_its_address_and_once() {
 async fn a_denied_session_is_never_learned() {
     let engine = engine(&fixtures::memory().store);
     let (repository, time) = (engine.repository(), at(0, "07:00:00"));
+    let keys = repository.record_keys("pool", "sub-ada");
     let (id, sample) = sign_in(&engine, HOME, time).await;
     let evidence = verified(&engine, AFAR.ip, time).await;
     let seen = repository.verified_origin(&evidence, time);
-    assert!(repository.apply_judgement(&about(&id, sample.as_deref(), time), "tkn1", &seen, None, SessionVerdict::Deny, time).await.unwrap());
+    assert!(repository.apply_judgement(&about(&keys, &id, sample.as_deref(), time), "tkn1", &seen, None, SessionVerdict::Deny, time).await.unwrap());
     assert_eq!(successes(&engine, at(0, "09:00:00")).await, 0);
 }
 
@@ -92,14 +97,55 @@ async fn a_denied_session_is_never_learned() {
 async fn a_forgotten_user_is_not_learned_from_a_session() {
     let engine = engine(&fixtures::memory().store);
     let (repository, time) = (engine.repository(), at(0, "07:00:00"));
+    let keys = repository.record_keys("pool", "sub-ada");
     let (id, sample) = sign_in(&engine, HOME, time).await;
     let evidence = verified(&engine, HOME.ip, time).await;
     let seen = repository.verified_origin(&evidence, time);
     repository.forget("pool", "sub-ada", at(0, "07:00:05")).await.unwrap();
-    let about = about(&id, sample.as_deref(), time);
+    let about = about(&keys, &id, sample.as_deref(), time);
     assert!(repository.read_session(&about, "tkn1", time).await.unwrap().is_forgotten);
     assert!(!repository.apply_judgement(&about, "tkn1", &seen, None, SessionVerdict::Learn, at(0, "07:00:10")).await.unwrap());
     assert_eq!(successes(&engine, at(0, "09:00:00")).await, 0);
+}
+
+#[tokio::test]
+async fn a_finding_is_stored_until_a_look_up_succeeds() {
+    let store = fixtures::memory().store;
+    let (function, sidecar) = (engine(&store), engine(&store));
+    let problem = async |time| {
+        let found = sidecar.repository().read_session_findings(time).await.unwrap();
+        sidecar.repository().refresh_session_findings(time).await;
+        assert_eq!(found, sidecar.repository().session_findings(time), "the list that is read with sign-ins has it too");
+        found.get("pool").map(|finding| (finding.problem.to_string(), finding.at))
+    };
+    let repository = function.repository();
+    repository.record_session_finding("pool", "tracking_off", at(0, "07:00:00")).await.unwrap();
+    assert_eq!(problem(at(0, "07:00:01")).await, Some(("tracking_off".to_owned(), at(0, "07:00:00"))));
+    repository.record_session_finding("pool", "tracking_off", at(0, "07:00:02")).await.unwrap();
+    repository.record_session_finding("pool", "not_permitted", at(0, "07:00:03")).await.unwrap();
+    assert_eq!(problem(at(0, "07:00:30")).await, Some(("not_permitted".to_owned(), at(0, "07:00:03"))));
+    assert_eq!(problem(at(1, "07:00:04")).await, None, "for a day");
+    repository.record_session_finding("pool", "not_permitted", at(1, "08:00:00")).await.unwrap();
+    repository.clear_session_finding("pool", at(1, "08:00:01")).await.unwrap();
+    assert_eq!(problem(at(1, "08:00:20")).await, None);
+}
+
+#[tokio::test]
+async fn a_message_from_before_a_key_rotation_finds_the_record_that_moved() {
+    let (store, time) = (fixtures::memory().store, at(0, "07:00:00"));
+    let (old, both) = (engine(&store), engine_with(&store, &format!("k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA,{KEY}")));
+    let (id, sample) = sign_in(&old, HOME, time).await;
+    let sent = old.repository().record_keys("pool", "sub-ada");
+    sign_in(&both, HOME, at(0, "07:00:05")).await;
+    let repository = both.repository();
+    let keys = repository.current_keys(&sent, time).await.unwrap();
+    assert_eq!(keys, repository.record_keys("pool", "sub-ada"), "the newest key first");
+    let about = about(&keys, &id, sample.as_deref(), time);
+    assert!(repository.read_session(&about, "tkn1", time).await.unwrap().claimed.is_some(), "the success still waits");
+    let evidence = verified(&both, HOME.ip, time).await;
+    let seen = repository.verified_origin(&evidence, time);
+    assert!(repository.apply_judgement(&about, "tkn1", &seen, Some(7), SessionVerdict::Learn, at(0, "07:00:10")).await.unwrap());
+    assert_eq!(successes(&both, at(0, "07:00:20")).await, 1);
 }
 
 #[tokio::test]
@@ -120,16 +166,17 @@ async fn a_message_is_judged_once_and_taken_over_after_its_lease() {
 async fn an_address_of_many_users_is_shared() {
     let engine = engine(&fixtures::memory().store);
     let (repository, time) = (engine.repository(), at(0, "07:00:00"));
+    let keys = repository.record_keys("pool", "sub-ada");
     let evidence = verified(&engine, HOME.ip, time).await;
     let mut shared = Vec::new();
     for number in 0..12 {
-        let user = format!("sub-{number}");
-        let about = SessionSignIn { user: &user, ..about("", None, time) };
+        let keys = repository.record_keys("pool", &format!("sub-{number}"));
+        let about = about(&keys, "", None, time);
         shared.push(repository.is_shared_egress(&about, &evidence, time).await.unwrap());
     }
     assert_eq!(shared.iter().position(|is_shared| *is_shared), Some(9));
     let later = at(2, "07:00:00");
-    assert!(repository.is_shared_egress(&about("", None, later), &evidence, later).await.unwrap(), "for a week");
-    let other = SessionSignIn { client: "web", ..about("", None, later) };
+    assert!(repository.is_shared_egress(&about(&keys, "", None, later), &evidence, later).await.unwrap(), "for a week");
+    let other = SessionSignIn { client: "web", ..about(&keys, "", None, later) };
     assert!(!repository.is_shared_egress(&other, &evidence, later).await.unwrap(), "for that client only");
 }

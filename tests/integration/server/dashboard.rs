@@ -193,6 +193,17 @@ async fn an_operator_suspends_and_undoes_and_both_are_audited() {
 }
 
 #[tokio::test]
+async fn sessions_are_not_revoked_where_none_are_looked_up() {
+    let sidecar = Sidecar::start(&[]).await;
+    sidecar.sign_in(NAME).await;
+    let row = sidecar.newest().await;
+    assert_eq!(sidecar.get("/v1/activity/session", ADA).await["can_revoke"], false);
+    let (status, problem) = sidecar.act(&json!({ "action": "revoke", "subject": "user", "value": row["user"], "note": "a test", "name": NAME }), ADA).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("no_sessions")));
+    action_lines(sidecar.directory.path(), 0).await;
+}
+
+#[tokio::test]
 async fn an_action_on_a_network_or_a_client_names_the_known_users_it_affects() {
     let sidecar = Sidecar::start(&[]).await;
     sidecar.sign_in(NAME).await;

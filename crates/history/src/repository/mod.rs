@@ -4,7 +4,7 @@
 //! password, updates the profile. `token` reads the facts for token generation. `admin` serves operators.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicI64, Ordering},
 };
 
@@ -67,6 +67,8 @@ mod retention;
 
 mod rotation;
 
+pub mod session_findings;
+
 pub mod sessions;
 
 pub mod step_up;
@@ -105,6 +107,8 @@ pub struct HistoryRepository {
     block_list: Arc<CachedList<BlockList>>,
     /// When this process last recorded its pseudonym key, and whether with a pool, in one number.
     key_recorded: AtomicI64,
+    /// The finding about sessions that this process last wrote: ten-second interval, user pool, problem.
+    finding_written: Mutex<Option<(i64, SmolStr, SmolStr)>>,
     templates: CachedList<DecoyTemplates>,
     unconfirmed: outcome::UnconfirmedOutcomes,
     write_budget: Arc<WriteBudget>,
@@ -153,6 +157,7 @@ impl HistoryRepository {
             retention: Retention::new(config),
             block_list: Arc::default(),
             key_recorded: AtomicI64::new(i64::MIN),
+            finding_written: Mutex::default(),
             templates: CachedList::default(),
             unconfirmed: outcome::UnconfirmedOutcomes::default(),
             write_budget: Arc::default(),
@@ -315,7 +320,7 @@ impl HistoryRepository {
             id: None,
         };
         let pending_attempt = PendingAttempt {
-            keys: self.pseudonyms.user_keys(&sign_in.pool, sign_in.user.key()),
+            keys: self.pseudonyms.record_keys(&sign_in.pool, &sign_in.user),
             field: user_record::field('a', &number),
             attempt,
             origin,

@@ -20,6 +20,7 @@ use crate::{
         windows::format_ip,
     },
 };
+use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{
     client_ip::host_of,
     encoding::hash_field_name,
@@ -77,8 +78,8 @@ pub struct AwaitedSession {
 pub struct SessionSignIn<'a> {
     /// The user pool's id.
     pub pool: &'a str,
-    /// The user's key: the sub, or the name if there is no sub.
-    pub user: &'a str,
+    /// The keys of the user's record, newest first.
+    pub keys: &'a UserKeys,
     /// The app client.
     pub client: &'a str,
     /// The assessment.
@@ -154,7 +155,8 @@ impl ClaimedOrigin {
     fn with_network_of(&self, verified: &Origin) -> Origin {
         let device = [FeatureLevel::DeviceType, FeatureLevel::Os, FeatureLevel::Browser, FeatureLevel::UserAgent, FeatureLevel::Device];
         let mut combined = verified.clone();
-        for (features, claimed) in combined.features.iter_mut().zip(&self.0.features) {
+        // The claim may be from before a new key, which is the first.
+        for (features, claimed) in combined.features.iter_mut().rev().zip(self.0.features.iter().rev()) {
             device.into_iter().for_each(|level| features.set(level, claimed.at(level)));
         }
         combined
@@ -189,14 +191,22 @@ impl HistoryRepository {
         Origin { features, sighting: Some(SignInLocation::rounded(at, &evidence.networks)), claim }
     }
 
+    /// The keys of a message and, if the user's record moved to a newer pseudonym key in the meantime, that key.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn current_keys(&self, keys: &UserKeys, now: Timestamp) -> Result<UserKeys, FailureReason> {
+        if self.pseudonyms.has_older() { self.add_migrated_keys(keys.clone(), now).await } else { Ok(keys.clone()) }
+    }
+
     /// Reads what is stored about a sign-in whose session was found.
     ///
     /// # Errors
     ///
     /// The store could not be reached.
     pub async fn read_session(&self, sign_in: &SessionSignIn<'_>, session: &str, now: Timestamp) -> Result<SessionRecord, FailureReason> {
-        let keys = self.record_keys(sign_in.pool, sign_in.user);
-        let user_record = self.run_reported(StorePart::Record, self.read_and_migrate(&keys, &[], now)).await?;
+        let user_record = self.run_reported(StorePart::Record, self.read_and_migrate(sign_in.keys, &[], now)).await?;
         Ok(SessionRecord {
             claimed: sign_in.sample.and_then(|field| user_record.unjudged.get(field)).map(|sample| ClaimedOrigin(sample.origin.clone())),
             first_seen: user_record.sightings.get(&self.sighting_field(session)).copied(),
@@ -218,8 +228,7 @@ impl HistoryRepository {
         verdict: SessionVerdict,
         now: Timestamp,
     ) -> Result<bool, FailureReason> {
-        let keys = self.record_keys(sign_in.pool, sign_in.user);
-        let user_record = self.run_reported(StorePart::Record, self.read_and_migrate(&keys, &[], now)).await?;
+        let user_record = self.run_reported(StorePart::Record, self.read_and_migrate(sign_in.keys, &[], now)).await?;
         if user_record.forgotten.is_some_and(|at| at >= sign_in.at) {
             return Ok(false);
         }
@@ -234,7 +243,7 @@ impl HistoryRepository {
         let recorded = match verdict {
             SessionVerdict::Deny => {
                 let change = Change { set: Vec::new(), remove, ttl: Ttl::AtLeast(self.retention.attempt()) };
-                self.run_reported(StorePart::Success, self.update_unless_forgotten(&keys[0], change, user_record.forgotten, now)).await?
+                self.run_reported(StorePart::Success, self.update_unless_forgotten(&sign_in.keys[0], change, user_record.forgotten, now)).await?
             }
             SessionVerdict::Challenge(decision) => {
                 let attempt = sample.as_ref().map(|sample| Attempt { decision: Some(decision), id: Ulid::from_string(sign_in.id).ok(), ..sample.attempt });
@@ -242,7 +251,7 @@ impl HistoryRepository {
                 let set = attempt.map(|attempt| self.open_challenge(&field, &attempt, Some(verified), true, now)).into_iter().collect();
                 let remove = remove.into_iter().chain(user_record.surplus_challenges(now)).collect();
                 let change = Change { set, remove, ttl: Ttl::Set(user_record.min_ttl(now, self.retention.record() + SLACK)) };
-                self.run_reported(StorePart::Success, self.update_unless_forgotten(&keys[0], change, user_record.forgotten, now)).await?
+                self.run_reported(StorePart::Success, self.update_unless_forgotten(&sign_in.keys[0], change, user_record.forgotten, now)).await?
             }
             SessionVerdict::Learn => {
                 let sample = sample.map(|sample| Sample { origin: ClaimedOrigin(sample.origin.clone()).with_network_of(verified), ..sample });
@@ -255,7 +264,7 @@ impl HistoryRepository {
                 }
                 let merged = self.merge_record(user_record, sample.as_ref(), now, now);
                 let update = ProfileUpdate {
-                    keys: &keys,
+                    keys: sign_in.keys,
                     merged,
                     sample,
                     sample_field: None,
@@ -277,12 +286,11 @@ impl HistoryRepository {
     /// # Errors
     ///
     /// The store could not be reached.
-    pub async fn record_recheck(&self, pool: &str, user: &str, now: Timestamp) -> Result<(), FailureReason> {
+    pub async fn record_recheck(&self, keys: &UserKeys, now: Timestamp) -> Result<(), FailureReason> {
         let set = vec![(RECHECKED.into(), seconds(now).to_be_bytes().to_vec())];
         let change = Change { set, remove: Vec::new(), ttl: Ttl::AtLeast(self.retention.attempt()) };
-        let key = &self.record_keys(pool, user)[0];
         // Only a record with a known session: a record that was forgotten stays empty.
-        self.run_reported(StorePart::Success, self.store.update_if_field(key, "p", change, now)).await.map(|_| ())
+        self.run_reported(StorePart::Success, self.store.update_if_field(&keys[0], "p", change, now)).await.map(|_| ())
     }
 
     /// Counts the users of an app client who were seen at an address. Returns whether so many share it that it is not a user's own: now, in the
@@ -301,7 +309,7 @@ impl HistoryRepository {
         let address = key_of("egress", host.as_bytes());
         let provider = evidence.networks.asn.filter(|_| evidence.networks.kind.hosting).map(|asn| key_of("egress provider", &asn.to_be_bytes()));
         let window = [SmolStr::from(["n#", &address[2..]].concat())];
-        let account = self.pseudonyms.short_hash("account", &[sign_in.pool.as_bytes(), sign_in.user.as_bytes()]);
+        let account = self.pseudonyms.short_hash("account", &[sign_in.pool.as_bytes(), sign_in.keys[0].as_bytes()]);
         let (known, known_provider, entries) = tokio::try_join!(
             self.store.get(&address, now),
             async {

@@ -70,7 +70,7 @@ impl HistoryRepository {
         let (network, host) = (format_ip(network_of(ip)), format_ip(host_of(ip)));
         let purpose = if sign_in.context.is_trusted() { "network" } else { "claimed network" };
         let keys = self.pseudonyms.records(purpose, &[network.as_bytes()]);
-        let accounts = self.pseudonyms.short_hashes("account", &[sign_in.pool.as_bytes(), sign_in.user.key().as_bytes()]);
+        let accounts = self.pseudonyms.account_hashes(&sign_in.pool, &sign_in.user);
         let hosts = self.pseudonyms.short_hashes("host", &[host.as_bytes()]);
         let entries = accounts.into_iter().zip(hosts).map(|(account, host)| WindowEntry { account, host });
         keys.iter().zip(entries).map(|(key, entry)| (window_keys(key, entry.host), entry)).collect()

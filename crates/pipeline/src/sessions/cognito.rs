@@ -8,6 +8,10 @@ use riskgate_aws::{
     user_pools::{AuthEvent, UserPoolsClient, UserSession},
 };
 use riskgate_engine::{evidence::FailureReason, time::ClockReading};
+use riskgate_runtime::session_health::SessionProblem;
+
+/// The most pages of a user's sessions that are read. A pool allows at most 100 token sessions, which fit one page of 125.
+const MAX_PAGES: usize = 4;
 
 /// Sessions of a pool with session tracking (Essentials, Plus).
 #[derive(Debug)]
@@ -20,8 +24,8 @@ pub struct AuthEvents(pub UserPoolsClient);
 impl SessionSource for TrackedSessions {
     fn list<'a>(&'a self, pool: &'a str, user: &'a str, now: ClockReading) -> SourceAnswer<'a, Vec<SessionEntry>> {
         Box::pin(async move {
-            let sessions = self.0.list_sessions(pool, user, now).await.map_err(error_of)?;
-            Ok(sessions.into_iter().filter_map(session_entry).collect())
+            let listed = self.0.list_sessions(pool, user, MAX_PAGES, now).await.map_err(error_of)?;
+            Ok(listed.sessions.into_iter().filter_map(session_entry).collect())
         })
     }
 
@@ -30,7 +34,7 @@ impl SessionSource for TrackedSessions {
             match self.0.revoke_session(pool, user, session, now).await {
                 // It has ended already.
                 Err(error) if error.name == "ResourceNotFoundException" => Ok(()),
-                result => result.map_err(error_of),
+                result => result.map_err(|error| revoke_error_of(error_of(error))),
             }
         })
     }
@@ -45,7 +49,7 @@ impl SessionSource for AuthEvents {
     }
 
     fn revoke<'a>(&'a self, _pool: &'a str, _user: &'a str, _session: &'a str, _now: ClockReading) -> SourceAnswer<'a, ()> {
-        Box::pin(std::future::ready(Err(SourceError::NotAllowed("authentication events name no session to revoke"))))
+        Box::pin(std::future::ready(Err(SourceError::NotAllowed(SessionProblem::NotRevocable))))
     }
 }
 
@@ -92,17 +96,18 @@ fn timestamp(seconds: f64) -> Option<Timestamp> {
 fn error_of(error: CallError) -> SourceError {
     match error.name.as_str() {
         "UserNotFoundException" => SourceError::NoUser,
-        "OperationNotEnabledException" | "FeatureUnavailableInTierException" => {
-            SourceError::NotAllowed("session tracking is off in this user pool, or its tier has none: turn it on with deploy/attach apply --session-tracking")
-        }
-        "UserPoolAddOnNotEnabledException" => SourceError::NotAllowed("threat protection is off in this user pool: authentication events need the Plus tier"),
+        "OperationNotEnabledException" | "FeatureUnavailableInTierException" => SourceError::NotAllowed(SessionProblem::TrackingOff),
+        "UserPoolAddOnNotEnabledException" => SourceError::NotAllowed(SessionProblem::ThreatProtectionOff),
         _ if error.cause == FailureReason::RateLimited => SourceError::Limited,
-        _ if error.cause == FailureReason::KeyRefused => SourceError::NotAllowed(
-            "the session function may not list sessions: allow cognito-idp:AdminListUserSessions and AdminRevokeUserSession on the pool",
-        ),
-        _ if error.cause == FailureReason::NoCredentials => SourceError::NotAllowed("there are no AWS credentials or no region to sign calls to Cognito"),
+        _ if error.cause == FailureReason::KeyRefused => SourceError::NotAllowed(SessionProblem::NotPermitted),
+        _ if error.cause == FailureReason::NoCredentials => SourceError::NotAllowed(SessionProblem::NoCredentials),
         _ => SourceError::Failed(error.cause),
     }
+}
+
+/// The error of a call that revokes: its permission is another one.
+fn revoke_error_of(error: SourceError) -> SourceError {
+    if error == SourceError::NotAllowed(SessionProblem::NotPermitted) { SourceError::NotAllowed(SessionProblem::RevokeNotPermitted) } else { error }
 }
 
 #[cfg(test)]

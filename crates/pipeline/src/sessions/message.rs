@@ -1,4 +1,6 @@
-//! The message about a sign-in whose session is looked up. The queue encrypts it, and the user is also sealed under the pseudonym key.
+//! The message about a sign-in whose session is looked up. The queue encrypts it, and the user's name is also sealed under the pseudonym key.
+//!
+//! The API needs the name. The history is found by pseudonyms, so the message has no sub.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,11 +9,11 @@ use smol_str::SmolStr;
 use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_engine::{
     personal::Personal,
-    sign_in::{Existence, User},
+    sign_in::{User, UserPseudonyms},
 };
 
 /// The purpose under which the user is sealed.
-const PURPOSE: &str = "session message";
+const PURPOSE: &str = "session message 2";
 
 /// Seconds after which a message is not judged any more. The queue keeps it no longer.
 const MAX_AGE: i64 = 900;
@@ -49,7 +51,7 @@ pub struct SessionMessage {
     pub pool: SmolStr,
     /// The app client's id.
     pub client: SmolStr,
-    /// The user's name and sub, sealed.
+    /// The user's name and pseudonyms, sealed.
     user: String,
     /// When the trigger received the event, in milliseconds since 1970.
     at: i64,
@@ -66,7 +68,9 @@ pub struct SessionMessage {
 #[derive(Serialize, Deserialize)]
 struct SealedUser {
     name: String,
-    sub: Option<String>,
+    records: Vec<SmolStr>,
+    audit: SmolStr,
+    accounts: Vec<u32>,
 }
 
 impl SessionMessage {
@@ -78,17 +82,20 @@ impl SessionMessage {
         at: Timestamp,
         pseudonyms: &Pseudonyms,
     ) -> Option<Self> {
-        let sub = user.sub.as_ref().map(|sub| sub.expose().to_string());
-        let sealed = serde_json::to_string(&SealedUser { name: user.name.expose().to_string(), sub }).ok()?;
+        let UserPseudonyms { records, audit, accounts } = pseudonyms.of_user(pool, user);
+        let sealed = SealedUser { name: user.name.expose().to_string(), records: records.into_vec(), audit, accounts: accounts.into_vec() };
+        let sealed = serde_json::to_string(&sealed).ok()?;
         let user = pseudonyms.seal(PURPOSE, &sealed)?;
         Some(SessionMessage { id, kind, pool: pool.clone(), client: client.clone(), user, at: at.as_millisecond(), priority, sample, tries: 0 })
     }
 
-    /// The user; `None` if the message was sealed under a key that is not configured.
+    /// The user, without the sub; `None` if the message was sealed under a key that is not configured.
     pub fn user(&self, pseudonyms: &Pseudonyms) -> Option<User> {
         let sealed: SealedUser = serde_json::from_str(&pseudonyms.unseal(PURPOSE, &self.user)?).ok()?;
-        let sub = sealed.sub.map(|sub| Personal::new(sub.into()));
-        Some(User { name: Personal::new(sealed.name.into()), sub, existence: Existence::Known, aliases: Vec::new() })
+        let is_complete = !sealed.records.is_empty() && !sealed.accounts.is_empty();
+        let pseudonyms = UserPseudonyms { records: sealed.records.into(), audit: sealed.audit, accounts: sealed.accounts.into() };
+        let user = User { name: Personal::new(sealed.name.into()), pseudonyms: Some(Box::new(pseudonyms)), ..User::default() };
+        is_complete.then_some(user)
     }
 
     /// When the trigger received the event; `None` if that is out of range or too long ago.
@@ -129,7 +136,9 @@ mod tests {
         assert!(!text.contains("ada") && !text.contains("5c1a"), "{text}");
         let read: SessionMessage = serde_json::from_str(&text).unwrap();
         let found = read.user(&pseudonyms).unwrap();
-        assert_eq!((found.name.expose().as_str(), found.key(), read.at(now)), ("ada", "5c1a", Some(now)));
+        assert_eq!((found.name.expose().as_str(), found.sub.is_none(), read.at(now)), ("ada", true, Some(now)));
+        assert_eq!(pseudonyms.of_user("p", &found), pseudonyms.of_user("p", &user), "found by the sub's pseudonyms");
+        assert!(!pseudonyms.unseal(PURPOSE, &read.user).unwrap().contains("5c1a"), "the sub is not in the message");
         assert!(read.user(&Pseudonyms::random()).is_none());
         assert_eq!(read.at(now.checked_add(jiff::SignedDuration::from_secs(901)).unwrap()), None);
     }

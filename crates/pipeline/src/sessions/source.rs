@@ -5,6 +5,7 @@ use std::{fmt, pin::Pin};
 use jiff::Timestamp;
 
 use riskgate_engine::{client_ip::ClientIp, evidence::FailureReason, time::ClockReading};
+use riskgate_runtime::session_health::SessionProblem;
 
 /// A session as a source reports it.
 #[derive(Clone, PartialEq)]
@@ -35,14 +36,14 @@ pub enum SessionType {
 }
 
 /// Why a source has no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceError {
     /// The pool has no such user any more.
     NoUser,
     /// The calls are limited; a later one may succeed.
     Limited,
-    /// The operator must fix something: it says what.
-    NotAllowed(&'static str),
+    /// The operator must fix something.
+    NotAllowed(SessionProblem),
     /// The call failed.
     Failed(FailureReason),
 }

@@ -20,11 +20,9 @@ impl ActionCommand {
     /// The commands of an action on a user of `pool`. The name of the user is not known here, so the command has a placeholder.
     pub fn new(request: &ActionRequest, pool: Option<String>) -> Self {
         let value = request.subject.value();
+        let pool = pool.filter(|pool| !pool.is_empty()).map(|pool| format!(" --pool {}", quote(&pool))).unwrap_or_default();
         let target = match &request.subject {
-            ActionSubject::User(_) => {
-                let pool = pool.filter(|pool| !pool.is_empty()).map(|pool| format!(" --pool {}", quote(&pool))).unwrap_or_default();
-                format!("sub SUB_OF_THE_USER{pool}")
-            }
+            ActionSubject::User(_) => format!("sub SUB_OF_THE_USER{pool}"),
             subject @ (ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Decision(_)) => format!("{} {}", subject.kind(), quote(&value)),
         };
         let (text, undo) = match request.kind {
@@ -33,6 +31,8 @@ impl ActionCommand {
                 let expiry = request.expiry.map(|expiry| format!(" --for {}", duration(expiry))).unwrap_or_default();
                 (format!("riskgate block add {target}{exempt}{expiry} --note {}", quote(&request.note)), format!("riskgate block remove {target}"))
             }
+            // The name was entered for this action only. It is not shown again.
+            ActionKind::Revoke => (format!("riskgate sessions revoke{pool} --name NAME_OF_THE_USER --all"), String::new()),
             ActionKind::Lift => (format!("riskgate history release --{target}"), String::new()),
             ActionKind::Label => {
                 let report =
@@ -89,6 +89,10 @@ mod tests {
             "riskgate block add range 198.51.100.0/24 --exempt --for 6h --note office",
         );
         check(r#"{"action":"lift","subject":"user","value":"u1","note":"known person"}"#, "riskgate history release --sub SUB_OF_THE_USER --pool eu-west-1_A");
+        check(
+            r#"{"action":"revoke","subject":"user","value":"u1","note":"taken over","name":"ada"}"#,
+            "riskgate sessions revoke --pool eu-west-1_A --name NAME_OF_THE_USER --all",
+        );
         check(
             r#"{"action":"label","subject":"decision","value":"01X","label":"fraud","note":"reported"}"#,
             r#"curl -s http://127.0.0.1:8710/v1/outcome -H 'Content-Type: application/json' -d '{"id":"01X","outcome":"fraud"}'"#,

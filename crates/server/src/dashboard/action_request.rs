@@ -8,13 +8,16 @@ use smol_str::SmolStr;
 
 use riskgate_activity::decision::Outcome;
 use riskgate_config::pseudonym::Pseudonyms;
-use riskgate_engine::client_ip::parse_network;
+use riskgate_engine::{client_ip::parse_network, personal::Personal};
 
 /// The shortest note, in characters: an action says why.
 const MIN_NOTE: usize = 3;
 
 /// The longest note, in bytes.
 const MAX_NOTE_BYTES: usize = 500;
+
+/// The longest name of a user in a user pool, in characters.
+const MAX_NAME: usize = 128;
 
 /// The longest time until an action expires.
 const MAX_EXPIRY: Duration = Duration::from_secs(90 * 86_400);
@@ -34,6 +37,8 @@ pub enum ActionKind {
     Lift,
     /// Says whether a sign-in was fraud.
     Label,
+    /// Ends all sessions of a user in the user pool.
+    Revoke,
 }
 
 /// To whom it is done.
@@ -64,6 +69,8 @@ pub struct ActionRequest {
     pub note: String,
     /// How many known users the operator was shown to be affected.
     pub confirmed_users: Option<usize>,
+    /// The user's name in the user pool, to end sessions. It is neither stored nor logged.
+    pub name: Option<Personal<String>>,
 }
 
 /// The body of `POST /v1/actions`.
@@ -80,6 +87,8 @@ struct Wire {
     note: String,
     #[serde(default)]
     confirmed_users: Option<usize>,
+    #[serde(default)]
+    name: Option<String>,
 }
 
 impl ActionKind {
@@ -90,6 +99,7 @@ impl ActionKind {
             ActionKind::Exempt => "exempt",
             ActionKind::Lift => "lift",
             ActionKind::Label => "label",
+            ActionKind::Revoke => "revoke",
         }
     }
 }
@@ -101,8 +111,9 @@ impl ActionRequest {
     ///
     /// A sentence that says what is missing. It quotes nothing of the body.
     pub fn parse(body: &[u8]) -> Result<Self, &'static str> {
-        let wire: Wire = serde_json::from_slice(body)
-            .map_err(|_| "send {\"action\", \"subject\", \"value\", \"note\"} and, where they apply, \"label\", \"seconds\" and \"confirmed_users\"")?;
+        let wire: Wire = serde_json::from_slice(body).map_err(
+            |_| "send {\"action\", \"subject\", \"value\", \"note\"} and, where they apply, \"label\", \"seconds\", \"confirmed_users\" and \"name\"",
+        )?;
         let note = checked_note(&wire.note)?;
         let subject = ActionSubject::parse(&wire.subject, &wire.value)?;
         let expiry = wire.seconds.map(Duration::from_secs);
@@ -111,10 +122,14 @@ impl ActionRequest {
         }
         let is_block = matches!(wire.action, ActionKind::Suspend | ActionKind::Exempt);
         match (&subject, wire.action) {
-            (ActionSubject::User(_), ActionKind::Suspend | ActionKind::Exempt | ActionKind::Lift) => {}
+            (ActionSubject::User(_), ActionKind::Suspend | ActionKind::Exempt | ActionKind::Lift | ActionKind::Revoke) => {}
             (ActionSubject::Client(_) | ActionSubject::Range(_), ActionKind::Suspend | ActionKind::Exempt) => {}
             (ActionSubject::Decision(_), ActionKind::Label) => {}
-            _ => return Err("users can be suspended, exempted or lifted, clients and ranges suspended or exempted, decisions labelled"),
+            _ => {
+                return Err(
+                    "users can be suspended, exempted or lifted, and their sessions revoked; clients and ranges suspended or exempted; decisions labelled",
+                );
+            }
         }
         let is_user = matches!(subject, ActionSubject::User(_));
         if is_block && expiry.is_none() && !(is_user && wire.action == ActionKind::Suspend) {
@@ -123,7 +138,13 @@ impl ActionRequest {
         if wire.action == ActionKind::Label && !matches!(wire.label, Some(Outcome::Fraud | Outcome::NotFraud)) {
             return Err("label must be fraud or not_fraud");
         }
-        Ok(ActionRequest { kind: wire.action, subject, label: wire.label, expiry, note, confirmed_users: wire.confirmed_users })
+        let name = match (wire.action, wire.name) {
+            (ActionKind::Revoke, Some(name)) => Some(checked_name(name)?),
+            (ActionKind::Revoke, None) => return Err("name is needed: the user's name in the user pool"),
+            (_, Some(_)) => return Err("name is for revoke only"),
+            (_, None) => None,
+        };
+        Ok(ActionRequest { kind: wire.action, subject, label: wire.label, expiry, note, confirmed_users: wire.confirmed_users, name })
     }
 }
 
@@ -193,6 +214,13 @@ pub fn checked_note(note: &str) -> Result<String, &'static str> {
     Ok(note.to_owned())
 }
 
+fn checked_name(name: String) -> Result<Personal<String>, &'static str> {
+    if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
+        return Err("name must have 1 to 128 characters, without control characters");
+    }
+    Ok(Personal::new(name))
+}
+
 /// The length of the prefix that counts as one network: /24 or /48.
 fn unit(net: IpNet) -> u8 {
     match net {
@@ -228,6 +256,9 @@ mod tests {
             (r#"{"action":"label","subject":"decision","value":"x","label":"success","note":"reported"}"#, "label must be"),
             (r#"{"action":"suspend","subject":"user","value":"u","note":"why","seconds":99999999}"#, "90 days"),
             (r#"{"action":"suspend","subject":"user","value":"u","note":"a\nb"}"#, "on one line"),
+            (r#"{"action":"revoke","subject":"user","value":"u","note":"taken over"}"#, "name is needed"),
+            (r#"{"action":"revoke","subject":"client","value":"web","note":"taken over","name":"ada"}"#, "users can be"),
+            (r#"{"action":"suspend","subject":"user","value":"u","note":"why","name":"ada"}"#, "name is for revoke"),
             (r#"{"action":"shout","subject":"user","value":"u","note":"why"}"#, "send {"),
             (r#"{"action":"suspend","subject":"user","value":"u","note":"why","extra":1}"#, "send {"),
         ] {

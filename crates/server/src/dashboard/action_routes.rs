@@ -22,6 +22,7 @@ use crate::{
     },
     problem::{problem, problem_with_code},
 };
+use riskgate_pipeline::sessions::source::SourceError;
 
 /// `GET /v1/actions`: the actions of this process.
 pub async fn list(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>) -> Response {
@@ -117,6 +118,26 @@ fn refuse(error: ActionError) -> Response {
             (StatusCode::CONFLICT, "known users are affected", "confirm", detail)
         }
         ActionError::Undone => (StatusCode::CONFLICT, "the action was undone already", "undone", "nothing is left to undo".to_owned()),
+        ActionError::Final => {
+            (StatusCode::CONFLICT, "the action cannot be undone", "final", "ended sessions do not come back: the user signs in again".to_owned())
+        }
+        ActionError::NoSessions => {
+            let detail = "set RISKGATE_SESSION_QUEUE and RISKGATE_SESSION_SOURCE=sessions here, or use riskgate sessions revoke".to_owned();
+            (StatusCode::CONFLICT, "sessions cannot be revoked here", "no_sessions", detail)
+        }
+        ActionError::Pool(SourceError::NoUser) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "the user pool has no such user", "no_user", "enter the user's name in the pool (userName)".to_owned())
+        }
+        ActionError::Pool(SourceError::NotAllowed(problem)) => {
+            (StatusCode::CONFLICT, "the user pool does not allow it", problem.as_label(), format!("for this process: {}", problem.help()))
+        }
+        ActionError::Pool(SourceError::Limited) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the user pool limits the calls", "limited", "no session was ended; send the action again".to_owned())
+        }
+        ActionError::Pool(SourceError::Failed(reason)) => {
+            let detail = format!("{}; no session is known to have ended; send the action again", reason.as_label());
+            (StatusCode::SERVICE_UNAVAILABLE, "the user pool could not be reached", "pool", detail)
+        }
         ActionError::Store(reason) => {
             (StatusCode::SERVICE_UNAVAILABLE, "the store could not be reached", "store", format!("{}; send the action again", reason.as_label()))
         }

@@ -16,6 +16,7 @@ use crate::dashboard::{
     Dashboard,
     action_command::ActionCommand,
     action_request::{ActionKind, ActionRequest, ActionSubject},
+    session_revocation::{self, Revocation},
 };
 use riskgate_activity::{decision::Outcome, row::Row};
 use riskgate_engine::{evidence::FailureReason, time::EventTime};
@@ -23,7 +24,7 @@ use riskgate_history::{
     block_list::{BlockEntry, BlockEntryKind, BlockSubject},
     repository::{HistoryRepository, admin::LiftedRestriction, outcome::ReportedOutcome},
 };
-use riskgate_pipeline::{instance::Instance, learn};
+use riskgate_pipeline::{instance::Instance, learn, sessions::source::SourceError};
 use riskgate_runtime::{clock, deadline::Deadline};
 use riskgate_telemetry::{operator_action::OperatorAction, outcome::SignInOutcome};
 
@@ -63,6 +64,8 @@ enum Previous {
     Block(Option<BlockEntry>),
     Restriction(LiftedRestriction),
     Outcome(Option<Outcome>),
+    /// Ended sessions do not come back.
+    Sessions(Revocation),
 }
 
 /// Why an action was not done.
@@ -76,6 +79,12 @@ pub enum ActionError {
     Affects(usize),
     /// It was undone already.
     Undone,
+    /// It cannot be undone.
+    Final,
+    /// Sessions are not looked up here, so none can be revoked.
+    NoSessions,
+    /// The user pool did not end the sessions.
+    Pool(SourceError),
     /// The store did not answer.
     Store(FailureReason),
 }
@@ -90,6 +99,11 @@ impl Dashboard {
     /// Whether actions are possible here.
     pub fn can_act(&self) -> bool {
         self.instance.as_ref().is_some_and(|instance| instance.engine.enricher().repository().is_some())
+    }
+
+    /// Whether sessions of the user pool can be revoked here.
+    pub fn can_revoke(&self) -> bool {
+        self.can_act() && self.instance.as_deref().is_some_and(|instance| session_revocation::revocable(instance).is_some())
     }
 
     /// Known users whom an action on a range or a client affects: those who got in from it, in the stored decisions.
@@ -124,7 +138,12 @@ impl Dashboard {
         }
         let now = clock::read().wall;
         let until = request.expiry.and_then(|expiry| now.checked_add(expiry).ok());
-        let previous = within(self.apply(&instance, &repository, &request, until, now)).await?;
+        let previous = match request.kind {
+            ActionKind::Revoke => self.revoke(&instance, &request).await?,
+            ActionKind::Suspend | ActionKind::Exempt | ActionKind::Lift | ActionKind::Label => {
+                within(self.apply(&instance, &repository, &request, until, now)).await?
+            }
+        };
         let command = ActionCommand::new(&request, self.pool_of(&request.subject));
         let taken = TakenAction {
             id: Ulid::generate().to_string(),
@@ -148,6 +167,13 @@ impl Dashboard {
         actions.push_back(taken);
         self.query_cache.clear();
         Ok(listed)
+    }
+
+    /// Ends the sessions of a user. The pool is that of the user's newest decision.
+    async fn revoke(&self, instance: &Instance, request: &ActionRequest) -> Result<Previous, ActionError> {
+        let sessions = session_revocation::revocable(instance).ok_or(ActionError::NoSessions)?;
+        let (Some(name), Some(pool)) = (&request.name, self.pool_of(&request.subject)) else { return Err(ActionError::Unknown) };
+        Ok(Previous::Sessions(session_revocation::revoke_all(sessions, &pool, name.expose()).await.map_err(ActionError::Pool)?))
     }
 
     async fn apply(
@@ -201,6 +227,9 @@ impl Dashboard {
         let (subject, label, previous) = {
             let mut actions = self.actions.lock();
             let taken = actions.iter_mut().find(|taken| taken.id == id).ok_or(ActionError::Unknown)?;
+            if matches!(*taken.previous, Previous::Sessions(_)) {
+                return Err(ActionError::Final);
+            }
             if taken.undone_by.is_some() {
                 return Err(ActionError::Undone);
             }
@@ -262,7 +291,7 @@ impl Dashboard {
                     None => repository.unblock(&subject).await?,
                 }
             }
-            (_, Previous::Outcome(_)) => {}
+            (_, Previous::Outcome(_) | Previous::Sessions(_)) => {}
         }
         Ok(())
     }
@@ -311,10 +340,14 @@ impl Actions {
 
 impl TakenAction {
     fn to_json(&self) -> Value {
+        let revocation = match &*self.previous {
+            Previous::Sessions(revocation) => Some(revocation),
+            Previous::Block(_) | Previous::Restriction(_) | Previous::Outcome(_) => None,
+        };
         json!({
             "id": self.id, "at": self.at.as_millisecond(), "operator": self.operator, "action": self.kind, "subject": self.subject.kind(), "value": self.subject.value(),
             "label": self.label, "until": self.until.map(Timestamp::as_millisecond), "note": self.note, "command": self.command.text, "undo_command": self.command.undo,
-            "undone_by": self.undone_by,
+            "undone_by": self.undone_by, "can_undo": revocation.is_none(), "sessions": revocation.map(|found| json!({ "revoked": found.revoked, "failed": found.failed })),
         })
     }
 

@@ -60,6 +60,8 @@ mod query_cache;
 
 mod rolling_stats;
 
+mod session_revocation;
+
 mod subjects;
 
 /// Clients that may be connected at once.

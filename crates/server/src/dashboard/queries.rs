@@ -159,7 +159,7 @@ pub async fn findings(State(dashboard): State<Arc<Dashboard>>, Extension(identit
 pub async fn session(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>) -> Response {
     json_response(&json!({
         "may_view": identity.may_view(), "operator": identity.operator(), "can_act": identity.operator().is_some() && dashboard.can_act(),
-        "has_operators": dashboard.can_act(), "can_find_users": dashboard.can_act(),
+        "has_operators": dashboard.can_act(), "can_find_users": dashboard.can_act(), "can_revoke": dashboard.can_revoke(),
     }))
 }
 

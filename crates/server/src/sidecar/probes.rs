@@ -6,10 +6,12 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 
 use riskgate_engine::evidence::store_parts::StorePart;
+use riskgate_history::repository::HistoryRepository;
 use riskgate_pipeline::instance::Instance;
 use riskgate_runtime::clock;
 use riskgate_runtime::{
     health::{BreakerState, Health},
+    session_health::SessionProblem,
     sharing::AddressProblem,
 };
 use riskgate_telemetry::subscriber;
@@ -39,7 +41,7 @@ struct Outdated {
 struct Degraded {
     what: &'static str,
     why: &'static str,
-    /// The age of the block list or of the service's decisions in force, in seconds.
+    /// The age of the block list, of the service's decisions in force, or of the finding about sessions, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_s: Option<u64>,
     /// What the operator can do.
@@ -74,6 +76,9 @@ pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
         let help = "a device id that more than 20 users share tells no device and speaks for no user: let the app make a random one on each device".to_owned();
         degraded.push(Degraded { what: "device_id", why: "shared", age_s: None, help: Some(help) });
     }
+    if let Some(repository) = instance.engine.enricher().repository() {
+        degraded.extend(session_findings(&instance, &repository));
+    }
     for (what, is_failing) in [("audit", instance.telemetry.is_failing()), ("logs", subscriber::is_failing())] {
         if is_failing {
             degraded.push(Degraded { what, why: "lines_lost", age_s: None, help: None });
@@ -82,6 +87,22 @@ pub async fn readyz(State(instance): State<Arc<Instance>>) -> Json<Readiness> {
     let help = "update riskgate, or set RISKGATE_CITY_DB, RISKGATE_ASN_DB or RISKGATE_ANONYMOUS_DB to a newer file";
     let outdated = health.outdated_data(now).map(|(part, age_days)| Outdated { what: part.as_label(), age_days, help }).collect();
     Json(Readiness { ready: true, degraded, outdated })
+}
+
+/// Why sessions of user pools cannot be looked up, as the session function last found and stored.
+fn session_findings(instance: &Instance, repository: &Arc<HistoryRepository>) -> Vec<Degraded> {
+    let now = clock::read().wall;
+    if instance.config.sessions.queue.is_some() {
+        // A sidecar without sign-ins reads the list for the next probe.
+        let repository = Arc::clone(repository);
+        tokio::spawn(async move { repository.refresh_session_findings(now).await });
+    }
+    let degraded = repository.session_findings(now).into_iter().filter_map(|(pool, finding)| {
+        let problem = SessionProblem::from_label(&finding.problem)?;
+        let age_s = u64::try_from(now.as_second() - finding.at.as_second()).unwrap_or_default();
+        Some(Degraded { what: "sessions", why: problem.as_label(), age_s: Some(age_s), help: Some(format!("user pool {pool}: {}", problem.help())) })
+    });
+    degraded.collect()
 }
 
 fn degraded_service(health: &Health, service: riskgate_engine::service::Service) -> Option<Degraded> {

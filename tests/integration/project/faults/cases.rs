@@ -377,6 +377,20 @@ pub const CASES: &[Case] = &[
     ),
     case("S3", "a user is forgotten while a session is looked up", "nothing is restored", "", "sessions::a_forgotten_user_is_not_learned_from_a_session"),
     case(
+        "S4",
+        "sessions cannot be looked up or revoked: tracking is off, the tier is Lite, or a permission is missing",
+        "the sign-in is as without sessions; it is counted, logged, and stored for a day or until a call succeeds, and `/readyz`, `riskgate config` and the check show it",
+        "",
+        "sessions::a_finding_is_stored_until_a_look_up_succeeds",
+    ),
+    case(
+        "S5",
+        "the pseudonym key is rotated while a message waits",
+        "the user's record is found where it moved to",
+        "",
+        "sessions::a_message_from_before_a_key_rotation_finds_the_record_that_moved",
+    ),
+    case(
         "P1",
         "the server of a user pool's signing keys is down, hangs, answers nonsense, a huge body or a redirect",
         "without cached keys the token is refused in time, and API Gateway caches no answer; with cached keys it is checked for a day more, reported as degraded",

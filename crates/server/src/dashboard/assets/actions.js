@@ -4,7 +4,7 @@ import { request } from "./api.js";
 import { byId, createButton, createElement, formatCode, formatDate, plural } from "./elements.js";
 
 const TITLES = {
-  "suspend user": "Suspend the account", "exempt user": "Exempt the account", "lift user": "Lift the restriction of its tokens", "suspend client": "Suspend the app client", "exempt client": "Exempt the app client",
+  "suspend user": "Suspend the account", "exempt user": "Exempt the account", "lift user": "Lift the restriction of its tokens", "revoke user": "Revoke all sessions of the account", "suspend client": "Suspend the app client", "exempt client": "Exempt the app client",
   "suspend range": "Suspend a network", "exempt range": "Exempt a network", "label fraud": "Label as fraud", "label not_fraud": "Label as the account's owner",
 };
 
@@ -35,6 +35,7 @@ export const createLabelButtons = (id) => [
 export function createActions({ user, net, client, asn }) {
   const buttons = [];
   if (user) buttons.push(button("Suspend account", { action: "suspend", subject: "user", value: user }), button("Exempt account", { action: "exempt", subject: "user", value: user }), button("Lift restriction", { action: "lift", subject: "user", value: user }));
+  if (user && session.can_revoke) buttons.push(button("Revoke sessions", { action: "revoke", subject: "user", value: user }));
   if (net) buttons.push(button("Suspend network", { action: "suspend", subject: "range", value: "", net }));
   if (client) buttons.push(button("Suspend client", { action: "suspend", subject: "client", value: client }));
   if (asn) buttons.push(createElement("span", "muted", `An AS is denied by RISKGATE_DENY_ASNS=AS${asn}.`));
@@ -54,7 +55,11 @@ export function setUpDialog() {
 function openDialog(action) {
   pending = { ...action };
   byId("action-title").textContent = action.undo ? `Undo: ${formatCode(action.text)}` : TITLES[`${action.action} ${action.label ?? action.subject}`];
-  byId("action-subject").textContent = action.undo ? "" : action.subject === "range" ? `Network ${action.net}. Enter its addresses: the page knows only the pseudonym.` : `${formatCode(action.subject)} ${action.value}`;
+  byId("action-subject").textContent = action.undo ? "" : action.subject === "range" ? `Network ${action.net}. Enter its addresses: the page knows only the pseudonym.` : `${formatCode(action.subject)} ${action.value}${action.action === "revoke" ? ". It ends the sessions of the name below at once, and cannot be undone. The page knows only the pseudonym." : ""}`;
+  const needsName = action.action === "revoke" && !action.undo;
+  byId("action-name-field").hidden = !needsName;
+  byId("action-name").required = needsName;
+  byId("action-name").value = "";
   byId("action-range-field").hidden = action.subject !== "range";
   byId("action-range").required = action.subject === "range";
   byId("action-range").value = "";
@@ -65,7 +70,7 @@ function openDialog(action) {
   byId("action-note").value = "";
   for (const id of ["action-affected", "action-fault"]) byId(id).textContent = "";
   byId("action").showModal();
-  (action.subject === "range" ? byId("action-range") : byId("action-note")).focus();
+  (needsName ? byId("action-name") : action.subject === "range" ? byId("action-range") : byId("action-note")).focus();
   if (action.subject === "client") showAffected();
 }
 
@@ -95,6 +100,7 @@ async function submit() {
     } else {
       const body = { action: action.action, subject: action.subject, value: action.subject === "range" ? byId("action-range").value.trim() : action.value, note };
       if (action.label) body.label = action.label;
+      if (action.action === "revoke") body.name = byId("action-name").value.trim();
       const seconds = Number(byId("action-expiry").value);
       if (!byId("action-expiry-field").hidden && seconds) body.seconds = seconds;
       if (["client", "range"].includes(action.subject)) {
@@ -127,7 +133,9 @@ function createItem(action) {
     createElement("p", "", createElement("b", "", what), ` by ${action.operator}, ${formatDate(action.at)}${until}`),
     createElement("p", "action-note", action.note),
     createElement("p", "", "The same as a command: ", createElement("code", "", action.command)));
-  if (action.undone_by) item.append(createElement("p", "muted", `Undone by ${action.undone_by}.`));
+  if (action.sessions) item.append(createElement("p", "", `${plural(action.sessions.revoked, "session")} ended${action.sessions.failed ? `, ${action.sessions.failed} may still exist` : ""}.`));
+  if (!action.can_undo) item.append(createElement("p", "muted", "It cannot be undone."));
+  else if (action.undone_by) item.append(createElement("p", "muted", `Undone by ${action.undone_by}.`));
   else item.append(button("Undo", { undo: action.id, text: what }));
   return item;
 }

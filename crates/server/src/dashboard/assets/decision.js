@@ -24,13 +24,18 @@ export async function showDecision(id, settings) {
       createWeightRow("log-odds", decision.log_odds ?? 0, largest, "the sum")),
     createElement("h3", "", "Inputs"),
     createFacts([
-      ["id", decision.id], ["time", formatDate(decision.at)], ["outcome", decision.outcome && formatCode(decision.outcome)], ["mode", decision.mode], ["context", decision.context],
+      ["id", decision.id], ["time", formatDate(decision.at)], ["outcome", decision.outcome && formatCode(decision.outcome)], ["session", decision.session && formatSession(decision.session)], ["mode", decision.mode], ["context", decision.context],
       ["account", decision.user && createUserLink(decision.user)], ["network", decision.net], ["device", decision.device], ["country, AS", formatPlace(decision)], ["client", decision.client], ["pool", decision.pool],
       ["tenant", decision.tenant], ["trigger", formatCode(decision.trigger ?? "")], ["evidence", pairs(decision.evidence)], ["missing", pairs(decision.missing)],
       ["fallback", decision.fallback], ["took", `${decision.elapsed_ms} ms`], ["model", decision.model],
     ]),
     createElement("h3", "", "Actions"),
     createElement("div", "buttons", ...createLabelButtons(decision.id), ...createActions(decision)));
+}
+
+function formatSession({ result, score, contradicted, moved }) {
+  const found = [contradicted && "the claimed address is contradicted", moved && "it moved faster than anyone travels"].filter(Boolean);
+  return `${result}: score ${score.toFixed(1)} with the address that the user pool saw${found.length ? `, ${found.join(", ")}` : ""}`;
 }
 
 function createWeightRow(name, weight, largest, why) {

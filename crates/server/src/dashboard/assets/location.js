@@ -2,7 +2,7 @@
 
 /** The filters that combine, with their labels. */
 export const FILTERS = {
-  decision: "Decision", reason: "Reason", country: "Country", asn: "AS", net: "Network", client: "Client", user: "Account", device: "Device", outcome: "Outcome",
+  decision: "Decision", reason: "Reason", country: "Country", asn: "AS", net: "Network", client: "Client", user: "Account", device: "Device", outcome: "Outcome", session: "Session",
   decided_by: "Decided by", degraded: "Degraded",
 };
 

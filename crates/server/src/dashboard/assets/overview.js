@@ -19,6 +19,7 @@ const RANKINGS = [
 /** Shows a summary. The sentence is about the pool, whatever the filters are. */
 export function showOverview(summary) {
   showFigures(summary);
+  showSessions(summary.sessions);
   showTimeline(summary);
   showRankings(summary);
   const sampled = summary.unsampled ? ` ${formatCount(summary.unsampled)} more were counted, not stored: too many at once.` : "";
@@ -94,6 +95,16 @@ function showFigures(summary) {
     byId(`figure-${name}-note`).textContent = summary.total ? formatPercent(summary.decisions[at] / summary.total) : "–";
   });
   byId("figure-degraded").textContent = formatCount(summary.degraded);
+}
+
+function showSessions(sessions) {
+  const box = byId("sessions");
+  box.hidden = !sessions.verified;
+  if (box.hidden || box.matches(":focus-within")) return;
+  const parts = [["verified", "judged again with the address that the user pool saw"], ["contradicted", "contradicted"], ["moved", "moved too fast"], ["challenged", "challenged"], ["denied", "denied"], ["revoked", "revoked"]]
+    .filter(([name]) => sessions[name])
+    .flatMap(([name, text], index) => [index ? ", " : "", createButton("link", `${formatCount(sessions[name])} ${text}`, () => toggleFilter("session", name))]);
+  box.replaceChildren("Sessions: ", ...parts, ".");
 }
 
 function showRankings(summary) {
