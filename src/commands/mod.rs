@@ -28,6 +28,8 @@ pub mod config;
 
 mod config_page;
 
+pub mod dashboard;
+
 mod dashboard_link;
 
 pub mod demo;
@@ -69,6 +71,7 @@ enum Command {
     Block(Box<block::Args>),
     Completions(completions::Args),
     Config(config::Args),
+    Dashboard(dashboard::Args),
     Demo(demo::Args),
     Healthcheck(healthcheck::Args),
     History(history::Args),
@@ -91,6 +94,7 @@ const EXAMPLES: &str = "Examples:
   riskgate serve                    the HTTP sidecar on 127.0.0.1:8710
   riskgate healthcheck              whether a sidecar on this machine is ready
   riskgate watch audit.jsonl        the dashboard of an audit log
+  riskgate dashboard --store URL    the dashboard of a shared store, also of Lambda
   riskgate replay audit.jsonl       what each threshold would have stopped
   riskgate block list               the suspensions and exemptions
   riskgate help replay              the options of a command, with examples
@@ -140,6 +144,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Block(args) => block::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Dashboard(args) => dashboard::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::History(args) => history::run(&args),

@@ -1,11 +1,15 @@
 // Looks at the page as an analyst on call does, during the attack of the demo: by mouse, by keyboard, and through axe.
 // 70-page.mjs URL AUDIT TOKEN [PICTURES]
+// SIGN_INS is the URL of the demo if the page at URL reads its decisions from a store. LATER is the number of decisions after which the
+// permalink is opened, 10000 by default.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
 const [url, audit, token, pictures] = process.argv.slice(2);
+const fromStore = Boolean(process.env.SIGN_INS);
+const signIns = process.env.SIGN_INS ?? url;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -56,8 +60,9 @@ assert.ok(!page.url().includes("token"), page.url());
 
 // === The attack is named within 15 seconds of its start ===
 
-const started = async () => (await api("activity?range=1h")).marks.find(([, text]) => text === "credential stuffing")?.[0];
-await page.waitForFunction(() => document.querySelector("#sentence").textContent.startsWith("Under attack since"), null, { timeout: 90000, polling: 200 });
+// The demo marks the start of its attack; a store has no such mark.
+const started = async () => (await (await fetch(`${signIns}v1/activity?range=1h`)).json()).marks.find(([, text]) => text === "credential stuffing")?.[0];
+await page.waitForFunction(() => document.querySelector("#sentence").textContent.startsWith("Under attack since"), null, { timeout: 180000, polling: 200 });
 const late = Date.now() / 1000 - (await started());
 // The time is the requirement's own. The demo runs at its own speed here.
 assert.ok(late <= 15, `named ${late.toFixed(1)} s after its start`);
@@ -150,7 +155,8 @@ const inked = (id) => page.evaluate((id) => {
 }, id);
 await page.waitForTimeout(1500);
 for (const id of ["rate-chart", "time-chart", "score-chart"]) assert.ok((await inked(id)) > 0.01, `${id} is empty`);
-for (const [rows, least] of [["#parts .row", 4], ["#services .service", 1], ["#caches .row", 1], ["#reasons .row", 3]]) {
+for (const [rows, least] of [// A store does not have the time of each part.
+  ["#parts .row", fromStore ? 0 : 4], ["#services .service", 1], ["#caches .row", fromStore ? 0 : 1], ["#reasons .row", 3]]) {
   await page.waitForFunction(([rows, least]) => document.querySelectorAll(rows).length >= least, [rows, least], { timeout: 20000 });
 }
 await picture(page, "dashboard-performance", true);
@@ -183,8 +189,8 @@ await accessible(page, "findings");
 // === The permalink opens 10,000 decisions later ===
 
 const body = (number) => JSON.stringify({ user: `later-${number}`, ip: "8.8.8.8", pool: "demo", client: "web" });
-const assess = (number) => fetch(`${url}v1/assess`, { method: "POST", headers: { "content-type": "application/json" }, body: body(number) });
-for (let number = 0; number < 10000; number += 50) {
+const assess = (number) => fetch(`${signIns}v1/assess`, { method: "POST", headers: { "content-type": "application/json" }, body: body(number) });
+for (let number = 0; number < Number(process.env.LATER ?? 10000); number += 50) {
   await Promise.all(Array.from({ length: 50 }, async (_, index) => {
     // A connection that was idle for five seconds may be closed while the request is under way.
     const answer = await assess(number + index).catch(() => assess(number + index));

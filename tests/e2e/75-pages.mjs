@@ -1,10 +1,13 @@
-// p99 of /v1/assess with no page and with 20 pages open, in turns: a busy machine is busy for both.
+// p99 of /v1/assess with no page and with 20 pages open, each with another filter, in turns: a busy machine is busy for both.
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import http from "node:http";
 
 const port = Number(process.argv[2]);
 const ROUNDS = 12, EACH = 2500, PAGES = 20;
+// Each page has another filter, so none can share the answer of another.
+const FILTERS = ["", "country=US", "country=DE", "asn=15169", "asn=3320", "decision=stopped", "decision=allow", "decision=review", "decision=deny", "outcome=none", "client=web", "reason=new_country", "reason=known_device", "reason=hosting", "decided_by=thresholds", "degraded=1"];
+const QUERIES = Array.from({ length: PAGES }, (_, at) => `range=${["10m", "1h", "6h", "24h"][Math.floor(at / 5)]}&${FILTERS[at % FILTERS.length]}`);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
 let number = 0;
 
@@ -37,7 +40,7 @@ if (process.argv[3] === "pages") {
       });
     });
     // As the page does every two seconds.
-    setInterval(() => http.get({ host: "127.0.0.1", port, path: "/v1/activity?range=1h", agent: false }, (answer) => answer.resume()), 2000);
+    setInterval(() => http.get({ host: "127.0.0.1", port, path: `/v1/activity?${QUERIES[at]}`, agent: false }, (answer) => answer.resume()), 2000);
   }
   await new Promise(() => {});
 }

@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, reads the clock as its clients would, prints what it measured, and ends its servers when they are dropped"
 )]
 
+#[cfg(all(feature = "redis", feature = "dynamodb"))]
+mod activity;
 mod admin;
 #[cfg(feature = "redis")]
 mod attacks;

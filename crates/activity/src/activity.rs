@@ -7,15 +7,18 @@ use smol_str::SmolStr;
 
 use crate::{
     MAX_ROWS,
-    codes::Codes,
+    codes::{Code, Codes},
     decision::{Decision, Outcome},
-    line::{DecisionLine, Line, OutcomeLine},
+    line::{DecisionLine, Line, OutcomeLine, Thresholds},
     rollup::{Counts, Rollups},
     row::Row,
 };
 
 /// The most marks that are stored.
 const MAX_MARKS: usize = 64;
+
+/// A change that is seen again within this time is not marked again.
+const REPEATED_SECONDS: i64 = 3600;
 
 /// The most outcomes that wait for their decision, which a sampled log may not contain.
 const MAX_EARLY_OUTCOMES: usize = 1024;
@@ -54,6 +57,8 @@ pub struct Activity {
     /// Lines that are neither a decision nor an outcome.
     pub(crate) unreadable: u64,
     early_outcomes: VecDeque<(SmolStr, Outcome)>,
+    /// The newest thresholds by app client. The number of clients is limited by the codes.
+    thresholds: HashMap<Option<Code>, Thresholds>,
     /// The time of the newest row in seconds since 1970.
     newest: Option<i64>,
     capacity: usize,
@@ -78,6 +83,7 @@ impl Activity {
             unsampled: 0,
             unreadable: 0,
             early_outcomes: VecDeque::new(),
+            thresholds: HashMap::new(),
             newest: None,
             capacity: capacity.max(1),
         }
@@ -85,15 +91,22 @@ impl Activity {
 
     /// Records an audit line.
     pub fn record(&mut self, line: &str) {
+        self.record_line(line);
+    }
+
+    /// Records an audit line. Returns whether it is a decision that was not stored yet.
+    pub fn record_line(&mut self, line: &str) -> bool {
         match Line::parse(line) {
-            Some(Line::Decision(line)) => self.record_decision(*line),
+            Some(Line::Decision(line)) => return self.record_decision(*line),
             Some(Line::Outcome(line)) => self.record_outcome(line),
             Some(Line::Other) => {}
             None => self.unreadable += 1,
         }
+        false
     }
 
-    fn record_decision(&mut self, line: DecisionLine) {
+    fn record_decision(&mut self, line: DecisionLine) -> bool {
+        let (skipped, thresholds) = (line.skipped, line.thresholds);
         let mut row = Row::new(line, &mut self.codes);
         if let Some(known) = self.index_of(&row.id).and_then(|index| self.rows.get_mut(index)) {
             match (known.is_session, row.is_session) {
@@ -109,7 +122,7 @@ impl Activity {
                 // A log that is read twice, or two logs that overlap.
                 (false, false) => {}
             }
-            return;
+            return false;
         }
         if let Some(index) = self.early_outcomes.iter().position(|(id, _)| *id == row.id)
             && let Some((_, outcome)) = self.early_outcomes.remove(index)
@@ -118,8 +131,14 @@ impl Activity {
         }
         let at = row.at.div_euclid(1000);
         self.mark_changes(&row, at);
+        if let Some(thresholds) = thresholds.filter(|_| !row.is_session) {
+            self.mark_thresholds(row.client, thresholds, at);
+        }
         if self.counting == Counting::Rows && !row.is_session {
-            self.rollups.add(at, Counts::one(row.decision, row.is_degraded));
+            let [allow, review, challenge, deny, degraded] = skipped;
+            let without_row = Counts { decisions: [allow, review, challenge, deny], degraded };
+            self.rollups.add(at, Counts::one(row.decision, row.is_degraded).plus(without_row));
+            self.unsampled += u64::from(without_row.total());
         }
         self.newest = Some(self.newest.map_or(at, |newest| newest.max(at)));
         if self.rows.len() >= self.capacity
@@ -130,11 +149,14 @@ impl Activity {
         }
         self.by_id.insert(row.id.clone(), self.dropped + self.rows.len() as u64);
         self.rows.push_back(row);
+        true
     }
 
     fn record_outcome(&mut self, line: OutcomeLine) {
-        if let Some(id) = line.id {
-            self.report(&id, line.outcome);
+        match (line.id, line.restored) {
+            (Some(id), None) => self.report(&id, line.outcome),
+            (Some(id), Some(before)) => self.restore_outcome(&id, before),
+            (None, _) => {}
         }
     }
 
@@ -171,7 +193,32 @@ impl Activity {
             .filter_map(|(name, before, now)| (before.is_some() && now.is_some() && before != now).then_some((name, now?)))
             .map(|(name, code)| format!("{name} {}", self.codes.text(code)))
             .collect();
-        texts.into_iter().for_each(|text| self.mark(at, text));
+        texts.into_iter().for_each(|text| self.mark_once(at, text));
+    }
+
+    /// Marks new thresholds of an app client.
+    fn mark_thresholds(&mut self, client: Option<Code>, now: Thresholds, at: i64) {
+        let Some(before) = self.thresholds.insert(client, now) else { return };
+        let shown = |threshold: Option<f64>| threshold.map_or("off".to_owned(), |threshold| threshold.to_string());
+        let changed =
+            [("review", Some(before.review), Some(now.review)), ("challenge", before.challenge, now.challenge), ("deny", Some(before.deny), Some(now.deny))];
+        let changed: Vec<String> = changed
+            .into_iter()
+            .filter(|(_, before, now)| before != now)
+            .map(|(name, before, now)| format!("{name} from {}, was {}", shown(now), shown(before)))
+            .collect();
+        if !changed.is_empty() {
+            let client = client.map(|code| self.codes.text(code)).filter(|client| !client.is_empty());
+            let client = client.map(|client| format!("{client}: ")).unwrap_or_default();
+            self.mark_once(at, format!("{client}{}", changed.join("; ")));
+        }
+    }
+
+    /// Marks a change, unless it was marked within the hour: while a deployment replaces processes, old and new ones decide in turns.
+    fn mark_once(&mut self, at: i64, text: String) {
+        if !self.marks.iter().any(|mark| mark.text == text && (mark.at - at).abs() < REPEATED_SECONDS) {
+            self.mark(at, text);
+        }
     }
 
     /// Marks a time. The oldest marks are dropped.
@@ -188,6 +235,27 @@ impl Activity {
             self.rollups.add(at, counts);
         }
         self.unsampled += unsampled;
+    }
+
+    /// Replaces the counts of an hour, by its first second. A store also counts decisions that have no row here.
+    pub fn set_hour(&mut self, hour: i64, counts: Counts) {
+        self.rollups.set_hour(hour, counts);
+    }
+
+    /// The user pools of the stored rows; an empty text for sign-ins without one.
+    pub fn pools(&self) -> Vec<SmolStr> {
+        let codes: std::collections::BTreeSet<Option<Code>> = self.rows.iter().map(|row| row.pool).collect();
+        codes.into_iter().map(|code| code.map(|code| self.codes.text(code).into()).unwrap_or_default()).collect()
+    }
+
+    /// Whether rows were dropped because there were too many.
+    pub fn has_dropped(&self) -> bool {
+        self.dropped > 0
+    }
+
+    /// The time of the oldest row in milliseconds since 1970.
+    pub fn oldest_row(&self) -> Option<i64> {
+        self.rows.front().map(|row| row.at)
     }
 
     /// The time of the newest row in seconds since 1970.
@@ -280,6 +348,42 @@ mod tests {
         assert_eq!((activity.len(), activity.find("id-49").is_some(), activity.by_id.len()), (100, false, 100));
         assert_eq!(activity.find("id-120").map(|row| row.at), Some((NOW - 880) * 1000));
         assert_eq!(activity.marks.iter().map(|mark| mark.text.as_str()).collect::<Vec<_>>(), ["model m1", "model m2"]);
+    }
+
+    #[test]
+    fn new_thresholds_are_marked_once_for_each_client() {
+        let mut activity = Activity::new(Counting::Rows);
+        for (number, client, deny, challenge) in [
+            (0, "web", 80, "null"),
+            (1, "ios", 70, "null"),
+            (2, "web", 80, "null"),
+            (3, "web", 75, "60"),
+            (4, "web", 80, "null"),
+            (5, "web", 75, "60"),
+            (6, "ios", 70, "null"),
+        ] {
+            let line = line(number, "allow").replace('}', "");
+            activity.record(&format!(r#"{line},"client":"{client}","thresholds":{{"review":50,"challenge":{challenge},"deny":{deny}}}}}"#));
+        }
+        let marks: Vec<&str> = activity.marks.iter().map(|mark| mark.text.as_str()).collect();
+        assert_eq!(marks, ["web: challenge from 60, was off; deny from 75, was 80", "web: challenge from off, was 60; deny from 80, was 75"]);
+    }
+
+    #[test]
+    fn decisions_without_a_row_are_counted_and_a_label_that_was_undone_leaves_the_outcome_before_it() {
+        let mut activity = Activity::new(Counting::Rows);
+        let text = line(1, "deny").replace('}', r#","skipped":[5,1,0,3,2]}"#);
+        assert!(activity.record_line(&text) && !activity.record_line(&text));
+        assert_eq!(activity.unsampled, 9);
+        let buckets = activity.rollups.buckets((NOW - 999).div_euclid(60) * 60, NOW, 60).expect("covered");
+        assert_eq!(buckets[0].1, Counts { decisions: [5, 1, 0, 4], degraded: 2 });
+        activity.set_hour((NOW - 999).div_euclid(3600) * 3600, Counts { decisions: [9, 9, 9, 9], degraded: 9 });
+        let hours = activity.rollups.buckets((NOW - 999).div_euclid(3600) * 3600, NOW, 3600).expect("covered");
+        assert_eq!(hours[0].1.total(), 36);
+        for (outcome, restored) in [("success", ""), ("fraud", ""), ("not_fraud", r#","restored":"success""#)] {
+            activity.record(&format!(r#"{{"time":"2026-11-22T00:00:00Z","trigger":"outcome","id":"id-1","outcome":"{outcome}"{restored}}}"#));
+        }
+        assert_eq!(activity.find("id-1").and_then(|row| row.outcome), Some(Outcome::Success));
     }
 
     #[test]

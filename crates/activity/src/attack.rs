@@ -1,8 +1,8 @@
 //! Attack periods: times in which far more sign-ins than usual were flagged, stopped, or had a wrong password.
 //!
 //! A bucket belongs to an attack if its risky sign-ins exceed four times the usual number plus the spread of a Poisson count, and make up a
-//! fair share of all. The usual number is the lower quartile of the buckets, which an attack of less than three quarters of the time does
-//! not move.
+//! larger share of all than usual. The usual number is the lower quartile of the buckets, which an attack of less than three quarters of the
+//! time does not move. The usual share is that of the other buckets: a busy morning has more wrong passwords, but no larger share of them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,6 +16,12 @@ const MIN_RISKY: u32 = 10;
 
 /// The smallest share of risky sign-ins in a bucket that belongs to an attack.
 const MIN_SHARE: f64 = 0.25;
+
+/// Risky and all sign-ins that are added to the usual ones, so that a few of them are no proof of a share: 10 % of 20.
+const PRIOR: (f64, f64) = (2.0, 20.0);
+
+/// The part of the risky sign-ins at either end of a period that may be ordinary ones before or after the attack: one in this many.
+const OUTLIERS: usize = 50;
 
 /// Attack buckets at most this far apart belong to one period.
 const MAX_GAP: usize = 3;
@@ -57,7 +63,16 @@ pub fn periods(buckets: &[Bucket], from: i64, width: i64) -> Vec<Period> {
     counts.sort_unstable();
     let usual = f64::from(counts.get(counts.len() / 4).copied().unwrap_or_default());
     let threshold = (4.0 * usual + 3.0 * usual.sqrt()).max(f64::from(MIN_RISKY));
-    let is_attack = |bucket: &Bucket| f64::from(bucket.risky) >= threshold && f64::from(bucket.risky) >= MIN_SHARE * f64::from(bucket.total);
+    let is_frequent = |bucket: &Bucket| f64::from(bucket.risky) >= threshold && f64::from(bucket.risky) >= MIN_SHARE * f64::from(bucket.total);
+    let (risky, total) = buckets
+        .iter()
+        .filter(|bucket| !is_frequent(bucket))
+        .fold(PRIOR, |(risky, total), bucket| (risky + f64::from(bucket.risky), total + f64::from(bucket.total)));
+    let share = risky / total;
+    let is_attack = |bucket: &Bucket| {
+        let expected = f64::from(bucket.total) * share;
+        is_frequent(bucket) && f64::from(bucket.risky) >= expected + 3.0 * (expected * (1.0 - share)).sqrt()
+    };
     let mut found: Vec<(usize, usize)> = Vec::new();
     for (index, _) in buckets.iter().enumerate().filter(|(_, bucket)| is_attack(bucket)) {
         match found.last_mut() {
@@ -77,6 +92,18 @@ impl Activity {
             let period = periods(&self.buckets(from, now + 1, *width), from, *width).pop()?;
             (now - period.to <= ONGOING_BUCKETS * width).then_some(period)
         })
+    }
+
+    /// The same period to the minute, when its buckets are wider: from the first to the last of its risky sign-ins, without a few at either end.
+    pub fn to_the_minute(&self, period: Period) -> Period {
+        let seconds = self.rows.iter().filter(|row| row.is_risky()).map(|row| row.at.div_euclid(1000));
+        let mut times: Vec<i64> = seconds.filter(|at| (period.from..period.to).contains(at)).collect();
+        times.sort_unstable();
+        let skipped = times.len() / OUTLIERS;
+        match (times.get(skipped), times.len().checked_sub(skipped + 1).and_then(|last| times.get(last))) {
+            (Some(first), Some(last)) => Period { from: first.div_euclid(60) * 60, to: (last.div_euclid(60) + 1) * 60 },
+            (None, _) | (_, None) => period,
+        }
     }
 
     /// The time of the oldest stored row that is not far older than the others.
@@ -176,5 +203,14 @@ mod tests {
     #[test]
     fn few_wrong_passwords_are_no_attack() {
         assert_eq!(periods(&buckets(&[(2, 0), (3, 0), (4, 4), (9, 9)]), 0, 5), []);
+    }
+
+    #[test]
+    fn a_busy_hour_with_the_usual_share_of_wrong_passwords_is_no_attack() {
+        let mut counts = [(3, 1), (2, 1), (4, 2), (0, 0), (5, 2), (3, 2)].repeat(4);
+        counts.push((21, 11));
+        assert_eq!(periods(&buckets(&counts), 0, 21_600), []);
+        counts[24] = (40, 38);
+        assert_eq!(periods(&buckets(&counts), 0, 21_600).len(), 1);
     }
 }

@@ -82,6 +82,19 @@ pub struct DecisionLine {
     pub(crate) degraded: Option<DegradedLine>,
     #[serde(default)]
     pub(crate) elapsed_ms: f64,
+    #[serde(default)]
+    pub(crate) thresholds: Option<Thresholds>,
+    /// Decisions before this one that have no row: by severity, then degraded ones.
+    #[serde(default)]
+    pub(crate) skipped: [u32; 5],
+}
+
+/// The thresholds of the app client.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub(crate) struct Thresholds {
+    pub(crate) review: f64,
+    pub(crate) challenge: Option<f64>,
+    pub(crate) deny: f64,
 }
 
 /// A reason of a decision.
@@ -128,8 +141,16 @@ pub struct OutcomeLine {
     _time: serde::de::IgnoredAny,
     pub(crate) id: Option<SmolStr>,
     pub(crate) outcome: Outcome,
+    /// The outcome before a label that was undone; absent if this line undoes nothing.
+    #[serde(default, deserialize_with = "some")]
+    pub(crate) restored: Option<Option<Outcome>>,
     #[serde(rename = "trigger")]
     _trigger: serde::de::IgnoredAny,
+}
+
+/// Reads a member that is present, whose value may be null.
+fn some<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Outcome>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 impl Line {

@@ -52,10 +52,18 @@ impl Rollups {
         self.hours.add(at, counts);
     }
 
+    /// Replaces the counts of an hour, by its first second.
+    pub fn set_hour(&mut self, hour: i64, counts: Counts) {
+        if let Some(stored) = self.hours.slot(hour) {
+            *stored = counts;
+        }
+    }
+
     /// The counts of buckets of `width` seconds from `from`, which is a multiple of the width. `None` when no series is that fine or goes back
     /// that far.
     pub fn buckets(&self, from: i64, to: i64, width: i64) -> Option<Vec<(i64, Counts)>> {
-        let series = [&self.minutes, &self.hours].into_iter().find(|series| width % series.seconds == 0 && series.covers(from))?;
+        // Hours first: a store replaces their counts by exact ones.
+        let series = [&self.hours, &self.minutes].into_iter().find(|series| width % series.seconds == 0 && series.covers(from))?;
         let mut buckets: Vec<(i64, Counts)> = Vec::new();
         let mut at = from;
         while at < to {
@@ -91,6 +99,13 @@ impl Counts {
 
 impl Series {
     fn add(&mut self, at: i64, counts: Counts) {
+        if let Some(stored) = self.slot(at) {
+            *stored = stored.plus(counts);
+        }
+    }
+
+    /// The counts of the interval of a time, which is added if it is missing; `None` if it is too old.
+    fn slot(&mut self, at: i64) -> Option<&mut Counts> {
         let number = at.div_euclid(self.seconds);
         let capacity = i64::try_from(self.capacity).unwrap_or(i64::MAX);
         let last = self.first + i64::try_from(self.counts.len()).unwrap_or_default() - 1;
@@ -104,7 +119,7 @@ impl Series {
             let missing = self.first - number;
             if missing + i64::try_from(self.counts.len()).unwrap_or_default() > capacity {
                 self.is_complete = false;
-                return;
+                return None;
             }
             (0..missing).for_each(|_| self.counts.push_front(Counts::default()));
             self.first = number;
@@ -117,9 +132,7 @@ impl Series {
             }
             self.counts.push_back(Counts::default());
         }
-        if let Some(found) = usize::try_from(number - self.first).ok().and_then(|index| self.counts.get_mut(index)) {
-            *found = found.plus(counts);
-        }
+        usize::try_from(number - self.first).ok().and_then(|index| self.counts.get_mut(index))
     }
 
     fn covers(&self, from: i64) -> bool {

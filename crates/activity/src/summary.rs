@@ -60,13 +60,13 @@ impl Activity {
         let skipped_seconds = width * i64::try_from(skipped).unwrap_or_default();
         let periods = attack::periods(&risky[skipped..], from + skipped_seconds, width);
         let ongoing = self.ongoing_attack(now);
-        let last = self.last_attack(now);
+        let last = if ongoing.is_none() { self.last_attack(now, from, to, width) } else { None };
         json!({
             "now": now, "from": from, "to": to, "width": width,
             "series": series.iter().map(|(at, counts)| json!([at, counts.decisions[0], counts.decisions[1], counts.decisions[2], counts.decisions[3], counts.degraded])).collect::<Vec<_>>(),
             "decisions": all.decisions, "degraded": all.degraded, "outcomes": outcomes, "sessions": sessions, "total": all.total(),
             "attack": ongoing.map(|period| self.describe(period, is_identified)),
-            "last_attack": last.filter(|_| ongoing.is_none()).map(|period| json!({ "from": period.from, "to": period.to })),
+            "last_attack": last.map(|period| self.describe(self.to_the_minute(period), is_identified)),
             "attacks": periods.iter().map(|period| json!([period.from, period.to])).collect::<Vec<_>>(),
             "marks": self.marks.iter().filter(|mark| mark.at >= from && mark.at < to).map(|mark| json!([mark.at, mark.text])).collect::<Vec<_>>(),
             "rankings": rankings.to_json(self, is_identified),
@@ -77,11 +77,14 @@ impl Activity {
         })
     }
 
-    /// The last attack of the past six hours.
-    fn last_attack(&self, now: i64) -> Option<attack::Period> {
-        let width = 60;
-        let from = (now - 6 * 3600).max(self.rows.front().map_or(now, |row| row.at.div_euclid(1000))).div_euclid(width) * width;
-        attack::periods(&self.buckets(from, now + 1, width), from, width).pop()
+    /// The last attack of the range, whatever the filter is, or else of the past six hours.
+    fn last_attack(&self, now: i64, from: i64, to: i64, width: i64) -> Option<attack::Period> {
+        let oldest = self.rows.front().map_or(now, |row| row.at.div_euclid(1000));
+        let last = |from: i64, to, width: i64| {
+            let from = from.max(oldest).div_euclid(width) * width;
+            attack::periods(&self.buckets(from, to, width), from, width).pop()
+        };
+        last(from, to, width).or_else(|| last(now - 6 * 3600, now + 1, 60))
     }
 }
 
@@ -131,6 +134,21 @@ mod tests {
         for pseudonym in ["person-", "leaked-", "n3320", "n64500"] {
             assert!(!text.contains(pseudonym), "{pseudonym}");
         }
+    }
+
+    #[test]
+    fn an_attack_that_ended_is_described_in_a_range_that_has_it_whatever_the_filter_is() {
+        let mut activity = activity(60);
+        let later = NOW + 86_400;
+        let time = jiff::Timestamp::from_second(later).expect("a time");
+        activity.record(&format!(r#"{{"time":"{time}","id":"later","decision":"allow","score":5,"user":"person-1","asn":3320}}"#));
+        let last = |filter: &[(&str, &str)]| activity.summary(&Filter::parse(filter.iter().copied()).expect("a filter"), later, true)["last_attack"].clone();
+        for filter in [&[("range", "7d")][..], &[("range", "7d"), ("asn", "3320")]] {
+            assert_eq!((&last(filter)["kind"], &last(filter)["accounts"]), (&json!("credential_stuffing"), &json!(1140 + 2)), "{filter:?}");
+        }
+        // To the minute, although the range counts by the hour.
+        assert_eq!((&last(&[("range", "7d")])["from"], &last(&[("range", "7d")])["to"]), (&json!(NOW - 60), &json!(NOW)));
+        assert_eq!(last(&[("range", "1h")]), Value::Null);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct HistoryConfig {
     pub pseudonym_keys: Vec<PseudonymKey>,
     /// How long a value stays in a profile. `HISTORY_TTL`, default 180 days.
     pub ttl: Duration,
+    /// How long decisions stay in a shared store for the dashboard; zero: none are stored. `ACTIVITY_TTL`, default 30 days.
+    pub activity_ttl: Duration,
     /// How long a pending attempt waits for its post-authentication event. `PENDING_TTL`, default 15 min.
     pub pending_ttl: Duration,
     /// When a sign-in is learned from. `LEARN`.
@@ -64,6 +66,7 @@ impl HistoryConfig {
         HistoryConfig {
             store,
             ttl: r.parsed("HISTORY_TTL", duration).unwrap_or(Duration::from_secs(180 * 86_400)),
+            activity_ttl: r.parsed("ACTIVITY_TTL", duration_or_off).unwrap_or(Duration::from_secs(30 * 86_400)),
             pending_ttl: r.parsed("PENDING_TTL", duration).unwrap_or(Duration::from_secs(900)),
             learn: r.choice("LEARN", &[("post_auth", Learn::PostAuth), ("allow", Learn::Allow)]),
             pseudonym_keys: keys,
@@ -91,6 +94,11 @@ impl HistoryConfig {
         }
         notes
     }
+}
+
+/// Parses a duration, or `off` as zero.
+fn duration_or_off(value: &str) -> Result<Duration, String> {
+    if value == "off" { Ok(Duration::ZERO) } else { duration(value).map_err(|problem| format!("{problem}, or off")) }
 }
 
 /// The prefixes of URLs of Redis and Valkey servers: TCP, TLS and Unix sockets.

@@ -116,6 +116,7 @@ pub const VARIABLES: &[Variable] = &[
     open("cache", "CACHE_NEGATIVE_TTL", "10m", "how long `nothing known` is cached"),
     open("history", "STORE", "memory", "memory, redis://HOST:PORT/DB, rediss://.., redis+unix:///PATH?db=DB or dynamodb://TABLE"),
     open("history", "HISTORY_TTL", "180d", "how long a value stays in a user's history"),
+    open("history", "ACTIVITY_TTL", "30d", "how long decisions stay in a shared store for riskgate dashboard --store; off: none are stored"),
     open("history", "PENDING_TTL", "15m", "how long an attempt waits for its post-authentication"),
     open("history", "LEARN", "post_auth", "post_auth, or allow: learn from every allowed sign-in, for pools without the second trigger"),
     secret("history", "PSEUDONYM_KEY", "kid:base64url key for pseudonyms, newest first; required unless the store is memory"),

@@ -3,7 +3,9 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use crate::keyed_resources::{KeyedResources, KeyedResourcesDeps};
@@ -236,6 +238,14 @@ impl Enricher {
             None => self.breaker.succeed(permit),
         }
         read.unwrap_or_default()
+    }
+
+    /// Reads the states of the detectors of these pools, which other processes keep.
+    pub async fn read_pools(&self, names: &[SmolStr], now: Timestamp) {
+        let keyed_resources = self.keyed_resources.load_full();
+        if let Some(repository) = keyed_resources.repository.as_ref() {
+            self.pools.read(names, &**repository.store(), &keyed_resources.pseudonyms, now).await;
+        }
     }
 
     /// The pools, for counting and to show their state.

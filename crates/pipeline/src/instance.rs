@@ -7,12 +7,14 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::secrets::{RenewalReason, RenewalResult, Secrets};
 
 use crate::{
+    activity_log::ActivityLog,
     challenge::delivery::CodeSender,
     enricher::Enricher,
     pool_monitor::AttackNotice,
@@ -34,12 +36,14 @@ use riskgate_engine::{
     settings::{Mode, PerClient},
     time::ClockReading,
 };
+use riskgate_event::response::Assessment;
 use riskgate_http_client::Client;
-use riskgate_runtime::{deadline::Deadline, mode::RuntimeMode};
+use riskgate_runtime::{clock, deadline::Deadline, mode::RuntimeMode, session_health::SessionEvent};
 use riskgate_telemetry::{
     Telemetry,
     attack_line::AttackLine,
     events::{ConfigErrorFound, EngineStarted, SecretMissing, SecretRefused, SecretsRotated},
+    outcome::SignInOutcome,
 };
 use riskgate_tokens::TokenVerifier;
 
@@ -54,6 +58,8 @@ pub struct Instance {
     pub engine: RiskEngine,
     /// Metrics, audit lines and log events.
     pub telemetry: Telemetry,
+    /// Decisions and outcomes for the dashboard of a shared store.
+    pub activity_log: ActivityLog,
     /// How this process runs.
     pub runtime_mode: RuntimeMode,
     /// Which signed contexts are trusted, with the current keys.
@@ -134,11 +140,13 @@ impl Instance {
         let trust = ArcSwap::from_pointee(config.trust.clone());
         let dashboard_access = Arc::new(ArcSwap::from_pointee(config.dashboard.clone()));
         let token = Arc::new(ArcSwapOption::from_pointee(config.sidecar.token.clone()));
+        let activity_log = ActivityLog::new(config.history.activity_ttl, runtime_mode);
         Instance {
             config,
             faults: Vec::new(),
             engine,
             telemetry,
+            activity_log,
             runtime_mode,
             trust,
             codes,
@@ -154,6 +162,32 @@ impl Instance {
     pub fn report_ready(&self) {
         let services: Vec<&str> = self.config.services.services.iter().map(|service| service.service().as_label()).collect();
         self.telemetry.emit(EngineStarted { runtime_mode: self.runtime_mode, model: self.engine.model().date(), services: &services });
+    }
+
+    /// Records an assessed sign-in: in metrics, audit line and dashboard, and in the activity table of a shared store.
+    ///
+    /// In Lambda it waits until both are written or the deadline has passed. In the sidecar it returns immediately.
+    pub async fn record_assessment(&self, assessment: &Assessment, deadline: Deadline) {
+        let logged = self.activity_log.record_decision(self.engine.enricher(), assessment, deadline);
+        futures_util::future::join(self.telemetry.record_assessment(assessment, deadline), logged).await;
+    }
+
+    /// Records an outcome that a caller of the sidecar or an operator reported: in metrics and a line, and in the activity table.
+    pub async fn record_report(&self, outcome: &SignInOutcome<'_>, now: Timestamp, deadline: Deadline) {
+        let logged = self.activity_log.record_outcome(self.engine.enricher(), outcome, now, deadline);
+        futures_util::future::join(self.telemetry.record_outcome(outcome, deadline), logged).await;
+    }
+
+    /// Records that the session of an assessed sign-in was judged: in a second line, and in the activity table.
+    pub async fn record_session(&self, assessment: &Assessment, result: SessionEvent, deadline: Deadline) {
+        let logged = self.activity_log.record_session(self.engine.enricher(), assessment, result, clock::read().wall, deadline);
+        futures_util::future::join(self.telemetry.record_session(assessment, result, deadline), logged).await;
+    }
+
+    /// Writes what is pending for the audit log and the activity table, before the process ends.
+    pub async fn flush(&self, deadline: Deadline) {
+        let logged = self.activity_log.flush(self.engine.enricher(), clock::read().wall, deadline);
+        futures_util::future::join(self.telemetry.flush(deadline), logged).await;
     }
 
     /// Settings that need the operator's attention.

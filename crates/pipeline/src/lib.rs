@@ -7,6 +7,8 @@
 //! `risk_engine` is the order of the stages. `instance` is what a process holds: configuration, engine and telemetry. The Lambda and
 //! HTTP servers call into this crate and translate its answers.
 
+pub mod activity_log;
+
 pub mod authorizer;
 
 pub mod challenge;

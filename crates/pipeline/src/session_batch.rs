@@ -295,7 +295,7 @@ impl Reassessment<'_> {
                 health.report(found, None, Instant::now());
             }
         }
-        self.instance.telemetry.record_session(&assessment, event, self.deadline).await;
+        self.instance.record_session(&assessment, event, self.deadline).await;
         Ok(Finished { event, is_judged: true })
     }
 

@@ -101,10 +101,10 @@ fn respond_undecided(config: &DecisionConfig, raw: Option<RawEvent>, id: &SmolSt
     }
 }
 
-/// Writes the audit line and the metrics of an assessment.
+/// Writes the audit line, the metrics and the activity row of an assessment.
 pub async fn record(instance: &Instance, Assessed(assessment, deadline): Assessed) {
     // The response is already sent, so a panic is only counted.
-    let _ = catch_panic(instance.engine.health(), instance.telemetry.record_assessment(&assessment, deadline)).await;
+    let _ = catch_panic(instance.engine.health(), instance.record_assessment(&assessment, deadline)).await;
 }
 
 async fn handle(
@@ -166,7 +166,14 @@ async fn handle(
             let awaited = success.as_ref().ok().and_then(|success| Some((success.session.clone()?, success.id.clone())));
             let (learned, assessment) = success.map_or((None, None), |success| (Some(success.learned), success.id));
             let queued = session_queue::queue_success(instance, &event, awaited, received, limit);
-            let outcome = SignInOutcome { time: received.wall, id: assessment.as_deref(), report: ReportedOutcome::Success, learned, event: Some(&event) };
+            let outcome = SignInOutcome {
+                time: received.wall,
+                id: assessment.as_deref(),
+                report: ReportedOutcome::Success,
+                learned,
+                event: Some(&event),
+                restored: None,
+            };
             let recorded = instance.telemetry.record_outcome(&outcome, learn::response_deadline(instance.engine.enricher(), received, limit));
             futures_util::future::join(recorded, queued).await;
             Ok(event.raw)

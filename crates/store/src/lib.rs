@@ -11,7 +11,11 @@ use smol_str::SmolStr;
 
 use riskgate_engine::evidence::FailureReason;
 
+use crate::activity::{ActivityBatch, ActivityCounts, ActivityPage, ActivityRange, ActivityRow};
+
 pub use riskgate_engine::velocity::{WindowEntries, WindowEntry};
+
+pub mod activity;
 
 pub mod breaker;
 
@@ -97,14 +101,29 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Deletes an entry of a list.
     fn delete_list_entry<'a>(&'a self, list: List, name: &'a str) -> Reply<'a, ()>;
 
-    /// Adds a row to the activity table. Only DynamoDB has this table; with other stores the audit log is the only record.
-    fn put_activity<'a>(&'a self, _row: &'a ActivityRow, _ttl: Duration) -> Reply<'a, ()> {
+    /// Whether the store has an activity table, which other processes read. The memory of a process has none.
+    fn has_activity(&self) -> bool {
+        false
+    }
+
+    /// Adds rows and counts to the activity table.
+    fn put_activity<'a>(&'a self, _batch: &'a ActivityBatch, _ttl: Duration, _now: Timestamp) -> Reply<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Reads the activity rows of a day, of all users or of one.
-    fn query_activity<'a>(&'a self, _day: &'a str, _user: Option<&'a str>) -> Reply<'a, Vec<ActivityRow>> {
+    /// Reads the newest rows of a range, at most `most`.
+    fn read_activity<'a>(&'a self, _range: ActivityRange, _most: usize, _now: Timestamp) -> Reply<'a, ActivityPage> {
+        Box::pin(std::future::ready(Ok(ActivityPage { is_complete: true, ..ActivityPage::default() })))
+    }
+
+    /// Reads the rows of a user in a range, oldest first.
+    fn read_activity_of<'a>(&'a self, _user: &'a str, _range: ActivityRange, _now: Timestamp) -> Reply<'a, Vec<ActivityRow>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Reads the counts of a day, by the start of their hour in seconds since 1970. `day` is its first second.
+    fn read_activity_counts(&self, _day: i64, _now: Timestamp) -> Reply<'_, BTreeMap<i64, ActivityCounts>> {
+        Box::pin(std::future::ready(Ok(BTreeMap::new())))
     }
 
     /// Deletes a row of the activity table.
@@ -211,19 +230,6 @@ pub enum List {
     DecoyTemplates,
     /// Blocked users, for `riskgate block list`. The blocks that apply to sign-ins are in the user records.
     BlockedUsers,
-}
-
-/// A row of the activity table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActivityRow {
-    /// The user's pseudonym, as in audit lines.
-    pub user: SmolStr,
-    /// When it happened.
-    pub at: Timestamp,
-    /// Makes the row unique among the rows of the same time: the assessment's id or a number.
-    pub id: SmolStr,
-    /// What happened, as a flat JSON object.
-    pub what: String,
 }
 
 impl EntriesByWindow {

@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use crate::emf::EmfBlock;
 use riskgate_config::pseudonym::Pseudonyms;
-use riskgate_engine::evidence::Evidence;
+use riskgate_engine::{decision::Thresholds, evidence::Evidence};
 use riskgate_event::response::{Assessment, http::AssessmentJson, object::Object};
 use riskgate_runtime::session_health::SessionEvent;
 
@@ -42,6 +42,8 @@ pub enum Part {
     Metrics(EmfBlock),
     /// The members of the audit line of a judged session, and what happened to it.
     Session(SessionEvent),
+    /// The members of the audit line that the dashboard reads, and how many decisions before it have no row: by severity, then degraded ones.
+    Activity([u32; 5]),
 }
 
 impl AuditLine<'_> {
@@ -51,6 +53,7 @@ impl AuditLine<'_> {
         line.reserve(INITIAL_CAPACITY);
         Object::write(line, |object| match &self.part {
             Part::Audit => self.write_audit_members(object),
+            Part::Activity(skipped) => self.write_activity_members(*skipped, object),
             Part::Session(result) => {
                 self.write_audit_members(object);
                 object.plain("session", result.as_label());
@@ -68,24 +71,22 @@ impl AuditLine<'_> {
         line.push(b'\n');
     }
 
+    fn write_activity_members(&self, skipped: [u32; 5], object: &mut Object<'_>) {
+        self.write_decision_members(object);
+        let sign_in = &self.assessment.decision.score.signals.evidence.sign_in;
+        if !sign_in.user.key().is_empty() {
+            // An operator's action finds the user's records with them.
+            let keys = self.pseudonyms.user_keys(&sign_in.pool, sign_in.user.key());
+            object.member("keys", &keys.iter().map(SmolStr::as_str).collect::<Vec<_>>());
+        }
+        if skipped != [0; 5] {
+            object.member("skipped", &skipped);
+        }
+    }
+
     fn write_audit_members(&self, object: &mut Object<'_>) {
-        let AuditLine { assessment, pseudonyms, part: _ } = self;
-        let evidence = &assessment.decision.score.signals.evidence;
-        let Evidence { sign_in, networks, .. } = &**evidence;
-        let has_user = !sign_in.user.key().is_empty();
-        let device = sign_in.context.device_id.as_ref();
-        object.member("schema", &SCHEMA);
-        object.timestamp("time", sign_in.at.timestamp());
-        AssessmentJson(assessment).write_members(object);
-        object.plain("trigger", sign_in.trigger.as_label());
-        object.member("pool", truncate(&sign_in.pool));
-        object.member("client", truncate(&sign_in.client));
-        object.member("tenant", &sign_in.tenant.as_ref().map(|tenant| truncate(tenant.expose())));
-        object.plain_or_null("user", has_user.then(|| pseudonyms.audit_user(&sign_in.pool, &sign_in.user)).as_deref());
-        object.plain_or_null("net", sign_in.context.ip.any().map(|ip| pseudonyms.network(ip)).as_deref());
-        object.plain_or_null("country", networks.country.as_ref().map(|country| country.as_str()));
-        object.member("asn", &networks.asn);
-        object.plain_or_null("device", device.map(|id| pseudonyms.device(id.expose())).as_deref());
+        self.write_decision_members(object);
+        let (assessment, evidence) = (self.assessment, &self.assessment.decision.score.signals.evidence);
         object.object("took_ms", |took| {
             took.decimal::<3>("networks", millis(evidence.took.networks));
             took.decimal::<3>("history", millis(evidence.took.history));
@@ -106,6 +107,31 @@ impl AuditLine<'_> {
         if codes(evidence).next().is_some() {
             object.object("codes", |object| codes(evidence).for_each(|(service, codes)| object.member(service, codes)));
         }
+    }
+
+    fn write_decision_members(&self, object: &mut Object<'_>) {
+        let AuditLine { assessment, pseudonyms, part: _ } = self;
+        let Evidence { sign_in, networks, .. } = &*assessment.decision.score.signals.evidence;
+        let has_user = !sign_in.user.key().is_empty();
+        let device = sign_in.context.device_id.as_ref();
+        object.member("schema", &SCHEMA);
+        object.timestamp("time", sign_in.at.timestamp());
+        AssessmentJson(assessment).write_members(object);
+        let Thresholds { review_at, challenge_at, deny_at } = assessment.decision.thresholds;
+        object.object("thresholds", |thresholds| {
+            thresholds.member("review", &review_at);
+            thresholds.member("challenge", &challenge_at);
+            thresholds.member("deny", &deny_at);
+        });
+        object.plain("trigger", sign_in.trigger.as_label());
+        object.member("pool", truncate(&sign_in.pool));
+        object.member("client", truncate(&sign_in.client));
+        object.member("tenant", &sign_in.tenant.as_ref().map(|tenant| truncate(tenant.expose())));
+        object.plain_or_null("user", has_user.then(|| pseudonyms.audit_user(&sign_in.pool, &sign_in.user)).as_deref());
+        object.plain_or_null("net", sign_in.context.ip.any().map(|ip| pseudonyms.network(ip)).as_deref());
+        object.plain_or_null("country", networks.country.as_ref().map(|country| country.as_str()));
+        object.member("asn", &networks.asn);
+        object.plain_or_null("device", device.map(|id| pseudonyms.device(id.expose())).as_deref());
     }
 }
 

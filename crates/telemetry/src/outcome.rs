@@ -25,6 +25,8 @@ pub struct SignInOutcome<'a> {
     pub learned: Option<Learned>,
     /// The post-authentication event that reported it. `None` when a caller of the sidecar did.
     pub event: Option<&'a PostAuthentication>,
+    /// For a report that undoes an operator's label: the outcome before the label, `None` if there was none.
+    pub restored: Option<Option<&'static str>>,
 }
 
 /// An outcome and the parameters of its line.
@@ -75,7 +77,7 @@ impl OutcomeLine<'_> {
     }
 
     fn write_audit_members(&self, object: &mut Object<'_>) {
-        let SignInOutcome { time, id, report, learned, event } = self.outcome;
+        let SignInOutcome { time, id, report, learned, event, restored } = self.outcome;
         let user = event.filter(|event| !event.user.key().is_empty()).map(|event| self.pseudonyms.user(&event.pool, event.user.key()));
         object.member("schema", &SCHEMA);
         object.timestamp("time", *time);
@@ -86,5 +88,8 @@ impl OutcomeLine<'_> {
         object.member("pool", &event.map(|event| truncate(&event.pool)));
         object.member("client", &event.map(|event| truncate(&event.client)));
         object.plain_or_null("user", user.as_deref());
+        if let Some(restored) = restored {
+            object.plain_or_null("restored", *restored);
+        }
     }
 }

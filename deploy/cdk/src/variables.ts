@@ -234,6 +234,11 @@ export interface RiskgateVariables {
    */
   readonly historyTtl?: Duration | string;
   /**
+   * `RISKGATE_ACTIVITY_TTL`: how long decisions stay in a shared store for riskgate dashboard --store; off: none are stored.
+   * @default 30d
+   */
+  readonly activityTtl?: Duration | string;
+  /**
    * `RISKGATE_PENDING_TTL`: how long an attempt waits for its post-authentication.
    * @default 15m
    */
@@ -630,6 +635,7 @@ export const VARIABLES: Readonly<Record<keyof RiskgateVariables, string>> = {
   cacheNegativeTtl: 'RISKGATE_CACHE_NEGATIVE_TTL',
   store: 'RISKGATE_STORE',
   historyTtl: 'RISKGATE_HISTORY_TTL',
+  activityTtl: 'RISKGATE_ACTIVITY_TTL',
   pendingTtl: 'RISKGATE_PENDING_TTL',
   learn: 'RISKGATE_LEARN',
   pseudonymKey: 'RISKGATE_PSEUDONYM_KEY',

@@ -65,6 +65,9 @@ pub struct Args {
     /// The seed of the random number generator. The same seed gives the same sign-ins.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// An empty store that the demo fills, for `riskgate dashboard --store`: redis://.. or dynamodb://TABLE. Needs RISKGATE_PSEUDONYM_KEY. The default is memory.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
     /// The duration, such as 30s. The default is until Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     length: Option<Duration>,
@@ -105,7 +108,7 @@ async fn run_demo(args: &Args) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
     let mut population = generate_population(args.seed);
     let service = RiskService::new(population.scores());
-    let (mut config, faults) = Config::read(&demo_variables(service.listen().await.map_err(failed)?, args.speed));
+    let (mut config, faults) = Config::read(&demo_variables(service.listen().await.map_err(failed)?, args));
     let link = dashboard_link::add_operator(&mut config.dashboard, "demo", address);
     out.write(format!("dashboard: {link}   (Prometheus: /metrics; Ctrl-C stops the demo and prints a summary)\n").as_bytes());
     subscriber::install(&config.telemetry);
@@ -156,8 +159,11 @@ fn generate_population(seed: u64) -> Population {
 
 /// The variables of the demo: the environment's for decisions and telemetry, and the embedded risk service. Answers are cached
 /// for only a few seconds of the scenario, which makes the outage visible.
-fn demo_variables(service: SocketAddr, speed: f64) -> BTreeMap<String, String> {
-    let scaled_millis = |seconds: f64| format!("{}ms", (seconds * 1e3 / speed).max(500.0).round());
+fn demo_variables(service: SocketAddr, args: &Args) -> BTreeMap<String, String> {
+    let scaled_millis = |seconds: f64| format!("{}ms", (seconds * 1e3 / args.speed).max(500.0).round());
+    let store = args.store.clone().map(|store| {
+        [("STORE", store), ("PSEUDONYM_KEY", ProcessEnv.value(&format!("{PREFIX}PSEUDONYM_KEY")).unwrap_or_default()), ("STORE_TIMEOUT", "2s".to_owned())]
+    });
     let defaults = [
         ("LOG", "warn".to_owned()),
         ("LOG_FORMAT", "text".to_owned()),
@@ -168,7 +174,8 @@ fn demo_variables(service: SocketAddr, speed: f64) -> BTreeMap<String, String> {
         ("CACHE_TTL", scaled_millis(6.0)),
         ("CACHE_STALE_FOR", scaled_millis(3.0)),
     ];
-    let mut variables: BTreeMap<String, String> = defaults.map(|(name, value)| (format!("{PREFIX}{name}"), value)).into();
+    let mut variables: BTreeMap<String, String> =
+        defaults.into_iter().chain(store.into_iter().flatten()).map(|(name, value)| (format!("{PREFIX}{name}"), value)).collect();
     for variable in VARIABLES.iter().filter(|variable| INHERITED_GROUPS.contains(&variable.group)) {
         let name = format!("{PREFIX}{}", variable.name);
         if let Some(value) = ProcessEnv.value(&name) {

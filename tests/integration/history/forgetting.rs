@@ -138,7 +138,7 @@ async fn a_success_that_was_under_way_records_nothing() {
                     engine.attempt(&user, HOME, at(3, "07:00:00")).await.id
                 };
                 // Forgetting looks through the activity of so many days.
-                let operator = backend.engine(&[("HISTORY_TTL", "5d")]);
+                let operator = backend.engine(&[("HISTORY_TTL", "5d"), ("ACTIVITY_TTL", "5d")]);
                 let pause = slow.pause("update_if_version");
                 let success = async {
                     match runtime_mode {

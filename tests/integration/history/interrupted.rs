@@ -9,7 +9,8 @@ use std::{
 use jiff::Timestamp;
 use riskgate_engine::evidence::FailureReason;
 use riskgate_store::{
-    ActivityRow, Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry,
+    Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, WindowEntry,
+    activity::{ActivityBatch, ActivityRange, ActivityRow},
 };
 use smol_str::SmolStr;
 use tokio::sync::Notify;
@@ -158,12 +159,16 @@ impl Store for Interrupted {
         self.answer("delete_list_entry", Box::pin(async move { self.store.delete_list_entry(list, name).await }))
     }
 
-    fn put_activity<'a>(&'a self, row: &'a ActivityRow, ttl: Duration) -> Reply<'a, ()> {
-        self.answer("put_activity", Box::pin(async move { self.store.put_activity(row, ttl).await }))
+    fn has_activity(&self) -> bool {
+        self.store.has_activity()
     }
 
-    fn query_activity<'a>(&'a self, day: &'a str, user: Option<&'a str>) -> Reply<'a, Vec<ActivityRow>> {
-        self.answer("query_activity", self.store.query_activity(day, user))
+    fn put_activity<'a>(&'a self, batch: &'a ActivityBatch, ttl: Duration, now: Timestamp) -> Reply<'a, ()> {
+        self.answer("put_activity", Box::pin(async move { self.store.put_activity(batch, ttl, now).await }))
+    }
+
+    fn read_activity_of<'a>(&'a self, user: &'a str, range: ActivityRange, now: Timestamp) -> Reply<'a, Vec<ActivityRow>> {
+        self.answer("read_activity_of", self.store.read_activity_of(user, range, now))
     }
 
     fn delete_activity<'a>(&'a self, row: &'a ActivityRow) -> Reply<'a, ()> {

@@ -28,12 +28,25 @@ pub struct Decision {
     pub mode: Mode,
     /// The risk level of the score under this app client's thresholds.
     pub level: ScoreLevel,
+    /// The thresholds of this app client.
+    pub thresholds: Thresholds,
     /// The rule that decided.
     pub rule: Rule,
     /// The fallback, if it decided because no configured service had a usable answer.
     pub fallback: Option<Fallback>,
     /// If the action is `Challenge`: the authentication levels that answer it, highest first.
     pub acr_values: Option<Arc<[String]>>,
+}
+
+/// The thresholds of one app client.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// `REVIEW_AT`.
+    pub review_at: f64,
+    /// `CHALLENGE_AT`; `None` without challenges.
+    pub challenge_at: Option<f64>,
+    /// `DENY_AT`.
+    pub deny_at: f64,
 }
 
 impl Decision {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::decision::{Decision, Rule, ScoreLevel, Verdict};
+use crate::decision::{Decision, Rule, ScoreLevel, Thresholds, Verdict};
 use crate::{
     evidence::{Outcome, ProviderResult, Risk, history::BlockKind},
     score::Score,
@@ -16,14 +16,6 @@ pub struct Policy {
     acr_values: Arc<[String]>,
 }
 
-/// The thresholds of one app client.
-#[derive(Debug, Clone, Copy)]
-struct Thresholds {
-    review_at: f64,
-    challenge_at: Option<f64>,
-    deny_at: f64,
-}
-
 impl Policy {
     /// The policy of a configuration.
     pub fn new(config: DecisionConfig) -> Self {
@@ -33,11 +25,7 @@ impl Policy {
     /// Decides by the first rule that applies.
     pub fn decide(&self, score: Score) -> Decision {
         let client = score.signals.evidence.sign_in.client.as_str();
-        let thresholds = Thresholds {
-            review_at: *self.config.review_at.of(client),
-            challenge_at: *self.config.challenge_at.of(client),
-            deny_at: *self.config.deny_at.of(client),
-        };
+        let thresholds = self.thresholds(client);
         let mode = *self.config.mode.of(client);
         let level = match score.value {
             value if value >= thresholds.deny_at => ScoreLevel::High,
@@ -69,6 +57,11 @@ impl Policy {
         self.decision(score, rule, verdict, mode, ScoreLevel::High, Some(fallback))
     }
 
+    fn thresholds(&self, client: &str) -> Thresholds {
+        let DecisionConfig { review_at, challenge_at, deny_at, .. } = &self.config;
+        Thresholds { review_at: *review_at.of(client), challenge_at: *challenge_at.of(client), deny_at: *deny_at.of(client) }
+    }
+
     fn decision(&self, score: Score, rule: Rule, verdict: Verdict, mode: Mode, level: ScoreLevel, fallback: Option<Fallback>) -> Decision {
         let action = match (mode, rule) {
             // Monitor mode suspends riskgate's own verdicts, not the operator's suspensions.
@@ -77,7 +70,8 @@ impl Policy {
         };
         let fallback = fallback.filter(|_| rule == Rule::Fallback);
         let acr_values = (action == Verdict::Challenge).then(|| Arc::clone(&self.acr_values));
-        Decision { score, verdict, action, mode, level, rule, fallback, acr_values }
+        let thresholds = self.thresholds(&score.signals.evidence.sign_in.client);
+        Decision { score, verdict, action, mode, level, thresholds, rule, fallback, acr_values }
     }
 
     /// The first rule before the fallback that applies.

@@ -39,6 +39,8 @@ pub enum StorePart {
     AttackState,
     /// The counts of the pool, from which attacks are detected.
     PoolCounts,
+    /// The decisions and outcomes for the dashboard.
+    Activity,
 }
 
 /// The parts other than the user's record that could not be read for one sign-in.
@@ -63,6 +65,7 @@ labels!(StorePart, "The label in `degraded`, metrics, log lines and `/readyz`.",
     NewRecords "new_records"
     AttackState "attack_state"
     PoolCounts "pool_counts"
+    Activity "activity"
 });
 
 impl UnreadParts {

@@ -11,7 +11,10 @@ use crate::{
 };
 use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{evidence::FailureReason, features::FeatureLevel};
-use riskgate_store::{ActivityRow, Change, List, Ttl};
+use riskgate_store::{
+    Change, List, Ttl,
+    activity::{ActivityRange, ActivityRow},
+};
 
 /// One blocked subject, as `riskgate block list` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +52,7 @@ impl HistoryRepository {
         let records = self.export_records(&self.record_keys(pool, user), now).await?;
         let pseudonym = self.pseudonyms.user(pool, user);
         let activity: Vec<Value> =
-            self.query_activity(pool, user, now).await?.iter().map(|row| json!({ "at": row.at, "what": parse_json(&row.what) })).collect();
+            self.read_activity(pool, user, now).await?.iter().map(|row| json!({ "at": row.at, "what": parse_json(&row.what) })).collect();
         Ok(json!({ "user": pseudonym, "records": records, "activity": activity }))
     }
 
@@ -232,17 +235,20 @@ impl HistoryRepository {
         Ok(listed.chain(users).filter(|(_, entry)| entry.at(now).is_some()).map(|(subject, entry)| ListedBlock { subject, entry }).collect())
     }
 
-    pub(super) async fn query_activity(&self, pool: &str, user: &str, now: Timestamp) -> Result<Vec<ActivityRow>, FailureReason> {
+    /// The activity rows of a user, under every pseudonym, oldest first. Rows of earlier versions were stored as long as the history.
+    pub(super) async fn read_activity(&self, pool: &str, user: &str, now: Timestamp) -> Result<Vec<ActivityRow>, FailureReason> {
         let mut rows = Vec::new();
-        if self.store.name() != "dynamodb" {
+        if !self.store.has_activity() {
             return Ok(rows);
         }
-        for age in 0..=crate::repository::user_record::days(self.retention.history) {
-            let Ok(at) = now.checked_sub(i64::from(age).saturating_mul(24).hours()) else { break };
-            for pseudonym in self.pseudonyms.users(pool, user) {
-                rows.extend(self.store.query_activity(&at.strftime("%Y-%m-%d").to_string(), Some(&pseudonym)).await?);
-            }
+        let days = i64::from(crate::repository::user_record::days(self.retention.history.max(self.retention.activity)));
+        let from = now.checked_sub(days.saturating_mul(24).hours()).unwrap_or(Timestamp::UNIX_EPOCH);
+        // A row that is stored while this runs is included.
+        let to = now.checked_add(1.hour()).unwrap_or(now);
+        for pseudonym in self.pseudonyms.users(pool, user) {
+            rows.extend(self.store.read_activity_of(&pseudonym, ActivityRange { from, to }, now).await?);
         }
+        rows.sort_by_key(|row| row.at);
         Ok(rows)
     }
 

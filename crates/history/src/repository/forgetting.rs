@@ -60,7 +60,7 @@ impl HistoryRepository {
                 self.store.delete_list_entry(List::DecoyTemplates, &slot).await?;
             }
         }
-        let rows = self.query_activity(pool, user, now).await?;
+        let rows = self.read_activity(pool, user, now).await?;
         for row in &rows {
             self.store.delete_activity(row).await?;
         }

@@ -29,7 +29,10 @@ use riskgate_engine::{
     sign_in::{Trigger, User},
 };
 use riskgate_event::cognito::PostAuthentication;
-use riskgate_store::{ActivityRow, Change, Changed, List, Ttl};
+use riskgate_store::{
+    Change, Changed, List, Ttl,
+    activity::{ActivityBatch, ActivityRow, RowOrder},
+};
 
 /// The TTL of a client capability. A client without new observations for this long loses the capability.
 const CAPABILITY_TTL: Duration = Duration::from_secs(90 * 86_400);
@@ -196,7 +199,9 @@ impl HistoryRepository {
             .map(|(field, attempt)| self.open_challenge(field, attempt, user_record.origin(attempt.origin), chosen.is_some(), now))
             .into_iter()
             .collect();
-        let row = chosen.as_ref().or(pending.first()).map(|(_, attempt)| self.activity_row(event, attempt, &user_record, learned));
+        let is_logged = !self.retention.activity.is_zero() && self.store.has_activity();
+        let row = chosen.as_ref().or(pending.first()).filter(|_| is_logged);
+        let row = row.map(|(_, attempt)| self.success_row(event, attempt, chosen.is_some(), &user_record, learned));
         let sample = match (&chosen, learned) {
             (Some((_, attempt)), Learned::ProfileUpdated) => {
                 user_record.origin(attempt.origin).cloned().map(|origin| Sample { attempt: *attempt, origin, device, proven: false })
@@ -228,7 +233,7 @@ impl HistoryRepository {
         let profile_update = ProfileUpdate { keys: &keys, merged, sample, sample_field: None, decision, restriction, set, remove, at: now, now };
         let activity_written = async {
             match &row {
-                Some(row) => self.store.put_activity(row, self.retention.history).await,
+                Some(row) => self.store.put_activity(row, self.retention.activity, now).await,
                 None => Ok(()),
             }
         };
@@ -355,11 +360,16 @@ impl HistoryRepository {
         }
     }
 
-    fn activity_row(&self, event: &PostAuthentication, attempt: &Attempt, user_record: &UserRecord, learned: Learned) -> ActivityRow {
+    /// The row of a success. `is_chosen` means that it completes this attempt, and not another one that is pending too.
+    fn success_row(&self, event: &PostAuthentication, attempt: &Attempt, is_chosen: bool, user_record: &UserRecord, learned: Learned) -> ActivityBatch {
         let origin: Option<&Origin> = user_record.origin(attempt.origin);
         let hash = |level: FeatureLevel| origin.and_then(|origin| origin.features.first()?.at(level)).map(|hash| format!("{hash:08x}"));
         let decision = attempt.decision;
+        let (user, at) = (self.user_pseudonym(&event.pool, &event.user), event.received.wall);
+        let id = attempt.id.filter(|_| is_chosen).map(|id| id.to_smolstr());
+        // The members of an outcome line, then what the history knows of the attempt.
         let what = serde_json::json!({
+            "time": at, "trigger": "post_authentication", "id": id, "outcome": "success", "user": user,
             "pool": event.pool, "client": event.client,
             "score": decision.map(|answer| f64::from(answer.score) / 10.0),
             "level": decision.map(|decision| decision.risk_level.as_label()),
@@ -367,8 +377,9 @@ impl HistoryRepository {
             "network": hash(FeatureLevel::Network), "asn": hash(FeatureLevel::Asn), "device": hash(FeatureLevel::Device), "agent": hash(FeatureLevel::UserAgent),
             "new_device": event.new_device_used, "learned": learned.as_label(),
         });
-        let id = attempt.at.as_second().to_string();
-        ActivityRow { user: self.user_pseudonym(&event.pool, &event.user), at: event.received.wall, id: id.into(), what: what.to_string() }
+        let number = attempt.at.as_second().to_string();
+        let row = ActivityRow { user, at, id: number.into(), what: what.to_string(), order: RowOrder::ByTime };
+        ActivityBatch { rows: vec![row], ..ActivityBatch::default() }
     }
 
     pub(super) fn user_pseudonym(&self, pool: &str, user: &User) -> SmolStr {

@@ -19,6 +19,8 @@ const ATTEMPT_SLACK: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retention {
     pub(super) history: Duration,
+    /// How long rows of the activity table are stored; zero: none are.
+    pub(super) activity: Duration,
     pub(super) pending: Duration,
     pub(super) nonce: Duration,
     pub(super) restriction: Duration,
@@ -34,6 +36,7 @@ impl Retention {
     pub(super) fn new(config: &Config) -> Self {
         Retention {
             history: config.history.ttl,
+            activity: config.history.activity_ttl,
             pending: config.history.pending_ttl,
             nonce: riskgate_event::signed_context::nonce_ttl(config.trust.context_max_age),
             restriction: config.token.review_hold,

@@ -13,7 +13,7 @@ use riskgate_engine::personal::RawEvent;
 use riskgate_event::cognito::{self, Event};
 use riskgate_runtime::clock;
 use riskgate_store::memory::Memory;
-use riskgate_store::{Change, Changed, CounterBucket, Counters, EntriesByWindow, MissingWindow, Record, Reply, WindowEntry};
+use riskgate_store::{Change, Changed, CounterBucket, Counters, EntriesByWindow, MissingWindow, Record, Reply, WindowEntry, activity::ActivityBatch};
 
 /// A store that counts its reads and writes.
 #[derive(Debug, Default)]
@@ -104,8 +104,12 @@ impl Store for CountingStore {
         self.write().delete_list_entry(list, name)
     }
 
-    fn put_activity<'a>(&'a self, row: &'a riskgate_store::ActivityRow, ttl: Duration) -> Reply<'a, ()> {
-        self.write().put_activity(row, ttl)
+    fn has_activity(&self) -> bool {
+        true
+    }
+
+    fn put_activity<'a>(&'a self, batch: &'a ActivityBatch, ttl: Duration, now: Timestamp) -> Reply<'a, ()> {
+        self.write().put_activity(batch, ttl, now)
     }
 }
 

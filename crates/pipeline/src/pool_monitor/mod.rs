@@ -181,6 +181,23 @@ impl PoolMonitor {
         }
     }
 
+    /// Reads the states of these pools, for a process that decides no sign-ins. Nothing is counted, taken up or reported.
+    pub(crate) async fn read(&self, names: &[SmolStr], store: &dyn Store, pseudonyms: &Pseudonyms, now: Timestamp) {
+        let mut cause = None;
+        for name in names {
+            let hash = pool_hashes(pseudonyms, name).next();
+            let Some(pool) = hash.and_then(|hash| self.find_or_add(hash, minute_of(now.as_second()))) else { continue };
+            pool.set_name(name);
+            if is_old(&pool, now.as_second())
+                && let Err(failed) = refresh::read_state(&pool, store, pseudonyms, now).await
+            {
+                pool.fail(failed);
+                cause = Some(failed);
+            }
+        }
+        self.report_read(cause);
+    }
+
     /// Records that the states could not be read in the background.
     pub(crate) fn fail_read(&self, cause: FailureReason) {
         self.all().iter().for_each(|pool| pool.fail(cause));

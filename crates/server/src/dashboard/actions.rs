@@ -205,9 +205,10 @@ impl Dashboard {
             ActionSubject::Decision(id) => {
                 let previous = self.activity().find(id).map(|row| row.outcome);
                 let outcome = request.label.unwrap_or(Outcome::Fraud);
+                let is_stored = previous.is_some() || self.past_decision(id).await?.is_some();
                 // A decision that is no longer stored here may still be known to the store.
-                let known = report(instance, id, outcome, now).await?;
-                if previous.is_none() && !known {
+                let known = report(instance, id, outcome, None, now).await?;
+                if !is_stored && !known {
                     return Err(ActionError::Unknown);
                 }
                 self.activity().label(id, outcome);
@@ -281,7 +282,7 @@ impl Dashboard {
             (_, Previous::Restriction(lifted)) => repository.restore_restriction(lifted, now).await?,
             (ActionSubject::Decision(id), Previous::Outcome(outcome)) => {
                 let opposite = if label == Some(Outcome::NotFraud) { Outcome::Fraud } else { Outcome::NotFraud };
-                report(instance, id, opposite, now).await?;
+                report(instance, id, opposite, Some(*outcome), now).await?;
                 self.activity().restore_outcome(id, *outcome);
             }
             (subject, Previous::Block(entry)) => {
@@ -370,13 +371,14 @@ impl TakenAction {
     }
 }
 
-/// Reports a label to the store and the audit log. Whether the store knew the decision.
-async fn report(instance: &Instance, id: &str, outcome: Outcome, now: Timestamp) -> Result<bool, ActionError> {
+/// Reports a label to the store and the audit log, with the outcome before it if it is undone. Whether the store knew the decision.
+async fn report(instance: &Instance, id: &str, outcome: Outcome, restored: Option<Option<Outcome>>, now: Timestamp) -> Result<bool, ActionError> {
+    let restored = restored.map(|outcome| outcome.map(Outcome::as_label));
     let report = if outcome == Outcome::NotFraud { ReportedOutcome::NotFraud } else { ReportedOutcome::Fraud };
     let received = clock::read();
     let learned = learn::record_outcome(instance.engine.enricher(), id, report, EventTime::new(now), received).await?;
     let shown = learned.filter(|_| report == ReportedOutcome::NotFraud);
-    instance.telemetry.record_outcome(&SignInOutcome { time: now, id: Some(id), report, learned: shown, event: None }, line_deadline()).await;
+    instance.record_report(&SignInOutcome { time: now, id: Some(id), report, learned: shown, event: None, restored }, now, line_deadline()).await;
     Ok(learned.is_some())
 }
 

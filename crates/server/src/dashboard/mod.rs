@@ -1,4 +1,4 @@
-//! The dashboard at `/`. The sidecar, the demo and `riskgate watch` serve it.
+//! The dashboard at `/`. The sidecar, the demo, `riskgate watch` and `riskgate dashboard` serve it.
 //!
 //! Its only inputs are audit lines and counts of their fields, so it shows no more about a person than the audit log does. One
 //! thread aggregates them and writes one message a second with latency, services and scores. Every client receives the same message, so another
@@ -27,7 +27,7 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio::{sync::broadcast, time::Instant};
 
-use crate::dashboard::{access::Identity, actions::Actions, query_cache::QueryCache, rolling_stats::RollingStats, subjects::Subjects};
+use crate::dashboard::{access::Identity, actions::Actions, query_cache::QueryCache, rolling_stats::RollingStats, store_feed::StoreSource, subjects::Subjects};
 use riskgate_activity::{Activity, activity::Counting, decision::Outcome, rollup::Counts};
 use riskgate_config::Config;
 use riskgate_engine::{
@@ -61,6 +61,8 @@ mod query_cache;
 mod rolling_stats;
 
 mod session_revocation;
+
+mod store_feed;
 
 mod subjects;
 
@@ -111,6 +113,8 @@ pub struct Dashboard {
     actions: Actions,
     query_cache: QueryCache,
     is_log: bool,
+    /// What is known about the store that the decisions are read from; `None` for another source.
+    store_source: Option<StoreSource>,
     /// The instance that actions change; `None` for a log.
     instance: Option<Arc<Instance>>,
     messages: Mutex<Option<broadcast::Sender<Bytes>>>,
@@ -149,6 +153,8 @@ pub enum Feed {
     Live(Arc<LiveStats>),
     /// The lines of a log.
     Log(Receiver<Arc<str>>),
+    /// The decisions that other processes write to the store of this instance.
+    Store(Arc<Instance>),
 }
 
 /// The clock that advances the ring buffers.
@@ -186,12 +192,14 @@ impl Settings {
 }
 
 impl Dashboard {
-    /// Starts a dashboard and the thread that updates it until it is closed. `instance` is what actions change; `None` for a log.
+    /// Starts a dashboard and the thread that updates it until it is closed; for a store it is a task of the current runtime. `instance` is what
+    /// actions change; `None` for a log.
     pub fn start(settings: Settings, feed: Feed, instance: Option<Arc<Instance>>) -> Arc<Self> {
         let (messages, _) = broadcast::channel(MAX_LAG);
         let is_log = matches!(feed, Feed::Log(_));
-        let mut activity = Activity::new(if is_log { Counting::Rows } else { Counting::Caller });
-        if !is_log {
+        let is_live = matches!(feed, Feed::Live(_));
+        let mut activity = Activity::new(if is_live { Counting::Caller } else { Counting::Rows });
+        if is_live {
             activity.mark(clock::read().wall.as_second(), "riskgate started".to_owned());
         }
         let dashboard = Arc::new(Dashboard {
@@ -202,19 +210,30 @@ impl Dashboard {
             actions: Actions::default(),
             query_cache: QueryCache::default(),
             is_log,
+            store_source: matches!(feed, Feed::Store(_)).then(StoreSource::default),
             instance,
             messages: Mutex::new(Some(messages)),
             clients: AtomicUsize::new(0),
         });
         let weak = Arc::downgrade(&dashboard);
-        let spawned = std::thread::Builder::new().name("riskgate-dashboard".to_owned()).spawn(move || match feed {
-            Feed::Live(live_stats) => run_live(&weak, &live_stats),
-            Feed::Log(lines) => run_log(&weak, &lines),
-        });
+        let thread: Box<dyn FnOnce() + Send> = match feed {
+            Feed::Live(live_stats) => Box::new(move || run_live(&weak, &live_stats)),
+            Feed::Log(lines) => Box::new(move || run_log(&weak, &lines)),
+            Feed::Store(instance) => {
+                tokio::spawn(store_feed::run(weak, instance));
+                return dashboard;
+            }
+        };
+        let spawned = std::thread::Builder::new().name("riskgate-dashboard".to_owned()).spawn(thread);
         if let Err(error) = spawned {
             tracing::error!(error.kind = ?error.kind(), "could not start the dashboard thread; the dashboard stays empty");
         }
         dashboard
+    }
+
+    /// Whether the decisions are those in a shared store.
+    pub fn reads_store(&self) -> bool {
+        self.store_source.is_some()
     }
 
     /// The routes of the dashboard.

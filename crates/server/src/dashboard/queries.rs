@@ -1,6 +1,6 @@
 //! What the page reads: the overview, decisions, a user, and the likely mistakes. Users and decisions need an identity.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::{
     Extension,
@@ -14,10 +14,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    dashboard::{Dashboard, access::Identity, detector},
+    dashboard::{Dashboard, access::Identity, detector, store_feed::StoreSource},
     problem::{problem, problem_with_code},
 };
 use riskgate_activity::{Activity, Filter};
+use riskgate_engine::evidence::FailureReason;
 
 /// Rows in one answer.
 const MAX_LIMIT: usize = 500;
@@ -59,7 +60,7 @@ pub async fn overview(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     }
     let is_identified = identity.may_view();
     let key = format!("overview {is_identified} {filter:?}");
-    let detector = dashboard.detector();
+    let (detector, selected) = (dashboard.detector(), filter.clone());
     let query = move |activity: &Activity, now| {
         let mut summary = activity.summary(&filter, now, is_identified);
         if let Value::Object(members) = &mut summary {
@@ -67,7 +68,7 @@ pub async fn overview(State(dashboard): State<Arc<Dashboard>>, Extension(identit
         }
         summary
     };
-    dashboard.answer(key, query).await
+    dashboard.answer(key, selected, query).await
 }
 
 /// `GET /v1/activity/decisions`: matching decisions, newest first.
@@ -83,7 +84,7 @@ pub async fn decisions(State(dashboard): State<Arc<Dashboard>>, Extension(identi
     let (offset, as_of) = (parameters.number("offset").unwrap_or(0), parameters.number("as_of"));
     let limit = parameters.number("limit").unwrap_or(100).min(MAX_LIMIT);
     let key = format!("decisions {offset} {limit} {as_of:?} {filter:?}");
-    dashboard.answer(key, move |activity, now| activity.decisions(&filter, now, offset, limit, as_of)).await
+    dashboard.answer(key, filter.clone(), move |activity, now| activity.decisions(&filter, now, offset, limit, as_of)).await
 }
 
 /// `GET /v1/activity/decisions/{id}`: one decision with all its reasons.
@@ -91,8 +92,15 @@ pub async fn decision(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     if !identity.may_view() {
         return view_token_needed();
     }
-    let found = dashboard.activity().decision(&id);
-    found.map_or_else(|| not_stored("no such decision"), |decision| json_response(&decision))
+    let stored = dashboard.activity().decision(&id);
+    let found = match stored {
+        Some(decision) => Ok(Some(decision)),
+        None => dashboard.past_decision(&id).await,
+    };
+    match found {
+        Ok(found) => found.map_or_else(|| not_stored("no such decision"), |decision| json_response(&decision)),
+        Err(cause) => store_failed(cause),
+    }
 }
 
 /// `GET /v1/activity/users/{pseudonym}`: a user's timeline and what the store knows.
@@ -100,7 +108,11 @@ pub async fn user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): 
     if !identity.may_view() {
         return view_token_needed();
     }
-    let mut timeline = dashboard.activity().user(&user);
+    let mut timeline = match dashboard.past_user(&user).await {
+        Ok(Some(timeline)) => Some(timeline),
+        Ok(None) => dashboard.activity().user(&user),
+        Err(cause) => return store_failed(cause),
+    };
     let records = dashboard.user_records(&user).await;
     if timeline.is_none() && records.is_none() {
         return not_stored("no such user");
@@ -150,7 +162,10 @@ pub async fn findings(State(dashboard): State<Arc<Dashboard>>, Extension(identit
         return view_token_needed();
     }
     match Parameters::parse(query.as_deref()).filter() {
-        Ok(filter) => dashboard.answer(format!("findings {filter:?}"), move |activity, now| activity.findings(&filter, now)).await,
+        Ok(filter) => {
+            let key = format!("findings {filter:?}");
+            dashboard.answer(key, filter.clone(), move |activity, now| activity.findings(&filter, now)).await
+        }
         Err(problem) => *problem,
     }
 }
@@ -169,15 +184,20 @@ impl Dashboard {
         self.instance.as_ref().map_or(Value::Null, |instance| detector::to_json(&instance.engine.enricher().pools().statuses()))
     }
 
-    /// Answers a query over the stored rows, on a thread of its own.
-    async fn answer(self: &Arc<Self>, key: String, query: impl FnOnce(&Activity, i64) -> Value + Send + 'static) -> Response {
+    /// Answers a query over the stored rows, on a thread of its own. An earlier range of a store is read first.
+    async fn answer(self: &Arc<Self>, key: String, filter: Filter, query: impl FnOnce(&Activity, i64) -> Value + Send + 'static) -> Response {
+        let past = match self.past_rows(&filter).await {
+            Ok(past) => past,
+            Err(cause) => return store_failed(cause),
+        };
         let dashboard = Arc::clone(self);
         let compute = move || {
-            let activity = dashboard.activity();
+            let activity = past.as_ref().map_or_else(|| dashboard.activity(), |past| past.lock().unwrap_or_else(PoisonError::into_inner));
             let (now, is_live) = dashboard.now(&activity);
             let mut answer = query(&activity, now);
             if let Value::Object(members) = &mut answer {
                 members.insert("is_live".to_owned(), is_live.into());
+                members.insert("notice".to_owned(), dashboard.store_source.as_ref().and_then(StoreSource::notice).into());
             }
             Bytes::from(answer.to_string())
         };
@@ -194,6 +214,10 @@ pub fn view_token_needed() -> Response {
     let mut refused = problem_with_code(StatusCode::UNAUTHORIZED, "users and decisions need a token", "view_token_needed", detail);
     refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     refused
+}
+
+fn store_failed(cause: FailureReason) -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, "the store could not be reached", cause.as_label().to_owned())
 }
 
 fn not_stored(title: &'static str) -> Response {

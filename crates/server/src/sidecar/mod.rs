@@ -94,7 +94,7 @@ pub async fn run(instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std
     let served = listen(&instance, stop).await;
     // The counts of the last sign-ins.
     instance.update_pools(clock::read()).await;
-    instance.telemetry.flush(Deadline::after(Instant::now(), FLUSH_TIMEOUT)).await;
+    instance.flush(Deadline::after(Instant::now(), FLUSH_TIMEOUT)).await;
     served
 }
 
@@ -140,15 +140,44 @@ async fn listen(instance: &Arc<Instance>, stop: impl Future<Output = ()>) -> std
 pub async fn serve(listener: TcpListener, role: ListenerRole, instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let local = listener.local_addr()?;
     let dashboard = (role != ListenerRole::Main).then(|| start_dashboard(&instance, local));
+    serve_with(listener, (role, local), instance, dashboard, stop).await;
+    Ok(())
+}
+
+/// Serves the dashboard of the decisions in a shared store until `stop`, with `/metrics` and the probes, for `riskgate dashboard`.
+///
+/// # Errors
+///
+/// The address of the listener cannot be read.
+pub async fn serve_store(listener: TcpListener, instance: Arc<Instance>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    let local = listener.local_addr()?;
+    let store = instance.engine.enricher().repository().map_or("no", |repository| repository.store().name());
+    let settings = Settings::new(&instance.config, instance.engine.model(), format!("{store} store"));
+    let dashboard = Dashboard::start(settings, Feed::Store(Arc::clone(&instance)), Some(Arc::clone(&instance)));
+    let flushed = Arc::clone(&instance);
+    serve_with(listener, (ListenerRole::Admin, local), instance, Some(dashboard), stop).await;
+    flushed.flush(Deadline::after(Instant::now(), FLUSH_TIMEOUT)).await;
+    Ok(())
+}
+
+async fn serve_with(
+    listener: TcpListener,
+    (role, local): (ListenerRole, SocketAddr),
+    instance: Arc<Instance>,
+    dashboard: Option<Arc<Dashboard>>,
+    stop: impl Future<Output = ()>,
+) {
     let service = SidecarService::new(
         RequestFilter::new(&instance.config.sidecar, Arc::clone(&instance.token), Arc::clone(&instance.dashboard_access), local),
         router(&instance, role, local, dashboard.as_ref()),
     )
     .with_telemetry(&instance);
     let service = if role == ListenerRole::Admin { service } else { service.with_assessment(&instance) };
-    let maintenance = dashboard.as_ref().map(|_| {
-        let (maintained, monitored) = (run_maintenance(Arc::clone(&instance)), run_pool_monitor(Arc::clone(&instance)));
-        tokio::spawn(futures_util::future::join(maintained, monitored))
+    let maintenance = dashboard.as_ref().map(|dashboard| {
+        let maintained = run_maintenance(Arc::clone(&instance));
+        // A dashboard of a store shows the detector's state and leaves it, and its reports, to the processes that decide.
+        let monitored = (!dashboard.reads_store()).then(|| run_pool_monitor(Arc::clone(&instance)));
+        tokio::spawn(futures_util::future::join(maintained, futures_util::future::OptionFuture::from(monitored)))
     });
     let close = || {
         if let Some(dashboard) = dashboard {
@@ -159,7 +188,6 @@ pub async fn serve(listener: TcpListener, role: ListenerRole, instance: Arc<Inst
         }
     };
     serve_connections(listener, service, &instance.config.sidecar, stop, close).await;
-    Ok(())
 }
 
 /// Serves only the dashboard until `stop`, for `riskgate watch`.

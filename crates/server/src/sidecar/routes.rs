@@ -60,7 +60,7 @@ pub async fn assess(instance: &Instance, headers: &HeaderMap, body: &[u8]) -> Re
     let deadline = instance.engine.deadline(received.mono, None);
     let _in_flight = instance.telemetry.in_flight();
     let assessment = instance.engine.assess(sign_in, deadline).await;
-    instance.telemetry.record_assessment(&assessment, deadline).await;
+    instance.record_assessment(&assessment, deadline).await;
     let mut response = Response::new(AssessmentJson(&assessment).to_bytes().into());
     response.headers_mut().reserve(request_filter::MAX_HEADERS);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -90,8 +90,8 @@ pub async fn outcome(State(instance): State<Arc<Instance>>, headers: HeaderMap, 
     match learn::record_outcome(instance.engine.enricher(), &id, report, at, now).await {
         Ok(Some(learned)) => {
             let shown = (!matches!(report, ReportedOutcome::Failure | ReportedOutcome::Fraud | ReportedOutcome::ChallengeFailed)).then_some(learned);
-            let outcome = SignInOutcome { time: at.timestamp(), id: Some(&id), report, learned: shown, event: None };
-            instance.telemetry.record_outcome(&outcome, learn::response_deadline(instance.engine.enricher(), now, None)).await;
+            let outcome = SignInOutcome { time: at.timestamp(), id: Some(&id), report, learned: shown, event: None, restored: None };
+            instance.record_report(&outcome, now.wall, learn::response_deadline(instance.engine.enricher(), now, None)).await;
             Json(json!({ "outcome": report.as_label(), "learned": learned == Learned::ProfileUpdated })).into_response()
         }
         Ok(None) => problem(

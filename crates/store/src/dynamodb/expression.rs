@@ -87,12 +87,18 @@ impl Update {
 
     /// Adds to counters.
     pub(super) fn add_to_counters(increments: &[(SmolStr, u32)], ttl: Duration, now: Timestamp) -> Self {
+        let increments = increments.iter().map(|(name, value)| (name.as_str(), u64::from(*value)));
+        Update::add_numbers(increments).expire_at(now.as_second().saturating_add_unsigned(ttl.as_secs()))
+    }
+
+    /// Adds numbers to attributes. A missing attribute counts as zero.
+    pub(super) fn add_numbers<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
         let mut update = Update::default();
-        for (name, value) in increments {
-            let (name, value) = (update.name(name), update.value(number(i64::from(*value))));
-            update.add.push(format!("{name} {value}"));
+        for (name, count) in counts {
+            let (name, count) = (update.name(name), update.value(AttributeValue::N(count.to_string())));
+            update.add.push(format!("{name} {count}"));
         }
-        update.expire_at(now.as_second().saturating_add_unsigned(ttl.as_secs()))
+        update
     }
 
     /// Makes the update conditional on the record's version, and increments the version.

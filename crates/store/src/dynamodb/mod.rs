@@ -24,12 +24,15 @@ use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use crate::{ActivityRow, Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, Ttl, WindowEntry};
+use crate::activity::{ActivityBatch, ActivityCounts, ActivityPage, ActivityRange, ActivityRow};
+use crate::{Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MissingWindow, Record, Reply, Store, Ttl, WindowEntry};
 use riskgate_aws::environment::{AwsFault, Identity};
 use riskgate_engine::evidence::FailureReason;
 use riskgate_engine::velocity::{ACCOUNT_WINDOW_SECONDS, MAX_WINDOW_ENTRIES};
 
 use crate::dynamodb::expression::{Item, Update, binary, number};
+
+mod activity;
 
 mod counters;
 
@@ -37,9 +40,6 @@ mod expression;
 
 /// Entries of a window are stored in sets that each cover half an hour. A window consists of two sets.
 const SLOT_SECONDS: i64 = ACCOUNT_WINDOW_SECONDS / 2;
-
-/// Number of partitions for the activity rows of a day.
-const SHARDS: u32 = 16;
 
 /// Maximum time to connect. It is longer than a call may take, because the connection serves later sign-ins.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -375,28 +375,28 @@ impl Store for DynamoDb {
         Box::pin(async move { self.delete_item(list.key(), name).await })
     }
 
-    fn put_activity<'a>(&'a self, row: &'a ActivityRow, ttl: Duration) -> Reply<'a, ()> {
-        Box::pin(async move { self.put_item(&partition_key(row), &sort_key(row), AttributeValue::S(row.what.clone()), row.at.checked_add(ttl).ok()).await })
+    fn has_activity(&self) -> bool {
+        true
     }
 
-    fn query_activity<'a>(&'a self, day: &'a str, user: Option<&'a str>) -> Reply<'a, Vec<ActivityRow>> {
-        Box::pin(async move {
-            let mut rows = Vec::new();
-            let shards = match user {
-                Some(user) => shard_of(user)..shard_of(user) + 1,
-                None => 0..SHARDS,
-            };
-            let start = user.map(|user| format!("{user}#"));
-            for shard in shards {
-                let items = self.query_items(&format!("a#{day}#{shard:02}"), start.as_deref()).await?;
-                rows.extend(items.iter().filter_map(parse_activity_row));
-            }
-            Ok(rows)
-        })
+    fn put_activity<'a>(&'a self, batch: &'a ActivityBatch, ttl: Duration, now: Timestamp) -> Reply<'a, ()> {
+        Box::pin(self.write_activity(batch, ttl, now))
+    }
+
+    fn read_activity<'a>(&'a self, range: ActivityRange, most: usize, now: Timestamp) -> Reply<'a, ActivityPage> {
+        Box::pin(self.read_rows(range, most, now))
+    }
+
+    fn read_activity_of<'a>(&'a self, user: &'a str, range: ActivityRange, now: Timestamp) -> Reply<'a, Vec<ActivityRow>> {
+        Box::pin(self.read_rows_of(user, range, now))
+    }
+
+    fn read_activity_counts(&self, day: i64, now: Timestamp) -> Reply<'_, BTreeMap<i64, ActivityCounts>> {
+        Box::pin(self.read_counts(day, now))
     }
 
     fn delete_activity<'a>(&'a self, row: &'a ActivityRow) -> Reply<'a, ()> {
-        Box::pin(async move { self.delete_item(&partition_key(row), &sort_key(row)).await })
+        Box::pin(self.delete_row(row))
     }
 }
 
@@ -435,28 +435,6 @@ fn parse_record(item: HashMap<String, AttributeValue>) -> Record {
     let expires_at = expires_at(&item);
     let fields = item.into_iter().filter_map(|(name, value)| Some((name.into(), value.as_b().ok()?.as_ref().to_vec())));
     Record { fields: fields.collect(), version, expires_at }
-}
-
-/// The rows of a day are in 16 partitions by user. A query for one user reads one partition, and a query for all users reads 16.
-fn partition_key(row: &ActivityRow) -> String {
-    format!("a#{}#{:02}", row.at.strftime("%Y-%m-%d"), shard_of(&row.user))
-}
-
-fn sort_key(row: &ActivityRow) -> String {
-    format!("{}#{}#{}", row.user, row.at.strftime("%H:%M:%S%.3f"), row.id)
-}
-
-/// FNV-1a (Fowler, Noll, Vo), because other programs that read the table can compute it easily.
-fn shard_of(user: &str) -> u32 {
-    user.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) % SHARDS
-}
-
-fn parse_activity_row(item: &Item) -> Option<ActivityRow> {
-    let (pk, sk) = (item.get("pk")?.as_s().ok()?, item.get("sk")?.as_s().ok()?);
-    let day = pk.strip_prefix("a#")?.get(..10)?;
-    let mut parts = sk.split('#');
-    let (user, time, id) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(ActivityRow { user: user.into(), at: format!("{day}T{time}Z").parse().ok()?, id: id.into(), what: item.get("val")?.as_s().ok()?.clone() })
 }
 
 fn is_throttled<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {

@@ -23,14 +23,20 @@ use secrecy::{ExposeSecret, SecretString};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::activity::{ActivityBatch, ActivityCounts, ActivityPage, ActivityRange, ActivityRow};
 use crate::{Change, Changed, CounterBucket, Counters, EntriesByWindow, EntryTime, List, MAX_BUCKETS, MissingWindow, Record, Reply, Store, WindowEntry};
 use riskgate_engine::evidence::FailureReason;
 use riskgate_engine::velocity::{ACCOUNT_WINDOW_SECONDS, MAX_WINDOW_ENTRIES};
 
 use crate::redis::{
+    lists::{DELETE_ENTRIES, MAX_DELETED, has_long_expired, unexpired_value},
     probe::PROBE,
     reply::{failure_reason, needs_new_connection},
 };
+
+mod activity;
+
+mod lists;
 
 mod probe;
 
@@ -146,24 +152,6 @@ return redis.status_reply('OK')
 ",
     )
 });
-
-/// Deletes the given entries of a list, unless their value has changed since it was read.
-static DELETE_ENTRIES: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"
-for at = 1, #ARGV, 2 do
-    if redis.call('HGET', KEYS[1], ARGV[at]) == ARGV[at + 1] then redis.call('HDEL', KEYS[1], ARGV[at]) end
-end
-return redis.status_reply('OK')
-",
-    )
-});
-
-/// Maximum number of expired entries that a read of a list deletes.
-const MAX_DELETED: usize = 100;
-
-/// Seconds between the expiry of an entry and its deletion. They allow for differences between clocks.
-const DELETE_AFTER_SECONDS: i64 = 3600;
 
 /// A store in Redis.
 pub struct Redis {
@@ -435,6 +423,34 @@ impl Store for Redis {
     fn delete_list_entry<'a>(&'a self, list: List, name: &'a str) -> Reply<'a, ()> {
         Box::pin(async move { self.run_command(redis::cmd("HDEL").arg(format!("{PREFIX}{}", list.key())).arg(name), Retry::OnDisconnect).await })
     }
+
+    fn has_activity(&self) -> bool {
+        true
+    }
+
+    fn put_activity<'a>(&'a self, batch: &'a ActivityBatch, ttl: Duration, now: Timestamp) -> Reply<'a, ()> {
+        Box::pin(self.write_activity(batch, ttl, now))
+    }
+
+    fn read_activity<'a>(&'a self, range: ActivityRange, most: usize, _now: Timestamp) -> Reply<'a, ActivityPage> {
+        Box::pin(self.read_rows(range, most))
+    }
+
+    fn read_activity_of<'a>(&'a self, user: &'a str, range: ActivityRange, _now: Timestamp) -> Reply<'a, Vec<ActivityRow>> {
+        Box::pin(async move {
+            let mut rows = self.read_rows(range, usize::MAX).await?.rows;
+            rows.retain(|row| row.user == user);
+            Ok(rows)
+        })
+    }
+
+    fn read_activity_counts(&self, day: i64, _now: Timestamp) -> Reply<'_, BTreeMap<i64, ActivityCounts>> {
+        Box::pin(self.read_counts(day))
+    }
+
+    fn delete_activity<'a>(&'a self, row: &'a ActivityRow) -> Reply<'a, ()> {
+        Box::pin(self.delete_row(row))
+    }
 }
 
 impl std::fmt::Debug for Redis {
@@ -465,20 +481,6 @@ fn user_key(key: &str) -> String {
 fn parse_record(mut fields: BTreeMap<String, Vec<u8>>) -> Record {
     let version = fields.remove("v").and_then(|version| String::from_utf8(version).ok()?.parse().ok()).unwrap_or_default();
     Record { fields: fields.into_iter().map(|(name, value)| (name.into(), value)).collect(), version, expires_at: None }
-}
-
-/// The value of a list entry, which is stored after its expiry time. `None` if it has expired.
-fn unexpired_value(stored: &[u8], now: Timestamp) -> Option<Vec<u8>> {
-    match stored.split_first_chunk() {
-        Some((until, value)) => (i64::from_be_bytes(*until) > now.as_second()).then(|| value.to_vec()),
-        // Returned unchanged: the reader of the entry reports that it is unreadable.
-        None => Some(stored.to_vec()),
-    }
-}
-
-/// Whether a list entry expired so long ago that it has expired by the clock of every instance.
-fn has_long_expired(stored: &[u8], now: Timestamp) -> bool {
-    stored.split_first_chunk().is_some_and(|(until, _)| i64::from_be_bytes(*until) < now.as_second().saturating_sub(DELETE_AFTER_SECONDS))
 }
 
 fn seconds(ttl: Duration) -> String {

@@ -341,6 +341,13 @@ pub const CASES: &[Case] = &[
         "outcome_reports::an_outcome_survives_a_store_that_fails_at_any_call outcome_reports::an_outcome_survives_a_store_that_freezes_at_any_call outcome_reports::a_lost_fraud_report_restricts_tokens_when_it_is_sent_again",
     ),
     case(
+        "L6",
+        "rows for the dashboard cannot be written, or the store freezes while they are",
+        "no sign-in waits for them; the failure is counted, logged and in `/readyz`; in a flood rows are sampled, and every decision is counted",
+        "",
+        "activity::a_row_that_cannot_be_written_is_reported_and_is_waited_for_no_longer_than_the_store_may_take activity_log::a_flood_of_unknown_names_leaves_rows_to_known_users activity_log::in_a_flood_counts_wait_for_the_next_row_but_not_for_ever",
+    ),
+    case(
         "Q01",
         "a code of a custom challenge cannot be delivered",
         "the sign-in fails, or the password suffices as CHALLENGE_FALLBACK says; in time, counted and logged",

@@ -55,7 +55,7 @@ export function setUpDialog() {
 function openDialog(action) {
   pending = { ...action };
   byId("action-title").textContent = action.undo ? `Undo: ${formatCode(action.text)}` : TITLES[`${action.action} ${action.label ?? action.subject}`];
-  byId("action-subject").textContent = action.undo ? "" : action.subject === "range" ? `Network ${action.net}. Enter its addresses: the page knows only the pseudonym.` : `${formatCode(action.subject)} ${action.value}${action.action === "revoke" ? ". It ends the sessions of the name below at once, and cannot be undone. The page knows only the pseudonym." : ""}`;
+  byId("action-subject").textContent = action.undo ? (action.isLabel ? "The decision gets its earlier outcome again. What the history learned from the label stays." : "") : action.subject === "range" ? `Network ${action.net}. Enter its addresses: the page knows only the pseudonym.` : `${formatCode(action.subject)} ${action.value}${action.action === "revoke" ? ". It ends the sessions of the name below at once, and cannot be undone. The page knows only the pseudonym." : ""}`;
   const needsName = action.action === "revoke" && !action.undo;
   byId("action-name-field").hidden = !needsName;
   byId("action-name").required = needsName;
@@ -136,6 +136,6 @@ function createItem(action) {
   if (action.sessions) item.append(createElement("p", "", `${plural(action.sessions.revoked, "session")} ended${action.sessions.failed ? `, ${action.sessions.failed} may still exist` : ""}.`));
   if (!action.can_undo) item.append(createElement("p", "muted", "It cannot be undone."));
   else if (action.undone_by) item.append(createElement("p", "muted", `Undone by ${action.undone_by}.`));
-  else item.append(button("Undo", { undo: action.id, text: what }));
+  else item.append(button("Undo", { undo: action.id, text: what, isLabel: action.action === "label" }));
   return item;
 }

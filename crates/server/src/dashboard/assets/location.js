@@ -51,6 +51,17 @@ export function urlOf(state) {
   return new URL(`?${parameters}`, ROOT).href;
 }
 
+const RANGES = [["10m", 600], ["1h", 3600], ["6h", 21600], ["24h", 86400], ["7d", 604800], ["30d", 2592000]];
+
+/** The smallest range of at least so many seconds. */
+export const smallestRange = (least) => RANGES.find(([, seconds]) => seconds >= least) ?? RANGES.at(-1);
+
+/** The state that shows a period, in seconds since 1970, in the middle of the chart. */
+export function rangeOf(from, to) {
+  const [range, seconds] = smallestRange(to - from + 120);
+  return { range, until: String(Math.round((from + to) / 2 + seconds / 2)) };
+}
+
 /** Goes to the present state with changes, as a new entry of the history. */
 export function navigate(changes) {
   const state = { ...readLocation(), ...changes };

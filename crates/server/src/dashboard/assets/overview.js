@@ -1,7 +1,7 @@
 // The overview: the state in one sentence, sign-ins over time, and rankings whose values are filters.
 
 import { byId, createButton, createElement, createLink, formatCode, formatCount, formatDate, formatPercent, formatTime, plural } from "./elements.js";
-import { readLocation, toggleFilter, urlOf } from "./location.js";
+import { navigate, rangeOf, readLocation, toggleFilter, urlOf } from "./location.js";
 import { showTimeline } from "./timeline.js";
 
 const RANGE_LABELS = { "10m": "ten minutes", "1h": "hour", "6h": "six hours", "24h": "24 hours", "7d": "seven days", "30d": "30 days" };
@@ -31,7 +31,7 @@ export function showOverview(summary) {
 export function showSentence(summary, mayView) {
   const { attack } = summary;
   const detected = summary.detector?.attack;
-  const parts = detected ? describeDetected(detected, summary.detector, attack, mayView) : attack ? describeAttack(attack, mayView) : describeCalm(summary);
+  const parts = detected ? describeDetected(detected, summary.detector, attack, mayView) : attack ? describeAttack(attack, mayView) : describeCalm(summary, mayView);
   const text = parts.map((part) => (typeof part === "string" ? part : part.textContent)).join("");
   const sentence = byId("sentence");
   sentence.classList.toggle("alarm", Boolean(detected || attack));
@@ -58,9 +58,15 @@ function describeDetected(detected, detector, attack, mayView) {
 }
 
 function describeAttack(attack, mayView) {
-  const filter = (name, value, text, view) => createButton("link", text, () => toggleFilter(name, value, view));
   const parts = [`Under attack since ${formatTime(attack.from * 1000)}: ${KINDS[attack.kind] ?? formatCode(attack.kind)}. `];
-  parts.push(`${plural(attack.risky, "risky sign-in")} from `);
+  parts.push(...describeSources(attack, mayView));
+  return parts;
+}
+
+/** From where, at whom, and with what success. */
+function describeSources(attack, mayView) {
+  const filter = (name, value, text, view) => createButton("link", text, () => toggleFilter(name, value, view));
+  const parts = [`${plural(attack.risky, "risky sign-in")} from `];
   const networks = plural(attack.networks, "network");
   parts.push(mayView && attack.top_net ? filter("net", attack.top_net, networks, "overview") : networks);
   if (attack.named.length) {
@@ -78,13 +84,18 @@ function describeAttack(attack, mayView) {
   return parts;
 }
 
-function describeCalm(summary) {
+function describeCalm(summary, mayView) {
   const [, review, challenge, deny] = summary.decisions;
-  const range = RANGE_LABELS[readLocation().range] ?? "range";
+  const named = RANGE_LABELS[readLocation().range] ?? "range";
+  const range = readLocation().until ? "the chosen range" : `${summary.is_live ? "the last" : "its last"} ${named}`;
   const parts = [summary.is_live ? "No attack. " : `The log ends at ${formatDate(summary.now * 1000)}. `];
-  if (!summary.total) parts.push(`No sign-ins in ${summary.is_live ? "the last" : "its last"} ${range}.`);
-  else parts.push(`${plural(summary.total, "sign-in")} in ${summary.is_live ? "the last" : "its last"} ${range}: ${formatPercent((deny + challenge) / summary.total)} stopped or challenged, ${formatPercent(review / summary.total)} flagged.`);
-  if (summary.last_attack) parts.push(` The last attack was ${formatTime(summary.last_attack.from * 1000)} to ${formatTime(summary.last_attack.to * 1000)}.`);
+  if (!summary.total) parts.push(`No sign-ins in ${range}.`);
+  else parts.push(`${plural(summary.total, "sign-in")} in ${range}: ${formatPercent((deny + challenge) / summary.total)} stopped or challenged, ${formatPercent(review / summary.total)} flagged.`);
+  const last = summary.last_attack;
+  if (last) {
+    const period = createButton("link", `${formatTime(last.from * 1000)} to ${formatTime(last.to * 1000)}`, () => navigate(rangeOf(last.from, last.to)));
+    parts.push(" The last attack was ", period, `: ${KINDS[last.kind] ?? formatCode(last.kind)}. `, ...describeSources(last, mayView));
+  }
   return parts;
 }
 

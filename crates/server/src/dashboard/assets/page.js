@@ -6,7 +6,7 @@ import { showDecision } from "./decision.js";
 import { DecisionTable } from "./decisions.js";
 import { byId, createButton, createElement, formatCode } from "./elements.js";
 import { showFindings } from "./findings.js";
-import { FILTERS, ROOT, filterQuery, followLinks, navigate, onLocation, readLocation, setDefaultRange, toggleFilter, urlOf } from "./location.js";
+import { FILTERS, ROOT, filterQuery, followLinks, navigate, onLocation, readLocation, setDefaultRange, smallestRange, toggleFilter, urlOf } from "./location.js";
 import { showOverview, showSentence } from "./overview.js";
 import { acceptMessage, acceptSettings, currentSettings, drawPerformance, setUpPerformance } from "./performance.js";
 import { subscribe } from "./stream.js";
@@ -67,8 +67,10 @@ async function pollSummary() {
   const state = readLocation();
   const query = filterQuery(state);
   const answer = await request(`activity?${query}`);
-  // A process that has just started has nothing to show in an hour.
-  if (!summary && answer.now - answer.stored_since < 600) setDefaultRange("10m");
+  // A process that has just started has nothing to show in an hour, and a log that has ended is shown as a whole.
+  const stored = answer.now - answer.stored_since;
+  if (!summary && stored < 600) setDefaultRange("10m");
+  else if (!summary && !answer.is_live) setDefaultRange(smallestRange(stored)[0]);
   summary = answer;
   showSentence(answer, session.may_view);
   showState();
@@ -79,7 +81,9 @@ async function update(moved) {
   const fault = byId("fault");
   try {
     await Promise.all([pollSummary(), showView(moved)]);
-    fault.hidden = true;
+    // What the source says about itself: that it fails, or is still being read.
+    fault.hidden = !summary.notice;
+    fault.textContent = summary.notice ?? "";
   } catch (error) {
     if (error.status === 401 && hasToken()) {
       setToken(null);

@@ -1,13 +1,12 @@
 // Sign-ins over time as stacked bars, with attack periods and marks.
 
 import { byId, createElement, createButton, formatCount, formatTick, formatTime } from "./elements.js";
-import { navigate } from "./location.js";
+import { navigate, rangeOf } from "./location.js";
 
 const NAMES = ["allow", "review", "challenge", "deny"];
 const HEIGHT = 200;
 const BOTTOM = 22;
 const LEFT = 46;
-const RANGES = [["10m", 600], ["1h", 3600], ["6h", 21600], ["24h", 86400], ["7d", 604800], ["30d", 2592000]];
 
 function svg(tag, attributes, text) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -79,9 +78,8 @@ export function showTimeline(summary) {
 
 function showMarks(summary) {
   const attacks = summary.attacks.map(([from, to]) => {
-    const length = RANGES.find(([, seconds]) => seconds >= to - from + 120) ?? RANGES.at(-1);
     const text = `Attack ${formatTime(from * 1000)} – ${formatTime(to * 1000)}`;
-    const zoom = createButton("link", text, () => navigate({ range: length[0], until: String(Math.round((from + to) / 2 + length[1] / 2)) }));
+    const zoom = createButton("link", text, () => navigate(rangeOf(from, to)));
     return createElement("li", "attack-item", zoom);
   });
   const marks = summary.marks.map(([at, text], index) => createElement("li", "", createElement("b", "", String(index + 1)), `${formatTime(at * 1000)} ${text}`));
