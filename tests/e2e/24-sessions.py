@@ -448,9 +448,13 @@ def dashboard_revokes(bench):
             raise AssertionError("it was undone")
         except urllib.error.HTTPError as error:
             assert error.code == 409 and json.load(error)["code"] == "final"
+        def text():
+            with open(path) as written:
+                return written.read()
+        # The sidecar writes lines after its answers.
+        until("the audit line is written", lambda: '"trigger":"operator"' in text())
     assert world.sessions["stolen"] == [], world.sessions["stolen"]
-    with open(path) as log:
-        text = log.read()
+    text = text()
     [line] = [json.loads(line) for line in text.splitlines() if '"trigger":"operator"' in line]
     assert (line["operation"], line["operator"], line["note"]) == ("revoke", "ada", "taken over") and "stolen" not in text, line
     world.revoked.clear()
