@@ -76,7 +76,7 @@ impl AuditLine<'_> {
         let sign_in = &self.assessment.decision.score.signals.evidence.sign_in;
         if !sign_in.user.key().is_empty() {
             // An operator's action finds the user's records with them.
-            let keys = self.pseudonyms.user_keys(&sign_in.pool, sign_in.user.key());
+            let keys = self.pseudonyms.record_keys(&sign_in.pool, &sign_in.user);
             object.member("keys", &keys.iter().map(SmolStr::as_str).collect::<Vec<_>>());
         }
         if skipped != [0; 5] {
