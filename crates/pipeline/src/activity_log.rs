@@ -2,7 +2,7 @@
 //!
 //! The answer to a sign-in never waits for them. The sidecar collects them for half a second and writes them together in the background. Lambda
 //! writes them after its answer and before the next event is requested, like the audit line. A process writes at most a burst of rows and then
-//! [`ROWS_PER_SECOND`]; decisions beyond that have no row, but are counted. A failed write is counted and logged, and is not repeated.
+//! `ROWS_PER_SECOND`; decisions beyond that have no row, but are counted. A failed write is counted and logged, and is not repeated.
 
 use std::{
     sync::{

@@ -1,6 +1,6 @@
 //! Detection of attacks on whole pools, live: attempts are counted in the store, and each process reads the state of the detector.
 //!
-//! Counting is never in front of an answer. A count waits in memory until [`PoolMonitor::flush`] writes it: in the sidecar every two seconds, in
+//! Counting is never in front of an answer. A count waits in memory until `PoolMonitor::flush` writes it: in the sidecar every two seconds, in
 //! Lambda between the answer and the next event. The state is read in the background in the same way; a sign-in reads it in its own round only
 //! if it is unknown. `riskgate-pool` decides what an attack is.
 
