@@ -58,9 +58,8 @@ pub const STEPS: [&str; 12] = [
     "whole http",
 ];
 
-/// The steps after a right password, whose instructions only are counted: the post-authentication of a public client, without and with the queue
-/// of verified sessions. The difference is the cost of a message, and one round trip.
-pub const SUCCESS_STEPS: [&str; 2] = ["success", "success queued"];
+/// The step after a right password, whose instructions only are counted: the post-authentication of a public client.
+pub const SUCCESS: &str = "success";
 
 /// The resources of all steps.
 pub struct Bench {
@@ -208,7 +207,7 @@ impl Bench {
             }
             "whole" => self.answer(self.repeat(count, event)),
             "whole http" => self.answer_http(self.repeat(count, body)),
-            "success" | "success queued" => self.succeed(count, step == "success queued"),
+            SUCCESS => self.succeed(count),
             other => panic!("no step {other}: {STEPS:?}"),
         }
     }
@@ -224,13 +223,11 @@ impl Bench {
         })
     }
 
-    /// Prepares sign-ins of a public client. Returns the work on their post-authentications. A bench has these steps with or without the queue.
-    fn succeed(&self, count: usize, is_queued: bool) -> Work<'_> {
+    /// Prepares sign-ins of a public client. Returns the work on their post-authentications.
+    fn succeed(&self, count: usize) -> Work<'_> {
         let instance = self.learning.get_or_init(|| {
             let mut config = self.config.clone();
             config.history.learn = Learn::PostAuth;
-            // It bypasses the check for a shared store, which this step does not need.
-            config.sessions.queue = std::env::var("AWS_ENDPOINT_URL").ok().filter(|_| is_queued);
             Instance::strict(config, Vec::new(), RuntimeMode::Lambda).expect("the configuration has no fault")
         });
         let sign_ins = self.repeat(count, |n| event(n).replace(r#""clientId":"web""#, r#""clientId":"app""#));

@@ -72,8 +72,8 @@ type UnrecordedAssessment = Arc<Mutex<Option<Assessed>>>;
 
 /// Returns a layer that records the assessment after each response, and a semaphore with one permit that is free between two invocations.
 ///
-/// The audit line and the counts of the pool are written after the response, when the caller no longer waits. Lambda does not freeze the process before it
-/// requests its next event.
+/// The audit line and the counts of the pool are written after the response, when the caller no longer waits. Lambda does not freeze the
+/// process before it requests its next event.
 fn record_after_response<F>(instance: Arc<Instance>, unrecorded: UnrecordedAssessment) -> (impl Fn(F) -> Invocation<F::Output> + Clone, Arc<Semaphore>)
 where
     F: Future<Output: Send> + Send + 'static,

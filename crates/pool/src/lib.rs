@@ -14,7 +14,7 @@
 //! - [`chart`]: the sequential test (CUSUM), over windows of 1, 10 and 60 minutes.
 //! - [`episode`]: what was counted since a chart left zero.
 //! - [`state`]: the state of a pool. [`codec`]: its stored form.
-//! - [`summary`]: what an attack is called by.
+//! - [`summary`]: the size, onset and sources of an attack.
 //! - [`wave`]: what a sign-in has in common with an attack.
 //!
 //! Nothing here waits, reads a clock or writes. Sources: CUSUM for Poisson counts (Lucas 1985), bottom-k sketches (Cohen and Kaplan 2007).

@@ -1,4 +1,4 @@
-//! What an attack is called by: how much, since when, from where.
+//! The summary of an attack: its size, its onset and its sources.
 
 use smol_str::{SmolStr, ToSmolStr};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The most over-represented values in a summary.
-pub const MAX_NAMED_CELLS: usize = 8;
+const MAX_NAMED_CELLS: usize = 8;
 
 /// An attack on a pool. It names no account and no address.
 #[derive(Debug, Clone, PartialEq)]

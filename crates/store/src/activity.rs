@@ -129,7 +129,7 @@ impl ActivityRange {
 }
 
 /// The first second of the hour of a time.
-pub fn hour_start(at: Timestamp) -> i64 {
+fn hour_start(at: Timestamp) -> i64 {
     at.as_second().div_euclid(HOUR_SECONDS) * HOUR_SECONDS
 }
 

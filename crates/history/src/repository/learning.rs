@@ -70,8 +70,6 @@ pub struct CountedSuccess {
     pub pool: u32,
     /// Whether it is the account's first: the account had no history.
     pub is_first: bool,
-    /// The short hash of the app client.
-    pub client: u32,
     /// The decision on its attempt: the score in tenths, the first reasons, and whether something was missing.
     pub decision: AttemptDecision,
 }
@@ -297,7 +295,7 @@ impl HistoryRepository {
 
     /// What is counted about the success of an attempt, with the record as it was before.
     pub(super) fn counted_success(&self, pool: u32, attempt: &Attempt, before: &MergedRecord) -> Option<CountedSuccess> {
-        Some(CountedSuccess { pool, is_first: before.profile.is_new(), client: attempt.client, decision: attempt.decision? })
+        Some(CountedSuccess { pool, is_first: before.profile.is_new(), decision: attempt.decision? })
     }
 
     pub(super) fn merge_record(&self, user_record: UserRecord, sample: Option<&Sample>, now: Timestamp, at: Timestamp) -> MergedRecord {

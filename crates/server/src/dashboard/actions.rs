@@ -205,7 +205,7 @@ impl Dashboard {
             ActionSubject::Decision(id) => {
                 let previous = self.activity().find(id).map(|row| row.outcome);
                 let outcome = request.label.unwrap_or(Outcome::Fraud);
-                let is_stored = previous.is_some() || self.past_decision(id).await?.is_some();
+                let is_stored = previous.is_some() || self.stored_decision(id).await?.is_some();
                 // A decision that is no longer stored here may still be known to the store.
                 let known = report(instance, id, outcome, None, now).await?;
                 if !is_stored && !known {

@@ -12,13 +12,14 @@ use http::{HeaderValue, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::{
     dashboard::{Dashboard, access::Identity, detector, store_feed::StoreSource},
     problem::{problem, problem_with_code},
 };
 use riskgate_activity::{Activity, Filter};
-use riskgate_engine::evidence::FailureReason;
+use riskgate_engine::evidence::{FailureReason, store_parts::StorePart};
 
 /// Rows in one answer.
 const MAX_LIMIT: usize = 500;
@@ -95,11 +96,11 @@ pub async fn decision(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     let stored = dashboard.activity().decision(&id);
     let found = match stored {
         Some(decision) => Ok(Some(decision)),
-        None => dashboard.past_decision(&id).await,
+        None => dashboard.stored_decision(&id).await,
     };
     match found {
         Ok(found) => found.map_or_else(|| not_stored("no such decision"), |decision| json_response(&decision)),
-        Err(cause) => store_failed(cause),
+        Err(cause) => dashboard.store_failed(cause),
     }
 }
 
@@ -108,10 +109,10 @@ pub async fn user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): 
     if !identity.may_view() {
         return view_token_needed();
     }
-    let mut timeline = match dashboard.past_user(&user).await {
+    let mut timeline = match dashboard.stored_user(&user).await {
         Ok(Some(timeline)) => Some(timeline),
         Ok(None) => dashboard.activity().user(&user),
-        Err(cause) => return store_failed(cause),
+        Err(cause) => return dashboard.store_failed(cause),
     };
     let records = dashboard.user_records(&user).await;
     if timeline.is_none() && records.is_none() {
@@ -184,15 +185,23 @@ impl Dashboard {
         self.instance.as_ref().map_or(Value::Null, |instance| detector::to_json(&instance.engine.enricher().pools().statuses()))
     }
 
+    /// Reports that the store did not answer a page.
+    fn store_failed(&self, cause: FailureReason) -> Response {
+        if let Some(instance) = &self.instance {
+            instance.engine.health().store.report(StorePart::Activity, Some(cause), Instant::now());
+        }
+        problem(StatusCode::SERVICE_UNAVAILABLE, "the store could not be reached", cause.as_label().to_owned())
+    }
+
     /// Answers a query over the stored rows, on a thread of its own. An earlier range of a store is read first.
     async fn answer(self: &Arc<Self>, key: String, filter: Filter, query: impl FnOnce(&Activity, i64) -> Value + Send + 'static) -> Response {
-        let past = match self.past_rows(&filter).await {
-            Ok(past) => past,
-            Err(cause) => return store_failed(cause),
+        let earlier = match self.earlier_rows(&filter).await {
+            Ok(earlier) => earlier,
+            Err(cause) => return self.store_failed(cause),
         };
         let dashboard = Arc::clone(self);
         let compute = move || {
-            let activity = past.as_ref().map_or_else(|| dashboard.activity(), |past| past.lock().unwrap_or_else(PoisonError::into_inner));
+            let activity = earlier.as_ref().map_or_else(|| dashboard.activity(), |rows| rows.lock().unwrap_or_else(PoisonError::into_inner));
             let (now, is_live) = dashboard.now(&activity);
             let mut answer = query(&activity, now);
             if let Value::Object(members) = &mut answer {
@@ -214,10 +223,6 @@ pub fn view_token_needed() -> Response {
     let mut refused = problem_with_code(StatusCode::UNAUTHORIZED, "users and decisions need a token", "view_token_needed", detail);
     refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     refused
-}
-
-fn store_failed(cause: FailureReason) -> Response {
-    problem(StatusCode::SERVICE_UNAVAILABLE, "the store could not be reached", cause.as_label().to_owned())
 }
 
 fn not_stored(title: &'static str) -> Response {

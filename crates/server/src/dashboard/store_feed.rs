@@ -48,14 +48,14 @@ const OUTCOME_SEARCH: Duration = Duration::from_secs(600);
 /// Rows that this search reads at most.
 const MAX_SEARCHED: usize = 20_000;
 
-/// How long rows of the past that a page asked for stay in memory.
+/// How long rows of an earlier range that a page asked for stay in memory.
 const CACHED: Duration = Duration::from_secs(60);
 
 /// What is known about the store.
 #[derive(Debug, Default)]
 pub struct StoreSource {
     state: Mutex<State>,
-    past: Mutex<Option<Past>>,
+    earlier: Mutex<Option<EarlierRows>>,
 }
 
 /// The state of reading.
@@ -68,9 +68,9 @@ struct State {
     has_older: bool,
 }
 
-/// Rows of the past, for pages that show an earlier range.
+/// Rows of an earlier range that a page shows, until they are read again.
 #[derive(Debug)]
-struct Past {
+struct EarlierRows {
     range: ActivityRange,
     until: Instant,
     activity: Arc<Mutex<Activity>>,
@@ -168,7 +168,7 @@ impl Dashboard {
     /// # Errors
     ///
     /// The store did not answer.
-    pub(super) async fn past_rows(&self, filter: &Filter) -> Result<Option<Arc<Mutex<Activity>>>, FailureReason> {
+    pub(super) async fn earlier_rows(&self, filter: &Filter) -> Result<Option<Arc<Mutex<Activity>>>, FailureReason> {
         let (Some(source), Some(until), Some(instance)) = (&self.store_source, filter.until, &self.instance) else { return Ok(None) };
         let now = clock::read().wall;
         let (from, to) = filter.bounds(now.as_second());
@@ -178,9 +178,9 @@ impl Dashboard {
         }
         let time = |second| Timestamp::from_second(second).unwrap_or(now);
         let range = ActivityRange { from: time(from), to: time(to) };
-        let cached = |past: &&Past| past.range == range && Instant::now() < past.until;
-        if let Some(past) = source.past.lock().unwrap_or_else(PoisonError::into_inner).as_ref().filter(cached) {
-            return Ok(Some(Arc::clone(&past.activity)));
+        let is_current = |earlier: &&EarlierRows| earlier.range == range && Instant::now() < earlier.until;
+        if let Some(earlier) = source.earlier.lock().unwrap_or_else(PoisonError::into_inner).as_ref().filter(is_current) {
+            return Ok(Some(Arc::clone(&earlier.activity)));
         }
         let Some(store) = activity_store(instance) else { return Ok(None) };
         let page = store.read_activity(range, MAX_ROWS, now).await?;
@@ -191,8 +191,8 @@ impl Dashboard {
             }
         }
         let activity = Arc::new(Mutex::new(activity));
-        let past = Past { range, until: Instant::now() + CACHED, activity: Arc::clone(&activity) };
-        *source.past.lock().unwrap_or_else(PoisonError::into_inner) = Some(past);
+        let earlier = EarlierRows { range, until: Instant::now() + CACHED, activity: Arc::clone(&activity) };
+        *source.earlier.lock().unwrap_or_else(PoisonError::into_inner) = Some(earlier);
         Ok(Some(activity))
     }
 
@@ -201,7 +201,7 @@ impl Dashboard {
     /// # Errors
     ///
     /// The store did not answer.
-    pub(super) async fn past_decision(&self, id: &str) -> Result<Option<serde_json::Value>, FailureReason> {
+    pub(super) async fn stored_decision(&self, id: &str) -> Result<Option<serde_json::Value>, FailureReason> {
         let (Some(_), Some(instance)) = (&self.store_source, &self.instance) else { return Ok(None) };
         let (Some(store), now) = (activity_store(instance), clock::read().wall) else { return Ok(None) };
         let Some(at) = Ulid::from_string(id).ok().and_then(|id| Timestamp::from_millisecond(i64::try_from(id.timestamp_ms()).ok()?).ok()) else {
@@ -222,15 +222,15 @@ impl Dashboard {
     /// # Errors
     ///
     /// The store did not answer.
-    pub(super) async fn past_user(&self, user: &str) -> Result<Option<serde_json::Value>, FailureReason> {
-        let (Some((store, now)), Some(instance)) = (self.past_store(), &self.instance) else { return Ok(None) };
+    pub(super) async fn stored_user(&self, user: &str) -> Result<Option<serde_json::Value>, FailureReason> {
+        let (Some((store, now)), Some(instance)) = (self.store_with_more(), &self.instance) else { return Ok(None) };
         let range = ActivityRange { from: earlier(now, retention(instance)), to: later(now, AHEAD) };
         let rows = store.read_activity_of(user, range, now).await?;
         Ok(self.collect(&rows).user(user))
     }
 
     /// The store, if it has rows that are not in memory.
-    fn past_store(&self) -> Option<(Arc<dyn Store>, Timestamp)> {
+    fn store_with_more(&self) -> Option<(Arc<dyn Store>, Timestamp)> {
         let has_older = self.store_source.as_ref()?.lock().has_older || self.activity().has_dropped();
         has_older.then_some((activity_store(self.instance.as_ref()?)?, clock::read().wall))
     }
