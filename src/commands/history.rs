@@ -4,7 +4,7 @@ use std::{io::Write, sync::Arc, time::Duration};
 
 use clap::Subcommand;
 
-use crate::commands::Failure;
+use crate::commands::{Failure, user_name::UserName};
 use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_history::repository::HistoryRepository;
 use riskgate_runtime::{clock, mode::RuntimeMode};
@@ -48,17 +48,6 @@ pub struct UserArgs {
     pub pool: String,
     #[command(flatten)]
     name: UserName,
-}
-
-#[derive(Debug, Clone, clap::Args)]
-#[group(required = true, multiple = false)]
-struct UserName {
-    /// The account's `sub`.
-    #[arg(long)]
-    sub: Option<String>,
-    /// The name that was typed.
-    #[arg(long)]
-    name: Option<String>,
 }
 
 /// Runs the command.
@@ -160,6 +149,6 @@ pub fn store_failure(cause: riskgate_engine::evidence::FailureReason) -> Failure
 impl UserArgs {
     /// The name under which history is stored.
     pub fn record_name(&self) -> &str {
-        self.name.sub.as_deref().or(self.name.name.as_deref()).unwrap_or_default()
+        self.name.text()
     }
 }

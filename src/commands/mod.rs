@@ -51,6 +51,8 @@ pub mod sign_context;
 
 pub mod synth;
 
+mod user_name;
+
 mod variable_text;
 
 mod verdict_text;

@@ -9,7 +9,7 @@ use riskgate_aws::{
 use riskgate_http_client::{Client, Tls};
 use riskgate_runtime::{clock, mode::RuntimeMode};
 
-use crate::commands::Failure;
+use crate::commands::{Failure, user_name::UserName};
 
 /// The most pages of sessions that are read: more than a pool allows.
 const MAX_PAGES: usize = 40;
@@ -45,17 +45,6 @@ struct UserArgs {
     pool: String,
     #[command(flatten)]
     user: UserName,
-}
-
-#[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
-struct UserName {
-    /// The account's `sub`, in a pool that signs in by e-mail or phone.
-    #[arg(long)]
-    sub: Option<String>,
-    /// The user's name in the pool.
-    #[arg(long)]
-    name: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -150,10 +139,4 @@ fn line(session: &UserSession) -> String {
         "active": session.last_active_date, "ip": session.last_ip_address, "device": session.device_type, "origin": session.origin_session_id,
     })
     .to_string()
-}
-
-impl UserName {
-    fn text(&self) -> &str {
-        self.sub.as_deref().or(self.name.as_deref()).unwrap_or_default()
-    }
 }
