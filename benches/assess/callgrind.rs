@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    queue,
+    risk_service,
     steps::{Bench, QUEUED, STEPS, SUCCESS, Work},
 };
 
@@ -98,7 +98,7 @@ fn counts_path() -> PathBuf {
 fn count_instructions(step: &str, out: &Path) -> u64 {
     let this = std::env::current_exe().expect("the path of the benchmark is known");
     // It runs in this process, so its instructions are not counted.
-    let queue = format!("http://{}", queue::start());
+    let queue = format!("http://{}", risk_service::start_queue());
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--toggle-collect=*assess::callgrind::counted*"])
         .arg(format!("--callgrind-out-file={}", out.display()))

@@ -14,8 +14,6 @@ use clap::Parser;
 
 mod callgrind;
 
-mod queue;
-
 mod risk_service;
 
 mod scaling;
