@@ -40,7 +40,7 @@ fn evidence(country: &str, ip: &str, profile: &Profile) -> Box<Evidence> {
 /// Returns a profile of 100 values. It includes those of a sign-in at home.
 fn known_profile() -> Profile {
     let home = evidence("NO", "84.208.20.1", &Profile::default());
-    let entry = |level, hash, count| ProfileEntry { level, hash, count, first_day: 20_000, last_day: 20_700 };
+    let entry = |level, hash, count| ProfileEntry { level, hash, count, first_day: 20_000, last_day: 20_700, verified: false };
     let mut entries: Vec<ProfileEntry> = FeatureLevel::ALL.iter().filter_map(|level| Some(entry(*level, home.features.at(*level)?, 40))).collect();
     entries.extend((0..100 - entries.len()).map(|at| entry(FeatureLevel::ALL[at % 8], at as u32, 3)));
     let last = Some(SignInLocation { at: "2026-11-20T12:00:00Z".parse().expect("a time"), location: home.networks.location, anonymous: false });

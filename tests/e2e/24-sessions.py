@@ -154,9 +154,11 @@ def honest(bench):
     assert all(line["context"] == "verified" and line["session"] == "confirmed" for line in lines), lines
     first = [line for line in bench.lines() if line.get("trigger") == "pre_authentication"]
     assert {line["id"] for line in lines} <= {line["id"] for line in first} and {line["user"] for line in lines} <= {line["user"] for line in first}
-    assert bench.history("honest-0")["successes"] == 1
+    history = bench.history("honest-0")
+    verified = {value["level"] for value in history["values"] if value["verified"]}
+    assert history["successes"] == 1 and verified == {"country", "asn", "network", "ip"}, history
     assert not any("honest-" in body or "sub-" in body for body in bench.world.sent), "the queue names a user"
-    proved("honest people are confirmed and learned, also if the session appears late; the queue shows no name")
+    proved("honest people are confirmed and learned, with their network marked as verified, also if the session appears late; the queue shows no name")
 
 
 def waits(bench):

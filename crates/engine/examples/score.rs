@@ -71,7 +71,7 @@ fn main() {
     for day in 1..=20 {
         let at = now.wall - jiff::SignedDuration::from_hours(24 * day);
         let location = SignInLocation::rounded(at, &usual.networks);
-        profile.learn(&Observation { features: &usual.features, hour: None, location, device: DeviceStatus::default(), proven: false }, 180);
+        profile.learn(&Observation { features: &usual.features, hour: None, location, device: DeviceStatus::default(), proven: false, verified: false }, 180);
     }
 
     print("the usual sign-in", &evaluator.evaluate(Box::new(enrich(sign_in("81.166.0.10", norway, firefox, now), profile.clone()))));

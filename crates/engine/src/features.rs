@@ -49,6 +49,11 @@ impl FeatureLevel {
         FeatureLevel::UserAgent,
         FeatureLevel::Device,
     ];
+
+    /// Whether it is a level of the network hierarchy.
+    pub fn is_network(self) -> bool {
+        self <= FeatureLevel::Ip
+    }
 }
 
 impl Features {

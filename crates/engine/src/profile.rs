@@ -34,6 +34,8 @@ pub struct ProfileEntry {
     pub first_day: u16,
     /// The day when it was seen last.
     pub last_day: u16,
+    /// Whether it was seen in a verified context, and not only claimed. Only values of the network hierarchy are verified.
+    pub verified: bool,
 }
 
 /// The time and location of a sign-in.
@@ -60,6 +62,8 @@ pub struct Observation<'a> {
     pub device: DeviceStatus,
     /// Whether the user passed a challenge. Its values then count as seen on an earlier day too.
     pub proven: bool,
+    /// Whether the address is not only claimed. Its values of the network hierarchy are then verified.
+    pub verified: bool,
 }
 
 /// What the user pool reports about the device, in the event's `newDeviceUsed`.
@@ -106,24 +110,31 @@ impl Profile {
         self.entries.iter().find(|entry| entry.hash == hash && entry.level == level)
     }
 
+    /// Whether any value is verified. Values that were only claimed then no longer count in the user's favour.
+    pub fn has_verified(&self) -> bool {
+        self.entries.iter().any(|entry| entry.verified)
+    }
+
     /// Learns a successful sign-in, and removes entries that were not seen for `ttl_days`.
     pub fn learn(&mut self, observation: &Observation<'_>, ttl_days: u16) {
         let day = day_of(observation.location.at);
         let first_day = day.saturating_sub(u16::from(observation.proven));
         for level in FeatureLevel::ALL {
             let Some(hash) = observation.features.at(level) else { continue };
+            let verified = observation.verified && level.is_network();
             match self.entries.iter_mut().find(|entry| entry.hash == hash && entry.level == level) {
                 Some(entry) => {
                     entry.count = entry.count.saturating_add(1);
                     entry.last_day = entry.last_day.max(day);
                     entry.first_day = entry.first_day.min(first_day);
+                    entry.verified |= verified;
                     if observation.device == DeviceStatus::New && !observation.proven && matches!(level, FeatureLevel::Device | FeatureLevel::UserAgent) {
                         // The pool has never seen this device although its id is known, so it has to be established again.
                         entry.first_day = day;
                         entry.last_day = day;
                     }
                 }
-                None => self.entries.push(ProfileEntry { level, hash, count: 1, first_day, last_day: day }),
+                None => self.entries.push(ProfileEntry { level, hash, count: 1, first_day, last_day: day, verified }),
             }
         }
         if let Some(hour) = observation.hour.filter(|hour| *hour < 24) {
@@ -183,6 +194,7 @@ impl Profile {
                 entry.count = entry.count.saturating_add(added.count);
                 entry.first_day = entry.first_day.min(added.first_day);
                 entry.last_day = entry.last_day.max(added.last_day);
+                entry.verified |= added.verified;
             }
             None => self.entries.push(added),
         }
@@ -220,8 +232,11 @@ impl Profile {
                 let (hash, count) = (reader.u32()?, reader.varint()?);
                 let last_day = base.saturating_sub(u16::try_from(reader.varint()?).ok()?);
                 let first_day = last_day.saturating_sub(u16::try_from(reader.varint()?).ok()?);
-                entries.push(ProfileEntry { level, hash, count: u16::try_from(count).unwrap_or(u16::MAX), first_day, last_day });
+                entries.push(ProfileEntry { level, hash, count: u16::try_from(count).unwrap_or(u16::MAX), first_day, last_day, verified: false });
             }
+        }
+        for (of_byte, bits) in entries.chunks_mut(8).zip(reader.0) {
+            of_byte.iter_mut().enumerate().for_each(|(at, entry)| entry.verified = bits >> at & 1 == 1);
         }
         (entries.len() <= MAX_ENTRIES).then_some(Profile { entries, hours, successes, last })
     }
@@ -249,6 +264,10 @@ impl Profile {
                 put_varint(&mut out, u32::from(base - entry.last_day));
                 put_varint(&mut out, u32::from(entry.last_day - entry.first_day.min(entry.last_day)));
             }
+        }
+        // Earlier versions ignore what follows the entries. Without a verified value, nothing does.
+        if entries.iter().any(|entry| entry.verified) {
+            out.extend(entries.chunks(8).map(|of_byte| of_byte.iter().rev().fold(0, |bits, entry| bits << 1 | u8::from(entry.verified))));
         }
         out
     }

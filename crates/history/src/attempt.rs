@@ -52,6 +52,8 @@ pub struct ClaimFlags {
     pub is_trusted: bool,
     /// It belongs to a privacy relay or another anonymiser, whose address differs between connections.
     pub is_anonymous: bool,
+    /// It is not a claim, but from a session of the user pool.
+    pub is_verified: bool,
 }
 
 /// An attempt, as it is stored.
@@ -202,11 +204,12 @@ impl Origin {
 impl ClaimFlags {
     /// The bits above those of the feature levels. Earlier versions ignore them.
     fn bits(self) -> u16 {
-        u16::from(self.is_ipv6) << 15 | u16::from(self.is_trusted) << 14 | u16::from(self.is_anonymous) << 13
+        u16::from(self.is_ipv6) << 15 | u16::from(self.is_trusted) << 14 | u16::from(self.is_anonymous) << 13 | u16::from(self.is_verified) << 12
     }
 
     fn from_bits(bits: u16) -> Self {
-        ClaimFlags { is_ipv6: bits & 1 << 15 != 0, is_trusted: bits & 1 << 14 != 0, is_anonymous: bits & 1 << 13 != 0 }
+        let has = |bit: u16| bits & 1 << bit != 0;
+        ClaimFlags { is_ipv6: has(15), is_trusted: has(14), is_anonymous: has(13), is_verified: has(12) }
     }
 }
 

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     fn user_profile() -> Profile {
-        let entry = |level, hash| ProfileEntry { level, hash, count: 9, first_day: 1, last_day: 9 };
+        let entry = |level, hash| ProfileEntry { level, hash, count: 9, first_day: 1, last_day: 9, verified: false };
         Profile { entries: vec![entry(FeatureLevel::Country, 7), entry(FeatureLevel::Ip, 8), entry(FeatureLevel::Ip, 9)], successes: 9, ..Profile::default() }
     }
 
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn values_of_five_users_are_in_templates_and_values_of_fewer_are_not() {
         let (common, rare) = (0xabcd_e123, 0x1234_5678);
-        let entry = |hash| ProfileEntry { level: FeatureLevel::UserAgent, hash, count: 9, first_day: 1, last_day: 9 };
+        let entry = |hash| ProfileEntry { level: FeatureLevel::UserAgent, hash, count: 9, first_day: 1, last_day: 9, verified: false };
         let profile = |user: u32| Profile { entries: vec![entry(common), entry(rare + user)], successes: 9, ..Profile::default() };
         let mut entries = BTreeMap::new();
         for user in 1..=5 {

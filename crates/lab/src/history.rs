@@ -140,7 +140,7 @@ impl InMemoryHistory {
     pub fn record_success(&mut self, user: Key, mut profile: Profile, evidence: &Evidence, hour: Option<u8>, proven: bool) {
         let at = evidence.sign_in.at.timestamp();
         let location = SignInLocation::rounded(at, &evidence.networks);
-        let observation = Observation { features: &evidence.features, hour, location, device: DeviceStatus::NotReported, proven };
+        let observation = Observation { features: &evidence.features, hour, location, device: DeviceStatus::NotReported, proven, verified: false };
         profile.learn(&observation, self.ttl_days);
         self.users.entry(user.0).or_default().profile = profile;
         self.record_success_time(user, evidence, at);

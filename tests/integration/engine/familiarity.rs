@@ -40,6 +40,8 @@ enum Part {
 struct Case {
     /// By level: how often the familiar value was seen, and whether on two days.
     seen: [(u16, bool); 9],
+    /// By level: whether the familiar value was verified.
+    verified: [bool; 9],
     successes: u32,
     parts: [Part; 9],
     hour: Part,
@@ -69,6 +71,7 @@ impl Case {
     fn plain(established: bool) -> Self {
         Case {
             seen: [(20, established); 9],
+            verified: [false; 9],
             successes: 20,
             parts: [Part::Missing; 9],
             hour: Part::Missing,
@@ -106,7 +109,8 @@ impl Case {
         FeatureLevel::ALL.iter().for_each(|level| features.set(*level, hash(*level, self.parts[*level as usize])));
         let entries = FeatureLevel::ALL.iter().map(|level| {
             let (count, established) = self.seen[*level as usize];
-            ProfileEntry { level: *level, hash: hash(*level, Part::Familiar).unwrap(), count, first_day: 20_000, last_day: 20_000 + u16::from(established) }
+            let (hash, last_day, verified) = (hash(*level, Part::Familiar).unwrap(), 20_000 + u16::from(established), self.verified[*level as usize]);
+            ProfileEntry { level: *level, hash, count, first_day: 20_000, last_day, verified }
         });
         let last: Timestamp = NOON.parse::<Timestamp>().unwrap() - SignedDuration::from_hours(2);
         let place = |latitude, longitude| self.journey.then_some(Location { latitude, longitude, radius_km: 10.0 });
@@ -174,6 +178,21 @@ fn each_familiar_value_alone_does_not_raise_the_score() {
     }
 }
 
+#[test]
+fn a_claimed_network_does_not_lower_the_score_beside_a_verified_one() {
+    let mut claimed = Case::plain(true);
+    claimed.parts[..8].fill(Part::Familiar);
+    let log_odds = |verified: &[FeatureLevel]| {
+        let mut case = claimed.clone();
+        verified.iter().for_each(|level| case.verified[*level as usize] = true);
+        scores(&case)[0].1
+    };
+    let network = [FeatureLevel::Country, FeatureLevel::Asn, FeatureLevel::Network, FeatureLevel::Ip];
+    let values = [log_odds(&network), log_odds(&network[..3]), log_odds(&network[..2]), log_odds(&network[..1])];
+    assert!(values.is_sorted_by(|before, after| before < after), "each value that was only claimed: {values:?}");
+    assert_eq!(log_odds(&[]), values[0], "without a verified value, claims count as before");
+}
+
 fn part() -> impl Strategy<Value = Part> {
     prop_oneof![Just(Part::Missing), Just(Part::Familiar), Just(Part::New)]
 }
@@ -181,6 +200,7 @@ fn part() -> impl Strategy<Value = Part> {
 prop_compose! {
     fn case()(
         mut seen in proptest::array::uniform9((1_u16..60, any::<bool>())),
+        verified in proptest::array::uniform9(any::<bool>()),
         more in 0_u32..60,
         parts in proptest::array::uniform9(part()),
         hour in part(),
@@ -195,7 +215,7 @@ prop_compose! {
         let successes = more + seen.iter().map(|(count, _)| u32::from(*count)).max().unwrap_or_default();
         let trust = if trusted { Trust::Trusted } else { Trust::Unsigned };
         let kind = NetworkKind { hosting, tor, ..NetworkKind::default() };
-        Case { seen, successes, parts, hour, trust, failures, journey, kind, services }
+        Case { seen, verified, successes, parts, hour, trust, failures, journey, kind, services }
     }
 }
 

@@ -81,6 +81,51 @@ async fn a_confirmed_session_is_learned_with_its_address_and_once() {
     assert!(repository.read_session(&about, "tkn1", time).await.unwrap().first_seen.is_some());
 }
 
+/// The levels whose value is marked as verified, and all others, in the export of a user under the newest key.
+async fn exported_levels(engine: &TestEngine, time: Timestamp) -> (Vec<String>, Vec<String>) {
+    let exported = engine.repository().export("pool", "sub-ada", time).await.unwrap();
+    let values = exported["records"][0]["values"].as_array().unwrap().clone();
+    let (verified, claimed): (Vec<_>, Vec<_>) = values.into_iter().partition(|value| value["verified"] == true);
+    let names = |values: Vec<serde_json::Value>| values.iter().map(|value| value["level"].as_str().unwrap().to_owned()).collect();
+    (names(verified), names(claimed))
+}
+
+const NETWORK: [&str; 4] = ["country", "asn", "network", "ip"];
+
+#[tokio::test]
+async fn a_session_marks_its_network_as_verified_and_a_key_rotation_retains_the_marks() {
+    for backend in fixtures::all().await {
+        let name = backend.name;
+        let engine = engine(&backend.store);
+        let (repository, time) = (engine.repository(), at(0, "07:00:00"));
+        let keys = repository.record_keys("pool", "sub-ada");
+        sign_in(&engine, HOME, time).await;
+        let (id, sample) = sign_in(&engine, HOME, at(0, "08:00:00")).await;
+        assert_eq!(exported_levels(&engine, at(0, "08:00:01")).await.0, [""; 0], "{name}: a claim that was learned marks nothing");
+        let about = about(&keys, &id, sample.as_deref(), at(0, "08:00:00"));
+        let evidence = verified(&engine, AFAR.ip, at(0, "08:00:10")).await;
+        let seen = repository.verified_origin(&evidence, at(0, "08:00:00"));
+        assert!(repository.apply_judgement(&about, "tkn1", &seen, Some(8), SessionVerdict::Learn, at(0, "08:00:10")).await.unwrap());
+        let (marked, rest) = exported_levels(&engine, at(0, "08:00:20")).await;
+        assert_eq!(marked, NETWORK, "{name}: the session's, and not the claimed ones");
+        assert!(NETWORK.iter().all(|level| rest.iter().any(|other| other == level)), "{name}: the first success was claimed: {rest:?}");
+        // A trusted address is verified beside others that are.
+        engine.sign_in("ada", HOME, at(1, "07:00:00")).await;
+        assert_eq!(exported_levels(&engine, at(1, "07:00:20")).await.0.len(), 8, "{name}");
+        let both = engine_with(&backend.store, &format!("k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA,{KEY}"));
+        both.sign_in("ada", HOME, at(2, "07:00:00")).await;
+        assert_eq!(exported_levels(&both, at(2, "07:00:20")).await.0.len(), 8, "{name}: under the new key");
+    }
+}
+
+#[tokio::test]
+async fn trusted_addresses_are_not_marked_without_a_session() {
+    let engine = engine(&fixtures::memory().store);
+    engine.sign_in_daily("ada", 3).await;
+    let (marked, rest) = exported_levels(&engine, at(3, "07:00:00")).await;
+    assert!(marked.is_empty() && !rest.is_empty(), "{marked:?} {rest:?}");
+}
+
 #[tokio::test]
 async fn a_denied_session_is_never_learned() {
     let engine = engine(&fixtures::memory().store);

@@ -9,4 +9,6 @@ pub mod credentials;
 pub mod lambda_freeze;
 pub mod monitor;
 pub mod prewarm;
+#[cfg(all(feature = "programs", feature = "redis", feature = "secrets"))]
+pub mod sessions;
 pub mod triggers;

@@ -23,7 +23,8 @@ pub enum Familiarity {
         count: u32,
         /// How often the parent was seen, such as 12; never less than `count`.
         of: u32,
-        /// Whether it was seen on two days. Only then may it count in the user's favour.
+        /// Whether it was seen on two days and, if the history has verified values of the network, is one of them. Only then may it count in the
+        /// user's favour.
         established: bool,
     },
 }
@@ -56,10 +57,11 @@ impl Familiarities {
             return Familiarities::default();
         }
         let mut seen: [Option<&ProfileEntry>; FeatureLevel::ALL.len()] = [None; FeatureLevel::ALL.len()];
-        let (mut first_day, mut last_day) = (u16::MAX, 0);
+        let (mut first_day, mut last_day, mut has_verified) = (u16::MAX, 0, false);
         for entry in &profile.entries {
             first_day = first_day.min(entry.first_day);
             last_day = last_day.max(entry.last_day);
+            has_verified |= entry.verified;
             if features.at(entry.level) == Some(entry.hash) {
                 seen[entry.level as usize] = Some(entry);
             }
@@ -80,8 +82,9 @@ impl Familiarities {
                     (Some(of), None) => (Familiarity::New { of: of.max(1) }, None),
                     (Some(of), Some(entry)) => {
                         let count = u32::from(entry.count).max(1);
+                        let is_claim = has_verified && !entry.verified && level.is_network();
                         // Counts saturate and entries are evicted, so a child's count can exceed its parent's.
-                        (Familiarity::Seen { count, of: of.max(count), established: entry.is_established() }, Some(count))
+                        (Familiarity::Seen { count, of: of.max(count), established: entry.is_established() && !is_claim }, Some(count))
                     }
                 };
             }

@@ -50,7 +50,7 @@ fn evidence(used: &str, user_agent: &str) -> Box<Evidence> {
     for day in 1..=20 {
         let at = sign_in.received.wall - jiff::SignedDuration::from_hours(24 * day);
         let location = SignInLocation::rounded(at, &networks);
-        profile.learn(&Observation { features: &used, hour: None, location, device: DeviceStatus::default(), proven: false }, 180);
+        profile.learn(&Observation { features: &used, hour: None, location, device: DeviceStatus::default(), proven: false, verified: false }, 180);
     }
     let features = Features::of(&sign_in, &networks, &key());
     let is_browser_update = is_browser_update(&sign_in, &features, &profile, &key());

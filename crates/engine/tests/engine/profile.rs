@@ -19,8 +19,21 @@ fn features(seed: u32) -> Features {
 
 fn learn(profile: &mut Profile, seed: u32, day: i64, device: DeviceStatus) {
     let location = SignInLocation { at: Timestamp::from_second(day * 86_400 + 3600 * 9).unwrap(), location: None, anonymous: false };
-    profile.learn(&Observation { features: &features(seed), hour: Some(9), location, device, proven: false }, 180);
+    profile.learn(&Observation { features: &features(seed), hour: Some(9), location, device, proven: false, verified: false }, 180);
 }
+
+fn learn_verified(profile: &mut Profile, seed: u32, day: i64) {
+    let location = SignInLocation { at: Timestamp::from_second(day * 86_400).unwrap(), location: None, anonymous: false };
+    let device = DeviceStatus::NotReported;
+    profile.learn(&Observation { features: &features(seed), hour: None, location, device, proven: false, verified: true }, 180);
+}
+
+fn verified_levels(profile: &Profile, seed: u32) -> Vec<FeatureLevel> {
+    let is_verified = |level: &FeatureLevel| profile.entry(*level, features(seed).at(*level).unwrap()).unwrap().verified;
+    FeatureLevel::ALL.into_iter().filter(is_verified).collect()
+}
+
+const NETWORK: [FeatureLevel; 4] = [FeatureLevel::Country, FeatureLevel::Asn, FeatureLevel::Network, FeatureLevel::Ip];
 
 #[test]
 fn the_size_of_a_profile_is_bounded() {
@@ -29,7 +42,7 @@ fn the_size_of_a_profile_is_bounded() {
         learn(&mut profile, u32::try_from(day * 7919).unwrap(), 20_000 + day / 5, DeviceStatus::NotReported);
         assert!(profile.entries.len() <= 100);
     }
-    profile.entries.iter_mut().for_each(|entry| (entry.count, entry.first_day) = (u16::MAX, 0));
+    profile.entries.iter_mut().for_each(|entry| (entry.count, entry.first_day, entry.verified) = (u16::MAX, 0, true));
     let bytes = profile.to_bytes();
     assert!(bytes.len() <= 900, "{}", bytes.len());
     assert!(Profile::from_bytes(&bytes).unwrap().entries.len() > 60);
@@ -60,6 +73,43 @@ fn a_device_that_the_pool_reports_as_new_is_not_established() {
 }
 
 #[test]
+fn a_verified_success_marks_its_network_and_a_claim_marks_nothing() {
+    let mut profile = Profile::default();
+    learn(&mut profile, 1, 20_000, DeviceStatus::NotReported);
+    assert!(!profile.has_verified());
+    learn_verified(&mut profile, 2, 20_001);
+    learn(&mut profile, 2, 20_002, DeviceStatus::NotReported);
+    assert_eq!((verified_levels(&profile, 1), verified_levels(&profile, 2)), (vec![], NETWORK.to_vec()), "a later claim does not remove the mark");
+}
+
+#[test]
+fn a_new_key_and_a_merge_retain_the_marks() {
+    let mut profile = Profile::default();
+    learn_verified(&mut profile, 1, 20_000);
+    learn(&mut profile, 2, 20_001, DeviceStatus::NotReported);
+    profile.rehash(&features(1), &features(2));
+    assert_eq!(verified_levels(&profile, 2), NETWORK);
+    let mut newest = Profile::default();
+    learn(&mut newest, 2, 20_002, DeviceStatus::NotReported);
+    newest.merge(profile);
+    assert_eq!(verified_levels(&newest, 2), NETWORK);
+}
+
+/// The marks follow the entries, where earlier versions do not read.
+#[test]
+fn an_earlier_version_loses_the_marks_only() {
+    let mut claimed = Profile::default();
+    (1..6).for_each(|seed| learn(&mut claimed, seed, 20_000, DeviceStatus::NotReported));
+    let mut profile = claimed.clone();
+    profile.entries.iter_mut().step_by(3).for_each(|entry| entry.verified = true);
+    let (with, without) = (profile.to_bytes(), claimed.to_bytes());
+    let (before, marks) = with.split_at(without.len());
+    assert_eq!((before, marks.len()), (&without[..], claimed.entries.len().div_ceil(8)));
+    assert_eq!(Profile::from_bytes(&with).unwrap().entries.iter().filter(|entry| entry.verified).count(), 15);
+    assert!(!Profile::from_bytes(&without).unwrap().has_verified(), "and this version reads what the earlier one wrote");
+}
+
+#[test]
 fn all_hours_are_halved_when_one_overflows() {
     let mut profile = Profile { hours: [100; 24], ..Profile::default() };
     profile.hours[9] = 255;
@@ -82,7 +132,7 @@ proptest! {
     #[test]
     fn a_profile_is_decoded_as_it_was_encoded(
         successes: u32, hours: [u8; 24], last in proptest::option::of((0_u32.., proptest::option::of((-180_i16..=180, -360_i16..=360, 0_u16..))), ),
-        entries in proptest::collection::vec((0_usize..9, any::<u32>(), 1_u16..200, 20_000_u16..20_180, 0_u16..100), 0..60),
+        entries in proptest::collection::vec((0_usize..9, any::<u32>(), 1_u16..200, 20_000_u16..20_180, 0_u16..100, any::<bool>()), 0..60),
         anonymous: bool,
     ) {
         let last = last.map(|(at, location)| SignInLocation {
@@ -91,8 +141,8 @@ proptest! {
             anonymous,
         });
         let mut profile = Profile { successes, hours, last, entries: Vec::new() };
-        for (level, hash, count, last_day, age) in entries {
-            profile.entries.push(ProfileEntry { level: FeatureLevel::ALL[level], hash, count, first_day: last_day - age, last_day });
+        for (level, hash, count, last_day, age, verified) in entries {
+            profile.entries.push(ProfileEntry { level: FeatureLevel::ALL[level], hash, count, first_day: last_day - age, last_day, verified });
         }
         profile.entries.sort_unstable_by_key(|entry| (entry.level, entry.hash));
         let read = Profile::from_bytes(&profile.to_bytes()).unwrap();

@@ -266,7 +266,7 @@ impl HistoryRepository {
         let entries: Vec<Value> = profile
             .entries
             .iter()
-            .map(|entry| json!({ "level": level_name(entry.level), "hash": format!("{:08x}", entry.hash), "count": entry.count, "first_day": day(entry.first_day), "last_day": day(entry.last_day) }))
+            .map(|entry| json!({ "level": level_name(entry.level), "hash": format!("{:08x}", entry.hash), "count": entry.count, "first_day": day(entry.first_day), "last_day": day(entry.last_day), "verified": entry.verified }))
             .collect();
         let last = profile.last.map(
             |last| json!({ "at": last.at, "latitude": last.location.map(|place| place.latitude), "longitude": last.location.map(|place| place.longitude) }),

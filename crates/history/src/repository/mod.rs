@@ -298,6 +298,7 @@ impl HistoryRepository {
             is_ipv6: sign_in.context.ip.public().is_some_and(|ip| ip.is_ipv6()),
             is_trusted: sign_in.context.is_trusted(),
             is_anonymous: networks.kind != NetworkKind::default(),
+            is_verified: false,
         };
         let origin = Origin { features: std::iter::once(*features).chain(older).collect(), sighting: Some(SignInLocation::rounded(at, networks)), claim };
         let number: [u8; 6] = rand::random();

@@ -187,6 +187,7 @@ impl HistoryRepository {
             is_ipv6: evidence.sign_in.context.ip.public().is_some_and(|ip| ip.is_ipv6()),
             is_trusted: true,
             is_anonymous: evidence.networks.kind != NetworkKind::default(),
+            is_verified: true,
         };
         Origin { features, sighting: Some(SignInLocation::rounded(at, &evidence.networks)), claim }
     }
