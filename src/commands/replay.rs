@@ -80,10 +80,10 @@ pub struct Args {
     /// from the given number of legitimate sign-ins on. With RISKGATE_MODE=enforce, scores from DENY_AT on are not observed. Decisions do not change.
     #[arg(long, value_name = "SIGN_INS")]
     calibrate: Option<u64>,
-    /// Raises the scores of sign-ins that share values with an attack on their pool (reason attack_wave). Attacks are reported with and without it. The
-    /// triggers and the sidecar always do so.
+    /// Leaves scores as they are without attacks on a pool. By default, as in the triggers and the sidecar, sign-ins that share values with an attack on
+    /// their pool score higher (reason attack_wave). Attacks are reported with and without this. Tables are never learned from such scores.
     #[arg(long)]
-    attack_wave: bool,
+    without_attack_wave: bool,
     /// The number of bad rows that are accepted before the run stops.
     #[arg(long, default_value_t = 100)]
     max_bad: u64,
@@ -116,7 +116,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(path) = &args.scores {
         pass = pass.with_scores_output(Box::new(BufWriter::with_capacity(1 << 17, create(path)?)));
     }
-    if args.attack_wave {
+    if !args.without_attack_wave {
         pass = pass.with_attack_wave();
     }
     if args.against.is_some() {
@@ -141,7 +141,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     match &args.against {
         Some(other) if run.is_stopped() => report.warnings.push(format!("not compared with {other}: stopped early")),
-        Some(other) => report.comparison = Some(compare_with(&run, &config, other, &verdicts)?),
+        Some(other) => report.comparison = Some(compare_with(&run, &config, (other, !args.without_attack_wave), &verdicts)?),
         None => {}
     }
     if let Some(path) = &args.html {
@@ -262,7 +262,7 @@ fn stopped_while_learning() -> Failure {
 }
 
 /// Replays with another model or other thresholds, and counts the differing verdicts.
-fn compare_with(run: &Run, config: &Config, other: &str, verdicts: &[RowVerdict]) -> Result<Comparison, Failure> {
+fn compare_with(run: &Run, config: &Config, (other, weighs_attacks): (&str, bool), verdicts: &[RowVerdict]) -> Result<Comparison, Failure> {
     let mut config = config.clone();
     if other.contains('=') {
         for setting in other.split(',') {
@@ -284,6 +284,9 @@ fn compare_with(run: &Run, config: &Config, other: &str, verdicts: &[RowVerdict]
     }
     let model = open_model(&config.history).map_err(|error| Failure::Usage(format!("--against {other}: {error}")))?;
     let mut pass = Pass::new(&config, Evaluator::new(&config.decision, model), clock::read().mono).with_verdicts();
+    if weighs_attacks {
+        pass = pass.with_attack_wave();
+    }
     run_pass(run, &mut pass, "replaying the alternative")?;
     require_sign_ins(run, &pass)?;
     let other_verdicts = pass.verdicts.take().unwrap_or_default();

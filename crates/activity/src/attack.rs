@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use crate::{activity::Activity, ranking::Tally, row::Row};
+use crate::{activity::Activity, let_in, ranking::Tally, row::Row};
 
 /// The fewest risky sign-ins in a bucket that belongs to an attack.
 const MIN_RISKY: u32 = 10;
@@ -149,13 +149,13 @@ impl Activity {
         let mut sources: Vec<(u32, Tally)> = asns.into_iter().filter(|(asn, tally)| *asn != 0 && is_source(*tally)).collect();
         sources.sort_unstable_by_key(|(asn, tally)| (std::cmp::Reverse(tally.risky), *asn));
         let is_from_source = |row: &Row| row.asn.is_some_and(|asn| sources.iter().any(|(source, _)| *source == asn));
-        let got_in: HashSet<&SmolStr> = self
+        let got_in: Vec<&Row> = self
             .rows
             .iter()
-            .filter(|row| row.is_risky() || is_from_source(row))
+            .rev()
             .filter(|row| (period.from..period.to).contains(&row.at.div_euclid(1000)) && row.got_in() && is_from_source(row))
-            .filter_map(|row| row.user.as_ref())
             .collect();
+        let accounts_got_in: HashSet<&SmolStr> = got_in.iter().filter_map(|row| row.user.as_ref()).collect();
         let kind = if users.len() * STUFFING_ATTEMPTS >= usize::try_from(all.risky).unwrap_or_default() { "credential_stuffing" } else { "password_guessing" };
         let named: Vec<Value> = sources.iter().take(MAX_NAMED).map(|(asn, tally)| json!({ "asn": asn, "risky": tally.risky })).collect();
         let mut countries: Vec<_> = countries.into_iter().filter_map(|(country, count)| Some((country?, count))).collect();
@@ -163,11 +163,12 @@ impl Activity {
         let countries: Vec<&str> = countries.iter().take(MAX_NAMED).map(|(country, _)| self.codes.text(*country)).collect();
         let mut description = json!({
             "kind": kind, "from": period.from, "to": period.to, "total": all.total, "risky": all.risky, "stopped": all.stopped,
-            "networks": nets.len(), "asns": sources.len(), "accounts": users.len(), "got_in": got_in.len(), "named": named, "countries": countries,
+            "networks": nets.len(), "asns": sources.len(), "accounts": users.len(), "got_in": accounts_got_in.len(), "named": named, "countries": countries,
         });
         if is_identified && let Value::Object(members) = &mut description {
             members.insert("top_net".to_owned(), json!(top(&nets)));
             members.insert("top_user".to_owned(), json!(top(&users)));
+            members.insert("accounts_let_in".to_owned(), let_in::list(got_in.into_iter()));
         }
         description
     }

@@ -26,7 +26,7 @@ impl Pass {
         Pass { promise_check: Some(check), ..self }
     }
 
-    /// Raises the scores of sign-ins with values of an attack on their pool (`attack_wave`). Live operation does not do this yet.
+    /// Raises the scores of sign-ins with values of an attack on their pool (`attack_wave`), as in live operation. Not for learning.
     #[must_use]
     pub fn with_attack_wave(self) -> Self {
         Pass { weighs_attacks: true, ..self }

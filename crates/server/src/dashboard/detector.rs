@@ -2,21 +2,25 @@
 
 use serde_json::{Value, json};
 
+use riskgate_activity::{Activity, DetectedAttack};
 use riskgate_pipeline::pool_monitor::PoolStatus;
-use riskgate_pool::Status;
+use riskgate_pool::{AttackSummary, Status};
 
 /// An attack on more than one account in this many attempts tries leaked passwords; one on fewer accounts guesses.
 const STUFFING_ATTEMPTS: u64 = 4;
 
-/// The most severe state among pools; `None` if none was read. The pool is named only if there are several.
-pub fn to_json(statuses: &[PoolStatus]) -> Value {
+/// The most severe state among pools; null if none was read. The pool is named only if there are several. With `activity`, the accounts that the
+/// attack got into are named, as far as it has their sign-ins.
+pub fn to_json(statuses: &[PoolStatus], activity: Option<&Activity>) -> Value {
     let Some(PoolStatus { pool, status, attack, read_at }) = statuses.first() else { return Value::Null };
+    let let_in = |attack: &AttackSummary| activity.map(|activity| activity.let_in(DetectedAttack { pool, since: attack.since, sources: &attack.cells }));
     let attack = attack.as_ref().map(|attack| {
         let is_stuffing = attack.accounts.saturating_mul(STUFFING_ATTEMPTS) >= u64::from(attack.attempts);
         json!({
             "kind": if is_stuffing { "credential_stuffing" } else { "password_guessing" },
             "since": attack.since, "detected": attack.detected, "attempts": attack.attempts, "expected": attack.expected, "accounts": attack.accounts,
             "networks": attack.networks, "unknown_names": attack.unknown, "let_in": attack.let_in, "sources": attack.cells,
+            "accounts_let_in": let_in(attack),
         })
     });
     let under_attack = statuses.iter().filter(|status| status.status == Status::UnderAttack).count();
@@ -28,7 +32,7 @@ pub fn to_json(statuses: &[PoolStatus]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use riskgate_pool::AttackSummary;
+    use riskgate_activity::activity::Counting;
 
     #[test]
     fn the_most_severe_pool_is_shown() {
@@ -45,9 +49,19 @@ mod tests {
             cells: vec!["AS64500".into()],
         };
         let calm = PoolStatus { pool: "two".into(), status: Status::Calm, attack: None, read_at: 3_190 };
-        assert_eq!(to_json(&[]), Value::Null);
-        assert_eq!(to_json(std::slice::from_ref(&calm)), json!({ "state": "calm", "pool": null, "pools_under_attack": 0, "read_at": 3_190, "attack": null }));
-        let shown = to_json(&[PoolStatus { pool: "one".into(), status: Status::UnderAttack, attack: Some(attack), read_at: 3_191 }, calm]);
+        assert_eq!(to_json(&[], None), Value::Null);
+        let alone = to_json(std::slice::from_ref(&calm), None);
+        assert_eq!(alone, json!({ "state": "calm", "pool": null, "pools_under_attack": 0, "read_at": 3_190, "attack": null }));
+        let statuses = [PoolStatus { pool: "one".into(), status: Status::UnderAttack, attack: Some(attack), read_at: 3_191 }, calm];
+        let shown = to_json(&statuses, None);
         assert_eq!((&shown["pool"], &shown["attack"]["kind"], &shown["attack"]["let_in"]), (&json!("one"), &json!("credential_stuffing"), &json!(3)));
+        assert_eq!(shown["attack"]["accounts_let_in"], Value::Null, "without an identity no account is named");
+        let mut activity = Activity::new(Counting::Caller);
+        activity.record(
+            r#"{"time":"1970-01-01T00:52:00Z","id":"a","decision":"review","score":60,"user":"taken","pool":"one","reasons":[{"code":"attack_wave","weight":2}]}"#,
+        );
+        activity.record(r#"{"time":"1970-01-01T00:52:01Z","trigger":"outcome","id":"a","outcome":"success"}"#);
+        let shown = to_json(&statuses, Some(&activity));
+        assert_eq!((&shown["attack"]["accounts_let_in"]["total"], &shown["attack"]["accounts_let_in"]["listed"][0]["user"]), (&json!(1), &json!("taken")));
     }
 }

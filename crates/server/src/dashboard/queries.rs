@@ -20,6 +20,7 @@ use crate::{
 };
 use riskgate_activity::{Activity, Filter};
 use riskgate_engine::evidence::{FailureReason, store_parts::StorePart};
+use riskgate_pipeline::pool_monitor::PoolStatus;
 
 /// Rows in one answer.
 const MAX_LIMIT: usize = 500;
@@ -61,11 +62,11 @@ pub async fn overview(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     }
     let is_identified = identity.may_view();
     let key = format!("overview {is_identified} {filter:?}");
-    let (detector, selected) = (dashboard.detector(), filter.clone());
+    let (statuses, selected) = (dashboard.pool_statuses(), filter.clone());
     let query = move |activity: &Activity, now| {
         let mut summary = activity.summary(&filter, now, is_identified);
         if let Value::Object(members) = &mut summary {
-            members.insert("detector".to_owned(), detector);
+            members.insert("detector".to_owned(), detector::to_json(&statuses, is_identified.then_some(activity)));
         }
         summary
     };
@@ -180,9 +181,9 @@ pub async fn session(State(dashboard): State<Arc<Dashboard>>, Extension(identity
 }
 
 impl Dashboard {
-    /// The state of the attack detector; null for a log.
-    fn detector(&self) -> Value {
-        self.instance.as_ref().map_or(Value::Null, |instance| detector::to_json(&instance.engine.enricher().pools().statuses()))
+    /// The states of the attack detector; none for a log.
+    fn pool_statuses(&self) -> Vec<PoolStatus> {
+        self.instance.as_ref().map(|instance| instance.engine.enricher().pools().statuses()).unwrap_or_default()
     }
 
     /// Reports that the store did not answer a page.

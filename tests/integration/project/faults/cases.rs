@@ -348,6 +348,13 @@ pub const CASES: &[Case] = &[
         "activity::a_row_that_cannot_be_written_is_reported_and_is_waited_for_no_longer_than_the_store_may_take activity_log::a_flood_of_unknown_names_leaves_rows_to_known_users activity_log::in_a_flood_counts_wait_for_the_next_row_but_not_for_ever",
     ),
     case(
+        "L7",
+        "a pool's counters cannot be written, or the state of its attack detector cannot be read or is damaged",
+        "no sign-in waits for the counters; a state from the last minute stays in use, then sign-ins are degraded; a damaged one is replaced and the pool is learned again; each is counted, logged and in `/readyz`",
+        "",
+        "store_failures::counts_of_a_pool_that_cannot_be_written_are_reported_and_delay_no_sign_in store_failures::an_attack_state_that_cannot_be_read_degrades pool_attacks::a_damaged_state_is_reported_and_replaced pool_attacks::a_restarted_process_knows_the_attack_at_its_first_sign_in pool_attacks::the_attack_is_found_under_an_older_pseudonym_key",
+    ),
+    case(
         "Q01",
         "a code of a custom challenge cannot be delivered",
         "the sign-in fails, or the password suffices as CHALLENGE_FALLBACK says; in time, counted and logged",

@@ -18,6 +18,7 @@ const RANKINGS = [
 
 /** Shows a summary. The sentence is about the pool, whatever the filters are. */
 export function showOverview(summary) {
+  showLetIn(summary);
   showFigures(summary);
   showSessions(summary.sessions);
   showTimeline(summary);
@@ -49,7 +50,7 @@ function describeDetected(detected, detector, attack, mayView) {
   parts.push(mayView ? createButton("link", accounts, () => toggleFilter("reason", "attack_wave", "decisions")) : accounts);
   parts.push(` from ${plural(detected.networks, "network")}, `);
   const letIn = `${formatCount(detected.let_in)} let in.`;
-  if (detected.let_in && mayView) parts.push(createLink("", letIn, { view: "findings", id: null }, urlOf({ ...readLocation(), view: "findings" })));
+  if (detected.let_in && mayView) parts.push(createLink("", letIn, { view: "overview", id: null }, urlOf({ ...readLocation(), view: "overview" })));
   else parts.push(letIn);
   if (detected.sources.length) parts.push(` Most from ${detected.sources.slice(0, 3).join(", ")}.`);
   if (attack) parts.push(` ${formatPercent(attack.stopped / Math.max(attack.risky, 1))} of its risky sign-ins were stopped.`);
@@ -97,6 +98,19 @@ function describeCalm(summary, mayView) {
     parts.push(" The last attack was ", period, `: ${KINDS[last.kind] ?? formatCode(last.kind)}. `, ...describeSources(last, mayView));
   }
   return parts;
+}
+
+/** The accounts to act on, each with its sign-in. The server names them only to those who may view them. */
+function showLetIn(summary) {
+  const attack = summary.detector?.attack ?? summary.attack ?? summary.last_attack;
+  const { total, listed } = attack?.accounts_let_in ?? { total: 0, listed: [] };
+  const panel = byId("let-in");
+  if (panel.matches(":focus-within, :hover") && total) return;
+  panel.hidden = !total;
+  byId("let-in-shown").textContent = total > listed.length ? `the newest ${listed.length} of ${formatCount(total)}` : plural(total, "account");
+  byId("let-in-accounts").replaceChildren(...listed.map(({ user, id, at, outcome }) => createElement("li", "row",
+    createLink("", user, { view: "user", who: user, id: null }, urlOf({ ...readLocation(), view: "user", who: user })),
+    createElement("span", "figures-text", `${formatTime(at)}, ${formatCode(outcome)} `, createLink("", "decision", { view: "decision", id }, urlOf({ ...readLocation(), view: "decision", id }))))));
 }
 
 function showFigures(summary) {
