@@ -149,12 +149,8 @@ impl Activity {
         let mut sources: Vec<(u32, Tally)> = asns.into_iter().filter(|(asn, tally)| *asn != 0 && is_source(*tally)).collect();
         sources.sort_unstable_by_key(|(asn, tally)| (std::cmp::Reverse(tally.risky), *asn));
         let is_from_source = |row: &Row| row.asn.is_some_and(|asn| sources.iter().any(|(source, _)| *source == asn));
-        let got_in: Vec<&Row> = self
-            .rows
-            .iter()
-            .rev()
-            .filter(|row| (period.from..period.to).contains(&row.at.div_euclid(1000)) && row.got_in() && is_from_source(row))
-            .collect();
+        let got_in: Vec<&Row> =
+            self.rows.iter().rev().filter(|row| (period.from..period.to).contains(&row.at.div_euclid(1000)) && row.got_in() && is_from_source(row)).collect();
         let accounts_got_in: HashSet<&SmolStr> = got_in.iter().filter_map(|row| row.user.as_ref()).collect();
         let kind = if users.len() * STUFFING_ATTEMPTS >= usize::try_from(all.risky).unwrap_or_default() { "credential_stuffing" } else { "password_guessing" };
         let named: Vec<Value> = sources.iter().take(MAX_NAMED).map(|(asn, tally)| json!({ "asn": asn, "risky": tally.risky })).collect();
