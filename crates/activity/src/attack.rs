@@ -30,8 +30,11 @@ const MAX_GAP: usize = 3;
 const ONGOING_BUCKETS: i64 = 3;
 
 /// The views that find an attack that goes on: the width of a bucket and the length of the past, in seconds. The first finds a fast attack
-/// within seconds, the second a slow one.
-const VIEWS: [(i64, i64); 2] = [(5, 1800), (60, 6 * 3600)];
+/// within seconds, the last one of a few attempts a minute.
+const VIEWS: [(i64, i64); 3] = [(5, 1800), (60, 6 * 3600), (600, 86_400)];
+
+/// The fewest other users with risky sign-ins from a hostile network.
+const MIN_RISKY_USERS: usize = 3;
 
 /// AS that the description names.
 const MAX_NAMED: usize = 3;
@@ -46,6 +49,33 @@ pub struct Period {
     pub from: i64,
     /// The end of the last bucket.
     pub to: i64,
+}
+
+/// Networks by the users with risky sign-ins from them, and by all sign-ins.
+#[derive(Debug, Default)]
+pub(crate) struct Networks<'a>(HashMap<&'a SmolStr, (HashSet<&'a SmolStr>, usize)>);
+
+impl<'a> Networks<'a> {
+    pub(crate) fn of(rows: impl Iterator<Item = &'a Row>) -> Self {
+        let mut networks = Networks::default();
+        for row in rows {
+            if let (Some(net), Some(user)) = (&row.net, &row.user) {
+                let (users, total) = networks.0.entry(net).or_default();
+                *total += 1;
+                if row.is_risky() {
+                    users.insert(user);
+                }
+            }
+        }
+        networks
+    }
+
+    /// Whether most sign-ins from a row's network were risky, of several users other than its own: a success among them is a taken account.
+    pub(crate) fn is_hostile(&self, row: &Row) -> bool {
+        let Some((users, total)) = row.net.as_ref().and_then(|net| self.0.get(net)) else { return false };
+        let others = users.len() - usize::from(row.user.as_ref().is_some_and(|user| users.contains(user)));
+        others >= MIN_RISKY_USERS && others * 2 >= *total
+    }
 }
 
 /// Counts of one bucket: all sign-ins and the risky ones.
@@ -148,13 +178,9 @@ impl Activity {
         }
         let mut sources: Vec<(u32, Tally)> = asns.into_iter().filter(|(asn, tally)| *asn != 0 && is_source(*tally)).collect();
         sources.sort_unstable_by_key(|(asn, tally)| (std::cmp::Reverse(tally.risky), *asn));
-        let is_from_source = |row: &Row| row.asn.is_some_and(|asn| sources.iter().any(|(source, _)| *source == asn));
-        let got_in: Vec<&Row> = self
-            .rows
-            .iter()
-            .rev()
-            .filter(|row| (period.from..period.to).contains(&row.at.div_euclid(1000)) && row.got_in() && is_from_source(row))
-            .collect();
+        let is_in_period = |row: &&Row| (period.from..period.to).contains(&row.at.div_euclid(1000));
+        let networks = Networks::of(self.rows.iter().filter(is_in_period));
+        let got_in: Vec<&Row> = self.rows.iter().rev().filter(is_in_period).filter(|row| row.got_in() && networks.is_hostile(row)).collect();
         let accounts_got_in: HashSet<&SmolStr> = got_in.iter().filter_map(|row| row.user.as_ref()).collect();
         let kind = if users.len() * STUFFING_ATTEMPTS >= usize::try_from(all.risky).unwrap_or_default() { "credential_stuffing" } else { "password_guessing" };
         let named: Vec<Value> = sources.iter().take(MAX_NAMED).map(|(asn, tally)| json!({ "asn": asn, "risky": tally.risky })).collect();
@@ -186,6 +212,7 @@ fn top<'a>(counts: &HashMap<&'a SmolStr, u32>) -> Option<&'a SmolStr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activity::Counting;
 
     fn buckets(counts: &[(u32, u32)]) -> Vec<Bucket> {
         counts.iter().map(|(total, risky)| Bucket { total: *total, risky: *risky }).collect()
@@ -213,5 +240,40 @@ mod tests {
         assert_eq!(periods(&buckets(&counts), 0, 21_600), []);
         counts[24] = (40, 38);
         assert_eq!(periods(&buckets(&counts), 0, 21_600).len(), 1);
+    }
+
+    /// A day of people, with a spray of a few attempts a minute in its last five hours.
+    fn day_with_a_slow_spray() -> Activity {
+        const NOW: i64 = 1_800_000_000;
+        let mut activity = Activity::new(Counting::Rows);
+        let mut add = |at: i64, user: &str, net: &str, asn: i64, outcome: &str| {
+            let time = jiff::Timestamp::from_second(at).expect("a time");
+            let id = format!("{at}-{user}");
+            activity.record(&format!(r#"{{"time":"{time}","id":"{id}","decision":"allow","score":9,"user":"{user}","net":"{net}","asn":{asn}}}"#));
+            activity.record(&format!(r#"{{"time":"{time}","trigger":"outcome","id":"{id}","outcome":"{outcome}"}}"#));
+        };
+        for minute in 0..1440 {
+            let at = NOW - 86_400 + minute * 60;
+            (0..5).for_each(|number| {
+                let outcome = if (minute * 5 + number) % 20 == 0 { "failure" } else { "success" };
+                add(at + number, &format!("person-{number}-{}", minute % 80), &format!("home-{}", minute % 300), 7018, outcome);
+            });
+            if minute >= 1140 {
+                (0..2).for_each(|number| {
+                    let is_right = minute == 1300 && number == 0;
+                    let user = if is_right { "taken".to_owned() } else { format!("target-{minute}-{number}") };
+                    add(at + 30 + number, &user, &format!("phone-{}", minute % 20), 21_928, if is_right { "success" } else { "failure" });
+                });
+            }
+        }
+        activity
+    }
+
+    #[test]
+    fn a_spray_of_two_attempts_a_minute_is_found_while_it_goes_on_and_only_its_victims_count_as_let_in() {
+        let activity = day_with_a_slow_spray();
+        let period = activity.ongoing_attack(1_800_000_000).expect("an attack");
+        assert!((period.from - (1_800_000_000 - 5 * 3600)).abs() <= 600, "{period:?}");
+        assert_eq!(activity.describe(period, true)["got_in"], 1);
     }
 }

@@ -60,6 +60,7 @@ impl Activity {
         let skipped_seconds = width * i64::try_from(skipped).unwrap_or_default();
         let periods = attack::periods(&risky[skipped..], from + skipped_seconds, width);
         let ongoing = self.ongoing_attack(now);
+        let periods = ongoing.map_or(periods.clone(), |ongoing| with_ongoing(&periods, ongoing));
         let last = if ongoing.is_none() { self.last_attack(now, from, to, width) } else { None };
         json!({
             "now": now, "from": from, "to": to, "width": width,
@@ -86,6 +87,15 @@ impl Activity {
         };
         last(from, to, width).or_else(|| last(now - 6 * 3600, now + 1, 60))
     }
+}
+
+/// The periods with the ongoing attack as one: gaps between busy buckets are no pause of it.
+fn with_ongoing(periods: &[attack::Period], ongoing: attack::Period) -> Vec<attack::Period> {
+    let (overlapping, mut others): (Vec<_>, Vec<_>) = periods.iter().copied().partition(|period| period.to >= ongoing.from);
+    let from = overlapping.iter().map(|period| period.from).min().map_or(ongoing.from, |from| from.min(ongoing.from));
+    let to = overlapping.iter().map(|period| period.to).max().map_or(ongoing.to, |to| to.max(ongoing.to));
+    others.push(attack::Period { from, to });
+    others
 }
 
 #[cfg(test)]
