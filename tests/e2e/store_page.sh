@@ -2,7 +2,7 @@
 # With E2E_SHORT=1 it has fewer users and decisions, and leaves out what does not depend on the source: 70-page.sh shows that.
 store_page() {
   local store=$1 speed=$2 later=$3 users=160 short= demo page operator=a-token-of-an-operator end
-  [ -z "${E2E_SHORT:-}" ] || { users=48; later=$((later / 20)); short=1; }
+  [ -z "${E2E_SHORT:-}" ] || { users=48; speed=$((speed * 2)); later=$((later / 20)); short=1; }
   demo=$(free_port) page=$(free_port)
   RISKGATE_PSEUDONYM_KEY="k1:$(python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("="))')"
   export RISKGATE_PSEUDONYM_KEY

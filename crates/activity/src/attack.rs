@@ -1,5 +1,7 @@
 //! Attack periods: times in which far more sign-ins than usual were flagged, stopped, or had a wrong password.
 //!
+//! Sign-ins from a device that the user is known to use do not count.
+//!
 //! A bucket belongs to an attack if its risky sign-ins exceed four times the usual number plus the spread of a Poisson count, and make up a
 //! larger share of all than usual. The usual number is the lower quartile of the buckets, which an attack of less than three quarters of the
 //! time does not move. The usual share is that of the other buckets: a busy morning has more wrong passwords, but no larger share of them.
@@ -62,7 +64,7 @@ impl<'a> Networks<'a> {
             if let (Some(net), Some(user)) = (&row.net, &row.user) {
                 let (users, total) = networks.0.entry(net).or_default();
                 *total += 1;
-                if row.is_risky() {
+                if row.is_suspect() {
                     users.insert(user);
                 }
             }
@@ -83,7 +85,7 @@ impl<'a> Networks<'a> {
 pub struct Bucket {
     /// All sign-ins.
     pub total: u32,
-    /// Flagged or stopped ones, and those with a wrong password.
+    /// Flagged or stopped ones and those with a wrong password, but not from a known device.
     pub risky: u32,
 }
 
@@ -126,7 +128,7 @@ impl Activity {
 
     /// The same period to the minute, when its buckets are wider: from the first to the last of its risky sign-ins, without a few at either end.
     pub fn to_the_minute(&self, period: Period) -> Period {
-        let seconds = self.rows.iter().filter(|row| row.is_risky()).map(|row| row.at.div_euclid(1000));
+        let seconds = self.rows.iter().filter(|row| row.is_suspect()).map(|row| row.at.div_euclid(1000));
         let mut times: Vec<i64> = seconds.filter(|at| (period.from..period.to).contains(at)).collect();
         times.sort_unstable();
         let skipped = times.len() / OUTLIERS;
@@ -149,7 +151,7 @@ impl Activity {
             let index = (row.at.div_euclid(1000) - from).div_euclid(width);
             if let Some(bucket) = usize::try_from(index).ok().and_then(|index| buckets.get_mut(index)) {
                 bucket.total += 1;
-                bucket.risky += u32::from(row.is_risky());
+                bucket.risky += u32::from(row.is_suspect());
             }
         }
         buckets
@@ -168,9 +170,9 @@ impl Activity {
             if at < period.from || at >= period.to {
                 continue;
             }
-            all.add(row);
-            asns.entry(row.asn.unwrap_or_default()).or_default().add(row);
-            if row.is_risky() {
+            all.add_suspect(row);
+            asns.entry(row.asn.unwrap_or_default()).or_default().add_suspect(row);
+            if row.is_suspect() {
                 *countries.entry(row.country).or_insert(0_u32) += 1;
                 row.net.iter().for_each(|net| *nets.entry(net).or_default() += 1);
                 row.user.iter().for_each(|user| *users.entry(user).or_default() += 1);

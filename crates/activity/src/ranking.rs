@@ -61,6 +61,13 @@ impl Tally {
         self.stopped += u32::from(row.is_stopped());
         self.got_in += u32::from(row.got_in());
     }
+
+    /// Adds a row to the description of an attack, which consists of suspect ones.
+    pub(crate) fn add_suspect(&mut self, row: &Row) {
+        self.total += 1;
+        self.risky += u32::from(row.is_suspect());
+        self.stopped += u32::from(row.is_suspect() && row.is_stopped());
+    }
 }
 
 impl<'a> Rankings<'a> {
