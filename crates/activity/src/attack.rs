@@ -182,7 +182,10 @@ impl Activity {
         sources.sort_unstable_by_key(|(asn, tally)| (std::cmp::Reverse(tally.risky), *asn));
         let is_in_period = |row: &&Row| (period.from..period.to).contains(&row.at.div_euclid(1000));
         let networks = Networks::of(self.rows.iter().filter(is_in_period));
-        let got_in: Vec<&Row> = self.rows.iter().rev().filter(is_in_period).filter(|row| row.got_in() && networks.is_hostile(row)).collect();
+        let is_from_source = |row: &Row| networks.is_hostile(row) || row.asn.is_some_and(|asn| sources.iter().any(|(source, _)| *source == asn));
+        // A person on the network of an attacker has a known device.
+        let is_of_attack = |row: &&Row| row.got_in() && !row.is_known_device && is_from_source(row);
+        let got_in: Vec<&Row> = self.rows.iter().rev().filter(is_in_period).filter(is_of_attack).collect();
         let accounts_got_in: HashSet<&SmolStr> = got_in.iter().filter_map(|row| row.user.as_ref()).collect();
         let kind = if users.len() * STUFFING_ATTEMPTS >= usize::try_from(all.risky).unwrap_or_default() { "credential_stuffing" } else { "password_guessing" };
         let named: Vec<Value> = sources.iter().take(MAX_NAMED).map(|(asn, tally)| json!({ "asn": asn, "risky": tally.risky })).collect();

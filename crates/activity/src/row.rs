@@ -61,7 +61,7 @@ pub struct Row {
     list_entry: Option<SmolStr>,
     pub(crate) is_degraded: bool,
     /// Whether it came from a device that the user is known to use.
-    is_known_device: bool,
+    pub(crate) is_known_device: bool,
     base: f32,
     log_odds: f32,
     elapsed_ms: f32,
