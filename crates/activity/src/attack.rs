@@ -2,7 +2,7 @@
 //!
 //! Sign-ins from a device that the user is known to use do not count.
 //!
-//! A bucket belongs to an attack if its risky sign-ins exceed four times the usual number plus the spread of a Poisson count, and make up a
+//! A bucket belongs to an attack if its risky sign-ins exceed four times the usual number (twice, if it is ten minutes or longer) plus the spread of a Poisson count, and make up a
 //! larger share of all than usual. The usual number is the lower quartile of the buckets, which an attack of less than three quarters of the
 //! time does not move. The usual share is that of the other buckets: a busy morning has more wrong passwords, but no larger share of them.
 
@@ -16,8 +16,14 @@ use crate::{activity::Activity, let_in, ranking::Tally, row::Row};
 /// The fewest risky sign-ins in a bucket that belongs to an attack.
 const MIN_RISKY: u32 = 10;
 
-/// The smallest share of risky sign-ins in a bucket that belongs to an attack.
-const MIN_SHARE: f64 = 0.25;
+/// In a bucket that belongs to an attack: how many times the usual number of sign-ins are risky at least, and the smallest share of risky ones.
+const MIN_EXCESS: (f64, f64) = (4.0, 0.25);
+
+/// The same for long buckets, which have less chance in them. A surge of customers with forgotten passwords stays below.
+const MIN_EXCESS_LONG: (f64, f64) = (2.0, 0.2);
+
+/// From how many seconds on a bucket is long.
+const LONG: i64 = 600;
 
 /// Risky and all sign-ins that are added to the usual ones, so that a few of them are no proof of a share: 10 % of 20.
 const PRIOR: (f64, f64) = (2.0, 20.0);
@@ -33,7 +39,7 @@ const ONGOING_BUCKETS: i64 = 3;
 
 /// The views that find an attack that goes on: the width of a bucket and the length of the past, in seconds. The first finds a fast attack
 /// within seconds, the last one of a few attempts a minute.
-const VIEWS: [(i64, i64); 3] = [(5, 1800), (60, 6 * 3600), (600, 86_400)];
+const VIEWS: [(i64, i64); 3] = [(5, 1800), (60, 6 * 3600), (LONG, 86_400)];
 
 /// The fewest other users with risky sign-ins from a hostile network.
 const MIN_RISKY_USERS: usize = 3;
@@ -94,8 +100,9 @@ pub fn periods(buckets: &[Bucket], from: i64, width: i64) -> Vec<Period> {
     let mut counts: Vec<u32> = buckets.iter().map(|bucket| bucket.risky).collect();
     counts.sort_unstable();
     let usual = f64::from(counts.get(counts.len() / 4).copied().unwrap_or_default());
-    let threshold = (4.0 * usual + 3.0 * usual.sqrt()).max(f64::from(MIN_RISKY));
-    let is_frequent = |bucket: &Bucket| f64::from(bucket.risky) >= threshold && f64::from(bucket.risky) >= MIN_SHARE * f64::from(bucket.total);
+    let (factor, min_share) = if width >= LONG { MIN_EXCESS_LONG } else { MIN_EXCESS };
+    let threshold = (factor * usual + 3.0 * usual.sqrt()).max(f64::from(MIN_RISKY));
+    let is_frequent = |bucket: &Bucket| f64::from(bucket.risky) >= threshold && f64::from(bucket.risky) >= min_share * f64::from(bucket.total);
     let (risky, total) = buckets
         .iter()
         .filter(|bucket| !is_frequent(bucket))
