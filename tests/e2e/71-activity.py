@@ -18,7 +18,7 @@ with open(sys.argv[1], "w") as out:
         out.write(json.dumps({
             "schema": 1, "time": time.isoformat().replace("+00:00", "Z"), "decision": decision, "decided_by": "thresholds", "id": f"{number:026}", "action": decision,
             "score": 92.5 if decision == "deny" else 4.2, "level": "high", "mode": "enforce", "log_odds": 1.5, "base": -5.4,
-            "reasons": [{"code": code, "weight": round(random.uniform(-3, 3), 4), "detail": f"{random.randrange(999)} km"} for code in random.sample(reasons, 6)],
+            "reasons": [{"code": code, "weight": round(random.uniform(-3, 3), 4), "detail": f"{random.randrange(999)} km"} for code in random.sample(reasons[:5] if attack else reasons, 5)],
             "evidence": {"history": "fresh", "ipqs": "hit"}, "degraded": None, "context": "signed", "elapsed_ms": 1.25, "model": "2026-11", "trigger": "pre_authentication",
             "pool": "eu-west-1_AbCdEf", "client": random.choice(["web", "ios", "android"]), "tenant": None, "user": user, "net": f"n{random.randrange(30 if attack else 20_000):015}",
             "country": random.choice(["DE", "NL", "US", "BR"]), "asn": 64500 + random.randrange(4) if attack else random.randrange(3000), "device": None if attack else f"d{user}",

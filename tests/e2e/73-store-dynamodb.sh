@@ -18,4 +18,4 @@ boto3.client("dynamodb").create_table(TableName="riskgate-e2e", **{name: wanted[
 PY
 # The emulator answers a fraction of the calls that the service does, so the demo is slower and fewer decisions follow.
 store_page dynamodb://riskgate-e2e 1 1000
-prove "DynamoDB: the attack is named within 15 s; three clicks lead to the timeline of a target; suspend and undo reach the table and are audited; the wrongly stopped are listed; a permalink outlasts 1,000 decisions"
+prove "DynamoDB: the attack is named within 15 s; three clicks lead to the timeline of a target; suspend and undo reach the table and are audited; the wrongly stopped are listed; a permalink outlasts later decisions"

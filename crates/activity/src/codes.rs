@@ -12,6 +12,18 @@ const OTHER: &str = "other";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code(u16);
 
+impl Code {
+    /// Its place in a list with one place for each code.
+    pub(crate) fn index(self) -> usize {
+        self.0.into()
+    }
+
+    /// The code of a place; `None` beyond the last.
+    pub(crate) fn at(index: usize) -> Option<Self> {
+        u16::try_from(index).ok().map(Code)
+    }
+}
+
 /// The texts by number.
 #[derive(Debug, Default)]
 pub struct Codes {

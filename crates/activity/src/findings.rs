@@ -1,12 +1,13 @@
 //! Likely mistakes: people who were stopped and then proven right, and sign-ins that were let in and then contradicted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use crate::{
     activity::Activity,
+    attack::Networks,
     decision::Outcome,
     filter::Filter,
     row::Row,
@@ -16,9 +17,6 @@ use crate::{
 /// The longest time between a stopped sign-in and the success that proves its user right, in milliseconds.
 const PROOF_WITHIN: i64 = 24 * 3_600_000;
 
-/// A network contradicts a sign-in if at least this many other users were stopped there.
-const MIN_STOPPED_USERS: usize = 5;
-
 /// Findings of each kind that are listed.
 const MAX_FINDINGS: usize = 100;
 
@@ -26,26 +24,19 @@ impl Activity {
     /// The likely false positives and the likely missed attacks among the selected rows, newest first.
     pub fn findings(&self, filter: &Filter, now: i64) -> Value {
         let matcher = filter.matcher(&self.codes, now);
-        // The successes of each user by device and by network, and the users who were stopped by network.
+        // The successes of each user by device and by network.
         let mut proofs: HashMap<(&SmolStr, &SmolStr), Vec<i64>> = HashMap::new();
-        let mut stopped: HashMap<&SmolStr, (HashSet<&SmolStr>, u32)> = HashMap::new();
+        let networks = Networks::of(self.rows.iter());
         for row in &self.rows {
             if let (Some(user), true) = (&row.user, row.outcome == Some(Outcome::Success) && !row.is_stopped()) {
                 for origin in [&row.device, &row.net].into_iter().flatten() {
                     proofs.entry((user, origin)).or_default().push(row.at);
                 }
             }
-            if let (Some(net), Some(user)) = (&row.net, &row.user) {
-                let (users, total) = stopped.entry(net).or_default();
-                *total += 1;
-                if row.is_stopped() {
-                    users.insert(user);
-                }
-            }
         }
         let (mut wronged, mut missed) = (Vec::new(), Vec::new());
         for row in self.rows.iter().rev().filter(|row| matcher.matches(row)) {
-            let (list, why) = match (false_positive(row, &proofs), missed_attack(row, &stopped)) {
+            let (list, why) = match (false_positive(row, &proofs), missed_attack(row, &networks)) {
                 (Some(why), _) => (&mut wronged, why),
                 (None, Some(why)) => (&mut missed, why),
                 (None, None) => continue,
@@ -85,7 +76,7 @@ fn false_positive(row: &Row, proofs: &HashMap<(&SmolStr, &SmolStr), Vec<i64>>) -
 }
 
 /// Why a sign-in that was let in was probably an attack.
-fn missed_attack(row: &Row, stopped: &HashMap<&SmolStr, (HashSet<&SmolStr>, u32)>) -> Option<&'static str> {
+fn missed_attack(row: &Row, networks: &Networks<'_>) -> Option<&'static str> {
     if row.is_enforced() {
         return None;
     }
@@ -102,9 +93,7 @@ fn missed_attack(row: &Row, stopped: &HashMap<&SmolStr, (HashSet<&SmolStr>, u32)
         Some(Outcome::NotFraud | Outcome::ChallengePassed | Outcome::Failure) | None => return None,
         Some(Outcome::Success) => {}
     }
-    let (users, total) = stopped.get(row.net.as_ref()?)?;
-    let others = users.len() - usize::from(row.user.as_ref().is_some_and(|user| users.contains(user)));
-    (others >= MIN_STOPPED_USERS && users.len() * 2 >= usize::try_from(*total).unwrap_or(usize::MAX)).then_some("most others from this network were stopped")
+    networks.is_hostile(row).then_some("most others from this network were stopped, flagged, or had a wrong password")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which values occur most in the selected rows: networks, AS, countries, clients, users, reasons and rules.
 
-use std::{collections::HashMap, hash::Hash};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use smol_str::SmolStr;
@@ -24,11 +24,34 @@ pub(crate) struct Tally {
 pub(crate) struct Rankings<'a> {
     nets: HashMap<&'a SmolStr, (Tally, Option<Code>, Option<u32>)>,
     asns: HashMap<u32, Tally>,
-    countries: HashMap<Code, Tally>,
-    clients: HashMap<Code, Tally>,
+    countries: ByCode,
+    clients: ByCode,
     users: HashMap<&'a SmolStr, Tally>,
-    reasons: HashMap<Code, Tally>,
-    rules: HashMap<Code, Tally>,
+    reasons: ByCode,
+    rules: ByCode,
+}
+
+/// Counts by code: a list, because every row has several codes and a query adds a hundred thousand rows.
+#[derive(Debug, Default)]
+struct ByCode(Vec<Tally>);
+
+impl ByCode {
+    fn add(&mut self, code: Option<Code>, row: &Row) {
+        if let Some(index) = code.map(Code::index) {
+            if index >= self.0.len() {
+                self.0.resize(index + 1, Tally::default());
+            }
+            if let Some(tally) = self.0.get_mut(index) {
+                tally.add(row);
+            }
+        }
+    }
+
+    /// The codes of the rows.
+    fn counts(&self) -> HashMap<Code, Tally> {
+        let counted = self.0.iter().enumerate().filter(|(_, tally)| tally.total > 0);
+        counted.filter_map(|(index, tally)| Some((Code::at(index)?, *tally))).collect()
+    }
 }
 
 impl Tally {
@@ -37,6 +60,13 @@ impl Tally {
         self.risky += u32::from(row.is_risky());
         self.stopped += u32::from(row.is_stopped());
         self.got_in += u32::from(row.got_in());
+    }
+
+    /// Adds a row to the description of an attack, which consists of suspect ones.
+    pub(crate) fn add_suspect(&mut self, row: &Row) {
+        self.total += 1;
+        self.risky += u32::from(row.is_suspect());
+        self.stopped += u32::from(row.is_suspect() && row.is_stopped());
     }
 }
 
@@ -50,18 +80,20 @@ impl<'a> Rankings<'a> {
         if let Some(user) = &row.user {
             self.users.entry(user).or_default().add(row);
         }
-        add(&mut self.asns, row.asn, row);
-        add(&mut self.countries, row.country, row);
-        add(&mut self.clients, row.client, row);
-        add(&mut self.rules, row.decided_by, row);
+        if let Some(asn) = row.asn {
+            self.asns.entry(asn).or_default().add(row);
+        }
+        self.countries.add(row.country, row);
+        self.clients.add(row.client, row);
+        self.rules.add(row.decided_by, row);
         // A reason that lowers the score explains no attack.
-        row.reasons.iter().filter(|reason| reason.weight > 0.0).for_each(|reason| add(&mut self.reasons, Some(reason.code), row));
+        row.reasons.iter().filter(|reason| reason.weight > 0.0).for_each(|reason| self.reasons.add(Some(reason.code), row));
     }
 
     /// The rankings as JSON. Users and networks are listed only with `is_identified`.
     pub(crate) fn to_json(&self, activity: &Activity, is_identified: bool) -> Value {
         let codes = &activity.codes;
-        let by_code = |counts: &HashMap<Code, Tally>| ranking(counts, |code| json!({ "value": codes.text(*code) }));
+        let by_code = |counts: &ByCode| ranking(&counts.counts(), |code| json!({ "value": codes.text(*code) }));
         let mut all = json!({
             "asn": ranking(&self.asns, |asn| json!({ "value": asn })),
             "country": by_code(&self.countries),
@@ -79,12 +111,6 @@ impl<'a> Rankings<'a> {
             members.insert("net".to_owned(), ranking(&nets, place));
         }
         all
-    }
-}
-
-fn add<K: Eq + Hash>(counts: &mut HashMap<K, Tally>, key: Option<K>, row: &Row) {
-    if let Some(key) = key {
-        counts.entry(key).or_default().add(row);
     }
 }
 

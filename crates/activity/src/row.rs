@@ -10,6 +10,9 @@ use crate::{
     session::SessionJudgement,
 };
 
+/// The code of the reason that a device is known.
+const KNOWN_DEVICE: &str = "known_device";
+
 /// A reason of a decision.
 #[derive(Debug)]
 pub struct Reason {
@@ -57,6 +60,8 @@ pub struct Row {
     tenant: Option<SmolStr>,
     list_entry: Option<SmolStr>,
     pub(crate) is_degraded: bool,
+    /// Whether it came from a device that the user is known to use.
+    pub(crate) is_known_device: bool,
     base: f32,
     log_odds: f32,
     elapsed_ms: f32,
@@ -78,6 +83,7 @@ impl Row {
             |map: &std::collections::BTreeMap<SmolStr, SmolStr>| map.iter().map(|(name, value)| (codes.intern(name), codes.intern(value))).collect();
         let evidence = pairs(&line.evidence);
         let causes = line.degraded.as_ref().map(|degraded| pairs(&degraded.causes)).unwrap_or_default();
+        let is_known_device = line.reasons.iter().any(|reason| reason.code == KNOWN_DEVICE && reason.weight < 0.0);
         let reasons = line.reasons.into_iter();
         let reasons = reasons
             .map(|reason| Reason { code: codes.intern(&reason.code), weight: reason.weight as f32, detail: reason.detail.map(|detail| detail.as_str().into()) })
@@ -107,6 +113,7 @@ impl Row {
             tenant: line.tenant,
             list_entry: line.list_entry,
             is_degraded: line.degraded.is_some(),
+            is_known_device,
             base: line.base as f32,
             log_odds: line.log_odds as f32,
             elapsed_ms: line.elapsed_ms as f32,
@@ -128,9 +135,15 @@ impl Row {
         self.decision >= Decision::Challenge
     }
 
-    /// Whether the sign-in looks like part of an attack: flagged, stopped, or with a wrong password.
+    /// Whether the sign-in was flagged or stopped, or had a wrong password.
     pub fn is_risky(&self) -> bool {
         self.decision > Decision::Allow || self.outcome.is_some_and(|outcome| outcome == Outcome::Failure || outcome.is_against_user())
+    }
+
+    /// Whether the sign-in counts for an attack: a risky one that is not from a device that the user is known to use. When thresholds change,
+    /// many people may be stopped at once, and people mistype passwords.
+    pub fn is_suspect(&self) -> bool {
+        self.is_risky() && !self.is_known_device
     }
 
     /// Whether the sign-in got in: the caller was not told to stop it, and the password was right.

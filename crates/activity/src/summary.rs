@@ -14,6 +14,9 @@ use crate::{
 /// The width of a bucket in seconds for each length of a range.
 const WIDTHS: [(i64, i64); 6] = [(600, 5), (3600, 30), (6 * 3600, 120), (86_400, 600), (7 * 86_400, 3600), (30 * 86_400, 6 * 3600)];
 
+/// How long a change is part of the first sentence.
+const RECENT_SECONDS: i64 = 86_400;
+
 impl Activity {
     /// Counts and ranks the selected rows at `now`, in seconds since 1970. Users and networks are named only with `is_identified`.
     pub fn summary(&self, filter: &Filter, now: i64, is_identified: bool) -> Value {
@@ -38,7 +41,7 @@ impl Activity {
             if let Some(index) = index.filter(|index| *index < length) {
                 counts[index] = counts[index].plus(one);
                 risky[index].total += 1;
-                risky[index].risky += u32::from(row.is_risky());
+                risky[index].risky += u32::from(row.is_suspect());
             }
             all = all.plus(one);
             if let Some(outcome) = row.outcome {
@@ -54,12 +57,14 @@ impl Activity {
             series = exact;
             all = series.iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(*counts));
         }
+        let change = self.marks.iter().rev().find(|mark| mark.at < now + 1 && now - mark.at < RECENT_SECONDS);
         let covered = self.rows.front().map_or(now, |row| row.at.div_euclid(1000));
         // Buckets before the oldest row are no calm time.
         let skipped = usize::try_from((covered - from).div_euclid(width)).unwrap_or_default().min(risky.len());
         let skipped_seconds = width * i64::try_from(skipped).unwrap_or_default();
         let periods = attack::periods(&risky[skipped..], from + skipped_seconds, width);
         let ongoing = self.ongoing_attack(now);
+        let periods = ongoing.map_or(periods.clone(), |ongoing| with_ongoing(&periods, ongoing));
         let last = if ongoing.is_none() { self.last_attack(now, from, to, width) } else { None };
         json!({
             "now": now, "from": from, "to": to, "width": width,
@@ -69,6 +74,7 @@ impl Activity {
             "last_attack": last.map(|period| self.describe(self.to_the_minute(period), is_identified)),
             "attacks": periods.iter().map(|period| json!([period.from, period.to])).collect::<Vec<_>>(),
             "marks": self.marks.iter().filter(|mark| mark.at >= from && mark.at < to).map(|mark| json!([mark.at, mark.text])).collect::<Vec<_>>(),
+            "change": change.map(|mark| json!([mark.at, mark.text])),
             "rankings": rankings.to_json(self, is_identified),
             "stored": self.rows.len(), "stored_since": covered, "unsampled": self.unsampled, "unreadable": self.unreadable,
             "newest": self.newest(),
@@ -88,6 +94,15 @@ impl Activity {
     }
 }
 
+/// The periods with the ongoing attack as one: gaps between busy buckets are no pause of it.
+fn with_ongoing(periods: &[attack::Period], ongoing: attack::Period) -> Vec<attack::Period> {
+    let (overlapping, mut others): (Vec<_>, Vec<_>) = periods.iter().copied().partition(|period| period.to >= ongoing.from);
+    let from = overlapping.iter().map(|period| period.from).min().map_or(ongoing.from, |from| from.min(ongoing.from));
+    let to = overlapping.iter().map(|period| period.to).max().map_or(ongoing.to, |to| to.max(ongoing.to));
+    others.push(attack::Period { from, to });
+    others
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +117,7 @@ mod tests {
             let time = jiff::Timestamp::from_second(NOW - 600 + second).expect("a time");
             let id = format!("{second}-{number}-{user}");
             activity.record(&format!(
-                r#"{{"time":"{time}","id":"{id}","decision":"{decision}","score":50,"user":"{user}","net":"n{asn}","asn":{asn},"country":"DE","client":"web","reasons":[{{"code":"tor","weight":2}},{{"code":"known_device","weight":-2}}]}}"#
+                r#"{{"time":"{time}","id":"{id}","decision":"{decision}","score":50,"user":"{user}","net":"n{asn}","asn":{asn},"country":"DE","client":"web","reasons":[{{"code":"tor","weight":2}},{{"code":"usual_hour","weight":-2}}]}}"#
             ));
             activity.record(&format!(r#"{{"time":"{time}","trigger":"outcome","id":"{id}","outcome":"{outcome}"}}"#));
         };

@@ -65,6 +65,9 @@ pub struct Args {
     /// The seed of the random number generator. The same seed gives the same sign-ins.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// The number of users, 8 to 1000. A slow store learns their past sign-ins slowly: six each.
+    #[arg(long, value_name = "N", default_value_t = 160)]
+    users: usize,
     /// An empty store that the demo fills, for `riskgate dashboard --store`: redis://.. or dynamodb://TABLE. Needs RISKGATE_PSEUDONYM_KEY. The default is memory.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
@@ -81,6 +84,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     if !(0.1..=20.0).contains(&args.speed) {
         return Err(Failure::Usage("--speed must be 0.1 to 20".to_owned()));
+    }
+    if !(8..=1000).contains(&args.users) {
+        return Err(Failure::Usage("--users must be 8 to 1000".to_owned()));
     }
     if !args.listen.ip().is_loopback() {
         return Err(Failure::Usage("--listen must be a loopback address: the demo serves only this machine".to_owned()));
@@ -106,14 +112,14 @@ async fn run_demo(args: &Args) -> Result<(), Failure> {
     let out = LineWriter::stdout();
     let listener = bind(args.listen, &out).await?;
     let address = listener.local_addr().map_err(failed)?;
-    let mut population = generate_population(args.seed);
+    let mut population = generate_population(args);
     let service = RiskService::new(population.scores());
     let (mut config, faults) = Config::read(&demo_variables(service.listen().await.map_err(failed)?, args));
     let link = dashboard_link::add_operator(&mut config.dashboard, "demo", address);
     out.write(format!("dashboard: {link}   (Prometheus: /metrics; Ctrl-C stops the demo and prints a summary)\n").as_bytes());
     subscriber::install(&config.telemetry);
     let instance = Instance::strict(config, faults, RuntimeMode::Sidecar).map_err(|faults| Failure::Usage(faults.to_string()))?;
-    history::import(&instance, &population.history(clock::read().wall)).await.map_err(|error| Failure::Run(format!("{error:#}")))?;
+    history::import(&instance, &population.history(clock::read().wall), &out).await.map_err(|error| Failure::Run(format!("{error:#}")))?;
     instance.report_ready();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let live_stats = instance.telemetry.live_stats();
@@ -152,9 +158,9 @@ async fn bind(address: SocketAddr, out: &LineWriter) -> Result<TcpListener, Fail
 }
 
 /// Generates the users and attackers with addresses from the bundled network database.
-fn generate_population(seed: u64) -> Population {
+fn generate_population(args: &Args) -> Population {
     let (networks, _) = Networks::open(&Config::defaults().networks, &Arc::new(Health::default()));
-    Population::generate(seed, &networks)
+    Population::generate(args.seed, args.users, &networks)
 }
 
 /// The variables of the demo: the environment's for decisions and telemetry, and the embedded risk service. Answers are cached

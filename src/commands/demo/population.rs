@@ -13,9 +13,6 @@ use serde_json::{Value, json};
 use riskgate_engine::{client_ip::ClientIp, context::Context, network_facts::NetworkFacts};
 use riskgate_network::Networks;
 
-/// The number of users.
-const USERS: usize = 160;
-
 /// The number of addresses of attackers.
 const ATTACKERS: usize = 48;
 
@@ -95,12 +92,12 @@ pub enum Password {
 }
 
 impl Population {
-    /// Generates users and attackers from a seed.
-    pub fn generate(seed: u64, networks: &Networks) -> Self {
+    /// Generates `users` users and the attackers from a seed.
+    pub fn generate(seed: u64, users: usize, networks: &Networks) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut homes: HashMap<&str, Vec<Ipv4Addr>> = HashMap::new();
         let (mut attackers, mut abroad) = (Vec::new(), Vec::new());
-        let addresses_per_home = USERS * 3 / HOMES.len();
+        let addresses_per_home = (users * 3 / HOMES.len()).max(1);
         for _ in 0..MAX_LOOKUPS {
             let ip = Ipv4Addr::from_bits(rng.random());
             let ClientIp::Public(_) = ClientIp::classify(ip.into()) else { continue };
@@ -124,7 +121,7 @@ impl Population {
                 break;
             }
         }
-        let users = (0..USERS).map(|number| DemoUser::generate(number, &mut rng, &homes)).collect();
+        let users = (0..users).map(|number| DemoUser::generate(number, &mut rng, &homes)).collect();
         Population { rng, users, attackers, abroad }
     }
 

@@ -97,6 +97,10 @@ function describeCalm(summary, mayView) {
     const period = createButton("link", `${formatTime(last.from * 1000)} to ${formatTime(last.to * 1000)}`, () => navigate(rangeOf(last.from, last.to)));
     parts.push(" The last attack was ", period, `: ${KINDS[last.kind] ?? formatCode(last.kind)}. `, ...describeSources(last, mayView));
   }
+  if (summary.change) {
+    const [at, text] = summary.change;
+    parts.push(" Changed at ", createButton("link", formatTime(at * 1000), () => navigate(rangeOf(at - 900, at + 900))), `: ${text}.`);
+  }
   return parts;
 }
 
