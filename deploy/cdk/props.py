@@ -19,6 +19,7 @@ CHOICES = {
     "HTTP_METHOD": ("POST", "GET"),
     "MINFRAUD_SERVICE": ("score", "insights"),
     "LEARN": ("post_auth", "allow"),
+    "CALIBRATION": ("propose", "auto", "shipped"),
     "MIXTURE": ("balanced", "targeted"),
     "CHALLENGE_FALLBACK": ("deny", "allow"),
     "SESSION_SOURCE": ("sessions", "auth_events"),

@@ -55,6 +55,8 @@ mod wire;
 // The same tests as in `it`, there over the store in memory, here over real servers too.
 #[path = "../integration/history/blocks.rs"]
 mod blocks;
+#[path = "../integration/history/calibration.rs"]
+mod calibration;
 #[path = "../integration/history/challenges.rs"]
 mod challenges;
 #[path = "../integration/lambda/claims.rs"]
@@ -72,6 +74,7 @@ mod learning;
 mod model_tables;
 #[path = "../integration/history/outcome_reports.rs"]
 mod outcome_reports;
+
 #[path = "../integration/history/pool_attacks.rs"]
 mod pool_attacks;
 #[path = "../integration/history/profiles.rs"]

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use riskgate_engine::score::scale::CalibrationSource;
+
 use crate::{
-    counts::{CELLS, Counts},
+    counts::{CELL_WIDTH, CELLS, Counts},
     curve::Curve,
     group::{Basis, Group},
+    success_cell::SuccessCell,
 };
 
 /// The most points by which a score falls in a day. In 30 days an attacker who fills a group with unusual successes gains less than 10.
@@ -14,24 +17,44 @@ pub const MAX_FALL_PER_DAY: f64 = 0.33;
 /// The most points by which a score rises in a day. A rise stops more sign-ins, but an attacker gains nothing from it.
 pub const MAX_RISE_PER_DAY: f64 = 3.0;
 
+/// The most groups with a country of their own. The others have the curve of their basis.
+pub const MAX_COUNTRIES: usize = 80;
+
 const DAY: i64 = 86_400;
 
 /// Counts successes, and moves the curves of the groups once a day.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Calibrator {
-    counts: Counts,
-    curves: BTreeMap<Group, Curve>,
-    by_basis: BTreeMap<Basis, Curve>,
+    pub(crate) counts: Counts,
+    pub(crate) curves: BTreeMap<Group, Curve>,
+    pub(crate) by_basis: BTreeMap<Basis, Curve>,
     /// The day of the curves, in days since 1970.
-    day: Option<i64>,
-    /// The calibrated score from which sign-ins are stopped.
-    stopped_from: Option<f64>,
+    pub(crate) day: Option<i64>,
+    /// When a success was last counted, in seconds since 1970.
+    pub(crate) counted_at: Option<i64>,
+    /// The successes that were counted.
+    pub(crate) sign_ins: u64,
+    /// The score from which sign-ins are stopped.
+    pub(crate) stopped_from: Option<f64>,
+    /// The scale of that score.
+    pub(crate) stop_scale: CalibrationSource,
 }
 
 impl Calibrator {
-    /// Creates a calibrator with the shipped scale. Sign-ins are stopped from `stopped_from` on; `None` in monitor mode.
+    /// Creates a calibrator with the shipped scale. Sign-ins are stopped from the calibrated score `stopped_from` on; `None` in monitor mode.
     pub fn new(stopped_from: Option<f64>) -> Self {
-        Calibrator { stopped_from, ..Calibrator::default() }
+        Calibrator::default().with_stop(stopped_from, CalibrationSource::Pool)
+    }
+
+    /// The same calibrator where sign-ins are stopped from another score on, on this scale; `None` in monitor mode.
+    #[must_use]
+    pub fn with_stop(self, stopped_from: Option<f64>, stop_scale: CalibrationSource) -> Self {
+        Calibrator { stopped_from, stop_scale, ..self }
+    }
+
+    /// The successes that were counted.
+    pub fn sign_ins(&self) -> u64 {
+        self.sign_ins
     }
 
     /// Returns the calibrated score of a sign-in with this shipped score, as far as is known before it.
@@ -41,9 +64,10 @@ impl Calibrator {
 
     /// Whether sign-ins of this group with this shipped score are let in, and therefore counted.
     pub fn is_observed(&self, group: Group, shipped: f64) -> bool {
-        match self.curve(group) {
+        let Some(stop) = self.stopped_from else { return true };
+        match self.curve(group).filter(|_| self.stop_scale == CalibrationSource::Pool) {
             Some(curve) => curve.is_observed(shipped),
-            None => self.stopped_from.is_none_or(|stop| shipped < stop),
+            None => shipped < stop,
         }
     }
 
@@ -53,6 +77,25 @@ impl Calibrator {
     pub fn add_success(&mut self, group: Group, shipped: f64, days_since_last: Option<i64>) {
         if days_since_last != Some(0) {
             self.counts.add(group, shipped);
+        }
+    }
+
+    /// Counts the successes of a minute that begins at `at`, in seconds since 1970; nothing if it was counted before. Users are counted once a day by
+    /// the caller.
+    pub fn take_up(&mut self, at: i64, successes: impl Iterator<Item = (SuccessCell, u64)>) {
+        if self.counted_at.is_some_and(|last| at <= last) {
+            return;
+        }
+        self.advance(at);
+        for (SuccessCell { group, cell }, count) in successes {
+            // Where sign-ins are stopped, those of a client in monitor mode are no sample of all.
+            if count == 0 || !self.is_observed(group, f64::from(cell) * CELL_WIDTH) {
+                continue;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "sign-ins of a minute")]
+            self.counts.add_to_cell(group, cell.into(), count as f64);
+            self.sign_ins = self.sign_ins.saturating_add(count);
+            self.counted_at = Some(at);
         }
     }
 
@@ -67,6 +110,7 @@ impl Calibrator {
         #[expect(clippy::cast_precision_loss, reason = "days of a log")]
         let days = passed as f64;
         self.counts.fade(days);
+        self.counts.merge_small_groups(MAX_COUNTRIES);
         self.refit(days);
     }
 
@@ -97,7 +141,8 @@ impl Calibrator {
 
     /// The first cell that is stopped.
     fn observed(&self, curve: &Curve) -> usize {
-        self.stopped_from.map_or(CELLS, |stop| curve.first_cell_from(stop))
+        let in_force = if self.stop_scale == CalibrationSource::Pool { *curve } else { Curve::shipped() };
+        self.stopped_from.map_or(CELLS, |stop| in_force.first_cell_from(stop))
     }
 }
 

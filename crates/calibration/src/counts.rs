@@ -13,6 +13,9 @@ pub const CELL_WIDTH: f64 = 2.5;
 /// Counts lose half of their weight in this many days.
 pub const HALF_LIFE_DAYS: f64 = 60.0;
 
+/// The most groups during a day. Their countries may be claims, so anyone could add some.
+pub const MAX_GROUPS: usize = 160;
+
 /// Counts of one group. They are not whole numbers, because they fade.
 pub type CellCounts = [f64; CELLS];
 
@@ -23,7 +26,33 @@ pub struct Counts(BTreeMap<Group, CellCounts>);
 impl Counts {
     /// Counts a success with this shipped score, 0 to 100.
     pub fn add(&mut self, group: Group, shipped: f64) {
-        self.0.entry(group).or_insert([0.0; CELLS])[cell(shipped)] += 1.0;
+        self.add_to_cell(group, cell(shipped), 1.0);
+    }
+
+    /// Adds a number of successes to a cell. If there are [`MAX_GROUPS`] groups already, those of another group are counted without its country.
+    pub fn add_to_cell(&mut self, group: Group, cell: usize, count: f64) {
+        let is_full = self.0.len() >= MAX_GROUPS && !self.0.contains_key(&group);
+        let group = if is_full { Group { country: None, ..group } } else { group };
+        if let Some(counted) = self.0.entry(group).or_insert([0.0; CELLS]).get_mut(cell) {
+            *counted += count;
+        }
+    }
+
+    /// Sets the counts of a group.
+    pub(crate) fn set(&mut self, group: Group, counts: CellCounts) {
+        self.0.insert(group, counts);
+    }
+
+    /// Counts the smallest groups without their countries, until at most `most` groups have one.
+    pub fn merge_small_groups(&mut self, most: usize) {
+        let mut groups: Vec<(Group, f64)> =
+            self.groups().filter(|(group, _)| group.country.is_some()).map(|(group, counts)| (group, counts.iter().sum())).collect();
+        groups.sort_by(|a, b| b.1.total_cmp(&a.1));
+        for (group, _) in groups.into_iter().skip(most) {
+            if let Some(counts) = self.0.remove(&group) {
+                add_cells(self.0.entry(Group { country: None, ..group }).or_insert([0.0; CELLS]), &counts);
+            }
+        }
     }
 
     /// Adds the counts of another process.

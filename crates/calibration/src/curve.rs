@@ -85,6 +85,19 @@ impl Curve {
         (self.scores[below] + part * (self.scores[below + 1] - self.scores[below])).clamp(0.0, 100.0)
     }
 
+    /// The scores in hundredths, and the first cell that was not observed.
+    pub(crate) fn to_hundredths(self) -> ([u16; CELLS + 1], u8) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range")]
+        let hundredths = self.scores.map(|score| (score * 100.0).round().clamp(0.0, f64::from(u16::MAX)) as u16);
+        (hundredths, u8::try_from(self.observed).unwrap_or(u8::MAX))
+    }
+
+    /// A curve of scores in hundredths; `None` if they fall somewhere.
+    pub(crate) fn from_hundredths(hundredths: [u16; CELLS + 1], observed: u8) -> Option<Self> {
+        let is_rising = hundredths.is_sorted() && usize::from(observed) <= CELLS;
+        is_rising.then(|| Curve { scores: hundredths.map(|score| f64::from(score) / 100.0), observed: observed.into() })
+    }
+
     /// Returns the first cell whose sign-ins reach a calibrated score at its lower edge, or the number of cells.
     pub fn first_cell_from(&self, score: f64) -> usize {
         self.scores[..CELLS].iter().position(|at| *at >= score).unwrap_or(CELLS)

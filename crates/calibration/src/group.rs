@@ -9,13 +9,20 @@ use riskgate_engine::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Basis {
     /// A user without history.
-    NoHistory,
+    NoHistory = 0,
     /// A user with history of one day.
-    OneDay,
+    OneDay = 1,
     /// A user with history of at least two days.
-    Established,
+    Established = 2,
     /// A sign-in without a context.
-    NoContext,
+    NoContext = 3,
+}
+
+impl Basis {
+    /// The basis with this number; `None` if there is none.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Basis::NoHistory, Basis::OneDay, Basis::Established, Basis::NoContext].into_iter().find(|basis| *basis as u8 == number)
+    }
 }
 
 /// A group. Its parents are the group without the country, and all sign-ins.

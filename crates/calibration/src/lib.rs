@@ -8,7 +8,9 @@
 //! - [`group`]: which sign-ins are compared with each other.
 //! - [`counts`]: successes by group and cell of the shipped score; they fade with time.
 //! - [`curve`]: the shipped tail and counts, blended to a rising map from the shipped score to the calibrated one.
-//! - [`calibrator`]: counts and curves over the days of a pool, with a bound per day.
+//! - [`calibrator`]: counts and curves over the days of a pool, with a bound per day; its stored form.
+//! - [`success_cell`]: where one success is counted, and the name of its counter.
+//! - [`scale`]: the curves, as the engine uses them.
 //!
 //! Nothing here waits, reads a clock or writes. Sources: Mondrian conformal prediction (one p-value per group, Vovk et al. 2003), the
 //! finite-sample correction of conformal p-values, and a Pólya tree with the shipped tail as its mean (Lavine 1992).
@@ -21,4 +23,10 @@ pub mod curve;
 
 pub mod calibrator;
 
-pub use crate::{calibrator::Calibrator, counts::Counts, curve::Curve, group::Group};
+mod encoding;
+
+pub mod scale;
+
+pub mod success_cell;
+
+pub use crate::{calibrator::Calibrator, counts::Counts, curve::Curve, group::Group, scale::PoolScale, success_cell::SuccessCell};

@@ -27,6 +27,8 @@ pub struct HistoryConfig {
     pub mixture: MixtureProfile,
     /// Expected share of attacks among sign-ins. `PRIOR`, default 0.005.
     pub prior: f64,
+    /// Whether scores follow the pool's own traffic. `CALIBRATION`.
+    pub calibration: CalibrationMode,
     /// Directory of a learned model. `MODEL`.
     pub model: Option<PathBuf>,
 }
@@ -53,6 +55,18 @@ pub enum Learn {
     Allow,
 }
 
+/// Whether the score's scale follows the pool's own traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CalibrationMode {
+    /// Successes are counted, and the scale that they give is only shown.
+    #[default]
+    Propose,
+    /// Successes are counted, and the scale follows them, within a bound per day.
+    Auto,
+    /// Nothing is counted. Scores are on the shipped scale.
+    Shipped,
+}
+
 impl HistoryConfig {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         let store = r.parsed("STORE", parse_store).unwrap_or_default();
@@ -72,6 +86,8 @@ impl HistoryConfig {
             pseudonym_keys: keys,
             model: r.text("MODEL").map(PathBuf::from),
             mixture: r.choice("MIXTURE", &[("balanced", MixtureProfile::Balanced), ("targeted", MixtureProfile::Targeted)]),
+            calibration: r
+                .choice("CALIBRATION", &[("propose", CalibrationMode::Propose), ("auto", CalibrationMode::Auto), ("shipped", CalibrationMode::Shipped)]),
             prior: r.parsed("PRIOR", number_within(0.000_001, 0.5)).unwrap_or(0.005),
         }
     }

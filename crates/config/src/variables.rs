@@ -121,6 +121,12 @@ pub const VARIABLES: &[Variable] = &[
     open("history", "LEARN", "post_auth", "post_auth, or allow: learn from every allowed sign-in, for pools without the second trigger"),
     secret("history", "PSEUDONYM_KEY", "kid:base64url key for pseudonyms, newest first; required unless the store is memory"),
     open("history", "MODEL", "", "directory written by `riskgate replay --learn`; the bundled tables when unset"),
+    open(
+        "history",
+        "CALIBRATION",
+        "propose",
+        "scale of the scores: propose (only shows what the pool's own successes would give), auto (follows them by a bounded step a day; experimental) or shipped",
+    ),
     open("history", "MIXTURE", "balanced", "attackers to expect: balanced or targeted"),
     open("history", "PRIOR", "0.005", "share of sign-ins that are attacks, 0.000001 to 0.5"),
     open("token", "CLAIM_PREFIX", "riskgate:", "what the claims' names start with"),

@@ -30,7 +30,7 @@ impl Reader<'_> {
     }
 
     /// Reads a varint of at most five bytes.
-    pub(super) fn varint(&mut self) -> Option<u32> {
+    pub fn varint(&mut self) -> Option<u32> {
         let mut value = 0_u64;
         for shift in [0, 7, 14, 21, 28] {
             let byte = self.u8()?;
@@ -51,7 +51,7 @@ impl Reader<'_> {
 }
 
 /// Appends a varint.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
+pub fn put_varint(out: &mut Vec<u8>, mut value: u32) {
     while value >= 0x80 {
         out.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
         value >>= 7;
@@ -66,27 +66,4 @@ pub fn hash_field_name(kind: char, hash: u32) -> SmolStr {
         *digit = b"0123456789abcdef"[(hash >> shift & 15) as usize];
     }
     std::str::from_utf8(&name).unwrap_or_default().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_field_name_has_the_hash_in_hexadecimal(hash: u32) {
-            prop_assert_eq!(hash_field_name('c', hash), format!("c{hash:08x}"));
-        }
-
-        #[test]
-        fn a_varint_is_read_as_it_was_written(value: u32) {
-            let mut bytes = Vec::new();
-            put_varint(&mut bytes, value);
-            let mut reader = Reader(&bytes);
-            prop_assert_eq!(reader.varint(), Some(value));
-            prop_assert!(reader.0.is_empty());
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use crate::{
     decision::{Decision, policy::Policy},
     evidence::Evidence,
-    score::model::Model,
+    score::{model::Model, scale::ScoreScale},
     settings::DecisionConfig,
     signals::{Signals, lists::Lists},
 };
@@ -25,7 +25,16 @@ impl Evaluator {
 
     /// Evaluates the evidence of one sign-in.
     pub fn evaluate(&self, evidence: Box<Evidence>) -> Decision {
-        self.policy.decide(self.model.score(Signals::read(evidence, &self.lists)))
+        self.evaluate_on_scale(evidence, None)
+    }
+
+    /// Evaluates the evidence of one sign-in on the scale of its pool.
+    pub fn evaluate_on_scale(&self, evidence: Box<Evidence>, scale: Option<&dyn ScoreScale>) -> Decision {
+        let score = self.model.score(Signals::read(evidence, &self.lists));
+        self.policy.decide(match scale {
+            Some(scale) => score.on_scale(scale, self.model.stop_threshold()),
+            None => score,
+        })
     }
 
     /// Decides a sign-in that cannot be scored: lists and blocks apply, then the fallback, where `local` denies.

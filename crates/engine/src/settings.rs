@@ -105,6 +105,13 @@ impl DecisionConfig {
         clients.chain([""]).map(stop).fold(100.0, f64::min)
     }
 
+    /// The lowest score from which an app client in enforce mode stops sign-ins; `None` if all are in monitor mode.
+    pub fn lowest_enforced_threshold(&self) -> Option<f64> {
+        let clients = self.mode.clients.keys().chain(self.deny_at.clients.keys()).chain(self.challenge_at.clients.keys()).map(String::as_str).chain([""]);
+        let enforcing = clients.filter(|client| *self.mode.of(client) == Mode::Enforce);
+        enforcing.map(|client| self.challenge_at.of(client).unwrap_or(100.0).min(*self.deny_at.of(client))).reduce(f64::min)
+    }
+
     /// The lowest score at which a degraded sign-in is denied under fallback `local`: at most `deny_at`.
     pub fn degraded_deny_threshold(&self, client: &str) -> f64 {
         let (deny_at, below) = (*self.deny_at.of(client), self.challenge_at.of(client).unwrap_or(*self.review_at.of(client)));

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 use ulid::Ulid;
 
+use riskgate_calibration::SuccessCell;
 use riskgate_engine::features::{FeatureLevel, Features};
 use riskgate_engine::{
     encoding::{Reader, hash_field_name},
@@ -104,6 +105,8 @@ pub struct AttemptDecision {
     pub score: u16,
     /// The reasons with the largest weights, by their numbers from 1; 0 means none.
     pub reasons: [u8; 4],
+    /// Where a success is counted for the calibration. `None` if it is not, or if an earlier version decided.
+    pub counted: Option<SuccessCell>,
 }
 
 /// Whether the sign-in may continue to the password check.
@@ -214,12 +217,14 @@ impl ClaimFlags {
 }
 
 impl Attempt {
-    /// The value of a field of a user record: the attempt, followed by the assessment's id. Earlier versions ignore the id.
+    /// The value of a field of a user record: the attempt, followed by the assessment's id and the cell in which a success is counted. Earlier
+    /// versions ignore what they do not know.
     pub(super) fn to_field(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(MAX_ATTEMPT_BYTES + 16);
+        let mut out = Vec::with_capacity(MAX_ATTEMPT_BYTES + 20);
         self.write(&mut out);
         if let Some(id) = self.id {
             out.extend_from_slice(&id.to_bytes());
+            out.extend(self.counted_cell().into_iter().flat_map(SuccessCell::to_bytes));
         }
         out
     }
@@ -227,7 +232,17 @@ impl Attempt {
     pub(super) fn from_field(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let attempt = Self::read(&mut reader)?;
-        Some(Attempt { id: reader.array().map(Ulid::from_bytes), ..attempt })
+        let id = reader.array().map(Ulid::from_bytes);
+        Some(Attempt { id, ..attempt }.with_counted_cell(reader.array().and_then(SuccessCell::from_bytes)))
+    }
+
+    /// Where its success is counted for the calibration.
+    pub(super) fn counted_cell(&self) -> Option<SuccessCell> {
+        self.decision?.counted
+    }
+
+    pub(super) fn with_counted_cell(self, counted: Option<SuccessCell>) -> Self {
+        Attempt { decision: self.decision.map(|decision| AttemptDecision { counted, ..decision }), ..self }
     }
 
     /// 24 bytes, or 28 with a nonce.
@@ -263,6 +278,7 @@ impl Attempt {
             restriction: if challenge & RESTRICTION_CHALLENGE == 0 { TokenRestriction::from_bit(flags >> 7) } else { TokenRestriction::Challenge },
             score,
             reasons,
+            counted: None,
         });
         let kind = if flags & 32 == 0 { AttemptKind::Original } else { AttemptKind::Retry };
         let nonce = if flags & 64 == 0 { None } else { Some(reader.u32()?) };
@@ -387,10 +403,11 @@ mod tests {
                 restriction: [TokenRestriction::None, TokenRestriction::Withhold, TokenRestriction::Challenge][usize::from(restriction)],
                 score,
                 reasons: [1, 2, 0, 0],
+                counted: id.and_then(|_| SuccessCell::from_bytes([2, b'S', b'E', 7])),
             });
             let attempt = Attempt { at: timestamp_of(at), event, origin: 7, client: 9, nonce, hour, kind: AttemptKind::Retry, decision, id: id.map(Ulid) };
             prop_assert_eq!(Attempt::from_field(&attempt.to_field()), Some(attempt));
-            prop_assert_eq!(Attempt::read(&mut Reader(&attempt.to_field())), Some(Attempt { id: None, ..attempt }));
+            prop_assert_eq!(Attempt::read(&mut Reader(&attempt.to_field())), Some(Attempt { id: None, ..attempt }.with_counted_cell(None)));
         }
 
         #[test]

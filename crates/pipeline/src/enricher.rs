@@ -9,7 +9,8 @@ use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use crate::keyed_resources::{KeyedResources, KeyedResourcesDeps};
-use crate::pool_monitor::{AttackNotice, PoolMonitor, SignInPool};
+use crate::pool_monitor::{AttackNotice, CalibrationSettings, PoolMonitor, SignInPool};
+use riskgate_calibration::PoolScale;
 use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_config::{Config, env::ConfigError};
 use riskgate_engine::{
@@ -76,7 +77,8 @@ impl Enricher {
         faults.extend(found);
         let (connect_timeout, store_timeout) = (config.budget.connect, config.budget.store);
         let keyed_resources = ArcSwap::from_pointee(keyed_resources);
-        let pools = PoolMonitor::new(Arc::clone(&health));
+        let calibration = CalibrationSettings { mode: config.history.calibration, stopped_from: config.decision.lowest_enforced_threshold() };
+        let pools = PoolMonitor::new(Arc::clone(&health), calibration);
         (Enricher { keyed_resources, breaker, runtime_mode, tls, connect_timeout, store_timeout, health, networks, pools }, faults)
     }
 
@@ -176,10 +178,8 @@ impl Enricher {
         let services: SmallVec<[ProviderResult; 2]> = services.into();
         let took = EnrichmentTimings { networks: networks_took, history: took, total: started.elapsed() };
         let mut evidence = Box::new(Evidence { sign_in, networks, local_time, features, is_browser_update, history, history_outcome, services, took });
-        if let Some(pool) = pool {
-            let _ = catch_panic_sync(&self.health, || pool.add_wave(&mut evidence));
-        }
-        Enriched { evidence, attempt }
+        let scale = pool.and_then(|pool| catch_panic_sync(&self.health, || pool.add_state(&mut evidence)).unwrap_or_default());
+        Enriched { evidence, attempt, scale }
     }
 
     /// The pool of a sign-in. A command takes no part in the detection of attacks.
@@ -370,4 +370,6 @@ pub struct Enriched {
     pub evidence: Box<Evidence>,
     /// The recorded attempt, which the decision completes; `None` when nothing was recorded.
     pub attempt: Option<Box<PendingAttempt>>,
+    /// The scale of the pool; `None` if it has none.
+    pub scale: Option<Arc<PoolScale>>,
 }

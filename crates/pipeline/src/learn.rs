@@ -5,7 +5,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 use tokio::time::Instant;
 
-use crate::enricher::Enricher;
+use crate::{enricher::Enricher, pool_monitor::counted_cell};
 use riskgate_engine::{
     decision::{Decision, ScoreLevel, Verdict},
     evidence::{FailureReason, history::NonceStatus, store_parts::StorePart},
@@ -166,6 +166,7 @@ pub(crate) fn attempt_result(decision: &Decision) -> AttemptDecision {
         restriction,
         score: score_tenths(decision.score.value),
         reasons: reason_numbers(&decision.score.reasons),
+        counted: counted_cell(decision),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     enricher::{Enriched, Enricher},
     learn,
 };
+use riskgate_calibration::PoolScale;
 use riskgate_config::{
     Config, encoding,
     history::{HistoryConfig, Learn},
@@ -25,7 +26,10 @@ use riskgate_engine::{
     evaluator::Evaluator,
     evidence::{Evidence, history::History},
     network_facts::NetworkFacts,
-    score::model::{Model, ModelError, Tables},
+    score::{
+        model::{Model, ModelError, Tables},
+        scale::ScoreScale,
+    },
     sign_in::SignIn,
     time::ClockReading,
 };
@@ -65,9 +69,9 @@ impl RiskEngine {
         let reserve = MAX_RESERVE.min(deadline.left(started.into()) / 10);
         // Pinned, because every layer that takes a future by value copies it.
         let enriched = pin!(self.enricher.enrich(sign_in, deadline.reserving(reserve)));
-        let Enriched { evidence, attempt } = enriched.instrument(debug_span!("enrich", %id)).await;
+        let Enriched { evidence, attempt, scale } = enriched.instrument(debug_span!("enrich", %id)).await;
         let evaluation_start = Instant::now();
-        let decision = debug_span!("evaluate", %id).in_scope(|| self.evaluate(evidence));
+        let decision = debug_span!("evaluate", %id).in_scope(|| self.evaluate(evidence, scale.as_deref()));
         let evaluation = evaluation_start.elapsed();
         if attempt.is_some() {
             let is_success = self.learn == Learn::Allow && matches!(decision.action, Verdict::Allow | Verdict::Review);
@@ -87,9 +91,9 @@ impl RiskEngine {
     }
 
     /// Judges a sign-in whose session was found, under the id of its assessment. Nothing is recorded.
-    pub fn judge_session(&self, id: &SmolStr, evidence: Box<Evidence>) -> Assessment {
+    pub fn judge_session(&self, id: &SmolStr, evidence: Box<Evidence>, scale: Option<&PoolScale>) -> Assessment {
         let (started, evaluation_start) = (evidence.sign_in.received.mono, Instant::now());
-        let decision = self.evaluate(evidence);
+        let decision = self.evaluate(evidence, scale);
         Assessment {
             id: id.clone(),
             decision,
@@ -114,8 +118,9 @@ impl RiskEngine {
         &self.enricher
     }
 
-    fn evaluate(&self, evidence: Box<Evidence>) -> Decision {
-        self.evaluate_with(evidence, |evidence| self.evaluator.evaluate(evidence))
+    fn evaluate(&self, evidence: Box<Evidence>, scale: Option<&PoolScale>) -> Decision {
+        let scale = scale.map(|scale| scale as &dyn ScoreScale);
+        self.evaluate_with(evidence, |evidence| self.evaluator.evaluate_on_scale(evidence, scale))
     }
 
     /// Evaluates the evidence with `evaluator`. If it panics, the result is the fallback decision.
@@ -170,7 +175,7 @@ mod tests {
                 let engine = RiskEngine::new(&config, enricher, Evaluator::new(&config.decision, Model::bundled(config.history.model_config())));
                 let sign_in = http::parse(br#"{"user":"ada","ip":"8.8.8.8"}"#, ClientIp::Missing, clock::read()).expect("a sign-in");
                 let deadline = engine.deadline(sign_in.received.mono, None);
-                let Enriched { evidence, attempt } = engine.enricher.enrich(sign_in, deadline).await;
+                let Enriched { evidence, attempt, .. } = engine.enricher.enrich(sign_in, deadline).await;
                 assert!(attempt.is_some(), "the attempt was recorded");
                 let decision = engine.evaluate_with(evidence, |_| std::panic::panic_any("a bug"));
                 assert_eq!((decision.verdict, engine.health().panics.load(Ordering::Relaxed)), (verdict, 1), "{runtime_mode:?} {fallback}");

@@ -31,6 +31,7 @@ use riskgate_runtime::{
 };
 
 use crate::{
+    enricher::Enriched,
     instance::Instance,
     learn,
     sessions::{
@@ -245,7 +246,8 @@ impl Reassessment<'_> {
             user: self.user.clone(),
             context,
         };
-        let mut evidence = engine.enricher().enrich(sign_in, engine.deadline(now.mono, Some(self.deadline.left(Instant::now())))).await.evidence;
+        let deadline = engine.deadline(now.mono, Some(self.deadline.left(Instant::now())));
+        let Enriched { mut evidence, scale, .. } = engine.enricher().enrich(sign_in, deadline).await;
         let about =
             SessionSignIn { pool: &message.pool, keys: &self.keys, client: &message.client, id: &message.id, sample: message.sample.as_deref(), at: self.at };
         if self.repository.is_shared_egress(&about, &evidence, now.wall).await? {
@@ -276,7 +278,7 @@ impl Reassessment<'_> {
             JudgementClaim::Busy => return Err(FailureReason::Shed.into()),
         }
         let hour = evidence.local_time.hour;
-        let assessment = engine.judge_session(&message.id, evidence);
+        let assessment = engine.judge_session(&message.id, evidence, scale.as_deref());
         let decision = &assessment.decision;
         let (verdict, event) = verdict_of(decision);
         let verdict = verdict.filter(|verdict| message.kind != SessionKind::Refresh || !matches!(verdict, SessionVerdict::Learn));

@@ -257,6 +257,12 @@ export interface RiskgateVariables {
    */
   readonly model?: string;
   /**
+   * `RISKGATE_CALIBRATION`: scale of the scores: propose (only shows what the pool's own successes would give), auto (follows them by
+   * a bounded step a day; experimental) or shipped.
+   * @default propose
+   */
+  readonly calibration?: 'propose' | 'auto' | 'shipped';
+  /**
    * `RISKGATE_MIXTURE`: attackers to expect: balanced or targeted.
    * @default balanced
    */
@@ -640,6 +646,7 @@ export const VARIABLES: Readonly<Record<keyof RiskgateVariables, string>> = {
   learn: 'RISKGATE_LEARN',
   pseudonymKey: 'RISKGATE_PSEUDONYM_KEY',
   model: 'RISKGATE_MODEL',
+  calibration: 'RISKGATE_CALIBRATION',
   mixture: 'RISKGATE_MIXTURE',
   prior: 'RISKGATE_PRIOR',
   claimPrefix: 'RISKGATE_CLAIM_PREFIX',

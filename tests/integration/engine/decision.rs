@@ -62,7 +62,18 @@ impl Case {
             ..Evidence::of(sign_in)
         };
         let signals = Signals::read(Box::new(evidence), &Lists::new(&config.decision));
-        let score = Score { signals, value: self.score, log_odds: 0.0, base: 0.0, reasons: Default::default(), review_floor: None };
+        let score = Score {
+            signals,
+            value: self.score,
+            shipped: self.score,
+            without_third_parties: self.score,
+            on_pool_scale: None,
+            calibration: Default::default(),
+            log_odds: 0.0,
+            base: 0.0,
+            reasons: Default::default(),
+            review_floor: None,
+        };
         Policy::new(config.decision).decide(score)
     }
 }

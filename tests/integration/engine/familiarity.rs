@@ -37,7 +37,7 @@ enum Part {
 
 /// A person's history and a sign-in, each part of which can be left out.
 #[derive(Debug, Clone)]
-struct Case {
+pub(super) struct Case {
     /// By level: how often the familiar value was seen, and whether on two days.
     seen: [(u16, bool); 9],
     /// By level: whether the familiar value was verified.
@@ -68,7 +68,7 @@ fn hash(level: FeatureLevel, part: Part) -> Option<u32> {
 
 impl Case {
     /// A person of 20 sign-ins, all alike, and a sign-in of which nothing is known.
-    fn plain(established: bool) -> Self {
+    pub(super) fn plain(established: bool) -> Self {
         Case {
             seen: [(20, established); 9],
             verified: [false; 9],
@@ -83,7 +83,7 @@ impl Case {
         }
     }
 
-    fn evidence(&self) -> Box<Evidence> {
+    pub(super) fn evidence(&self) -> Box<Evidence> {
         let value = |level: FeatureLevel, familiar: &'static str, new: &'static str| match self.parts[level as usize] {
             Part::Missing => None,
             Part::Familiar => Some(familiar),
@@ -198,7 +198,7 @@ fn part() -> impl Strategy<Value = Part> {
 }
 
 prop_compose! {
-    fn case()(
+    pub(super) fn case()(
         mut seen in proptest::array::uniform9((1_u16..60, any::<bool>())),
         verified in proptest::array::uniform9(any::<bool>()),
         more in 0_u32..60,

@@ -25,6 +25,7 @@ const ANSWERED: AttemptDecision = AttemptDecision {
     restriction: TokenRestriction::Withhold,
     score: 1,
     reasons: [0; 4],
+    counted: None,
 };
 
 async fn forget(engine: &TestEngine, pool: &str, user: &str, now: Timestamp) {

@@ -1,6 +1,7 @@
 //! What is stored of people, and what it changes.
 
 pub mod blocks;
+pub mod calibration;
 pub mod challenges;
 pub mod end_to_end;
 pub mod flood;

@@ -7,7 +7,11 @@ use riskgate_calibration::{
     group::Basis,
 };
 use riskgate_config::Config;
-use riskgate_engine::{context::Country, evaluator::Evaluator, score::model::Model};
+use riskgate_engine::{
+    context::Country,
+    evaluator::Evaluator,
+    score::{model::Model, scale::CalibrationSource},
+};
 use riskgate_lab::{
     pass::Pass,
     promises::{PromiseCheck, write_table},
@@ -158,6 +162,23 @@ fn colluding_accounts_move_little_in_a_month() {
         let (before, after) = (calm.score(group("NO"), shipped), poisoned.score(group("NO"), shipped));
         assert!((before - after).abs() <= 10.0, "{shipped}: {before} becomes {after}");
     }
+}
+
+#[test]
+fn a_proposed_scale_knows_that_sign_ins_are_stopped_on_the_shipped_one() {
+    // Twice as many of these sign-ins are above each score as shipped, so a score of 65 would be lower on the pool's scale.
+    let mut calibrator = Calibrator::default().with_stop(Some(65.0), CalibrationSource::Shipped);
+    for day in 0..90 {
+        calibrator.advance(day * DAY);
+        for score in scores(2.0, 4_000).filter(|score| *score < 65.0) {
+            calibrator.add_success(group("NO"), score, None);
+        }
+    }
+    let [at50, at60, at70, at80] = [50.0, 60.0, 70.0, 80.0].map(|score| calibrator.score(group("NO"), score));
+    let lower = 25.0 * 2_f64.log10();
+    assert!((at50 - (50.0 - lower)).abs() < 2.0 && (at60 - (60.0 - lower)).abs() < 4.0, "{at50} {at60}");
+    assert!((at80 - at70 - 10.0).abs() < 1e-6, "{at70} {at80}");
+    assert!(!calibrator.is_observed(group("NO"), 66.0) && calibrator.is_observed(group("NO"), 64.0));
 }
 
 #[test]

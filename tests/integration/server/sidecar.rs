@@ -85,6 +85,7 @@ async fn an_assessment_has_the_documented_shape() {
         "decision",
         "action",
         "score",
+        "calibration",
         "level",
         "mode",
         "decided_by",

@@ -41,6 +41,8 @@ pub enum StorePart {
     PoolCounts,
     /// The decisions and outcomes for the dashboard.
     Activity,
+    /// The scale of the pool.
+    Calibration,
 }
 
 /// The parts other than the user's record that could not be read for one sign-in.
@@ -66,6 +68,7 @@ labels!(StorePart, "The label in `degraded`, metrics, log lines and `/readyz`.",
     AttackState "attack_state"
     PoolCounts "pool_counts"
     Activity "activity"
+    Calibration "calibration"
 });
 
 impl UnreadParts {

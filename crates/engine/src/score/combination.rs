@@ -15,6 +15,8 @@ pub(super) struct CombinedTerms {
     pub(super) is_travel: bool,
     /// The network report, unless the rarity term replaces it.
     pub(super) report: Option<NetworkReport>,
+    /// The sum of everything that counts.
+    pub(super) sum: f64,
 }
 
 /// Combines the mixture with the weight of travel and a network report.
@@ -32,7 +34,8 @@ pub(super) fn combine(mixture: &Mixture, terms: TermSets, travel: f64, report: O
             (chosen, is_travel) = (replaced, true);
         }
     }
-    CombinedTerms { mixed: chosen.mixed, is_travel, report: report.filter(|_| chosen.has_report) }
+    let sum = chosen.sum + if is_travel { travel } else { 0.0 };
+    CombinedTerms { mixed: chosen.mixed, is_travel, sum, report: report.filter(|_| chosen.has_report) }
 }
 
 /// The mixture with either the network report or the rarity term.

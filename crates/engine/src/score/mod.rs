@@ -30,6 +30,8 @@ pub mod reason;
 
 mod reason_accumulator;
 
+pub mod scale;
+
 pub mod table;
 
 pub mod weights;
@@ -42,8 +44,16 @@ pub use crate::score::reason::{Reason, ReasonCode};
 pub struct Score {
     /// The signals that were scored.
     pub signals: Signals,
-    /// 0 to 100, rounded to 0.1: 25 x -log10 of the share of legitimate sign-ins with at least this risk.
+    /// 0 to 100, rounded to 0.1: 25 x -log10 of the share of legitimate sign-ins with at least this risk, on the scale in force.
     pub value: f64,
+    /// The score on the shipped scale.
+    pub shipped: f64,
+    /// The shipped score without what third parties do to the account: failed attempts, a concurrent sign-in, an attack on the pool.
+    pub without_third_parties: f64,
+    /// The score on the pool's scale; `None` if the pool has none.
+    pub on_pool_scale: Option<f64>,
+    /// The scale in force.
+    pub calibration: scale::Calibration,
     /// Log-odds of an attack (natural logarithm): `base` plus the weights of all reasons.
     pub log_odds: f64,
     /// Log-odds before any evidence: the logit of the prior plus the calibration offset.

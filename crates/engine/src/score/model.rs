@@ -165,6 +165,11 @@ impl Model {
         Model { stop_threshold: score, ..self }
     }
 
+    /// The lowest score that is challenged or denied.
+    pub fn stop_threshold(&self) -> f64 {
+        self.stop_threshold
+    }
+
     /// The date of the tables, at most 32 characters.
     pub fn date(&self) -> &str {
         &self.date
@@ -188,7 +193,7 @@ impl Model {
     /// The result when scoring panicked: the highest score, with the reason `degraded`.
     pub fn unavailable_score(&self, signals: Signals) -> Score {
         let reason = crate::score::reason::Reason { code: ReasonCode::Degraded, weight: 0.0, detail: None };
-        Score { signals, value: 100.0, log_odds: self.base, base: self.base, reasons: smallvec::smallvec![reason], review_floor: None }
+        Score::on_shipped_scale(signals, [100.0; 2], [self.base; 2], smallvec::smallvec![reason], None)
     }
 
     /// Scores the signals.
@@ -221,7 +226,8 @@ impl Model {
         let rare = rarity.filter(|_| is_new_provider).unwrap_or(0.0);
         (terms.strict.rarity, terms.full.rarity, terms.favourable.rarity) = (rare, rare, rare.min(0.0));
         let concurrent = travel.concurrent.map_or(0.0, |journey| self.travel_weight(journey.kmh()).min(ceiling - failures));
-        let journey = travel.since_success.map_or(0.0, |journey| self.travel_weight(journey.kmh())).max(concurrent);
+        let own_journey = travel.since_success.map_or(0.0, |journey| self.travel_weight(journey.kmh()));
+        let journey = own_journey.max(concurrent);
         let mut reports = service_reports(self, evidence, cohort, floor);
         reports.extend(network_kind_report(w, ip));
         if *history_depth == HistoryDepth::None {
@@ -230,7 +236,12 @@ impl Model {
             let hour = time.hour.map(|hour| self.hours.ratio(&[0; 24], hour)).filter(|s| *s > 0.0);
             reports.extend(hour.map(|s| NetworkReport { code: ReasonCode::UnusualHour, s, detail: time.hour.map(|hour| format_smolstr!("at {hour} h")) }));
         }
-        let CombinedTerms { mixed, is_travel, report } = combine(&self.mixture, terms, journey, strongest_report(reports));
+        let report = strongest_report(reports);
+        // What third parties add to S.
+        let mut added = failures;
+        let own_sum = (concurrent > own_journey).then(|| combine(&self.mixture, terms, own_journey, report.clone()).sum);
+        let CombinedTerms { mixed, is_travel, report, sum: combined } = combine(&self.mixture, terms, journey, report);
+        added += own_sum.map_or(0.0, |own_sum| combined - own_sum);
         let part = mixed.terms;
 
         if is_travel {
@@ -271,6 +282,7 @@ impl Model {
         if let Some(wave) = &evidence.history.attack_wave {
             let s = wave.ln_ratio.clamp(0.0, w.attack_wave).min((ceiling - failures - concurrent).max(0.0));
             add(ReasonCode::AttackWave, s, &|| Some(wave.cells.clone()));
+            added += s;
         }
         let (code, accounts, s) = self.ip_velocity(*velocity);
         add(code, s, &|| Some(format_smolstr!("{accounts} accounts in 1 h")));
@@ -292,13 +304,11 @@ impl Model {
         annotate(&mut accumulator, w, &signals, review_floor);
         let (sum, reasons) = accumulator.finish();
         let s = sum / w.slope;
-        let mut value = self.quantiles.score(cohort, s);
-        if *trust == EffectiveTrust::Untrusted {
-            // Untrusted claims never lower the score, so it is at least the score without a context.
-            value = value.max(self.quantiles.score(Cohort::NoContext, without_context));
-        }
-        let (value, base) = ((value * 10.0).round() / 10.0, self.base);
-        Score { signals, value, log_odds: base + sum, base, reasons, review_floor }
+        // Untrusted claims never lower the score, so it is at least the score without a context.
+        let least = |s| if *trust == EffectiveTrust::Untrusted { self.quantiles.score(Cohort::NoContext, s) } else { 0.0 };
+        let value = self.quantiles.score(cohort, s).max(least(without_context));
+        let own = if added > 0.0 { self.quantiles.score(cohort, s - added).max(least(without_context - failures)) } else { value };
+        Score::on_shipped_scale(signals, [value, own].map(round_to_tenth), [self.base + sum, self.base], reasons, review_floor)
     }
 
     /// Why a sign-in is at least reviewed: Tor in an AS that the user has not used, or impossible travel to a country new to the user.
@@ -329,6 +339,10 @@ impl Model {
         let accounts = if ip >= network { velocity.accounts_per_ip } else { velocity.accounts_per_network };
         (ReasonCode::IpVelocity, accounts, ip.max(network))
     }
+}
+
+pub(super) fn round_to_tenth(score: f64) -> f64 {
+    (score * 10.0).round() / 10.0
 }
 
 /// ln((count + 1) / (usual + 1)), from 0 to `high`.

@@ -4,6 +4,7 @@
 mod automation;
 mod browser_update;
 mod client_ip;
+mod encoding;
 mod placeholder;
 mod profile;
 mod refused_ip;

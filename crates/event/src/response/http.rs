@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::response::{Assessment, object::Object};
-use riskgate_engine::score::reason::Reason;
+use riskgate_engine::score::{reason::Reason, scale::Calibration};
 
 /// The Assessment as its documented JSON object.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +57,17 @@ impl AssessmentJson<'_> {
             });
         }
         object.member("score", &score.value);
+        object.object("calibration", |object| {
+            let Calibration { source, sign_ins, as_of } = score.calibration;
+            object.plain("source", source.as_label());
+            object.member("sign_ins", &sign_ins);
+            match as_of {
+                Some(at) => object.timestamp("as_of", at),
+                None => object.plain_or_null("as_of", None),
+            }
+            object.member("shipped_score", &score.shipped);
+            object.member("pool_score", &score.on_pool_scale);
+        });
         object.plain("level", decision.level.as_label());
         object.plain("mode", decision.mode.as_label());
         object.decimal::<4>("log_odds", score.log_odds);

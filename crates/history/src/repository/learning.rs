@@ -25,7 +25,7 @@ use riskgate_engine::{
     encoding::hash_field_name,
     evidence::{FailureReason, store_parts::StorePart},
     features::FeatureLevel,
-    profile::{DeviceStatus, seconds},
+    profile::{DeviceStatus, day_of, seconds},
     sign_in::{Trigger, User},
 };
 use riskgate_event::cognito::PostAuthentication;
@@ -70,6 +70,8 @@ pub struct CountedSuccess {
     pub pool: u32,
     /// Whether it is the account's first: the account had no history.
     pub is_first: bool,
+    /// Whether it is the account's first on this day.
+    pub is_first_of_day: bool,
     /// The decision on its attempt: the score in tenths, the first reasons, and whether something was missing.
     pub decision: AttemptDecision,
 }
@@ -295,7 +297,8 @@ impl HistoryRepository {
 
     /// What is counted about the success of an attempt, with the record as it was before.
     pub(super) fn counted_success(&self, pool: u32, attempt: &Attempt, before: &MergedRecord) -> Option<CountedSuccess> {
-        Some(CountedSuccess { pool, is_first: before.profile.is_new(), decision: attempt.decision? })
+        let is_first_of_day = before.last_success.is_none_or(|last| day_of(last) != day_of(attempt.at));
+        Some(CountedSuccess { pool, is_first: before.profile.is_new(), is_first_of_day, decision: attempt.decision? })
     }
 
     pub(super) fn merge_record(&self, user_record: UserRecord, sample: Option<&Sample>, now: Timestamp, at: Timestamp) -> MergedRecord {
@@ -307,7 +310,7 @@ impl HistoryRepository {
     /// successes lose no data and need no lock.
     pub(super) async fn apply_profile_update(&self, profile_update: ProfileUpdate<'_>) -> Result<Recorded, FailureReason> {
         let ProfileUpdate { keys, merged, sample, sample_field, decision, restriction, mut set, mut remove, at, now } = profile_update;
-        let MergedRecord { version, mut profile, merged_samples, applied, expired, forgotten, restriction: held_until, min_ttl } = merged;
+        let MergedRecord { version, mut profile, merged_samples, applied, expired, forgotten, restriction: held_until, min_ttl, last_success: _ } = merged;
         set.reserve(4);
         // A success without the pass of its challenge does not reset the count of failures.
         if restriction != TokenRestriction::Challenge {

@@ -23,6 +23,7 @@ use crate::{
     attempt::{Attempt, Origin, TokenRestriction},
     block_list::ClientCapability,
 };
+use riskgate_calibration::SuccessCell;
 use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{
     evidence::{FailureReason, store_parts::StorePart},
@@ -297,13 +298,14 @@ impl PendingOutcome {
         self.attempt.at
     }
 
-    /// A line of text with the keys, the field, the time of erasure in milliseconds (`-` for none), `s` after a success (`-` before) and the hash of
-    /// the pool, followed by the bytes of the attempt. Earlier versions do not know the last.
+    /// A line of text with the keys, the field, the time of erasure in milliseconds (`-` for none), `s` after a success (`-` before) the hash of the
+    /// pool and the cell in which a success is counted, followed by the bytes of the attempt. Earlier versions do not know the last two.
     fn to_bytes(&self) -> Vec<u8> {
         let forgotten = self.forgotten.map_or_else(|| "-".to_owned(), |at| at.as_millisecond().to_string());
         let succeeded = if self.has_succeeded { "s" } else { "-" };
         let pool = self.pool.map(|pool| format!(" {pool:08x}")).unwrap_or_default();
-        let mut out = format!("{} {} {forgotten} {succeeded}{pool}\n", self.keys.join(","), self.field).into_bytes();
+        let cell = self.attempt.counted_cell().filter(|_| !pool.is_empty()).map(|cell| format!(" {}", cell.to_counter())).unwrap_or_default();
+        let mut out = format!("{} {} {forgotten} {succeeded}{pool}{cell}\n", self.keys.join(","), self.field).into_bytes();
         out.extend(Sample { attempt: self.attempt, origin: self.origin.clone(), device: DeviceStatus::NotReported, proven: false }.to_bytes());
         out
     }
@@ -315,7 +317,9 @@ impl PendingOutcome {
         let forgotten = words.next().and_then(|at| Timestamp::from_millisecond(at.parse().ok()?).ok());
         let has_succeeded = words.next() == Some("s");
         let pool = words.next().and_then(|hash| u32::from_str_radix(hash, 16).ok());
+        let cell = words.next().and_then(SuccessCell::from_counter);
         let Sample { attempt, origin, .. } = Sample::from_bytes(&bytes[end + 1..])?;
+        let attempt = attempt.with_counted_cell(cell);
         Some(PendingOutcome { keys: keys.split(',').map(SmolStr::from).collect(), field: field.into(), forgotten, attempt, origin, has_succeeded, pool })
     }
 }

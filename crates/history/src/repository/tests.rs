@@ -120,6 +120,7 @@ const ALLOWED: AttemptDecision = AttemptDecision {
     restriction: TokenRestriction::None,
     score: 1,
     reasons: [0; 4],
+    counted: None,
 };
 
 fn event(kind: &str, config: &Config, second: i64) -> Event {

@@ -91,6 +91,8 @@ pub(super) struct MergedRecord {
     /// When the user was last forgotten.
     pub(super) forgotten: Option<Timestamp>,
     pub(super) restriction: Option<Timestamp>,
+    /// When a sign-in last succeeded, before the present success.
+    pub(super) last_success: Option<Timestamp>,
     /// The minimum TTL of the record, because of its block.
     pub(super) min_ttl: Duration,
 }
@@ -267,10 +269,11 @@ impl UserRecord {
     pub(super) fn into_merged(mut self, origin: &Origin, now: Timestamp, at: Timestamp, ttl: Duration) -> MergedRecord {
         self.release_unjudged(now);
         let (version, restriction, min_ttl, forgotten) = (self.version, self.restriction, self.min_ttl(now, Duration::ZERO), self.forgotten);
+        let last_success = self.last_success;
         let merged_samples: Vec<SmolStr> = self.samples.keys().cloned().collect();
         let applied = merged_samples.iter().filter(|sample| !self.is_applied(sample)).filter_map(outcome::applied_field).collect();
         let expired = self.expired(now);
-        MergedRecord { version, profile: self.into_profile(origin, at, ttl), merged_samples, applied, expired, forgotten, restriction, min_ttl }
+        MergedRecord { version, profile: self.into_profile(origin, at, ttl), merged_samples, applied, expired, forgotten, restriction, last_success, min_ttl }
     }
 
     /// Adds the successes that were not judged in time to the samples, so the profile learns from them.

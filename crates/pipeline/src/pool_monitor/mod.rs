@@ -13,16 +13,22 @@ use jiff::Timestamp;
 use smol_str::SmolStr;
 use tokio::time::Instant;
 
-use riskgate_config::pseudonym::Pseudonyms;
+use riskgate_calibration::{PoolScale, SuccessCell};
+use riskgate_config::{history::CalibrationMode, pseudonym::Pseudonyms};
 use riskgate_engine::{
     decision::Decision,
     evidence::{Evidence, FailureReason, Outcome, store_parts::StorePart},
     features::FeatureLevel,
+    profile::day_of,
     score::reason::ReasonCode,
     sign_in::{SignIn, Trigger},
 };
 use riskgate_history::repository::learning::CountedSuccess;
-use riskgate_pool::{AttackSummary, Attempt, AttemptKind, Cell, Status, attempt, cell::Cells};
+use riskgate_pool::{
+    AttackSummary, Attempt, AttemptKind, Cell, Status,
+    attempt::{self, Increments},
+    cell::Cells,
+};
 use riskgate_runtime::health::Health;
 use riskgate_store::{CounterBucket, Store};
 
@@ -31,7 +37,10 @@ use crate::pool_monitor::{
     refresh::pool_hashes,
 };
 
+pub(crate) use crate::pool_monitor::calibration::{CalibrationSettings, counted_cell};
 pub use crate::pool_monitor::notice::{AttackEvent, AttackNotice};
+
+mod calibration;
 
 mod notice;
 
@@ -47,6 +56,7 @@ const MAX_POOLS: usize = 64;
 pub struct PoolMonitor {
     pools: RwLock<HashMap<u32, Arc<Pool>>>,
     health: Arc<Health>,
+    calibration: CalibrationSettings,
 }
 
 /// The state of one pool, to be shown.
@@ -68,23 +78,27 @@ pub(crate) struct SignInPool {
     pool: Arc<Pool>,
     now: i64,
     is_read_due: bool,
+    /// Whether it is the judgement of a session, which is no other attempt: only the scale applies to it.
+    is_session: bool,
+    calibration: CalibrationSettings,
 }
 
 impl PoolMonitor {
-    pub(crate) fn new(health: Arc<Health>) -> Self {
-        PoolMonitor { pools: RwLock::default(), health }
+    pub(crate) fn new(health: Arc<Health>, calibration: CalibrationSettings) -> Self {
+        PoolMonitor { pools: RwLock::default(), health, calibration }
     }
 
-    /// The pool of a sign-in; `None` for the judgement of a session, which is no other attempt, and when there are too many pools.
+    /// The pool of a sign-in; `None` when there are too many pools, and for the judgement of a session on the shipped scale.
     pub(crate) fn pool_of(&self, sign_in: &SignIn, pseudonyms: &Pseudonyms) -> Option<SignInPool> {
-        if sign_in.trigger == Trigger::Session {
+        let is_session = sign_in.trigger == Trigger::Session;
+        if is_session && self.calibration.mode == CalibrationMode::Shipped {
             return None;
         }
         let now = sign_in.received.wall.as_second();
         let pool = self.find_or_add(pool_hashes(pseudonyms, &sign_in.pool).next()?, minute_of(now))?;
         pool.set_name(&sign_in.pool);
         let is_read_due = pool.is_read_due(now);
-        Some(SignInPool { pool, now, is_read_due })
+        Some(SignInPool { pool, now, is_read_due, is_session, calibration: self.calibration })
     }
 
     /// Counts a decided attempt. `is_success` is whether it counts as a success already, because no success will be reported.
@@ -104,7 +118,9 @@ impl PoolMonitor {
         let attempt = Attempt { user, network: evidence.features.at(FeatureLevel::Network), kind, cells };
         pool.count_attempt(minute, |level| attempt.increments(level));
         if is_success {
-            self.count(&pool, minute, kind == AttemptKind::NoHistory, evidence.history.attack_wave.is_some());
+            let last = evidence.history.profile.last.map(|last| day_of(last.at));
+            let cell = counted_cell(decision).filter(|_| last != Some(day_of(sign_in.received.wall)));
+            self.count(&pool, minute, kind == AttemptKind::NoHistory, evidence.history.attack_wave.is_some(), cell);
         }
     }
 
@@ -112,11 +128,15 @@ impl PoolMonitor {
     pub(crate) fn count_success(&self, success: &CountedSuccess, now: Timestamp) {
         let minute = minute_of(now.as_second());
         if let Some(pool) = self.find_or_add(success.pool, minute) {
-            self.count(&pool, minute, success.is_first, success.decision.reasons.contains(&wave_number()));
+            let cell = success.decision.counted.filter(|_| success.is_first_of_day);
+            self.count(&pool, minute, success.is_first, success.decision.reasons.contains(&wave_number()), cell);
         }
     }
 
-    fn count(&self, pool: &Pool, minute: i64, is_first: bool, is_in_wave: bool) {
+    fn count(&self, pool: &Pool, minute: i64, is_first: bool, is_in_wave: bool, cell: Option<SuccessCell>) {
+        if let Some(cell) = cell.filter(|_| self.calibration.mode != CalibrationMode::Shipped) {
+            pool.count(minute, Increments::from_iter([(cell.to_counter(), 1)]));
+        }
         if is_first {
             pool.count(minute, attempt::first_success());
         }
@@ -156,14 +176,18 @@ impl PoolMonitor {
         if due.is_empty() {
             return Ok(Vec::new());
         }
-        let refreshed = futures_util::future::join_all(due.iter().map(|pool| refresh::refresh(pool, store, pseudonyms, now))).await;
-        let (mut notices, mut cause) = (Vec::new(), None);
+        let refreshed = futures_util::future::join_all(due.iter().map(|pool| refresh::refresh(pool, store, pseudonyms, self.calibration, now))).await;
+        let (mut notices, mut cause, mut scale_cause) = (Vec::new(), None, None);
         for (pool, refreshed) in due.iter().zip(refreshed) {
             match refreshed {
                 Ok(refreshed) => {
                     if refreshed.is_damaged {
                         tracing::warn!("the stored state of a pool's attack detector is damaged or of another version; the pool is learned again");
                         cause = Some(FailureReason::BadAnswer);
+                    }
+                    if refreshed.is_scale_damaged {
+                        tracing::warn!("the stored scale of a pool is damaged or of another version; the pool is calibrated again");
+                        scale_cause = Some(FailureReason::BadAnswer);
                     }
                     notices.extend(refreshed.notices);
                 }
@@ -174,6 +198,9 @@ impl PoolMonitor {
             }
         }
         self.report_read(cause);
+        if self.calibration.mode != CalibrationMode::Shipped {
+            self.health.store.report(StorePart::Calibration, scale_cause.or(cause), Instant::now());
+        }
         match cause {
             // Pools whose state was read have their notices, whatever happened to the others.
             Some(cause) if notices.is_empty() => Err(cause),
@@ -189,7 +216,7 @@ impl PoolMonitor {
             let Some(pool) = hash.and_then(|hash| self.find_or_add(hash, minute_of(now.as_second()))) else { continue };
             pool.set_name(name);
             if is_old(&pool, now.as_second())
-                && let Err(failed) = refresh::read_state(&pool, store, pseudonyms, now).await
+                && let Err(failed) = refresh::read_state(&pool, store, pseudonyms, self.calibration, now).await
             {
                 pool.fail(failed);
                 cause = Some(failed);
@@ -259,7 +286,7 @@ impl PoolMonitor {
 impl SignInPool {
     /// Reads the state.
     pub(crate) async fn read_state(&self, store: &dyn Store, pseudonyms: &Pseudonyms, now: Timestamp) -> Result<(), FailureReason> {
-        refresh::read_state(&self.pool, store, pseudonyms, now).await
+        refresh::read_state(&self.pool, store, pseudonyms, self.calibration, now).await
     }
 
     /// Whether the state is unknown, so that this sign-in reads it in the round of its other reads.
@@ -272,12 +299,18 @@ impl SignInPool {
         self.pool.fail(cause);
     }
 
-    /// Adds what the sign-in has in common with an attack in progress, or that the state is unknown.
-    pub(crate) fn add_wave(&self, evidence: &mut Evidence) {
+    /// Returns the pool's scale. Adds what the sign-in has in common with an attack in progress, and which of both is unknown. A scale that is
+    /// only shown changes no decision, so without it the sign-in is not degraded.
+    pub(crate) fn add_state(&self, evidence: &mut Evidence) -> Option<Arc<PoolScale>> {
         // Without the history, no value can be familiar to the user.
-        if evidence.history_outcome == Outcome::Fresh {
+        if evidence.history_outcome == Outcome::Fresh && !self.is_session {
             self.pool.add_wave(evidence, self.now);
         }
+        let scale = if self.calibration.mode == CalibrationMode::Shipped { Ok(None) } else { self.pool.scale(self.now) };
+        if self.calibration.mode == CalibrationMode::Auto {
+            evidence.history.unread.set(StorePart::Calibration, scale.as_ref().err().copied());
+        }
+        scale.unwrap_or_default()
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use smol_str::SmolStr;
 
+use riskgate_calibration::PoolScale;
 use riskgate_engine::evidence::{Evidence, FailureReason, store_parts::StorePart};
 use riskgate_pool::{
     AttackSummary, MINUTE, Status, Wave,
@@ -62,6 +63,10 @@ pub(super) struct View {
     pub(super) attack: Option<AttackSummary>,
     /// Its over-represented cells.
     pub(super) wave: Arc<Wave>,
+    /// The pool's scale; `None` if nothing was counted, or if it cannot be used.
+    pub(super) scale: Option<Arc<PoolScale>>,
+    /// Whether the stored scale is damaged or of another version.
+    pub(super) is_scale_damaged: bool,
     /// Why the last read failed; `None` if it succeeded.
     pub(super) cause: Option<FailureReason>,
 }
@@ -142,6 +147,15 @@ impl Pool {
         } else if !view.wave.is_empty() {
             evidence.history.attack_wave = view.wave.matching(evidence);
         }
+    }
+
+    /// The pool's scale, or why it is unknown.
+    pub(super) fn scale(&self, now: i64) -> Result<Option<Arc<PoolScale>>, FailureReason> {
+        let view = self.view.load();
+        if !view.is_known(now) {
+            return Err(view.cause.unwrap_or(FailureReason::Timeout));
+        }
+        if view.is_scale_damaged { Err(FailureReason::BadAnswer) } else { Ok(view.scale.clone()) }
     }
 
     /// Counts an attempt with the counters that `increments` returns for a sampling level.
