@@ -109,7 +109,10 @@ await page.fill("#action-note", "it was the target, not the attacker");
 await page.locator("#action-submit").click();
 await page.waitForFunction(() => /Undone by/.test(document.querySelector("#actions-list").textContent));
 assert.equal(await suspended(), false);
-const lines = readFileSync(audit, "utf8").split("\n").filter((line) => line.includes('"trigger":"operator"')).map((line) => JSON.parse(line));
+const actionLines = () => readFileSync(audit, "utf8").split("\n").filter((line) => line.includes('"trigger":"operator"') && line.endsWith("}")).map((line) => JSON.parse(line));
+// The page does not wait for the audit log.
+for (let tries = 0; actionLines().length < 2 && tries < 50; tries += 1) await page.waitForTimeout(100);
+const lines = actionLines();
 assert.deepEqual(lines.map(({ operator, operation, subject, value }) => [operator, operation, subject, value]), Array(2).fill(["ada", "suspend", "user", target]));
 assert.equal(lines[1].undoes, lines[0].action_id);
 
