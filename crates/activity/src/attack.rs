@@ -2,9 +2,10 @@
 //!
 //! Sign-ins from a device that the user is known to use do not count.
 //!
-//! A bucket belongs to an attack if its risky sign-ins exceed four times the usual number (twice, if it is ten minutes or longer) plus the spread of a Poisson count, and make up a
-//! larger share of all than usual. The usual number is the lower quartile of the buckets, which an attack of less than three quarters of the
-//! time does not move. The usual share is that of the other buckets: a busy morning has more wrong passwords, but no larger share of them.
+//! A bucket belongs to an attack if its risky sign-ins exceed four times the usual number (twice, if the bucket has ten minutes or more) plus
+//! the spread of a Poisson count, and make up a larger share of all than usual. The usual number is the lower quartile of the buckets, which an
+//! attack of less than three quarters of the time does not move. The usual share is that of the other buckets: a busy morning has more wrong
+//! passwords, but no larger share of them.
 
 use std::collections::{HashMap, HashSet};
 
