@@ -392,7 +392,7 @@ impl Sample {
         older.iter().for_each(|older| profile.rehash(older, newest));
         let seen = self.origin.sighting.unwrap_or(SignInLocation { at: self.attempt.at, location: None, anonymous: false });
         let location = SignInLocation { at: self.attempt.at, ..seen };
-        // Trusted addresses are marked from the first verified one on, so that pools without sessions have no marks.
+        // Trusted addresses are marked from the first verified one on. Pools without sessions have no marks.
         let verified = self.origin.claim.is_verified || (self.origin.claim.is_trusted && profile.has_verified());
         let observation = Observation { features: newest, hour: self.attempt.hour, location, device: self.device, proven: self.proven, verified };
         profile.learn(&observation, ttl_days);
