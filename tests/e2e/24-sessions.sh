@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Verified sessions: the release binary as trigger and as session function, a fake session API checked against botocore's model, SQS, and Redis.
-# SESSIONS sets the number of sessions of the load (default 1,500; the full run is SESSIONS=10000 tests/e2e/run 24-sessions).
+# SESSIONS sets the number of sessions of the load (default 1,500; the full run is E2E_TIMEOUT=1200 SESSIONS=10000 tests/e2e/run 24-sessions).
 # 26-sessions-dynamodb.sh runs the same on DynamoDB.
 source "$(dirname "$0")/lib.sh"
 
