@@ -38,7 +38,7 @@ export function createActions({ user, net, client, asn }) {
   if (user && session.can_revoke) buttons.push(button("Revoke sessions", { action: "revoke", subject: "user", value: user }));
   if (net) buttons.push(button("Suspend network", { action: "suspend", subject: "range", value: "", net }));
   if (client) buttons.push(button("Suspend client", { action: "suspend", subject: "client", value: client }));
-  if (asn) buttons.push(createElement("span", "muted", `An AS is denied by RISKGATE_DENY_ASNS=AS${asn}.`));
+  if (asn) buttons.push(createElement("span", "muted", `To deny everybody in AS${asn}, your users there too, set RISKGATE_DENY_ASNS=AS${asn}.`));
   return buttons;
 }
 
@@ -55,7 +55,7 @@ export function setUpDialog() {
 function openDialog(action) {
   pending = { ...action };
   byId("action-title").textContent = action.undo ? `Undo: ${formatCode(action.text)}` : TITLES[`${action.action} ${action.label ?? action.subject}`];
-  byId("action-subject").textContent = action.undo ? (action.isLabel ? "The decision gets its earlier outcome again. What the history learned from the label stays." : "") : action.subject === "range" ? `Network ${action.net}. Enter its addresses: the page knows only the pseudonym.` : `${formatCode(action.subject)} ${action.value}${action.action === "revoke" ? ". It ends the sessions of the name below at once, and cannot be undone. The page knows only the pseudonym." : ""}`;
+  byId("action-subject").textContent = action.undo ? (action.isLabel ? "The decision gets its earlier outcome again. What the history learned from the label stays." : "") : action.subject === "range" ? `Network ${action.net}. Enter its addresses. The page knows only the pseudonym: look in the access log of your load balancer or app at the time of the decision.` : `${formatCode(action.subject)} ${action.value}${action.action === "revoke" ? ". It ends the sessions of the name below at once, and cannot be undone. The page knows only the pseudonym." : ""}`;
   const needsName = action.action === "revoke" && !action.undo;
   byId("action-name-field").hidden = !needsName;
   byId("action-name").required = needsName;
