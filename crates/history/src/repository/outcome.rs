@@ -298,7 +298,7 @@ impl PendingOutcome {
         self.attempt.at
     }
 
-    /// A line of text with the keys, the field, the time of erasure in milliseconds (`-` for none), `s` after a success (`-` before) the hash of the
+    /// A line of text with the keys, the field, the time of erasure in milliseconds (`-` for none), `s` after a success (`-` before), the hash of the
     /// pool and the cell in which a success is counted, followed by the bytes of the attempt. Earlier versions do not know the last two.
     fn to_bytes(&self) -> Vec<u8> {
         let forgotten = self.forgotten.map_or_else(|| "-".to_owned(), |at| at.as_millisecond().to_string());
