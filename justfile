@@ -78,8 +78,8 @@ data:
     .venv/bin/python data/update.py
 
 # All tests, in one build: those of the README, and those with other people's programs.
-test-all:
-    cargo test --features programs,{{package}}
+test-all *ARGS:
+    cargo test --features programs,{{package}} {{ARGS}}
 
 # The tests with other people's programs.
 test-programs:
