@@ -1,6 +1,11 @@
 //! The group and the cell in which a success is counted, in its stored forms.
 
-use riskgate_engine::{context::Country, signals::Signals};
+use riskgate_engine::{
+    context::Country,
+    decision::{Decision, Verdict},
+    evidence::history::NonceStatus,
+    signals::Signals,
+};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
@@ -27,6 +32,17 @@ impl SuccessCell {
     /// The cell of a sign-in with this score on the shipped scale.
     pub fn of(signals: &Signals, shipped: f64) -> Self {
         SuccessCell { group: Group::of(signals), cell: u8::try_from(cell(shipped)).unwrap_or_default() }
+    }
+
+    /// Where the success of a sign-in is counted. Not if something was missing, because the score is then of another kind, nor if the sign-in
+    /// may be an attacker's: its context was replayed, it is challenged, or it has what an attack on the pool has.
+    pub fn counted(decision: &Decision) -> Option<Self> {
+        let (score, history) = (&decision.score, &decision.score.signals.evidence.history);
+        let is_counted = !decision.is_degraded()
+            && history.nonce != NonceStatus::Replayed
+            && history.attack_wave.is_none()
+            && matches!(decision.action, Verdict::Allow | Verdict::Review);
+        is_counted.then(|| SuccessCell::of(&score.signals, score.shipped))
     }
 
     /// Four bytes: basis, country, cell.

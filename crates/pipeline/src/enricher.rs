@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use crate::keyed_resources::{KeyedResources, KeyedResourcesDeps};
-use crate::pool_monitor::{AttackNotice, CalibrationSettings, PoolMonitor, SignInPool};
+use crate::pool_monitor::{CalibrationSettings, PoolMonitor, SignInPool};
 use riskgate_calibration::PoolScale;
 use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_config::{Config, env::ConfigError};
@@ -32,6 +32,7 @@ use riskgate_engine::{
 use riskgate_history::repository::{HistoryRepository, PendingAttempt};
 use riskgate_http_client::{RawResponse, Tls};
 use riskgate_network::{Networks, local_time};
+use riskgate_pool::AttackNotice;
 use riskgate_runtime::{
     catch_panic::{catch_panic, catch_panic_sync},
     deadline::Deadline,

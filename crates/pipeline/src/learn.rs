@@ -5,7 +5,8 @@ use std::time::Duration;
 use smol_str::SmolStr;
 use tokio::time::Instant;
 
-use crate::{enricher::Enricher, pool_monitor::counted_cell};
+use crate::enricher::Enricher;
+use riskgate_calibration::SuccessCell;
 use riskgate_engine::{
     decision::{Decision, ScoreLevel, Verdict},
     evidence::{FailureReason, history::NonceStatus, store_parts::StorePart},
@@ -166,7 +167,7 @@ pub(crate) fn attempt_result(decision: &Decision) -> AttemptDecision {
         restriction,
         score: score_tenths(decision.score.value),
         reasons: reason_numbers(&decision.score.reasons),
-        counted: counted_cell(decision),
+        counted: SuccessCell::counted(decision),
     }
 }
 

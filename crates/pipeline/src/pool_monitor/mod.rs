@@ -25,7 +25,7 @@ use riskgate_engine::{
 };
 use riskgate_history::repository::learning::CountedSuccess;
 use riskgate_pool::{
-    AttackSummary, Attempt, AttemptKind, Cell, Status,
+    AttackNotice, AttackSummary, Attempt, AttemptKind, Cell, Status,
     attempt::{self, Increments},
     cell::Cells,
 };
@@ -37,12 +37,9 @@ use crate::pool_monitor::{
     refresh::pool_hashes,
 };
 
-pub(crate) use crate::pool_monitor::calibration::{CalibrationSettings, counted_cell};
-pub use crate::pool_monitor::notice::{AttackEvent, AttackNotice};
+pub(crate) use crate::pool_monitor::calibration::CalibrationSettings;
 
 mod calibration;
-
-mod notice;
 
 mod pool;
 
@@ -119,7 +116,7 @@ impl PoolMonitor {
         pool.count_attempt(minute, |level| attempt.increments(level));
         if is_success {
             let last = evidence.history.profile.last.map(|last| day_of(last.at));
-            let cell = counted_cell(decision).filter(|_| last != Some(day_of(sign_in.received.wall)));
+            let cell = SuccessCell::counted(decision).filter(|_| last != Some(day_of(sign_in.received.wall)));
             self.count(&pool, minute, kind == AttemptKind::NoHistory, evidence.history.attack_wave.is_some(), cell);
         }
     }

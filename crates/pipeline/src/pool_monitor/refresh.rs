@@ -10,12 +10,11 @@ use jiff::Timestamp;
 use riskgate_calibration::{Calibrator, PoolScale, SuccessCell};
 use riskgate_config::{history::CalibrationMode, pseudonym::Pseudonyms};
 use riskgate_engine::evidence::FailureReason;
-use riskgate_pool::{Attack, AttackSummary, Counts, MINUTE, PoolState, Wave};
+use riskgate_pool::{Attack, AttackNotice, AttackSummary, Counts, MINUTE, PoolState, Reported, Wave};
 use riskgate_store::{Change, Changed, Counters, MAX_BUCKETS, Record, Store, Ttl};
 
 use crate::pool_monitor::{
     calibration::{CalibrationSettings, scale_of},
-    notice::{AttackNotice, Reported},
     pool::{Pool, View, minute_of},
 };
 
