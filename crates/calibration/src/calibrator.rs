@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use riskgate_engine::score::scale::CalibrationSource;
 
 use crate::{
-    counts::{CELL_WIDTH, CELLS, Counts},
+    counts::{CELL_WIDTH, CELLS, Counts, HALF_LIFE_DAYS},
     curve::Curve,
     group::{Basis, Group},
+    promise::{Drift, GroupPromises, Thresholds, drift, promises, spread},
     success_cell::SuccessCell,
 };
 
@@ -20,6 +21,12 @@ pub const MAX_RISE_PER_DAY: f64 = 3.0;
 /// The most groups with a country of their own. The others have the curve of their basis.
 pub const MAX_COUNTRIES: usize = 80;
 
+/// The counts of realised scores lose half of their weight in this many days.
+pub const REALISED_HALF_LIFE_DAYS: f64 = 30.0;
+
+/// The days for which the curve of all sign-ins is stored.
+const DAYS: usize = 8;
+
 const DAY: i64 = 86_400;
 
 /// Counts successes, and moves the curves of the groups once a day.
@@ -28,6 +35,10 @@ pub struct Calibrator {
     pub(crate) counts: Counts,
     pub(crate) curves: BTreeMap<Group, Curve>,
     pub(crate) by_basis: BTreeMap<Basis, Curve>,
+    /// Successes by the score that they had on the scale in force.
+    pub(crate) realised: Counts,
+    /// The curve of all sign-ins, without a bound, at the end of each of the last days.
+    pub(crate) overall: Vec<(i64, Curve)>,
     /// The day of the curves, in days since 1970.
     pub(crate) day: Option<i64>,
     /// When a success was last counted, in seconds since 1970.
@@ -93,7 +104,9 @@ impl Calibrator {
                 continue;
             }
             #[expect(clippy::cast_precision_loss, reason = "sign-ins of a minute")]
-            self.counts.add_to_cell(group, cell.into(), count as f64);
+            let weight = count as f64;
+            self.counts.add_to_cell(group, cell.into(), weight);
+            self.add_realised(group, cell.into(), weight);
             self.sign_ins = self.sign_ins.saturating_add(count);
             self.counted_at = Some(at);
         }
@@ -110,11 +123,31 @@ impl Calibrator {
         #[expect(clippy::cast_precision_loss, reason = "days of a log")]
         let days = passed as f64;
         self.counts.fade(days);
+        self.realised.fade(days * HALF_LIFE_DAYS / REALISED_HALF_LIFE_DAYS);
         self.counts.merge_small_groups(MAX_COUNTRIES);
-        self.refit(days);
+        self.refit(day, days);
     }
 
-    fn refit(&mut self, days: f64) {
+    /// What the thresholds promise to each group, and the shares that the counted successes had.
+    pub fn promises(&self, thresholds: &Thresholds) -> Vec<GroupPromises> {
+        promises(&self.realised, thresholds)
+    }
+
+    /// How far the pool's own scale is from the shipped one and from that of a week before.
+    pub fn drift(&self, thresholds: &Thresholds) -> Drift {
+        drift(&self.overall, thresholds)
+    }
+
+    /// Counts successes by the score that they had. Countries without a curve are counted with their basis.
+    fn add_realised(&mut self, group: Group, cell: usize, count: f64) {
+        let shipped = Curve::shipped();
+        let curve = self.curve(group).filter(|_| self.stop_scale == CalibrationSource::Pool).unwrap_or(&shipped);
+        let (from, to) = curve.edges(cell.min(CELLS - 1));
+        let counted_as = if self.curves.contains_key(&group) { group } else { Group { country: None, ..group } };
+        spread(self.realised.of_mut(counted_as), from, to, count);
+    }
+
+    fn refit(&mut self, day: i64, days: f64) {
         let shipped = Curve::shipped();
         let all = Curve::blend(&shipped, &self.counts.sum(None), self.observed(&shipped));
         let mut bases: BTreeMap<Basis, Curve> = BTreeMap::new();
@@ -132,6 +165,8 @@ impl Calibrator {
             *curve = bounded(curve, &self.by_basis.get(basis).copied().unwrap_or_default(), days);
         }
         (self.curves, self.by_basis) = (curves, bases);
+        self.overall.push((day, all));
+        self.overall.drain(..self.overall.len().saturating_sub(DAYS));
     }
 
     /// The curve of a group, or of its parent if it has none.

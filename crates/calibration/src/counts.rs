@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use riskgate_engine::context::Country;
+
 use crate::group::{Basis, Group};
 
 /// The number of cells. Each is 2.5 points wide.
@@ -36,6 +38,20 @@ impl Counts {
         if let Some(counted) = self.0.entry(group).or_insert([0.0; CELLS]).get_mut(cell) {
             *counted += count;
         }
+    }
+
+    /// The counts of a group, to be changed.
+    pub(crate) fn of_mut(&mut self, group: Group) -> &mut CellCounts {
+        self.0.entry(group).or_insert([0.0; CELLS])
+    }
+
+    /// The sums by country.
+    pub(crate) fn by_country(&self) -> BTreeMap<Country, CellCounts> {
+        let mut sums = BTreeMap::new();
+        for (country, counts) in self.groups().filter_map(|(group, counts)| Some((group.country?, counts))) {
+            add_cells(sums.entry(country).or_insert([0.0; CELLS]), counts);
+        }
+        sums
     }
 
     /// Sets the counts of a group.

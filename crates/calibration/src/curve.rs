@@ -85,6 +85,11 @@ impl Curve {
         (self.scores[below] + part * (self.scores[below + 1] - self.scores[below])).clamp(0.0, 100.0)
     }
 
+    /// The calibrated scores at the edges of a cell.
+    pub(crate) fn edges(&self, cell: usize) -> (f64, f64) {
+        (self.scores[cell], self.scores[cell + 1])
+    }
+
     /// The scores in hundredths, and the first cell that was not observed.
     pub(crate) fn to_hundredths(self) -> ([u16; CELLS + 1], u8) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range")]
@@ -117,6 +122,6 @@ fn edge(cell: usize) -> f64 {
 }
 
 /// The share of sign-ins that have this many more points.
-fn share(points: f64) -> f64 {
+pub(crate) fn share(points: f64) -> f64 {
     10_f64.powf(-points / POINTS)
 }

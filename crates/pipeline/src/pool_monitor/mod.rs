@@ -67,6 +67,8 @@ pub struct PoolStatus {
     pub attack: Option<AttackSummary>,
     /// When this was read, in seconds since 1970.
     pub read_at: i64,
+    /// The pool's scale; `None` if nothing was counted.
+    pub scale: Option<Arc<PoolScale>>,
 }
 
 /// A sign-in's pool.
@@ -243,7 +245,7 @@ impl PoolMonitor {
     pub fn statuses(&self) -> Vec<PoolStatus> {
         let shown = |pool: Arc<Pool>| {
             let view = pool.view();
-            Some(PoolStatus { pool: pool.name(), status: view.status, attack: view.attack.clone(), read_at: view.read_at? })
+            Some(PoolStatus { pool: pool.name(), status: view.status, attack: view.attack.clone(), read_at: view.read_at?, scale: view.scale.clone() })
         };
         let mut statuses: Vec<PoolStatus> = self.all().into_iter().filter_map(shown).collect();
         let excess = |status: &PoolStatus| status.attack.as_ref().map_or(0, |attack| attack.attempts);
@@ -257,6 +259,8 @@ impl PoolMonitor {
         let status = views.iter().map(|view| view.status).max().unwrap_or_default();
         let read_at = views.iter().filter_map(|view| view.read_at).min().unwrap_or_default();
         self.health.attacks.set(status as u8, read_at);
+        let largest = views.iter().filter_map(|view| view.scale.as_deref()).max_by_key(|scale| scale.sign_ins());
+        self.health.calibration.set(largest.map(calibration::rates_of).unwrap_or_default());
     }
 
     fn all(&self) -> Vec<Arc<Pool>> {
