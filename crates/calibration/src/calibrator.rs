@@ -92,8 +92,8 @@ impl Calibrator {
     }
 
     /// Counts the successes of a minute that begins at `at`, in seconds since 1970; nothing if it was counted before. Users are counted once a day by
-    /// the caller.
-    pub fn take_up(&mut self, at: i64, successes: impl Iterator<Item = (SuccessCell, u64)>) {
+    /// the caller. Successes that were labelled fraud are removed, at most as many as are counted in their cell.
+    pub fn take_up(&mut self, at: i64, successes: impl IntoIterator<Item = (SuccessCell, u64)>, removed: impl IntoIterator<Item = (SuccessCell, u64)>) {
         if self.counted_at.is_some_and(|last| at <= last) {
             return;
         }
@@ -108,6 +108,16 @@ impl Calibrator {
             self.counts.add_to_cell(group, cell.into(), weight);
             self.add_realised(group, cell.into(), weight);
             self.sign_ins = self.sign_ins.saturating_add(count);
+            self.counted_at = Some(at);
+        }
+        for (SuccessCell { group, cell }, count) in removed {
+            if count == 0 || !self.is_observed(group, f64::from(cell) * CELL_WIDTH) {
+                continue;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "labels of a minute")]
+            let weight = self.counts.remove_from_cell(group, cell.into(), count as f64);
+            self.add_realised(group, cell.into(), -weight);
+            self.sign_ins = self.sign_ins.saturating_sub(count);
             self.counted_at = Some(at);
         }
     }

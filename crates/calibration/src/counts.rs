@@ -40,6 +40,16 @@ impl Counts {
         }
     }
 
+    /// Removes successes from a cell. Returns how many were there to be removed. Those of a group that has no country any more are in the group
+    /// without it.
+    pub(crate) fn remove_from_cell(&mut self, group: Group, cell: usize, count: f64) -> f64 {
+        let group = if self.0.contains_key(&group) { group } else { Group { country: None, ..group } };
+        let Some(counted) = self.0.get_mut(&group).and_then(|counts| counts.get_mut(cell)) else { return 0.0 };
+        let removed = count.min(*counted);
+        *counted -= removed;
+        removed
+    }
+
     /// The counts of a group, to be changed.
     pub(crate) fn of_mut(&mut self, group: Group) -> &mut CellCounts {
         self.0.entry(group).or_insert([0.0; CELLS])

@@ -162,16 +162,17 @@ pub(crate) fn drift(days: &[(i64, Curve)], thresholds: &Thresholds) -> Drift {
     Drift { from_shipped: largest(&|score| score), from_week_before: before.map(|(_, curve)| largest(&|score| curve.score(score))) }
 }
 
-/// Adds successes of a shipped cell to the counts of the scores that they had, which are evenly spread between two.
+/// Adds successes of a shipped cell (removes them, if the number is negative) to the counts of the scores that they had, which are evenly spread between two.
 pub(crate) fn spread(own: &mut CellCounts, from: f64, to: f64, count: f64) {
     let (from, to) = (from.clamp(0.0, 100.0), to.clamp(0.0, 100.0));
     let (first, last) = (crate::counts::cell(from), crate::counts::cell(to));
     if to - from < 1e-9 || first == last {
-        own[first] += count;
+        own[first] = (own[first] + count).max(0.0);
         return;
     }
     for (cell, counted) in own.iter_mut().enumerate().take(last.min(CELLS - 1) + 1).skip(first) {
         let edge = f64::from(u8::try_from(cell).unwrap_or(u8::MAX)) * CELL_WIDTH;
-        *counted += count * ((edge + CELL_WIDTH).min(to) - edge.max(from)).max(0.0) / (to - from);
+        let part = ((edge + CELL_WIDTH).min(to) - edge.max(from)).max(0.0) / (to - from);
+        *counted = (*counted + count * part).max(0.0);
     }
 }

@@ -16,6 +16,9 @@ use crate::{
 /// The letter with which the names of the counters begin.
 const PREFIX: char = 'k';
 
+/// The letter with which the names of the counters of removed successes begin.
+const REMOVED: char = 'r';
+
 /// The text for an unknown country.
 const NO_COUNTRY: &str = "--";
 
@@ -59,13 +62,31 @@ impl SuccessCell {
 
     /// The name of its counter in the store, such as `k3SE07`.
     pub fn to_counter(self) -> SmolStr {
-        let country = self.group.country.as_ref().map_or(NO_COUNTRY, Country::as_str);
-        format_smolstr!("{PREFIX}{}{country}{:02}", self.group.basis as u8, self.cell)
+        self.to_name(PREFIX)
     }
 
     /// The cell of a counter; `None` if the name is not one of a cell.
     pub fn from_counter(name: &str) -> Option<Self> {
-        let rest = name.strip_prefix(PREFIX)?;
+        Self::from_name(PREFIX, name)
+    }
+
+    /// The name of the counter of its successes that are taken back, such as `r3SE07`.
+    pub fn to_removal(self) -> SmolStr {
+        self.to_name(REMOVED)
+    }
+
+    /// The cell of a counter of successes that are taken back; `None` if the name is not one.
+    pub fn from_removal(name: &str) -> Option<Self> {
+        Self::from_name(REMOVED, name)
+    }
+
+    fn to_name(self, prefix: char) -> SmolStr {
+        let country = self.group.country.as_ref().map_or(NO_COUNTRY, Country::as_str);
+        format_smolstr!("{prefix}{}{country}{:02}", self.group.basis as u8, self.cell)
+    }
+
+    fn from_name(prefix: char, name: &str) -> Option<Self> {
+        let rest = name.strip_prefix(prefix)?;
         let (basis, rest) = rest.split_at_checked(1)?;
         let (country, cell) = rest.split_at_checked(2)?;
         let country = if country == NO_COUNTRY { None } else { Some(Country::parse(country)?) };

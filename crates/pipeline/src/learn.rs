@@ -88,6 +88,9 @@ pub async fn record_outcome(
         Some(repository) => {
             let recorded = with_store_timeout(enricher, received, repository.record_outcome(id, report, at, received.wall)).await?;
             count_success(enricher, recorded.and_then(|recorded| recorded.counted), received);
+            if let Some((pool, cell)) = recorded.and_then(|recorded| recorded.taken_back) {
+                enricher.pools().take_back(pool, cell, received.wall);
+            }
             Ok(recorded.map(|recorded| recorded.learned))
         }
     }

@@ -132,6 +132,15 @@ impl PoolMonitor {
         }
     }
 
+    /// Takes back the count of a success that was labelled fraud.
+    pub(crate) fn take_back(&self, pool: u32, cell: SuccessCell, now: Timestamp) {
+        let minute = minute_of(now.as_second());
+        let pool = self.find_or_add(pool, minute).filter(|_| self.calibration.mode != CalibrationMode::Shipped);
+        if let Some(pool) = pool {
+            pool.count(minute, Increments::from_iter([(cell.to_removal(), 1)]));
+        }
+    }
+
     fn count(&self, pool: &Pool, minute: i64, is_first: bool, is_in_wave: bool, cell: Option<SuccessCell>) {
         if let Some(cell) = cell.filter(|_| self.calibration.mode != CalibrationMode::Shipped) {
             pool.count(minute, Increments::from_iter([(cell.to_counter(), 1)]));

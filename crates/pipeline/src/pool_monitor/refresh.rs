@@ -160,7 +160,8 @@ async fn take_up(
         calibrator = calibrator.with_stop(calibration.thresholds.stopped_from, calibration.source());
         for (minute, counters) in minutes.counters.range(before.unwrap_or(minutes.from)..end) {
             let successes = counters.iter().filter_map(|(name, count)| Some((SuccessCell::from_counter(name)?, *count)));
-            calibrator.take_up(minute * MINUTE, successes);
+            let removals = counters.iter().filter_map(|(name, count)| Some((SuccessCell::from_removal(name)?, *count)));
+            calibrator.take_up(minute * MINUTE, successes, removals);
         }
         change.set.push((CALIBRATION.into(), calibrator.to_bytes()));
     }

@@ -64,7 +64,7 @@ mod tests {
         let thresholds = Thresholds { review: 50.0, challenge: None, deny: 80.0, stopped_from: Some(80.0) };
         let mut calibrator = Calibrator::default().with_stop(Some(80.0), CalibrationSource::Shipped);
         let group = Group { basis: Basis::Established, country: None };
-        calibrator.take_up(60, [(SuccessCell { group, cell: 0 }, successes - 3), (SuccessCell { group, cell: 24 }, 3)].into_iter());
+        calibrator.take_up(60, [(SuccessCell { group, cell: 0 }, successes - 3), (SuccessCell { group, cell: 24 }, 3)], []);
         let scale = Some(Arc::new(PoolScale::new(&calibrator, CalibrationSource::Shipped, &thresholds)));
         PoolStatus { pool: pool.into(), status: Status::Calm, attack: None, read_at: 100, scale }
     }
