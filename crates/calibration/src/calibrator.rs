@@ -12,11 +12,17 @@ use crate::{
     success_cell::SuccessCell,
 };
 
-/// The most points by which a score falls in a day. In 30 days an attacker who fills a group with unusual successes gains less than 10.
-pub const MAX_FALL_PER_DAY: f64 = 0.33;
+/// The most points by which a score moves in a day: in 30 days a factor of 1.47 of the promised share, whoever fills the counts.
+pub const MAX_MOVE_PER_DAY: f64 = 0.14;
 
-/// The most points by which a score rises in a day. A rise stops more sign-ins, but an attacker gains nothing from it.
-pub const MAX_RISE_PER_DAY: f64 = 3.0;
+/// The most points by which a score rises in a day while the pool is new. A rise stops more sign-ins, but an attacker gains nothing from it.
+pub const MAX_FIRST_RISE_PER_DAY: f64 = 3.0;
+
+/// The days in which a pool is new. A scale that is 28 times too lax is corrected in 12 of them.
+pub const FIRST_DAYS: i64 = 60;
+
+/// The most points by which the curve of a country is above that of its parent, which has the counts of more people.
+pub const MAX_ABOVE_PARENT: f64 = 10.0;
 
 /// The most groups with a country of their own. The others have the curve of their basis.
 pub const MAX_COUNTRIES: usize = 80;
@@ -39,6 +45,8 @@ pub struct Calibrator {
     pub(crate) realised: Counts,
     /// The curve of all sign-ins, without a bound, at the end of each of the last days.
     pub(crate) overall: Vec<(i64, Curve)>,
+    /// The first day on which the pool was counted, in days since 1970.
+    pub(crate) first_day: Option<i64>,
     /// The day of the curves, in days since 1970.
     pub(crate) day: Option<i64>,
     /// When a success was last counted, in seconds since 1970.
@@ -125,6 +133,7 @@ impl Calibrator {
     /// Moves the curves, if a day has passed since they were moved. `at` is in seconds since 1970.
     pub fn advance(&mut self, at: i64) {
         let day = at.div_euclid(DAY);
+        self.first_day.get_or_insert(day);
         let passed = day - *self.day.get_or_insert(day);
         if passed <= 0 {
             return;
@@ -159,21 +168,23 @@ impl Calibrator {
 
     fn refit(&mut self, day: i64, days: f64) {
         let shipped = Curve::shipped();
+        let is_new = self.first_day.is_some_and(|first| day - first <= FIRST_DAYS);
+        let rise = if is_new { MAX_FIRST_RISE_PER_DAY } else { MAX_MOVE_PER_DAY };
+        let bounded = |curve: &Curve, previous: &Curve| curve.within(previous, MAX_MOVE_PER_DAY * days, rise * days);
         let all = Curve::blend(&shipped, &self.counts.sum(None), self.observed(&shipped));
-        let mut bases: BTreeMap<Basis, Curve> = BTreeMap::new();
+        let mut bases = BTreeMap::new();
         let mut curves = BTreeMap::new();
         for (group, counts) in self.counts.groups() {
-            let own = self.curve(group).copied().unwrap_or_default();
-            let observed = self.observed(&own);
-            let basis = *bases.entry(group.basis).or_insert_with_key(|basis| {
+            let (parent, in_force) = *bases.entry(group.basis).or_insert_with_key(|basis| {
                 let own = self.by_basis.get(basis).copied().unwrap_or_default();
-                Curve::blend(&all, &self.counts.sum(Some(*basis)), self.observed(&own))
+                let parent = Curve::blend(&all, &self.counts.sum(Some(*basis)), self.observed(&own));
+                (parent, bounded(&parent, &own))
             });
-            curves.insert(group, bounded(&Curve::blend(&basis, counts, observed), &own, days));
+            let own = self.curve(group).copied().unwrap_or_default();
+            let curve = bounded(&Curve::blend(&parent, counts, self.observed(&own)), &own);
+            curves.insert(group, curve.at_most_above(&in_force, MAX_ABOVE_PARENT));
         }
-        for (basis, curve) in &mut bases {
-            *curve = bounded(curve, &self.by_basis.get(basis).copied().unwrap_or_default(), days);
-        }
+        let bases = bases.into_iter().map(|(basis, (_, in_force))| (basis, in_force)).collect();
         (self.curves, self.by_basis) = (curves, bases);
         self.overall.push((day, all));
         self.overall.drain(..self.overall.len().saturating_sub(DAYS));
@@ -189,8 +200,4 @@ impl Calibrator {
         let in_force = if self.stop_scale == CalibrationSource::Pool { *curve } else { Curve::shipped() };
         self.stopped_from.map_or(CELLS, |stop| in_force.first_cell_from(stop))
     }
-}
-
-fn bounded(curve: &Curve, previous: &Curve, days: f64) -> Curve {
-    curve.within(previous, MAX_FALL_PER_DAY * days, MAX_RISE_PER_DAY * days)
 }

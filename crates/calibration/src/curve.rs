@@ -76,6 +76,12 @@ impl Curve {
         Curve { scores, observed: self.observed }
     }
 
+    /// Returns this curve, at most `points` above another one.
+    #[must_use]
+    pub fn at_most_above(&self, other: &Curve, points: f64) -> Self {
+        Curve { scores: std::array::from_fn(|at| self.scores[at].min(other.scores[at] + points)), observed: self.observed }
+    }
+
     /// Returns the calibrated score of a shipped one; 0 to 100.
     pub fn score(&self, shipped: f64) -> f64 {
         let at = shipped.clamp(0.0, 100.0) / CELL_WIDTH;

@@ -2,7 +2,7 @@
 //!
 //! Version 2: `02`; day i64; time of the last count i64; successes u64; the number of groups u16 and for each basis u8, country (two
 //! letters or zeros), number of cells u8, each with its number u8 and its count f32; the number of groups with a curve u16 and for each
-//! basis and country, then the curve; the number of bases with a curve u8 and for each basis u8, then the curve; the realised counts in the form of the counts; the
+//! basis and country, then the curve; the number of bases with a curve u8 and for each basis u8, then the curve; the first day i64; the realised counts in the form of the counts; the
 //! number of days u8 and for each day i64, then the curve of all sign-ins; checksum u32 (FNV-1a of
 //! everything before it). A curve is its first cell that is not observed u8, then 41 scores in hundredths u16. Numbers are big-endian.
 
@@ -44,6 +44,7 @@ impl Calibrator {
             out.push(*basis as u8);
             push_curve(&mut out, curve);
         }
+        out.extend_from_slice(&self.first_day.unwrap_or(i64::MIN).to_be_bytes());
         push_counts(&mut out, &self.realised);
         out.push(u8::try_from(self.overall.len()).unwrap_or_default());
         for (day, curve) in &self.overall {
@@ -78,8 +79,9 @@ impl Calibrator {
         for _ in 0..reader.u8()? {
             by_basis.insert(Basis::from_number(reader.u8()?)?, read_curve(&mut reader)?);
         }
-        let (mut realised, mut overall) = (Counts::default(), Vec::new());
+        let (mut first_day, mut realised, mut overall) = (None, Counts::default(), Vec::new());
         if version > OLDEST_VERSION {
+            first_day = Some(i64::from_be_bytes(reader.array()?)).filter(|day| *day != i64::MIN);
             realised = read_counts(&mut reader)?;
             for _ in 0..reader.u8()? {
                 overall.push((i64::from_be_bytes(reader.array()?), read_curve(&mut reader)?));
@@ -91,6 +93,7 @@ impl Calibrator {
             by_basis,
             realised,
             overall,
+            first_day,
             day,
             counted_at,
             sign_ins,

@@ -1,8 +1,9 @@
 //! Calibration on a pool's own traffic: the curve, its bounds, groups, and what a replay reports.
 
+use proptest::prelude::*;
 use riskgate_calibration::{
     Calibrator, Counts, Curve, Group, Rate, SuccessCell, Thresholds,
-    calibrator::{MAX_FALL_PER_DAY, MAX_RISE_PER_DAY},
+    calibrator::{FIRST_DAYS, MAX_ABOVE_PARENT, MAX_FIRST_RISE_PER_DAY, MAX_MOVE_PER_DAY},
     counts::{CELLS, cell},
     group::Basis,
     promise::{Threshold, promised_share},
@@ -136,12 +137,80 @@ fn scores_move_within_a_bound_per_day() {
     let mut calibrator = Calibrator::new(None);
     let each_day = vec![95.0; 10_000];
     sign_in_for(&mut calibrator, group("NO"), 0..11, &each_day);
-    assert!(calibrator.score(group("NO"), 95.0) >= 95.0 - 10.0 * MAX_FALL_PER_DAY - 1e-9);
+    assert!(calibrator.score(group("NO"), 95.0) >= 95.0 - 10.0 * MAX_MOVE_PER_DAY - 1e-9);
     let mut calibrator = Calibrator::new(None);
     let each_day = vec![0.0; 10_000];
     sign_in_for(&mut calibrator, group("NO"), 0..5, &each_day);
     let raised = calibrator.score(group("NO"), 20.0);
-    assert!(raised > 20.0 && raised <= 20.0 + 4.0 * MAX_RISE_PER_DAY + 1e-9, "{raised}");
+    assert!(raised > 20.0 && raised <= 20.0 + 4.0 * MAX_FIRST_RISE_PER_DAY + 1e-9, "{raised}");
+    // Later, scores rise as slowly as they fall.
+    let mut calibrator = Calibrator::new(None);
+    sign_in_for(&mut calibrator, group("NO"), 0..80, &scores(1.0, 1_000).collect::<Vec<_>>());
+    let before = calibrator.score(group("NO"), 50.0);
+    sign_in_for(&mut calibrator, group("NO"), 80..91, &each_day);
+    let after = calibrator.score(group("NO"), 50.0);
+    assert!(after > before && after <= before + 11.0 * MAX_MOVE_PER_DAY + 1e-9, "{before} {after}");
+}
+
+#[test]
+fn accounts_in_a_small_country_raise_its_scores_at_most_ten_points_above_the_others() {
+    let each_day: Vec<f64> = scores(1.0, 1_000).collect();
+    let mut calibrator = Calibrator::new(None);
+    for day in 0..FIRST_DAYS {
+        sign_in_for(&mut calibrator, group("NO"), day..day + 1, &each_day);
+        // A thousand accounts fill the country with usual sign-ins, so its people seem unusual.
+        (0..1_000).for_each(|_| calibrator.add_success(group("IS"), 0.0, None));
+        calibrator.add_success(group("IS"), 40.0, None);
+    }
+    for shipped in [20.0, 40.0, 50.0, 65.0, 80.0] {
+        let (country, others) = (calibrator.score(group("IS"), shipped), calibrator.score(group("FI"), shipped));
+        assert!(country > others && country <= others + MAX_ABOVE_PARENT + 1e-9, "{shipped}: {country} {others}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whoever_fills_the_counts_for_a_month_moves_no_rate_by_more_than_a_half(
+        factor in 0.05..3.0_f64,
+        country in prop::sample::select(vec!["NO", "SE", "IS", "VN"]),
+        basis in prop::sample::select(vec![Basis::NoHistory, Basis::OneDay, Basis::Established, Basis::NoContext]),
+        filled in 0.0..100.0_f64,
+        stopped_from in prop::option::of(60.0..90.0_f64),
+        source in prop::sample::select(vec![CalibrationSource::Pool, CalibrationSource::Shipped]),
+    ) {
+        let mut calibrator = Calibrator::default().with_stop(stopped_from, source);
+        let populations = [("NO", 150), ("SE", 40), ("IS", 2)].map(|(country, count)| (group(country), scores(factor, count).collect::<Vec<f64>>()));
+        let a_day = |calibrator: &mut Calibrator, day: i64| {
+            calibrator.advance(day * DAY);
+            for (group, scores) in &populations {
+                for score in scores {
+                    if calibrator.is_observed(*group, *score) {
+                        calibrator.add_success(*group, *score, None);
+                    }
+                }
+            }
+        };
+        for day in 0..90 {
+            a_day(&mut calibrator, day);
+        }
+        let before = calibrator.clone();
+        let attacked = Group { basis, country: Country::parse(country) };
+        for day in 90..120 {
+            a_day(&mut calibrator, day);
+            (0..1_000).filter(|_| calibrator.is_observed(attacked, filled)).collect::<Vec<i32>>().iter().for_each(|_| calibrator.add_success(attacked, filled, None));
+        }
+        let groups = [group("NO"), group("SE"), group("IS"), attacked, Group { country: None, ..attacked }, group("FI")];
+        for group in groups {
+            for tenth in 0..=1_000 {
+                let shipped = f64::from(tenth) / 10.0;
+                let moved = calibrator.score(group, shipped) - before.score(group, shipped);
+                // A factor of the share is 25 points per power of ten.
+                prop_assert!(10_f64.powf(moved.abs() / 25.0) < 1.5, "{group:?} {shipped}: {moved} points");
+            }
+        }
+    }
 }
 
 #[test]
@@ -161,7 +230,7 @@ fn colluding_accounts_move_little_in_a_month() {
     }
     for shipped in [50.0, 65.0, 80.0, 90.0] {
         let (before, after) = (calm.score(group("NO"), shipped), poisoned.score(group("NO"), shipped));
-        assert!((before - after).abs() <= 10.0, "{shipped}: {before} becomes {after}");
+        assert!((before - after).abs() <= 10.0 && 10_f64.powf((before - after).abs() / 25.0) < 1.5, "{shipped}: {before} becomes {after}");
     }
 }
 
