@@ -6,7 +6,7 @@ use riskgate_engine::{
     evidence::history::NonceStatus,
     signals::Signals,
 };
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 
 use crate::{
     counts::{CELLS, cell},
@@ -81,8 +81,12 @@ impl SuccessCell {
     }
 
     fn to_name(self, prefix: char) -> SmolStr {
-        let country = self.group.country.as_ref().map_or(NO_COUNTRY, Country::as_str);
-        format_smolstr!("{prefix}{}{country}{:02}", self.group.basis as u8, self.cell)
+        let [first, second] = match self.group.country.as_ref().map_or(NO_COUNTRY, Country::as_str).as_bytes() {
+            &[first, second] => [char::from(first), char::from(second)],
+            _ => ['-'; 2],
+        };
+        let digit = |number: u8| char::from(b'0' + number % 10);
+        [prefix, digit(self.group.basis as u8), first, second, digit(self.cell / 10), digit(self.cell)].into_iter().collect()
     }
 
     fn from_name(prefix: char, name: &str) -> Option<Self> {

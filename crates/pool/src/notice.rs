@@ -88,6 +88,7 @@ impl Reported {
         format!("{}\n{}", self.minute, lines.join("\n")).into_bytes()
     }
 
+    /// Reads the stored form; `None` if it is damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut lines = std::str::from_utf8(bytes).ok()?.lines();
         let minute = lines.next()?.parse().ok()?;

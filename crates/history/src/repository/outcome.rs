@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::repository::{
     HistoryRepository, PendingAttempt,
@@ -50,6 +50,9 @@ pub(super) const APPLIED: &str = "d";
 
 /// The value of a consumed id. Neither this version nor earlier ones parse it as a pending outcome.
 const CONSUMED: &[u8] = b"-";
+
+/// The initial size of a stored assessment in bytes. Most are shorter.
+const INITIAL_CAPACITY: usize = 192;
 
 /// Maximum number of applied reports that are cached until their confirmation.
 const MAX_UNCONFIRMED: usize = 256;
@@ -320,11 +323,27 @@ impl PendingOutcome {
     /// A line of text with the keys, the field, the time of erasure in milliseconds (`-` for none), `s` after a success (`-` before), the hash of the
     /// pool and the cell in which a success is counted, followed by the bytes of the attempt. Earlier versions do not know the last two.
     fn to_bytes(&self) -> Vec<u8> {
-        let forgotten = self.forgotten.map_or_else(|| "-".to_owned(), |at| at.as_millisecond().to_string());
-        let succeeded = if self.has_succeeded { "s" } else { "-" };
-        let pool = self.pool.map(|pool| format!(" {pool:08x}")).unwrap_or_default();
-        let cell = self.attempt.counted_cell().filter(|_| !pool.is_empty()).map(|cell| format!(" {}", cell.to_counter())).unwrap_or_default();
-        let mut out = format!("{} {} {forgotten} {succeeded}{pool}{cell}\n", self.keys.join(","), self.field).into_bytes();
+        // Written piece by piece, because every sign-in over HTTP stores one.
+        let mut out = Vec::with_capacity(INITIAL_CAPACITY);
+        for (place, key) in self.keys.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(key.as_bytes());
+        }
+        out.push(b' ');
+        out.extend_from_slice(self.field.as_bytes());
+        let forgotten = self.forgotten.map(|at| format_smolstr!(" {}", at.as_millisecond()));
+        out.extend_from_slice(forgotten.as_ref().map_or(&b" -"[..], |text| text.as_bytes()));
+        out.extend_from_slice(if self.has_succeeded { b" s" } else { b" -" });
+        if let Some(pool) = self.pool {
+            out.extend_from_slice(format_smolstr!(" {pool:08x}").as_bytes());
+            if let Some(cell) = self.attempt.counted_cell() {
+                out.push(b' ');
+                out.extend_from_slice(cell.to_counter().as_bytes());
+            }
+        }
+        out.push(b'\n');
         out.extend(Sample { attempt: self.attempt, origin: self.origin.clone(), device: DeviceStatus::NotReported, proven: false }.to_bytes());
         out
     }
