@@ -31,12 +31,16 @@ async fn update(engine: &TestEngine, time: Timestamp) {
     engine.enricher().update_pools(clock::at(time)).await;
 }
 
-/// The key of the pool's record in every engine of these tests.
-fn key() -> String {
+/// The key of a pool's record in every engine of these tests. Sign-ins over HTTP name no pool.
+fn key_of(pool: &str) -> String {
     use riskgate_config::pseudonym::{PseudonymKey, Pseudonyms};
     let (kid, key) = KEY.split_once(':').unwrap();
     let pseudonyms = Pseudonyms::new(&[PseudonymKey { kid: kid.to_owned(), key: key.to_owned().into() }]);
-    format!("p{:08x}", pseudonyms.short_hash("pool", &[b"pool"]))
+    format!("p{:08x}", pseudonyms.short_hash("pool", &[pool.as_bytes()]))
+}
+
+fn key() -> String {
+    key_of("pool")
 }
 
 async fn put_scale(store: &dyn Store, bytes: Vec<u8>, now: Timestamp) {
@@ -46,7 +50,11 @@ async fn put_scale(store: &dyn Store, bytes: Vec<u8>, now: Timestamp) {
 }
 
 async fn read_scale(backend: &Backend, now: Timestamp) -> Option<Calibrator> {
-    Calibrator::from_bytes(backend.store.get_record(&key(), now).await.expect(backend.name).fields.get("k")?)
+    read_scale_of(backend, &key(), now).await
+}
+
+async fn read_scale_of(backend: &Backend, key: &str, now: Timestamp) -> Option<Calibrator> {
+    Calibrator::from_bytes(backend.store.get_record(key, now).await.expect(backend.name).fields.get("k")?)
 }
 
 /// Sixty days of a pool up to `end`, for which each cell of the shipped score is rarer by `ratio` than the one below it. For the shipped scale
@@ -122,7 +130,7 @@ async fn promised_and_realised_rates_are_in_the_metrics_and_in_the_pool_s_status
             let review = of("review");
             // The counts fall more slowly than the shipped scale, so more reach the threshold than it promises.
             assert!(review.realised.is_some_and(|[share, low, high]| low < share && share < high && low > review.promised), "{mode}: {review:?}");
-            assert!(engine.health().calibration.excess() > 1.0 && rates.from_shipped < 0.0, "{rates:?}");
+            assert!(engine.health().calibration.excess() > 1.0 && rates.from_shipped.abs() > 1.0, "{rates:?}");
             let statuses = engine.enricher().pools().statuses();
             let scale = statuses[0].scale.as_ref().expect("a scale");
             assert!(scale.promises().iter().any(|promises| promises.group == "country NO"));
@@ -212,8 +220,8 @@ async fn a_success_that_is_labelled_fraud_is_taken_back_once() {
         assert!(report(&again.id, ReportedOutcome::Success, 11).await.is_some());
         update(&engine, later(time, 20)).await;
         update(&engine, later(time, 90)).await;
-        let counted = async |seconds| read_scale(&backend, later(time, seconds)).await.map(|scale| scale.sign_ins());
-        assert_eq!(counted(90).await, Some(2), "{}", backend.name);
+        let scale = read_scale_of(&backend, &key_of(""), later(time, 90)).await;
+        assert_eq!(scale.map(|scale| scale.sign_ins()), Some(2), "{}", backend.name);
         assert!(report(&again.id, ReportedOutcome::Fraud, 100).await.is_some());
         assert!(report(&ada.id, ReportedOutcome::Fraud, 100).await.is_some());
         assert_eq!(report(&ada.id, ReportedOutcome::Fraud, 101).await, None, "{}: a label is taken once", backend.name);
@@ -221,7 +229,7 @@ async fn a_success_that_is_labelled_fraud_is_taken_back_once() {
         assert_eq!(report(&bob.id, ReportedOutcome::ChallengePassed, 102).await, None);
         update(&engine, later(time, 110)).await;
         update(&engine, later(time, 190)).await;
-        let scale = read_scale(&backend, later(time, 190)).await.expect("a scale");
+        let scale = read_scale_of(&backend, &key_of(""), later(time, 190)).await.expect("a scale");
         assert_eq!(scale.sign_ins(), 1, "{}", backend.name);
         let thresholds = Thresholds::new(&riskgate_engine::settings::DecisionConfig::default());
         assert!((scale.promises(&thresholds)[0].sign_ins - 1.0).abs() < 0.01, "{}", backend.name);
