@@ -167,6 +167,8 @@ for (const [rows, least] of [// A store does not have the time of each part.
   ["#parts .row", fromStore ? 0 : 4], ["#services .service", 1], ["#caches .row", fromStore ? 0 : 1], ["#reasons .row", 3]]) {
   await page.waitForFunction(([rows, least]) => document.querySelectorAll(rows).length >= least, [rows, least], { timeout: 20000 });
 }
+// Until a minute of successes is over, or in a log, there are no rates.
+await page.waitForSelector("#calibration :is(svg.promises, p.empty)");
 await picture(page, "dashboard-performance", true);
 await accessible(page, "performance");
 

@@ -5,20 +5,33 @@ use std::collections::BTreeMap;
 use riskgate_engine::score::scale::CalibrationSource;
 
 use crate::{
-    counts::{CELL_WIDTH, CELLS, Counts},
+    counts::{CELL_WIDTH, CELLS, Counts, HALF_LIFE_DAYS},
     curve::Curve,
     group::{Basis, Group},
+    promise::{Drift, GroupPromises, Thresholds, drift, promises, spread},
     success_cell::SuccessCell,
 };
 
-/// The most points by which a score falls in a day. In 30 days an attacker who fills a group with unusual successes gains less than 10.
-pub const MAX_FALL_PER_DAY: f64 = 0.33;
+/// The most points by which a score moves in a day: in 30 days a factor of 1.47 of the promised share, whoever fills the counts.
+pub const MAX_MOVE_PER_DAY: f64 = 0.14;
 
-/// The most points by which a score rises in a day. A rise stops more sign-ins, but an attacker gains nothing from it.
-pub const MAX_RISE_PER_DAY: f64 = 3.0;
+/// The most points by which a score rises in a day while the pool is new. A rise stops more sign-ins, but an attacker gains nothing from it.
+pub const MAX_FIRST_RISE_PER_DAY: f64 = 3.0;
+
+/// The days in which a pool is new. A scale that is 28 times too lax is corrected in 12 of them.
+pub const FIRST_DAYS: i64 = 60;
+
+/// The most points by which the curve of a country is above that of its parent, which has the counts of more people.
+pub const MAX_ABOVE_PARENT: f64 = 10.0;
 
 /// The most groups with a country of their own. The others have the curve of their basis.
 pub const MAX_COUNTRIES: usize = 80;
+
+/// The counts of realised scores lose half of their weight in this many days.
+pub const REALISED_HALF_LIFE_DAYS: f64 = 30.0;
+
+/// The days for which the curve of all sign-ins is stored.
+const DAYS: usize = 8;
 
 const DAY: i64 = 86_400;
 
@@ -28,6 +41,12 @@ pub struct Calibrator {
     pub(crate) counts: Counts,
     pub(crate) curves: BTreeMap<Group, Curve>,
     pub(crate) by_basis: BTreeMap<Basis, Curve>,
+    /// Successes by the score that they had on the scale in force.
+    pub(crate) realised: Counts,
+    /// The curve of all sign-ins, without a bound, at the end of each of the last days.
+    pub(crate) overall: Vec<(i64, Curve)>,
+    /// The first day on which the pool was counted, in days since 1970.
+    pub(crate) first_day: Option<i64>,
     /// The day of the curves, in days since 1970.
     pub(crate) day: Option<i64>,
     /// When a success was last counted, in seconds since 1970.
@@ -81,8 +100,8 @@ impl Calibrator {
     }
 
     /// Counts the successes of a minute that begins at `at`, in seconds since 1970; nothing if it was counted before. Users are counted once a day by
-    /// the caller.
-    pub fn take_up(&mut self, at: i64, successes: impl Iterator<Item = (SuccessCell, u64)>) {
+    /// the caller. Successes that were labelled fraud are removed, at most as many as are counted in their cell.
+    pub fn take_up(&mut self, at: i64, successes: impl IntoIterator<Item = (SuccessCell, u64)>, removed: impl IntoIterator<Item = (SuccessCell, u64)>) {
         if self.counted_at.is_some_and(|last| at <= last) {
             return;
         }
@@ -93,8 +112,20 @@ impl Calibrator {
                 continue;
             }
             #[expect(clippy::cast_precision_loss, reason = "sign-ins of a minute")]
-            self.counts.add_to_cell(group, cell.into(), count as f64);
+            let weight = count as f64;
+            self.counts.add_to_cell(group, cell.into(), weight);
+            self.add_realised(group, cell.into(), weight);
             self.sign_ins = self.sign_ins.saturating_add(count);
+            self.counted_at = Some(at);
+        }
+        for (SuccessCell { group, cell }, count) in removed {
+            if count == 0 || !self.is_observed(group, f64::from(cell) * CELL_WIDTH) {
+                continue;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "labels of a minute")]
+            let weight = self.counts.remove_from_cell(group, cell.into(), count as f64);
+            self.add_realised(group, cell.into(), -weight);
+            self.sign_ins = self.sign_ins.saturating_sub(count);
             self.counted_at = Some(at);
         }
     }
@@ -102,6 +133,7 @@ impl Calibrator {
     /// Moves the curves, if a day has passed since they were moved. `at` is in seconds since 1970.
     pub fn advance(&mut self, at: i64) {
         let day = at.div_euclid(DAY);
+        self.first_day.get_or_insert(day);
         let passed = day - *self.day.get_or_insert(day);
         if passed <= 0 {
             return;
@@ -110,28 +142,52 @@ impl Calibrator {
         #[expect(clippy::cast_precision_loss, reason = "days of a log")]
         let days = passed as f64;
         self.counts.fade(days);
+        self.realised.fade(days * HALF_LIFE_DAYS / REALISED_HALF_LIFE_DAYS);
         self.counts.merge_small_groups(MAX_COUNTRIES);
-        self.refit(days);
+        self.refit(day, days);
     }
 
-    fn refit(&mut self, days: f64) {
+    /// What the thresholds promise to each group, and the shares that the counted successes had.
+    pub fn promises(&self, thresholds: &Thresholds) -> Vec<GroupPromises> {
+        promises(&self.realised, thresholds)
+    }
+
+    /// How far the pool's own scale is from the shipped one and from that of a week before.
+    pub fn drift(&self, thresholds: &Thresholds) -> Drift {
+        drift(&self.overall, thresholds)
+    }
+
+    /// Counts successes by the score that they had. Countries without a curve are counted with their basis.
+    fn add_realised(&mut self, group: Group, cell: usize, count: f64) {
         let shipped = Curve::shipped();
+        let curve = self.curve(group).filter(|_| self.stop_scale == CalibrationSource::Pool).unwrap_or(&shipped);
+        let (from, to) = curve.edges(cell.min(CELLS - 1));
+        let counted_as = if self.curves.contains_key(&group) { group } else { Group { country: None, ..group } };
+        spread(self.realised.of_mut(counted_as), from, to, count);
+    }
+
+    fn refit(&mut self, day: i64, days: f64) {
+        let shipped = Curve::shipped();
+        let is_new = self.first_day.is_some_and(|first| day - first <= FIRST_DAYS);
+        let rise = if is_new { MAX_FIRST_RISE_PER_DAY } else { MAX_MOVE_PER_DAY };
+        let bounded = |curve: &Curve, previous: &Curve| curve.within(previous, MAX_MOVE_PER_DAY * days, rise * days);
         let all = Curve::blend(&shipped, &self.counts.sum(None), self.observed(&shipped));
-        let mut bases: BTreeMap<Basis, Curve> = BTreeMap::new();
+        let mut bases = BTreeMap::new();
         let mut curves = BTreeMap::new();
         for (group, counts) in self.counts.groups() {
-            let own = self.curve(group).copied().unwrap_or_default();
-            let observed = self.observed(&own);
-            let basis = *bases.entry(group.basis).or_insert_with_key(|basis| {
+            let (parent, in_force) = *bases.entry(group.basis).or_insert_with_key(|basis| {
                 let own = self.by_basis.get(basis).copied().unwrap_or_default();
-                Curve::blend(&all, &self.counts.sum(Some(*basis)), self.observed(&own))
+                let parent = Curve::blend(&all, &self.counts.sum(Some(*basis)), self.observed(&own));
+                (parent, bounded(&parent, &own))
             });
-            curves.insert(group, bounded(&Curve::blend(&basis, counts, observed), &own, days));
+            let own = self.curve(group).copied().unwrap_or_default();
+            let curve = bounded(&Curve::blend(&parent, counts, self.observed(&own)), &own);
+            curves.insert(group, curve.at_most_above(&in_force, MAX_ABOVE_PARENT));
         }
-        for (basis, curve) in &mut bases {
-            *curve = bounded(curve, &self.by_basis.get(basis).copied().unwrap_or_default(), days);
-        }
+        let bases = bases.into_iter().map(|(basis, (_, in_force))| (basis, in_force)).collect();
         (self.curves, self.by_basis) = (curves, bases);
+        self.overall.push((day, all));
+        self.overall.drain(..self.overall.len().saturating_sub(DAYS));
     }
 
     /// The curve of a group, or of its parent if it has none.
@@ -144,8 +200,4 @@ impl Calibrator {
         let in_force = if self.stop_scale == CalibrationSource::Pool { *curve } else { Curve::shipped() };
         self.stopped_from.map_or(CELLS, |stop| in_force.first_cell_from(stop))
     }
-}
-
-fn bounded(curve: &Curve, previous: &Curve, days: f64) -> Curve {
-    curve.within(previous, MAX_FALL_PER_DAY * days, MAX_RISE_PER_DAY * days)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use riskgate_engine::context::Country;
+
 use crate::group::{Basis, Group};
 
 /// The number of cells. Each is 2.5 points wide.
@@ -36,6 +38,30 @@ impl Counts {
         if let Some(counted) = self.0.entry(group).or_insert([0.0; CELLS]).get_mut(cell) {
             *counted += count;
         }
+    }
+
+    /// Removes successes from a cell. Returns how many were there to be removed. Those of a group that has no country any more are in the group
+    /// without it.
+    pub(crate) fn remove_from_cell(&mut self, group: Group, cell: usize, count: f64) -> f64 {
+        let group = if self.0.contains_key(&group) { group } else { Group { country: None, ..group } };
+        let Some(counted) = self.0.get_mut(&group).and_then(|counts| counts.get_mut(cell)) else { return 0.0 };
+        let removed = count.min(*counted);
+        *counted -= removed;
+        removed
+    }
+
+    /// The counts of a group, to be changed.
+    pub(crate) fn of_mut(&mut self, group: Group) -> &mut CellCounts {
+        self.0.entry(group).or_insert([0.0; CELLS])
+    }
+
+    /// The sums by country.
+    pub(crate) fn by_country(&self) -> BTreeMap<Country, CellCounts> {
+        let mut sums = BTreeMap::new();
+        for (country, counts) in self.groups().filter_map(|(group, counts)| Some((group.country?, counts))) {
+            add_cells(sums.entry(country).or_insert([0.0; CELLS]), counts);
+        }
+        sums
     }
 
     /// Sets the counts of a group.

@@ -76,6 +76,12 @@ impl Curve {
         Curve { scores, observed: self.observed }
     }
 
+    /// Returns this curve, at most `points` above another one.
+    #[must_use]
+    pub fn at_most_above(&self, other: &Curve, points: f64) -> Self {
+        Curve { scores: std::array::from_fn(|at| self.scores[at].min(other.scores[at] + points)), observed: self.observed }
+    }
+
     /// Returns the calibrated score of a shipped one; 0 to 100.
     pub fn score(&self, shipped: f64) -> f64 {
         let at = shipped.clamp(0.0, 100.0) / CELL_WIDTH;
@@ -83,6 +89,11 @@ impl Curve {
         #[expect(clippy::cast_precision_loss, reason = "a few cells")]
         let part = at - below as f64;
         (self.scores[below] + part * (self.scores[below + 1] - self.scores[below])).clamp(0.0, 100.0)
+    }
+
+    /// The calibrated scores at the edges of a cell.
+    pub(crate) fn edges(&self, cell: usize) -> (f64, f64) {
+        (self.scores[cell], self.scores[cell + 1])
     }
 
     /// The scores in hundredths, and the first cell that was not observed.
@@ -117,6 +128,6 @@ fn edge(cell: usize) -> f64 {
 }
 
 /// The share of sign-ins that have this many more points.
-fn share(points: f64) -> f64 {
+pub(crate) fn share(points: f64) -> f64 {
     10_f64.powf(-points / POINTS)
 }

@@ -1,8 +1,9 @@
 //! The stored form of a calibrator. A checksum finds damage.
 //!
-//! Version 1: `01`; day i64; time of the last count i64; successes u64; the number of groups u16 and for each basis u8, country (two
+//! Version 2: `02`; day i64; time of the last count i64; successes u64; the number of groups u16 and for each basis u8, country (two
 //! letters or zeros), number of cells u8, each with its number u8 and its count f32; the number of groups with a curve u16 and for each
-//! basis and country, then the curve; the number of bases with a curve u8 and for each basis u8, then the curve; checksum u32 (FNV-1a of
+//! basis and country, then the curve; the number of bases with a curve u8 and for each basis u8, then the curve; the first day i64; the realised counts in the form of the counts; the
+//! number of days u8 and for each day i64, then the curve of all sign-ins; checksum u32 (FNV-1a of
 //! everything before it). A curve is its first cell that is not observed u8, then 41 scores in hundredths u16. Numbers are big-endian.
 
 use std::collections::BTreeMap;
@@ -17,7 +18,10 @@ use crate::{
     success_cell::{country_bytes, country_of},
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The version without realised counts and days.
+const OLDEST_VERSION: u8 = 1;
 
 /// A count is at most this, so a damaged number cannot make the others meaningless.
 const MAX_COUNT: f64 = 1e12;
@@ -29,17 +33,7 @@ impl Calibrator {
         out.extend_from_slice(&self.day.unwrap_or(i64::MIN).to_be_bytes());
         out.extend_from_slice(&self.counted_at.unwrap_or(i64::MIN).to_be_bytes());
         out.extend_from_slice(&self.sign_ins.to_be_bytes());
-        push_length(&mut out, self.counts.groups().count());
-        for (group, counts) in self.counts.groups() {
-            push_group(&mut out, group);
-            let counted = || (0_u8..).zip(counts).filter(|(_, count)| **count > 0.0);
-            out.push(u8::try_from(counted().count()).unwrap_or_default());
-            for (cell, count) in counted() {
-                out.push(cell);
-                #[expect(clippy::cast_possible_truncation, reason = "counts need no more than seven digits")]
-                out.extend_from_slice(&(*count as f32).to_be_bytes());
-            }
-        }
+        push_counts(&mut out, &self.counts);
         push_length(&mut out, self.curves.len());
         for (group, curve) in &self.curves {
             push_group(&mut out, *group);
@@ -48,6 +42,13 @@ impl Calibrator {
         out.push(u8::try_from(self.by_basis.len()).unwrap_or_default());
         for (basis, curve) in &self.by_basis {
             out.push(*basis as u8);
+            push_curve(&mut out, curve);
+        }
+        out.extend_from_slice(&self.first_day.unwrap_or(i64::MIN).to_be_bytes());
+        push_counts(&mut out, &self.realised);
+        out.push(u8::try_from(self.overall.len()).unwrap_or_default());
+        for (day, curve) in &self.overall {
+            out.extend_from_slice(&day.to_be_bytes());
             push_curve(&mut out, curve);
         }
         let sum = checksum(&out);
@@ -62,26 +63,14 @@ impl Calibrator {
             return None;
         }
         let mut reader = Reader(content);
-        if reader.u8()? != VERSION {
+        let version = reader.u8()?;
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return None;
         }
         let day = Some(i64::from_be_bytes(reader.array()?)).filter(|day| *day != i64::MIN);
         let counted_at = Some(i64::from_be_bytes(reader.array()?)).filter(|at| *at != i64::MIN);
         let sign_ins = u64::from_be_bytes(reader.array()?);
-        let mut counts = Counts::default();
-        for _ in 0..reader.u16()? {
-            let group = read_group(&mut reader)?;
-            let mut cells: CellCounts = [0.0; CELLS];
-            for _ in 0..reader.u8()? {
-                let cell = usize::from(reader.u8()?);
-                let count = f64::from(f32::from_be_bytes(reader.array()?));
-                if !(0.0..MAX_COUNT).contains(&count) {
-                    return None;
-                }
-                *cells.get_mut(cell)? = count;
-            }
-            counts.set(group, cells);
-        }
+        let counts = read_counts(&mut reader)?;
         let mut curves = BTreeMap::new();
         for _ in 0..reader.u16()? {
             curves.insert(read_group(&mut reader)?, read_curve(&mut reader)?);
@@ -90,10 +79,21 @@ impl Calibrator {
         for _ in 0..reader.u8()? {
             by_basis.insert(Basis::from_number(reader.u8()?)?, read_curve(&mut reader)?);
         }
+        let (mut first_day, mut realised, mut overall) = (None, Counts::default(), Vec::new());
+        if version > OLDEST_VERSION {
+            first_day = Some(i64::from_be_bytes(reader.array()?)).filter(|day| *day != i64::MIN);
+            realised = read_counts(&mut reader)?;
+            for _ in 0..reader.u8()? {
+                overall.push((i64::from_be_bytes(reader.array()?), read_curve(&mut reader)?));
+            }
+        }
         reader.0.is_empty().then_some(Calibrator {
             counts,
             curves,
             by_basis,
+            realised,
+            overall,
+            first_day,
             day,
             counted_at,
             sign_ins,
@@ -101,6 +101,38 @@ impl Calibrator {
             stop_scale: CalibrationSource::default(),
         })
     }
+}
+
+fn push_counts(out: &mut Vec<u8>, counts: &Counts) {
+    push_length(out, counts.groups().count());
+    for (group, counts) in counts.groups() {
+        push_group(out, group);
+        let counted = || (0_u8..).zip(counts).filter(|(_, count)| **count > 0.0);
+        out.push(u8::try_from(counted().count()).unwrap_or_default());
+        for (cell, count) in counted() {
+            out.push(cell);
+            #[expect(clippy::cast_possible_truncation, reason = "counts need no more than seven digits")]
+            out.extend_from_slice(&(*count as f32).to_be_bytes());
+        }
+    }
+}
+
+fn read_counts(reader: &mut Reader<'_>) -> Option<Counts> {
+    let mut counts = Counts::default();
+    for _ in 0..reader.u16()? {
+        let group = read_group(reader)?;
+        let mut cells: CellCounts = [0.0; CELLS];
+        for _ in 0..reader.u8()? {
+            let cell = usize::from(reader.u8()?);
+            let count = f64::from(f32::from_be_bytes(reader.array()?));
+            if !(0.0..MAX_COUNT).contains(&count) {
+                return None;
+            }
+            *cells.get_mut(cell)? = count;
+        }
+        counts.set(group, cells);
+    }
+    Some(counts)
 }
 
 fn push_length(out: &mut Vec<u8>, length: usize) {

@@ -19,9 +19,22 @@ pub enum Basis {
 }
 
 impl Basis {
+    /// Every basis.
+    pub const ALL: [Basis; 4] = [Basis::NoHistory, Basis::OneDay, Basis::Established, Basis::NoContext];
+
+    /// The label in metrics and on the page.
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Basis::NoHistory => "no_history",
+            Basis::OneDay => "one_day",
+            Basis::Established => "established",
+            Basis::NoContext => "no_context",
+        }
+    }
+
     /// The basis with this number; `None` if there is none.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Basis::NoHistory, Basis::OneDay, Basis::Established, Basis::NoContext].into_iter().find(|basis| *basis as u8 == number)
+        Basis::ALL.into_iter().find(|basis| *basis as u8 == number)
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`counts`]: successes by group and cell of the shipped score; they fade with time.
 //! - [`curve`]: the shipped tail and counts, blended to a rising map from the shipped score to the calibrated one.
 //! - [`calibrator`]: counts and curves over the days of a pool, with a bound per day; its stored form.
+//! - [`promise`]: promised and realised shares at the thresholds in force; drift. [`rate`]: a share with its interval.
 //! - [`success_cell`]: where one success is counted, and the name of its counter.
 //! - [`scale`]: the curves, as the engine uses them.
 //!
@@ -29,4 +30,10 @@ pub mod scale;
 
 pub mod success_cell;
 
-pub use crate::{calibrator::Calibrator, counts::Counts, curve::Curve, group::Group, scale::PoolScale, success_cell::SuccessCell};
+pub mod rate;
+
+pub mod promise;
+
+pub use crate::{
+    calibrator::Calibrator, counts::Counts, curve::Curve, group::Group, promise::Thresholds, rate::Rate, scale::PoolScale, success_cell::SuccessCell,
+};

@@ -18,10 +18,10 @@
 //!
 //! `examples/score.rs` embeds the engine in sixty lines.
 
+pub use riskgate_input::{automation, personal, placeholder, user_agent};
+
 #[macro_use]
 mod labels;
-
-pub mod automation;
 
 pub mod browser_update;
 
@@ -45,10 +45,6 @@ pub mod network_facts;
 
 pub mod network_source;
 
-pub mod personal;
-
-pub mod placeholder;
-
 pub mod profile;
 
 pub mod refused_ip;
@@ -64,7 +60,5 @@ pub mod sign_in;
 pub mod signals;
 
 pub mod time;
-
-pub mod user_agent;
 
 pub mod velocity;

@@ -12,6 +12,8 @@ pub mod json_error;
 
 pub mod json_objects;
 
+pub mod json_splice;
+
 pub mod json_strings;
 
 pub mod queue;

@@ -21,9 +21,6 @@ const MIN_EXPECTED: f64 = 50.0;
 /// The realised rate should be within this factor of the promised one.
 const MAX_FACTOR: f64 = 2.0;
 
-/// The quantile of the normal distribution for 95 % intervals.
-const Z: f64 = 1.96;
-
 /// The name of the group of all sign-ins. It is first.
 const ALL: &str = "";
 
@@ -63,13 +60,9 @@ pub struct Promise {
     pub calibrated: Option<Rate>,
 }
 
-/// A share with its 95 % interval (Wilson).
+/// A share with its 95 % interval (Jeffreys).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
-    share: f64,
-    low: f64,
-    high: f64,
-}
+pub struct Rate(riskgate_calibration::Rate);
 
 impl PromiseCheck {
     /// Creates a check from this legitimate sign-in on. Sign-ins are stopped from the score `stopped_from` on; `None` in monitor mode.
@@ -139,28 +132,24 @@ impl Rate {
     /// The share of `count` in `all`.
     #[expect(clippy::cast_precision_loss, reason = "counts under 2^53")]
     fn new(count: u64, all: u64) -> Self {
-        let n = all.max(1) as f64;
-        let share = count as f64 / n;
-        let middle = (share + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-        let half = Z / (1.0 + Z * Z / n) * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-        Rate { share, low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
+        Rate(riskgate_calibration::Rate::new(count as f64, all as f64))
     }
 
     /// Whether the interval overlaps a factor of two around the promised share.
     pub fn keeps(&self, promised: f64) -> bool {
-        self.low <= promised * MAX_FACTOR && self.high >= promised / MAX_FACTOR
+        self.0.overlaps(promised, MAX_FACTOR)
     }
 }
 
 impl fmt::Display for Rate {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} ({} to {})", percent(self.share), percent(self.low), percent(self.high))
+        write!(out, "{} ({} to {})", percent(self.0.share), percent(self.0.low), percent(self.0.high))
     }
 }
 
 impl Serialize for Rate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        [self.share, self.low, self.high].serialize(serializer)
+        [self.0.share, self.0.low, self.0.high].serialize(serializer)
     }
 }
 

@@ -9,8 +9,8 @@ use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use crate::keyed_resources::{KeyedResources, KeyedResourcesDeps};
-use crate::pool_monitor::{AttackNotice, CalibrationSettings, PoolMonitor, SignInPool};
-use riskgate_calibration::PoolScale;
+use crate::pool_monitor::{CalibrationSettings, PoolMonitor, SignInPool};
+use riskgate_calibration::{PoolScale, Thresholds};
 use riskgate_config::pseudonym::Pseudonyms;
 use riskgate_config::{Config, env::ConfigError};
 use riskgate_engine::{
@@ -32,6 +32,7 @@ use riskgate_engine::{
 use riskgate_history::repository::{HistoryRepository, PendingAttempt};
 use riskgate_http_client::{RawResponse, Tls};
 use riskgate_network::{Networks, local_time};
+use riskgate_pool::AttackNotice;
 use riskgate_runtime::{
     catch_panic::{catch_panic, catch_panic_sync},
     deadline::Deadline,
@@ -77,7 +78,7 @@ impl Enricher {
         faults.extend(found);
         let (connect_timeout, store_timeout) = (config.budget.connect, config.budget.store);
         let keyed_resources = ArcSwap::from_pointee(keyed_resources);
-        let calibration = CalibrationSettings { mode: config.history.calibration, stopped_from: config.decision.lowest_enforced_threshold() };
+        let calibration = CalibrationSettings { mode: config.history.calibration, thresholds: Thresholds::new(&config.decision) };
         let pools = PoolMonitor::new(Arc::clone(&health), calibration);
         (Enricher { keyed_resources, breaker, runtime_mode, tls, connect_timeout, store_timeout, health, networks, pools }, faults)
     }

@@ -17,7 +17,6 @@ use crate::{
     activity_log::ActivityLog,
     challenge::delivery::CodeSender,
     enricher::Enricher,
-    pool_monitor::AttackNotice,
     risk_engine::{RiskEngine, open_model},
     sessions::Sessions,
 };
@@ -38,6 +37,7 @@ use riskgate_engine::{
 };
 use riskgate_event::response::Assessment;
 use riskgate_http_client::Client;
+use riskgate_pool::AttackNotice;
 use riskgate_runtime::{clock, deadline::Deadline, mode::RuntimeMode, session_health::SessionEvent};
 use riskgate_telemetry::{
     Telemetry,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use smol_str::SmolStr;
 use tokio::time::Instant;
 
-use crate::{enricher::Enricher, pool_monitor::counted_cell};
+use crate::enricher::Enricher;
+use riskgate_calibration::SuccessCell;
 use riskgate_engine::{
     decision::{Decision, ScoreLevel, Verdict},
     evidence::{FailureReason, history::NonceStatus, store_parts::StorePart},
@@ -87,6 +88,9 @@ pub async fn record_outcome(
         Some(repository) => {
             let recorded = with_store_timeout(enricher, received, repository.record_outcome(id, report, at, received.wall)).await?;
             count_success(enricher, recorded.and_then(|recorded| recorded.counted), received);
+            if let Some((pool, cell)) = recorded.and_then(|recorded| recorded.taken_back) {
+                enricher.pools().take_back(pool, cell, received.wall);
+            }
             Ok(recorded.map(|recorded| recorded.learned))
         }
     }
@@ -166,7 +170,7 @@ pub(crate) fn attempt_result(decision: &Decision) -> AttemptDecision {
         restriction,
         score: score_tenths(decision.score.value),
         reasons: reason_numbers(&decision.score.reasons),
-        counted: counted_cell(decision),
+        counted: SuccessCell::counted(decision),
     }
 }
 

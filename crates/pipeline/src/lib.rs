@@ -29,8 +29,6 @@ pub mod risk_engine;
 
 pub mod secrets;
 
-mod splice;
-
 pub mod session_batch;
 
 pub mod session_queue;

@@ -15,6 +15,7 @@
 //! - [`episode`]: what was counted since a chart left zero.
 //! - [`state`]: the state of a pool. [`codec`]: its stored form.
 //! - [`summary`]: the size, onset and sources of an attack.
+//! - [`notice`]: what is reported about an attack, once.
 //! - [`wave`]: what a sign-in has in common with an attack.
 //!
 //! Nothing here waits, reads a clock or writes. Sources: CUSUM for Poisson counts (Lucas 1985), bottom-k sketches (Cohen and Kaplan 2007).
@@ -37,6 +38,8 @@ pub mod state;
 
 pub mod summary;
 
+pub mod notice;
+
 pub mod wave;
 
 pub mod codec;
@@ -45,6 +48,7 @@ pub use crate::{
     attempt::{Attempt, AttemptKind},
     cell::Cell,
     counts::Counts,
+    notice::{AttackEvent, AttackNotice, Reported},
     state::{Attack, PoolState, Status},
     summary::AttackSummary,
     wave::Wave,

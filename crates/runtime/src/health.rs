@@ -10,7 +10,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{attack_health::AttackHealth, challenge_health::ChallengeHealth, session_health::SessionHealth, sharing::SharedValues};
+use crate::{
+    attack_health::AttackHealth, calibration_health::CalibrationHealth, challenge_health::ChallengeHealth, session_health::SessionHealth, sharing::SharedValues,
+};
 use riskgate_engine::evidence::{FailureReason, Tier, store_parts::StorePart};
 use riskgate_engine::service::Service;
 
@@ -45,6 +47,8 @@ pub struct Health {
     pub sessions: SessionHealth,
     /// Attacks on pools.
     pub attacks: AttackHealth,
+    /// Promised and realised false-positive rates.
+    pub calibration: CalibrationHealth,
     /// Addresses and device ids that many users share.
     pub sharing: SharedValues,
     /// Cache requests, by `Tier` and `CacheResult`.

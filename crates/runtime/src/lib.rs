@@ -2,6 +2,8 @@
 
 pub mod attack_health;
 
+pub mod calibration_health;
+
 pub mod catch_panic;
 
 pub mod challenge_health;

@@ -65,6 +65,7 @@ pub struct EmfBlock {
     inputs_ignored: u32,
     address_faults: u64,
     attack_state: u8,
+    false_positive_excess: f64,
     /// A service that was queried, and its duration in seconds.
     provider: Option<(&'static str, f64)>,
 }
@@ -105,6 +106,7 @@ const DIRECTIVES: &[Directive] = &[
             metric(names::CHALLENGE_FAILURES, "Count"),
             metric(names::ADDRESS_FAULTS, "Count"),
             metric(names::ATTACK_STATE, "None"),
+            metric(names::FALSE_POSITIVE_EXCESS, "None"),
             metric(names::PROVIDER_FIELDS_IGNORED, "Count"),
         ],
     },
@@ -183,6 +185,7 @@ impl Emf {
             fields_ignored: increase(&self.fields_ignored, Service::ALL.into_iter().map(ignored).sum()),
             inputs_ignored: decision.score.signals.evidence.sign_in.context.ignored.len(),
             attack_state: health.attacks.state(),
+            false_positive_excess: health.calibration.excess(),
             address_faults: health.sharing.addresses.all_affected_clients(),
             config_faults: health.config_faults.load(Ordering::Relaxed),
             secrets_missing: health.secrets_missing.load(Ordering::Relaxed),
@@ -229,6 +232,7 @@ impl EmfBlock {
         object.member(names::CHALLENGE_FAILURES, &self.challenge_failures);
         object.member(names::ADDRESS_FAULTS, &self.address_faults);
         object.member(names::ATTACK_STATE, &self.attack_state);
+        object.member(names::FALSE_POSITIVE_EXCESS, &finite(self.false_positive_excess));
         object.member(names::PROVIDER_FIELDS_IGNORED, &self.fields_ignored);
         if let Some((provider, seconds)) = self.provider {
             object.plain("provider", provider);

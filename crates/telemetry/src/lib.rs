@@ -46,6 +46,8 @@ pub mod emf;
 
 pub mod events;
 
+mod false_positives;
+
 pub mod labels;
 
 pub mod latency;

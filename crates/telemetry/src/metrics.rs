@@ -6,6 +6,7 @@
 use metrics::{Counter, Gauge, Histogram};
 
 use crate::{
+    false_positives::FalsePositiveGauges,
     labels::{self, PassThrough, Refusal, StepUpResult},
     names,
     prometheus::Registry,
@@ -81,6 +82,7 @@ pub struct Metrics {
     block_list_read: Gauge,
     attack_state: Gauge,
     attack_state_read: Gauge,
+    false_positives: FalsePositiveGauges,
     address_faults: Family<AddressProblem, Gauge>,
     shared_device_ids: Gauge,
     networks_undecodable: Counter,
@@ -177,6 +179,7 @@ impl Metrics {
             block_list_read: r.gauge(names::BLOCK_LIST_READ, &[]),
             attack_state: r.gauge(names::ATTACK_STATE, &[]),
             attack_state_read: r.gauge(names::ATTACK_STATE_READ, &[]),
+            false_positives: FalsePositiveGauges::new(r),
             address_faults: Family::new(AddressProblem::ALL, |fault| r.gauge(names::ADDRESS_FAULTS, &[("cause", fault.as_label())])),
             shared_device_ids: r.gauge(names::SHARED_DEVICE_IDS, &[]),
             networks_undecodable: r.counter(names::NETWORKS_UNDECODABLE, &[]),
@@ -254,6 +257,7 @@ impl Metrics {
         set(&self.block_list_read, health.store.block_list_read());
         set(&self.attack_state, u64::from(health.attacks.state()));
         set(&self.attack_state_read, health.attacks.read_at());
+        self.false_positives.set(&health.calibration);
         set(&self.secrets_missing, health.secrets_missing.load(Relaxed));
         let dates = self.networks_built.iter().zip(&health.networks_built).chain(self.bundled_data.iter().zip(&health.bundled_data));
         for (gauge, built) in dates {

@@ -42,6 +42,9 @@ names! {
     BLOCK_LIST_READ "riskgate_block_list_read_timestamp_seconds" "When the list of blocked ranges, devices, clients and tenants was last read from the store, in seconds since 1970; 0 before the first time.";
     ATTACK_STATE "riskgate_attack_state" "Whether a user pool is under attack: 0 calm, 1 elevated (more unfamiliar attempts than usual), 2 under attack. Of several pools the most severe.";
     ATTACK_STATE_READ "riskgate_attack_state_read_timestamp_seconds" "When the state of the attack detector was last read from the store, in seconds since 1970; 0 before the first time.";
+    FALSE_POSITIVE_RATE "riskgate_false_positive_rate" "Share of legitimate sign-ins at or above a threshold: promised, realised, and the ends low and high of its 95 % interval. By group (all, or what the score had to go on); NaN if not observed. Of several user pools the one with the most counted sign-ins.";
+    FALSE_POSITIVE_EXCESS "riskgate_false_positive_excess" "Lower end of the realised share of legitimate sign-ins divided by the promised share, for the threshold where this is highest; 0 if not observed. Above 2 a threshold stops or flags over twice as many as promised.";
+    CALIBRATION_DRIFT "riskgate_calibration_drift_points" "Largest difference of the pool's own scale at the thresholds, in points: from the shipped scale, or from a week before (NaN in the first week).";
     ADDRESS_FAULTS "riskgate_client_address_faults" "App clients whose users nearly all have the same few addresses, or private ones, by cause.";
     SHARED_DEVICE_IDS "riskgate_shared_device_ids" "Device ids that too many users share to identify a device.";
     PANICS "riskgate_panics_total" "Panics in a stage. Each sign-in was still answered.";

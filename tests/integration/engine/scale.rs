@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use riskgate_calibration::{Calibrator, Group, PoolScale, SuccessCell, group::Basis};
+use riskgate_calibration::{Calibrator, Group, PoolScale, SuccessCell, Thresholds, group::Basis};
 use riskgate_config::Config;
 use riskgate_engine::{
     context::Country,
@@ -16,7 +16,7 @@ use riskgate_engine::{
         model::Model,
         scale::{CalibrationSource, ScoreScale},
     },
-    settings::PerClient,
+    settings::{DecisionConfig, PerClient},
 };
 
 use super::familiarity::{Case, case};
@@ -41,9 +41,9 @@ fn scale(ratio: f64) -> PoolScale {
             .flat_map(|basis| [None, Country::parse("NO"), Country::parse("JP")].map(|country| Group { basis, country }));
         let cells = groups.flat_map(|group| (0..20_u8).map(move |cell| SuccessCell { group, cell }));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few thousand")]
-        calibrator.take_up(day * DAY, cells.map(|cell| (cell, (2_000.0 * ratio.powi(cell.cell.into())) as u64)));
+        calibrator.take_up(day * DAY, cells.map(|cell| (cell, (2_000.0 * ratio.powi(cell.cell.into())) as u64)), []);
     }
-    PoolScale::new(&calibrator, CalibrationSource::Pool)
+    PoolScale::new(&calibrator, CalibrationSource::Pool, &Thresholds::new(&DecisionConfig::default()))
 }
 
 static SCALES: LazyLock<Vec<PoolScale>> = LazyLock::new(|| [0.3, 0.5, 0.6, 0.7, 0.79, 0.9, 0.97].into_iter().map(scale).collect());

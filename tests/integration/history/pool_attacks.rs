@@ -8,8 +8,7 @@ use std::{
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use riskgate_engine::decision::Verdict;
-use riskgate_pipeline::pool_monitor::{AttackEvent, AttackNotice};
-use riskgate_pool::Status;
+use riskgate_pool::{AttackEvent, AttackNotice, Status};
 use riskgate_runtime::clock;
 use riskgate_store::{Change, Changed, CounterBucket, Ttl};
 use smol_str::SmolStr;

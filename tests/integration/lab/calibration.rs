@@ -1,10 +1,12 @@
 //! Calibration on a pool's own traffic: the curve, its bounds, groups, and what a replay reports.
 
+use proptest::prelude::*;
 use riskgate_calibration::{
-    Calibrator, Counts, Curve, Group,
-    calibrator::{MAX_FALL_PER_DAY, MAX_RISE_PER_DAY},
-    counts::CELLS,
+    Calibrator, Counts, Curve, Group, Rate, SuccessCell, Thresholds,
+    calibrator::{FIRST_DAYS, MAX_ABOVE_PARENT, MAX_FIRST_RISE_PER_DAY, MAX_MOVE_PER_DAY},
+    counts::{CELLS, cell},
     group::Basis,
+    promise::{Threshold, promised_share},
 };
 use riskgate_config::Config;
 use riskgate_engine::{
@@ -135,12 +137,80 @@ fn scores_move_within_a_bound_per_day() {
     let mut calibrator = Calibrator::new(None);
     let each_day = vec![95.0; 10_000];
     sign_in_for(&mut calibrator, group("NO"), 0..11, &each_day);
-    assert!(calibrator.score(group("NO"), 95.0) >= 95.0 - 10.0 * MAX_FALL_PER_DAY - 1e-9);
+    assert!(calibrator.score(group("NO"), 95.0) >= 95.0 - 10.0 * MAX_MOVE_PER_DAY - 1e-9);
     let mut calibrator = Calibrator::new(None);
     let each_day = vec![0.0; 10_000];
     sign_in_for(&mut calibrator, group("NO"), 0..5, &each_day);
     let raised = calibrator.score(group("NO"), 20.0);
-    assert!(raised > 20.0 && raised <= 20.0 + 4.0 * MAX_RISE_PER_DAY + 1e-9, "{raised}");
+    assert!(raised > 20.0 && raised <= 20.0 + 4.0 * MAX_FIRST_RISE_PER_DAY + 1e-9, "{raised}");
+    // Later, scores rise as slowly as they fall.
+    let mut calibrator = Calibrator::new(None);
+    sign_in_for(&mut calibrator, group("NO"), 0..80, &scores(1.0, 1_000).collect::<Vec<_>>());
+    let before = calibrator.score(group("NO"), 50.0);
+    sign_in_for(&mut calibrator, group("NO"), 80..91, &each_day);
+    let after = calibrator.score(group("NO"), 50.0);
+    assert!(after > before && after <= before + 11.0 * MAX_MOVE_PER_DAY + 1e-9, "{before} {after}");
+}
+
+#[test]
+fn accounts_in_a_small_country_raise_its_scores_at_most_ten_points_above_the_others() {
+    let each_day: Vec<f64> = scores(1.0, 1_000).collect();
+    let mut calibrator = Calibrator::new(None);
+    for day in 0..FIRST_DAYS {
+        sign_in_for(&mut calibrator, group("NO"), day..day + 1, &each_day);
+        // A thousand accounts fill the country with usual sign-ins, so its people seem unusual.
+        (0..1_000).for_each(|_| calibrator.add_success(group("IS"), 0.0, None));
+        calibrator.add_success(group("IS"), 40.0, None);
+    }
+    for shipped in [20.0, 40.0, 50.0, 65.0, 80.0] {
+        let (country, others) = (calibrator.score(group("IS"), shipped), calibrator.score(group("FI"), shipped));
+        assert!(country > others && country <= others + MAX_ABOVE_PARENT + 1e-9, "{shipped}: {country} {others}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whoever_fills_the_counts_for_a_month_moves_no_rate_by_more_than_a_half(
+        factor in 0.05..3.0_f64,
+        country in prop::sample::select(vec!["NO", "SE", "IS", "VN"]),
+        basis in prop::sample::select(vec![Basis::NoHistory, Basis::OneDay, Basis::Established, Basis::NoContext]),
+        filled in 0.0..100.0_f64,
+        stopped_from in prop::option::of(60.0..90.0_f64),
+        source in prop::sample::select(vec![CalibrationSource::Pool, CalibrationSource::Shipped]),
+    ) {
+        let mut calibrator = Calibrator::default().with_stop(stopped_from, source);
+        let populations = [("NO", 150), ("SE", 40), ("IS", 2)].map(|(country, count)| (group(country), scores(factor, count).collect::<Vec<f64>>()));
+        let a_day = |calibrator: &mut Calibrator, day: i64| {
+            calibrator.advance(day * DAY);
+            for (group, scores) in &populations {
+                for score in scores {
+                    if calibrator.is_observed(*group, *score) {
+                        calibrator.add_success(*group, *score, None);
+                    }
+                }
+            }
+        };
+        for day in 0..90 {
+            a_day(&mut calibrator, day);
+        }
+        let before = calibrator.clone();
+        let attacked = Group { basis, country: Country::parse(country) };
+        for day in 90..120 {
+            a_day(&mut calibrator, day);
+            (0..1_000).filter(|_| calibrator.is_observed(attacked, filled)).collect::<Vec<i32>>().iter().for_each(|_| calibrator.add_success(attacked, filled, None));
+        }
+        let groups = [group("NO"), group("SE"), group("IS"), attacked, Group { country: None, ..attacked }, group("FI")];
+        for group in groups {
+            for tenth in 0..=1_000 {
+                let shipped = f64::from(tenth) / 10.0;
+                let moved = calibrator.score(group, shipped) - before.score(group, shipped);
+                // A factor of the share is 25 points per power of ten.
+                prop_assert!(10_f64.powf(moved.abs() / 25.0) < 1.5, "{group:?} {shipped}: {moved} points");
+            }
+        }
+    }
 }
 
 #[test]
@@ -160,7 +230,7 @@ fn colluding_accounts_move_little_in_a_month() {
     }
     for shipped in [50.0, 65.0, 80.0, 90.0] {
         let (before, after) = (calm.score(group("NO"), shipped), poisoned.score(group("NO"), shipped));
-        assert!((before - after).abs() <= 10.0, "{shipped}: {before} becomes {after}");
+        assert!((before - after).abs() <= 10.0 && 10_f64.powf((before - after).abs() / 25.0) < 1.5, "{shipped}: {before} becomes {after}");
     }
 }
 
@@ -179,6 +249,78 @@ fn a_proposed_scale_knows_that_sign_ins_are_stopped_on_the_shipped_one() {
     assert!((at50 - (50.0 - lower)).abs() < 2.0 && (at60 - (60.0 - lower)).abs() < 4.0, "{at50} {at60}");
     assert!((at80 - at70 - 10.0).abs() < 1e-6, "{at70} {at80}");
     assert!(!calibrator.is_observed(group("NO"), 66.0) && calibrator.is_observed(group("NO"), 64.0));
+}
+
+const THRESHOLDS: Thresholds = Thresholds { review: 50.0, challenge: None, deny: 80.0, stopped_from: None };
+
+/// Days of a population whose share at or above a score is `factor` times the promised one, as they are taken up live.
+fn take_up_for(calibrator: &mut Calibrator, days: std::ops::Range<i64>, factor: f64) {
+    let each_day: Vec<f64> = scores(factor, 4_000).collect();
+    for day in days {
+        let cells = each_day.iter().map(|score| (SuccessCell { group: group("NO"), cell: u8::try_from(cell(*score)).unwrap() }, 1));
+        calibrator.take_up(day * DAY + 3_600, cells, []);
+    }
+}
+
+fn realised_at(calibrator: &Calibrator, group: &str, threshold: Threshold, thresholds: &Thresholds) -> Option<Rate> {
+    let groups = calibrator.promises(thresholds);
+    let promises = &groups.iter().find(|promises| promises.group == group).unwrap_or_else(|| panic!("no {group} in {groups:?}")).promises;
+    promises.iter().find(|promise| promise.threshold == threshold).unwrap().realised
+}
+
+#[test]
+fn promises_are_compared_with_the_scores_on_the_scale_in_force() {
+    for (source, expected) in [(CalibrationSource::Shipped, 0.002), (CalibrationSource::Pool, 0.01)] {
+        let mut calibrator = Calibrator::default().with_stop(None, source);
+        take_up_for(&mut calibrator, 0..120, 0.2);
+        for name in ["all", "established", "country NO"] {
+            let rate = realised_at(&calibrator, name, Threshold::Review, &THRESHOLDS).expect("a rate");
+            assert!((expected / 1.5..expected * 1.5).contains(&rate.share), "{source:?} {name}: {rate:?}");
+            assert!(rate.low < rate.share && rate.share < rate.high);
+        }
+        assert!(calibrator.promises(&THRESHOLDS).iter().all(|promises| promises.group != "no_history"), "a group without sign-ins is not listed");
+    }
+}
+
+#[test]
+fn what_is_stopped_is_not_observed_and_the_rest_is_compared_with_the_rest() {
+    let thresholds = Thresholds { stopped_from: Some(80.0), ..THRESHOLDS };
+    let mut calibrator = Calibrator::default().with_stop(Some(80.0), CalibrationSource::Shipped);
+    take_up_for(&mut calibrator, 0..60, 1.0);
+    assert_eq!(realised_at(&calibrator, "all", Threshold::Deny, &thresholds), None);
+    let rate = realised_at(&calibrator, "all", Threshold::Review, &thresholds).expect("a rate");
+    let promised = promised_share(50.0, Some(80.0));
+    assert!((promised - (0.01 - 0.000_631) / (1.0 - 0.000_631)).abs() < 1e-5 && rate.overlaps(promised, 1.05), "{rate:?}");
+    // The same counts in monitor mode.
+    assert!(realised_at(&calibrator, "all", Threshold::Deny, &THRESHOLDS).is_some());
+}
+
+#[test]
+fn a_threshold_within_a_cell_is_between_its_edges() {
+    let mut calibrator = Calibrator::default().with_stop(None, CalibrationSource::Shipped);
+    take_up_for(&mut calibrator, 0..10, 1.0);
+    let [at50, within, above] = [50.0, 51.0, 52.5].map(|review| {
+        let thresholds = Thresholds { review, ..THRESHOLDS };
+        realised_at(&calibrator, "all", Threshold::Review, &thresholds).unwrap().share
+    });
+    assert!(at50 > within && within > above, "{at50} {within} {above}");
+}
+
+#[test]
+fn drift_is_measured_from_the_shipped_scale_and_from_a_week_before() {
+    let mut calibrator = Calibrator::default().with_stop(None, CalibrationSource::Shipped);
+    take_up_for(&mut calibrator, 0..5, 0.1);
+    assert_eq!(calibrator.drift(&THRESHOLDS).from_week_before, None);
+    take_up_for(&mut calibrator, 5..60, 0.1);
+    let steady = calibrator.drift(&THRESHOLDS);
+    assert!((15.0..30.0).contains(&steady.from_shipped), "{steady:?}");
+    assert!(steady.from_week_before.is_some_and(|points| points.abs() < 1.0), "{steady:?}");
+    take_up_for(&mut calibrator, 60..67, 3.0);
+    let moved = calibrator.drift(&THRESHOLDS);
+    assert!(moved.from_week_before.is_some_and(|points| points < -2.0), "{moved:?}");
+    let read = Calibrator::from_bytes(&calibrator.to_bytes()).expect("a calibrator");
+    let stored = read.drift(&THRESHOLDS);
+    assert!((stored.from_shipped - moved.from_shipped).abs() < 0.02, "{stored:?} {moved:?}");
 }
 
 #[test]

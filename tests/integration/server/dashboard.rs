@@ -283,6 +283,15 @@ async fn other_sites_can_neither_act_nor_frame_the_page() {
 }
 
 #[tokio::test]
+async fn promised_and_realised_rates_need_no_token() {
+    let sidecar = Sidecar::start(&[]).await;
+    let answer = sidecar.request(Method::GET, "/v1/activity/calibration", None).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let shown: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+    assert!(shown["model"].is_string() && shown["pools"] == json!([]), "nothing was counted yet: {shown}");
+}
+
+#[tokio::test]
 async fn planted_personal_values_are_in_no_answer_and_no_action_line() {
     let sidecar = Sidecar::start(&[]).await;
     sidecar.sign_in(NAME).await;
@@ -296,6 +305,7 @@ async fn planted_personal_values_are_in_no_answer_and_no_action_line() {
         "/v1/activity",
         "/v1/activity/decisions",
         "/v1/activity/findings",
+        "/v1/activity/calibration",
         "/v1/actions",
         &format!("/v1/activity/users/{user}"),
         &format!("/v1/activity/decisions/{id}"),

@@ -56,7 +56,8 @@ impl AssessmentJson<'_> {
                 challenge.member("max_age", &MAX_AGE);
             });
         }
-        object.member("score", &score.value);
+        // A score has one decimal.
+        object.decimal::<1>("score", score.value);
         object.object("calibration", |object| {
             let Calibration { source, sign_ins, as_of } = score.calibration;
             object.plain("source", source.as_label());
@@ -65,8 +66,11 @@ impl AssessmentJson<'_> {
                 Some(at) => object.timestamp("as_of", at),
                 None => object.plain_or_null("as_of", None),
             }
-            object.member("shipped_score", &score.shipped);
-            object.member("pool_score", &score.on_pool_scale);
+            object.decimal::<1>("shipped_score", score.shipped);
+            match score.on_pool_scale {
+                Some(score) => object.decimal::<1>("pool_score", score),
+                None => object.plain_or_null("pool_score", None),
+            }
         });
         object.plain("level", decision.level.as_label());
         object.plain("mode", decision.mode.as_label());

@@ -134,7 +134,7 @@ mod tests {
     #[track_caller]
     fn check(value: f64) {
         let rounded = |scale: f64| serde_json::json!({ "n": (value * scale).round() / scale }).to_string();
-        assert_eq!((decimal::<3>(value), decimal::<4>(value)), (rounded(1e3), rounded(1e4)));
+        assert_eq!((decimal::<1>(value), decimal::<3>(value), decimal::<4>(value)), (rounded(1e1), rounded(1e3), rounded(1e4)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::repository::{
     HistoryRepository, PendingAttempt,
@@ -51,6 +51,9 @@ pub(super) const APPLIED: &str = "d";
 /// The value of a consumed id. Neither this version nor earlier ones parse it as a pending outcome.
 const CONSUMED: &[u8] = b"-";
 
+/// The initial size of a stored assessment in bytes. Most are shorter.
+const INITIAL_CAPACITY: usize = 192;
+
 /// Maximum number of applied reports that are cached until their confirmation.
 const MAX_UNCONFIRMED: usize = 256;
 
@@ -80,7 +83,8 @@ pub(super) struct PendingOutcome {
     forgotten: Option<Timestamp>,
     attempt: Attempt,
     origin: Origin,
-    /// Whether the password was reported as correct, and only the result of the challenge is open.
+    /// Whether the password was reported as correct. A label may follow, or the result of the challenge. The attempt then has the cell in which the
+    /// success was counted, or none if it was not.
     has_succeeded: bool,
     /// The keyed hash of the pool's id; `None` if an earlier version stored it.
     pool: Option<u32>,
@@ -93,6 +97,8 @@ pub struct RecordedOutcome {
     pub learned: Learned,
     /// What is counted for the pool: the first report that the password was correct.
     pub counted: Option<CountedSuccess>,
+    /// The hash of the pool, and where a success was counted for the calibration that is labelled fraud.
+    pub taken_back: Option<(u32, SuccessCell)>,
 }
 
 /// Applied reports whose id was not confirmed as consumed. If the answer of that write is lost, the caller sends the report again and gets the
@@ -135,20 +141,26 @@ impl HistoryRepository {
     /// The store could not be reached. The report may be sent again.
     pub async fn record_outcome(&self, id: &str, report: ReportedOutcome, at: EventTime, now: Timestamp) -> Result<Option<RecordedOutcome>, FailureReason> {
         let key = outcome_key(id);
-        let uncounted = |learned| RecordedOutcome { learned, counted: None };
+        let uncounted = |learned| RecordedOutcome { learned, counted: None, taken_back: None };
         let (stored, ()) = tokio::join!(self.run_reported(StorePart::Success, self.get_outcome(&key, now)), self.refresh_lists_and_report(now));
         let Some((value, store)) = stored? else { return Ok(None) };
         let Some(pending) = PendingOutcome::from_bytes(&value) else { return Ok(self.unconfirmed.remove(id, report).map(uncounted)) };
         if pending.has_succeeded && matches!(report, ReportedOutcome::Success | ReportedOutcome::Failure) {
             return Ok(self.unconfirmed.remove(id, report).map(uncounted));
         }
+        // After a success, only a label may follow, or the result of its challenge.
+        if !pending.may_be_challenged() && matches!(report, ReportedOutcome::ChallengePassed | ReportedOutcome::ChallengeFailed) {
+            return Ok(None);
+        }
+        let is_fraud = report == ReportedOutcome::Fraud && pending.has_succeeded;
+        let taken_back = pending.pool.zip(pending.attempt.counted_cell()).filter(|_| is_fraud);
         let is_learnable = match report {
             ReportedOutcome::Success => pending.attempt.is_learnable(),
             ReportedOutcome::NotFraud | ReportedOutcome::ChallengePassed => pending.attempt.is_learnable_if_proven(),
             ReportedOutcome::Failure | ReportedOutcome::Fraud | ReportedOutcome::ChallengeFailed => false,
         };
-        // The result of the challenge is still open.
-        let next = (report == ReportedOutcome::Success && pending.attempt.is_challenged()).then(|| PendingOutcome { has_succeeded: true, ..pending.clone() });
+        // The result of the challenge is still open, and a label may follow.
+        let next = (report == ReportedOutcome::Success).then(|| PendingOutcome { has_succeeded: true, ..pending.clone() });
         let (recorded, counted) = self.apply_outcome(pending, report, is_learnable, at.recorded(now), now).await?;
         let learned = match recorded {
             Recorded::Done if is_learnable => Some(Learned::ProfileUpdated),
@@ -159,11 +171,16 @@ impl HistoryRepository {
             self.unconfirmed.add(id, report, learned);
         }
         match next.filter(|_| recorded == Recorded::Done) {
-            Some(next) => self.run_reported(StorePart::Success, store.put(&key, &next.to_bytes(), OUTCOME_TTL, now)).await?,
+            Some(next) => {
+                // What was not counted is not taken back.
+                let cell = counted.filter(|counted| counted.is_first_of_day).and_then(|counted| counted.decision.counted);
+                let next = PendingOutcome { attempt: next.attempt.with_counted_cell(cell), ..next };
+                self.run_reported(StorePart::Success, store.put(&key, &next.to_bytes(), OUTCOME_TTL, now)).await?;
+            }
             None => self.consume_id(store, id, now).await?,
         }
         self.unconfirmed.remove(id, report);
-        Ok(learned.map(|learned| RecordedOutcome { learned, counted }))
+        Ok(learned.map(|learned| RecordedOutcome { learned, counted, taken_back: taken_back.filter(|_| recorded == Recorded::Done) }))
     }
 
     /// Consumes an id: no outcome is accepted for it any more.
@@ -288,6 +305,11 @@ impl UnconfirmedOutcomes {
 }
 
 impl PendingOutcome {
+    /// Whether the result of a challenge may follow. After a success without a challenge only a label may.
+    pub(super) fn may_be_challenged(&self) -> bool {
+        !self.has_succeeded || self.attempt.is_challenged()
+    }
+
     /// Whether it belongs to the user with this record.
     pub(super) fn is_user(&self, key: &SmolStr) -> bool {
         self.keys.contains(key)
@@ -301,11 +323,27 @@ impl PendingOutcome {
     /// A line of text with the keys, the field, the time of erasure in milliseconds (`-` for none), `s` after a success (`-` before), the hash of the
     /// pool and the cell in which a success is counted, followed by the bytes of the attempt. Earlier versions do not know the last two.
     fn to_bytes(&self) -> Vec<u8> {
-        let forgotten = self.forgotten.map_or_else(|| "-".to_owned(), |at| at.as_millisecond().to_string());
-        let succeeded = if self.has_succeeded { "s" } else { "-" };
-        let pool = self.pool.map(|pool| format!(" {pool:08x}")).unwrap_or_default();
-        let cell = self.attempt.counted_cell().filter(|_| !pool.is_empty()).map(|cell| format!(" {}", cell.to_counter())).unwrap_or_default();
-        let mut out = format!("{} {} {forgotten} {succeeded}{pool}{cell}\n", self.keys.join(","), self.field).into_bytes();
+        // Written piece by piece, because every sign-in over HTTP stores one.
+        let mut out = Vec::with_capacity(INITIAL_CAPACITY);
+        for (place, key) in self.keys.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(key.as_bytes());
+        }
+        out.push(b' ');
+        out.extend_from_slice(self.field.as_bytes());
+        let forgotten = self.forgotten.map(|at| format_smolstr!(" {}", at.as_millisecond()));
+        out.extend_from_slice(forgotten.as_ref().map_or(&b" -"[..], |text| text.as_bytes()));
+        out.extend_from_slice(if self.has_succeeded { b" s" } else { b" -" });
+        if let Some(pool) = self.pool {
+            out.extend_from_slice(format_smolstr!(" {pool:08x}").as_bytes());
+            if let Some(cell) = self.attempt.counted_cell() {
+                out.push(b' ');
+                out.extend_from_slice(cell.to_counter().as_bytes());
+            }
+        }
+        out.push(b'\n');
         out.extend(Sample { attempt: self.attempt, origin: self.origin.clone(), device: DeviceStatus::NotReported, proven: false }.to_bytes());
         out
     }

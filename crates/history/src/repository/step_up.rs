@@ -48,7 +48,7 @@ impl HistoryRepository {
     /// The store could not be reached.
     pub async fn find_step_up(&self, id: &str, user: TokenUser<'_>, now: Timestamp) -> Result<StepUpAssessment, FailureReason> {
         let stored = self.run_reported(StorePart::Success, self.store.get(&outcome_key(id), now)).await?;
-        if let Some(pending) = stored.as_deref().and_then(PendingOutcome::from_bytes) {
+        if let Some(pending) = stored.as_deref().and_then(PendingOutcome::from_bytes).filter(PendingOutcome::may_be_challenged) {
             let is_user = self.user_keys(user).any(|key| pending.is_user(&key));
             return Ok(if is_user { StepUpAssessment::Open { at: pending.at() } } else { StepUpAssessment::OtherUser });
         }

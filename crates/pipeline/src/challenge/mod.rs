@@ -20,7 +20,6 @@ use crate::{
     },
     learn,
     risk_engine::{RiskEngine, new_id},
-    splice::set,
 };
 use riskgate_config::challenge::ChallengeFallback;
 use riskgate_engine::{
@@ -32,6 +31,7 @@ use riskgate_engine::{
 };
 use riskgate_event::{
     cognito::{AuthChallenge, challenge::ChallengeStep, challenge::PRIVATE_PARAMETER},
+    json_splice::set,
     response::{Assessment, cognito::Denial},
 };
 use riskgate_history::repository::{

@@ -8,17 +8,17 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use smol_str::SmolStr;
 
-use crate::{
-    enricher::Enricher,
-    learn::with_store_timeout,
-    splice::{member, set},
-};
+use crate::{enricher::Enricher, learn::with_store_timeout};
 use riskgate_config::token::TokenConfig;
 use riskgate_engine::{
     evidence::{FailureReason, history::BlockKind, store_parts::StorePart},
     personal::RawEvent,
 };
-use riskgate_event::{cognito::PreTokenGeneration, json_strings::read_json};
+use riskgate_event::{
+    cognito::PreTokenGeneration,
+    json_splice::{member, set},
+    json_strings::read_json,
+};
 use riskgate_history::{
     attempt::{Completeness, TokenRestriction},
     repository::token::{TokenFacts, TokenSessionFacts},

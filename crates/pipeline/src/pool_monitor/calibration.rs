@@ -1,22 +1,22 @@
-//! Which successes are counted for the calibration of scores, and the scale that the counts give.
+//! Settings of the calibration of scores, and the scale that the counts give.
 
 use std::sync::Arc;
 
-use riskgate_calibration::{Calibrator, PoolScale, SuccessCell};
+use riskgate_calibration::{Calibrator, PoolScale, Rate, Thresholds, promise::Drift};
 use riskgate_config::history::CalibrationMode;
-use riskgate_engine::{
-    decision::{Decision, Verdict},
-    evidence::history::NonceStatus,
-    score::scale::CalibrationSource,
-};
+use riskgate_engine::score::scale::CalibrationSource;
+use riskgate_runtime::calibration_health::{CalibrationRates, PromisedRate};
+
+/// The groups with metrics. Countries are on the page only, because their number has no bound.
+const METRIC_GROUPS: [&str; 5] = ["all", "no_history", "one_day", "established", "no_context"];
 
 /// Settings of the calibration of scores.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CalibrationSettings {
     /// Whether successes are counted, and whether scores follow them.
     pub(crate) mode: CalibrationMode,
-    /// The score from which sign-ins are stopped; `None` in monitor mode.
-    pub(crate) stopped_from: Option<f64>,
+    /// The thresholds in force.
+    pub(crate) thresholds: Thresholds,
 }
 
 impl CalibrationSettings {
@@ -29,19 +29,26 @@ impl CalibrationSettings {
     }
 }
 
-/// Where a success is counted for the calibration. Not if something was missing, because the score is then of another kind, nor if the sign-in
-/// may be an attacker's: its context was replayed, it is challenged, or it has what an attack on the pool has.
-pub(crate) fn counted_cell(decision: &Decision) -> Option<SuccessCell> {
-    let (score, history) = (&decision.score, &decision.score.signals.evidence.history);
-    let is_counted = !decision.is_degraded()
-        && history.nonce != NonceStatus::Replayed
-        && history.attack_wave.is_none()
-        && matches!(decision.action, Verdict::Allow | Verdict::Review);
-    is_counted.then(|| SuccessCell::of(&score.signals, score.shipped))
+/// The scale that the counts give; `None` if nothing was counted. The last one is used again if nothing was counted since.
+pub(super) fn scale_of(calibrator: &Calibrator, calibration: CalibrationSettings, last: Option<&Arc<PoolScale>>) -> Option<Arc<PoolScale>> {
+    if let Some(last) = last.filter(|last| last.is_of(calibrator)) {
+        return Some(Arc::clone(last));
+    }
+    let scale = PoolScale::new(calibrator, calibration.source(), &calibration.thresholds);
+    (scale.sign_ins() > 0).then(|| Arc::new(scale))
 }
 
-/// The scale that the counts give; `None` if nothing was counted.
-pub(super) fn scale_of(calibrator: &Calibrator, calibration: CalibrationSettings) -> Option<Arc<PoolScale>> {
-    let scale = PoolScale::new(calibrator, calibration.source());
-    (scale.sign_ins() > 0).then(|| Arc::new(scale))
+/// What metrics show about the scale of a pool.
+pub(super) fn rates_of(scale: &PoolScale) -> CalibrationRates {
+    let groups = scale.promises().iter().filter_map(|group| Some((group, METRIC_GROUPS.iter().find(|name| group.group == **name)?)));
+    let rates = groups.flat_map(|(promises, group)| {
+        promises.promises.iter().map(|promise| PromisedRate {
+            group,
+            threshold: promise.threshold.as_label(),
+            promised: promise.promised,
+            realised: promise.realised.map(|Rate { share, low, high }| [share, low, high]),
+        })
+    });
+    let Drift { from_shipped, from_week_before } = scale.drift();
+    CalibrationRates { rates: rates.collect(), from_shipped, from_week_before }
 }

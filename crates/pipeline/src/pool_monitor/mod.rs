@@ -25,7 +25,7 @@ use riskgate_engine::{
 };
 use riskgate_history::repository::learning::CountedSuccess;
 use riskgate_pool::{
-    AttackSummary, Attempt, AttemptKind, Cell, Status,
+    AttackNotice, AttackSummary, Attempt, AttemptKind, Cell, Status,
     attempt::{self, Increments},
     cell::Cells,
 };
@@ -37,12 +37,9 @@ use crate::pool_monitor::{
     refresh::pool_hashes,
 };
 
-pub(crate) use crate::pool_monitor::calibration::{CalibrationSettings, counted_cell};
-pub use crate::pool_monitor::notice::{AttackEvent, AttackNotice};
+pub(crate) use crate::pool_monitor::calibration::CalibrationSettings;
 
 mod calibration;
-
-mod notice;
 
 mod pool;
 
@@ -70,6 +67,8 @@ pub struct PoolStatus {
     pub attack: Option<AttackSummary>,
     /// When this was read, in seconds since 1970.
     pub read_at: i64,
+    /// The pool's scale; `None` if nothing was counted.
+    pub scale: Option<Arc<PoolScale>>,
 }
 
 /// A sign-in's pool.
@@ -119,7 +118,7 @@ impl PoolMonitor {
         pool.count_attempt(minute, |level| attempt.increments(level));
         if is_success {
             let last = evidence.history.profile.last.map(|last| day_of(last.at));
-            let cell = counted_cell(decision).filter(|_| last != Some(day_of(sign_in.received.wall)));
+            let cell = SuccessCell::counted(decision).filter(|_| last != Some(day_of(sign_in.received.wall)));
             self.count(&pool, minute, kind == AttemptKind::NoHistory, evidence.history.attack_wave.is_some(), cell);
         }
     }
@@ -130,6 +129,15 @@ impl PoolMonitor {
         if let Some(pool) = self.find_or_add(success.pool, minute) {
             let cell = success.decision.counted.filter(|_| success.is_first_of_day);
             self.count(&pool, minute, success.is_first, success.decision.reasons.contains(&wave_number()), cell);
+        }
+    }
+
+    /// Takes back the count of a success that was labelled fraud.
+    pub(crate) fn take_back(&self, pool: u32, cell: SuccessCell, now: Timestamp) {
+        let minute = minute_of(now.as_second());
+        let pool = self.find_or_add(pool, minute).filter(|_| self.calibration.mode != CalibrationMode::Shipped);
+        if let Some(pool) = pool {
+            pool.count(minute, Increments::from_iter([(cell.to_removal(), 1)]));
         }
     }
 
@@ -246,7 +254,7 @@ impl PoolMonitor {
     pub fn statuses(&self) -> Vec<PoolStatus> {
         let shown = |pool: Arc<Pool>| {
             let view = pool.view();
-            Some(PoolStatus { pool: pool.name(), status: view.status, attack: view.attack.clone(), read_at: view.read_at? })
+            Some(PoolStatus { pool: pool.name(), status: view.status, attack: view.attack.clone(), read_at: view.read_at?, scale: view.scale.clone() })
         };
         let mut statuses: Vec<PoolStatus> = self.all().into_iter().filter_map(shown).collect();
         let excess = |status: &PoolStatus| status.attack.as_ref().map_or(0, |attack| attack.attempts);
@@ -260,6 +268,8 @@ impl PoolMonitor {
         let status = views.iter().map(|view| view.status).max().unwrap_or_default();
         let read_at = views.iter().filter_map(|view| view.read_at).min().unwrap_or_default();
         self.health.attacks.set(status as u8, read_at);
+        let largest = views.iter().filter_map(|view| view.scale.as_deref()).max_by_key(|scale| scale.sign_ins());
+        self.health.calibration.set(largest.map(calibration::rates_of).unwrap_or_default());
     }
 
     fn all(&self) -> Vec<Arc<Pool>> {

@@ -10,12 +10,11 @@ use jiff::Timestamp;
 use riskgate_calibration::{Calibrator, PoolScale, SuccessCell};
 use riskgate_config::{history::CalibrationMode, pseudonym::Pseudonyms};
 use riskgate_engine::evidence::FailureReason;
-use riskgate_pool::{Attack, AttackSummary, Counts, MINUTE, PoolState, Wave};
+use riskgate_pool::{Attack, AttackNotice, AttackSummary, Counts, MINUTE, PoolState, Reported, Wave};
 use riskgate_store::{Change, Changed, Counters, MAX_BUCKETS, Record, Store, Ttl};
 
 use crate::pool_monitor::{
     calibration::{CalibrationSettings, scale_of},
-    notice::{AttackNotice, Reported},
     pool::{Pool, View, minute_of},
 };
 
@@ -88,7 +87,7 @@ pub(super) async fn read_state(
 ) -> Result<(), FailureReason> {
     let PoolRecord { state, calibrator, is_scale_damaged, .. } = read_record(pool, store, pseudonyms, now).await?;
     let present = state.with_present(&BTreeMap::new(), minute_of(now.as_second()));
-    pool.set_view(View { is_scale_damaged, ..view_of(&present, state.next, scale_of(&calibrator, calibration), now) });
+    pool.set_view(View { is_scale_damaged, ..view_of(&present, state.next, scale_of(&calibrator, calibration, pool.view().scale.as_ref()), now) });
     Ok(())
 }
 
@@ -125,7 +124,7 @@ pub(super) async fn refresh(
     let TakenUp { state, calibrator, notices, is_written } = take_up(pool, store, record, &minutes, calibration, end, now).await?;
     let present: BTreeMap<i64, Counts> = minutes.counts(state.next.unwrap_or(end)..this_minute + 1);
     let shown = state.with_present(&present, this_minute + 1);
-    let view = view_of(&shown, state.next, scale_of(&calibrator, calibration), now);
+    let view = view_of(&shown, state.next, scale_of(&calibrator, calibration, pool.view().scale.as_ref()), now);
     pool.set_view(View { is_scale_damaged: is_scale_damaged && !is_written, ..view });
     Ok(Refreshed { notices, is_damaged, is_scale_damaged })
 }
@@ -158,10 +157,11 @@ async fn take_up(
         None => change.remove.push(REPORTED.into()),
     }
     if calibration.mode != CalibrationMode::Shipped {
-        calibrator = calibrator.with_stop(calibration.stopped_from, calibration.source());
+        calibrator = calibrator.with_stop(calibration.thresholds.stopped_from, calibration.source());
         for (minute, counters) in minutes.counters.range(before.unwrap_or(minutes.from)..end) {
             let successes = counters.iter().filter_map(|(name, count)| Some((SuccessCell::from_counter(name)?, *count)));
-            calibrator.take_up(minute * MINUTE, successes);
+            let removals = counters.iter().filter_map(|(name, count)| Some((SuccessCell::from_removal(name)?, *count)));
+            calibrator.take_up(minute * MINUTE, successes, removals);
         }
         change.set.push((CALIBRATION.into(), calibrator.to_bytes()));
     }

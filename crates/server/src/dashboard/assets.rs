@@ -45,6 +45,7 @@ pub const ALL: &[Asset] = &[
     asset!("/assets/stream.js", JS, "stream.js"),
     asset!("/assets/charts.js", JS, "charts.js"),
     asset!("/assets/panels.js", JS, "panels.js"),
+    asset!("/assets/calibration.js", JS, "calibration.js"),
     asset!("/assets/decisions.js", JS, "decisions.js"),
     asset!("/assets/uplot.js", JS, "vendor/uPlot.iife.min.js"),
     asset!("/assets/uplot.css", CSS, "vendor/uPlot.min.css"),

@@ -12,7 +12,7 @@ const STUFFING_ATTEMPTS: u64 = 4;
 /// The most severe state among pools; null if none was read. The pool is named only if there are several. With `activity`, the accounts that the
 /// attack got into are named, as far as it has their sign-ins.
 pub fn to_json(statuses: &[PoolStatus], activity: Option<&Activity>) -> Value {
-    let Some(PoolStatus { pool, status, attack, read_at }) = statuses.first() else { return Value::Null };
+    let Some(PoolStatus { pool, status, attack, read_at, .. }) = statuses.first() else { return Value::Null };
     let let_in = |attack: &AttackSummary| activity.map(|activity| activity.let_in(DetectedAttack { pool, since: attack.since, sources: &attack.cells }));
     let attack = attack.as_ref().map(|attack| {
         let is_stuffing = attack.accounts.saturating_mul(STUFFING_ATTEMPTS) >= u64::from(attack.attempts);
@@ -48,11 +48,11 @@ mod tests {
             let_in: 3,
             cells: vec!["AS64500".into()],
         };
-        let calm = PoolStatus { pool: "two".into(), status: Status::Calm, attack: None, read_at: 3_190 };
+        let calm = PoolStatus { pool: "two".into(), status: Status::Calm, attack: None, read_at: 3_190, scale: None };
         assert_eq!(to_json(&[], None), Value::Null);
         let alone = to_json(std::slice::from_ref(&calm), None);
         assert_eq!(alone, json!({ "state": "calm", "pool": null, "pools_under_attack": 0, "read_at": 3_190, "attack": null }));
-        let statuses = [PoolStatus { pool: "one".into(), status: Status::UnderAttack, attack: Some(attack), read_at: 3_191 }, calm];
+        let statuses = [PoolStatus { pool: "one".into(), status: Status::UnderAttack, attack: Some(attack), read_at: 3_191, scale: None }, calm];
         let shown = to_json(&statuses, None);
         assert_eq!((&shown["pool"], &shown["attack"]["kind"], &shown["attack"]["let_in"]), (&json!("one"), &json!("credential_stuffing"), &json!(3)));
         assert_eq!(shown["attack"]["accounts_let_in"], Value::Null, "without an identity no account is named");

@@ -50,6 +50,8 @@ mod actions;
 
 mod assets;
 
+mod calibration;
+
 mod decision_row;
 
 mod detector;
@@ -247,6 +249,7 @@ impl Dashboard {
             .route("/v1/activity/users", post(queries::find_user))
             .route("/v1/activity/users/{user}", get(queries::user))
             .route("/v1/activity/findings", get(queries::findings))
+            .route("/v1/activity/calibration", get(calibration::calibration))
             .route("/v1/actions", get(action_routes::list).post(action_routes::act))
             .route("/v1/actions/affected", get(action_routes::affected))
             .route("/v1/actions/{id}/undo", post(action_routes::undo))
@@ -255,6 +258,11 @@ impl Dashboard {
             router = router.route(asset.path, get(|| async { assets::serve(asset) }));
         }
         router.route("/d/{id}", get(|| async { assets::serve_decision_page() })).layer(middleware::map_request(identify))
+    }
+
+    /// The date of the model's tables.
+    fn model(&self) -> &str {
+        &self.settings.model
     }
 
     /// Ends every open event stream. The server cannot shut down while one is open.

@@ -182,7 +182,8 @@ pub async fn session(State(dashboard): State<Arc<Dashboard>>, Extension(identity
 
 impl Dashboard {
     /// The states of the attack detector; none for a log.
-    fn pool_statuses(&self) -> Vec<PoolStatus> {
+    /// The state of each pool.
+    pub(super) fn pool_statuses(&self) -> Vec<PoolStatus> {
         self.instance.as_ref().map(|instance| instance.engine.enricher().pools().statuses()).unwrap_or_default()
     }
 

@@ -1,5 +1,6 @@
 // Latency, services and scores: what the event stream has. The charts are those of the last five minutes.
 
+import { updateCalibration } from "./calibration.js";
 import { PointBuffer, createRateChart, createScoreChart, createTimeChart, sum, visibleAnnotations } from "./charts.js";
 import { byId, formatPercent } from "./elements.js";
 import { showAnnotations, showCauses, showParts, showReasons, showServices, showSummary } from "./panels.js";
@@ -71,6 +72,7 @@ export function acceptMessage(message) {
 
 /** Draws the view. */
 export function drawPerformance() {
+  void updateCalibration();
   if (!latest) return;
   const points = pointBuffer.list();
   const annotations = visibleAnnotations(latest.annotations, points);

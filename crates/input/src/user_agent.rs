@@ -11,7 +11,7 @@ use woothee::parser::Parser;
 use crate::{automation, personal::Personal, placeholder};
 
 /// The maximum length of a user agent in bytes. The rest is truncated.
-pub(super) const MAX_BYTES: usize = 512;
+pub const MAX_BYTES: usize = 512;
 
 /// A direct-mapped cache of parsed user agents, indexed by hash. Most sign-ins have one of a few hundred user agents, and parsing one
 /// costs more than the rest of an event. An attacker's distinct user agents can only cause cache misses.

@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use riskgate_pool::AttackSummary;
+use crate::summary::AttackSummary;
 
 /// Minutes between two notices of changes.
 const CHANGE_INTERVAL: i64 = 10;
@@ -31,7 +31,7 @@ pub struct AttackNotice {
 
 /// What was reported about the attack in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Reported {
+pub struct Reported {
     /// The minute of the last notice.
     minute: i64,
     cells: Vec<SmolStr>,
@@ -50,7 +50,7 @@ impl AttackEvent {
 
 impl Reported {
     /// What has to be reported after minutes were taken up, and what was reported then. `minute` is the first one that was not taken up.
-    pub(super) fn update(
+    pub fn update(
         before: Option<Self>,
         ended: &[AttackSummary],
         attack: Option<AttackSummary>,
@@ -83,12 +83,13 @@ impl Reported {
     }
 
     /// The stored form: the minute, then the values, each on a line.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let lines: Vec<&str> = self.cells.iter().map(SmolStr::as_str).collect();
         format!("{}\n{}", self.minute, lines.join("\n")).into_bytes()
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    /// Reads the stored form; `None` if it is damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut lines = std::str::from_utf8(bytes).ok()?.lines();
         let minute = lines.next()?.parse().ok()?;
         Some(Reported { minute, cells: lines.filter(|line| !line.is_empty()).map(SmolStr::from).collect() })

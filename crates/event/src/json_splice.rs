@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use riskgate_event::{json_objects::Members, json_strings::replace_lone_surrogates};
+use crate::{json_objects::Members, json_strings::replace_lone_surrogates};
 
 /// The text of the member at a path; `None` if it does not exist.
-pub(crate) fn member<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
+pub fn member<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
     let Some((name, rest)) = path.split_first() else { return Some(text) };
     member(&text[find_member(text, name)?.0?], rest)
 }
@@ -32,7 +32,7 @@ fn find_member(text: &str, name: &str) -> Option<(Option<Range<usize>>, bool)> {
 
 /// The text with the member at a path set. Objects on the path that are missing or null are created. `None` when a value on the path is
 /// not an object.
-pub(crate) fn set(text: &str, path: &[&str], value: &str) -> Option<String> {
+pub fn set(text: &str, path: &[&str], value: &str) -> Option<String> {
     let Some((name, rest)) = path.split_first() else { return Some(value.to_owned()) };
     if text.trim() == "null" {
         return set("{}", path, value);
