@@ -35,6 +35,7 @@ use riskgate_runtime::{
     deadline::Deadline,
     health::{CacheResult, Health},
     mode::RuntimeMode,
+    session_health::SessionEvent,
 };
 use riskgate_telemetry::Telemetry;
 use serde_json::{json, value::RawValue};
@@ -61,6 +62,10 @@ pub const STEPS: [&str; 12] = [
 /// The step after a right password, whose instructions only are counted: the post-authentication of a public client.
 pub const SUCCESS: &str = "success";
 
+/// The same with a queue for verified sessions. The difference is the cost of a message: one signed call, without that of the queue itself.
+/// It needs the feature `secrets`.
+pub const QUEUED: &str = "success queued";
+
 /// The resources of all steps.
 pub struct Bench {
     runtime: Runtime,
@@ -77,6 +82,11 @@ pub struct Bench {
     people: u64,
     /// The number of sign-ins so far. The next one is of another number.
     sign_ins: Cell<u64>,
+}
+
+/// The queue that `callgrind` starts.
+fn queue_url() -> String {
+    std::env::var("AWS_ENDPOINT_URL").expect("AWS_ENDPOINT_URL is the queue")
 }
 
 /// The number of people per warm-up batch.
@@ -207,7 +217,8 @@ impl Bench {
             }
             "whole" => self.answer(self.repeat(count, event)),
             "whole http" => self.answer_http(self.repeat(count, body)),
-            SUCCESS => self.succeed(count),
+            SUCCESS => self.succeed(count, None),
+            QUEUED => self.succeed(count, Some(queue_url())),
             other => panic!("no step {other}: {STEPS:?}"),
         }
     }
@@ -223,11 +234,13 @@ impl Bench {
         })
     }
 
-    /// Prepares sign-ins of a public client. Returns the work on their post-authentications.
-    fn succeed(&self, count: usize) -> Work<'_> {
+    /// Prepares sign-ins of a public client. Returns the work on their post-authentications. A bench has one of these steps, with or without a queue.
+    fn succeed(&self, count: usize, queue: Option<String>) -> Work<'_> {
         let instance = self.learning.get_or_init(|| {
             let mut config = self.config.clone();
             config.history.learn = Learn::PostAuth;
+            // Set here, so the check for a shared store, which this step does not need, is not made.
+            config.sessions.queue = queue;
             Instance::strict(config, Vec::new(), RuntimeMode::Lambda).expect("the configuration has no fault")
         });
         let sign_ins = self.repeat(count, |n| event(n).replace(r#""clientId":"web""#, r#""clientId":"app""#));
@@ -240,6 +253,11 @@ impl Bench {
         };
         self.runtime.block_on(answer(sign_ins));
         Box::new(move || self.runtime.block_on(answer(successes)))
+    }
+
+    /// Returns the number of messages that the queue accepted.
+    pub fn queued(&self) -> u64 {
+        self.learning.get().map_or(0, |instance| instance.engine.health().sessions.count(SessionEvent::Queued))
     }
 
     /// Processes requests as in the sidecar, without HTTP. The history is in memory.

@@ -296,6 +296,14 @@ mod tests {
     }
 
     #[test]
+    fn a_template_has_the_marks_of_verified_values() {
+        let mut profile = user_profile();
+        profile.entries.iter_mut().filter(|entry| entry.hash != 9).for_each(|entry| entry.verified = true);
+        let decoy = templates_of(FIRST, &profile).draw_profile([1; 32]);
+        assert_eq!(decoy.entries.iter().filter(|entry| entry.verified).count(), 2, "also of values that are replaced");
+    }
+
+    #[test]
     fn templates_of_earlier_versions_are_read_and_replaced() {
         let earlier = [&seconds(timestamp_of(5)).to_be_bytes()[..], &user_profile().to_bytes()].concat();
         let templates = DecoyTemplates::parse(BTreeMap::from([("1".to_owned(), earlier)]));
