@@ -109,10 +109,11 @@ async fn sign_in_verified(engine: &TestEngine, name: &str, data: &Value, moment:
     let success = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": name, "callerContext": { "clientId": "app" },
         "request": { "userAttributes": { "sub": format!("sub-{name}") } }, "response": {} });
     let success = repository.record_success(&engine.post(success, moment)).await.expect("the store answers");
-    let sample = success.session.expect("the session is looked up").sample;
+    // A denied attempt has no success.
+    let Some(session) = success.session else { return };
     let evidence = engine.verified_evidence(name, data["ip"].as_str().unwrap(), moment).await;
     let (keys, hour) = (repository.record_keys("pool", &format!("sub-{name}")), evidence.local_time.hour);
-    let about = SessionSignIn { pool: "pool", keys: &keys, client: "app", id: &id, sample: sample.as_deref(), at: moment };
+    let about = SessionSignIn { pool: "pool", keys: &keys, client: "app", id: &id, sample: session.sample.as_deref(), at: moment };
     let verified = repository.verified_origin(&evidence, moment);
     assert!(repository.apply_judgement(&about, "tkn1", &verified, hour, SessionVerdict::Learn, moment).await.expect("the store answers"));
 }
