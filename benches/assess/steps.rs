@@ -59,7 +59,7 @@ pub const STEPS: [&str; 12] = [
     "whole http",
 ];
 
-/// The step after a right password, whose instructions only are counted: the post-authentication of a public client.
+/// The step after a right password, whose instructions only are counted: the post-authentication of a public client, with the history in memory.
 pub const SUCCESS: &str = "success";
 
 /// The same with a queue for verified sessions. The difference is the cost of a message: one signed call, without that of the queue itself.
@@ -241,7 +241,8 @@ impl Bench {
             config.history.learn = Learn::PostAuth;
             // Set here, so the check for a shared store, which this step does not need, is not made.
             config.sessions.queue = queue;
-            Instance::strict(config, Vec::new(), RuntimeMode::Lambda).expect("the configuration has no fault")
+            // In Lambda there is no history without a shared store. The sidecar's is in memory, and it handles the triggers' events too.
+            Instance::strict(config, Vec::new(), RuntimeMode::Sidecar).expect("the configuration has no fault")
         });
         let sign_ins = self.repeat(count, |n| event(n).replace(r#""clientId":"web""#, r#""clientId":"app""#));
         let successes: Vec<String> =
