@@ -87,7 +87,7 @@ test-programs:
 
 # Instructions of each step of an assessment, held against benches/instructions.csv.
 instructions *ARGS:
-    cargo bench --quiet --features secrets --bench assess -- --instructions {{ARGS}} >/dev/null
+    cargo bench --quiet --bench assess -- --instructions {{ARGS}} >/dev/null
 
 # Promised and realised false-positive rates of five populations on the shipped scale and on a calibrated one (docs/MODEL.md). MODE is monitor or enforce.
 calibration MODE="monitor" USERS="60000" SEED="21":

@@ -7,10 +7,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use super::{
-    risk_service,
-    steps::{Bench, QUEUED, STEPS, SUCCESS, Work},
-};
+use super::steps::{Bench, STEPS, SUCCESS, Work};
 
 /// The largest relative change that is not reported.
 const TOLERANCE: f64 = 0.03;
@@ -26,10 +23,7 @@ pub fn run(step: &str) {
     let bench = Bench::new(PEOPLE, &[]);
     bench.warm_up(step);
     bench.prepare(step, COUNT)();
-    let before = bench.queued();
     counted(bench.prepare(step, COUNT));
-    let expected = if step == QUEUED { COUNT as u64 } else { 0 };
-    assert_eq!(bench.queued() - before, expected, "messages that the queue accepted for {COUNT} repetitions of {step}");
 }
 
 #[inline(never)]
@@ -42,7 +36,7 @@ pub fn compare(accept: bool) -> ExitCode {
     let stored = read_counts();
     let mut counts = BTreeMap::new();
     let mut grown = Vec::new();
-    let steps = || STEPS.into_iter().chain([SUCCESS, QUEUED]);
+    let steps = || STEPS.into_iter().chain([SUCCESS]);
     for step in steps() {
         let count = count_instructions(step, Path::new("/dev/null"));
         counts.insert(step, count);
@@ -71,7 +65,7 @@ pub fn compare(accept: bool) -> ExitCode {
         eprintln!("{line}");
     }
     eprintln!(
-        "`cargo bench --features secrets --bench assess -- --profile STEP` shows the instructions by function; `just instructions --accept` stores the new counts (give the reason in the commit)."
+        "`cargo bench --bench assess -- --profile STEP` shows the instructions by function; `-- --instructions --accept` stores the new counts (give the reason in the commit)."
     );
     ExitCode::FAILURE
 }
@@ -97,14 +91,11 @@ fn counts_path() -> PathBuf {
 /// Returns the instructions of one repetition.
 fn count_instructions(step: &str, out: &Path) -> u64 {
     let this = std::env::current_exe().expect("the path of the benchmark is known");
-    // It runs in this process, so its instructions are not counted.
-    let queue = format!("http://{}", risk_service::start_queue());
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--toggle-collect=*assess::callgrind::counted*"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(this)
         .args(["--run", step])
-        .envs([("AWS_ENDPOINT_URL", queue.as_str()), ("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "bench"), ("AWS_SECRET_ACCESS_KEY", "bench")])
         .output()
         .expect("valgrind is installed");
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -2,7 +2,7 @@
 //!
 //! - without arguments: nanoseconds and allocations of each step, and the cost of a sign-in while the stored state grows;
 //! - `-- --json FILE`: the same, and writes it to a file;
-//! - `--features secrets -- --instructions`: counts the instructions of each step with callgrind and compares them with `benches/instructions.csv`; fails if a
+//! - `-- --instructions`: counts the instructions of each step with callgrind and compares them with `benches/instructions.csv`; fails if a
 //!   step needs over 3 % more;
 //! - `-- --instructions --accept`: the same, and stores the new counts;
 //! - `-- --profile STEP`: the instructions of a step by function.

@@ -35,7 +35,6 @@ use riskgate_runtime::{
     deadline::Deadline,
     health::{CacheResult, Health},
     mode::RuntimeMode,
-    session_health::SessionEvent,
 };
 use riskgate_telemetry::Telemetry;
 use serde_json::{json, value::RawValue};
@@ -59,12 +58,8 @@ pub const STEPS: [&str; 12] = [
     "whole http",
 ];
 
-/// The step after a right password, whose instructions only are counted: the post-authentication of a public client, with the history in memory.
+/// The step after a right password, whose instructions only are counted: the post-authentication of a public client.
 pub const SUCCESS: &str = "success";
-
-/// The same with a queue for verified sessions. The difference is the cost of a message: one signed call, without that of the queue itself.
-/// It needs the feature `secrets`.
-pub const QUEUED: &str = "success queued";
 
 /// The resources of all steps.
 pub struct Bench {
@@ -82,11 +77,6 @@ pub struct Bench {
     people: u64,
     /// The number of sign-ins so far. The next one is of another number.
     sign_ins: Cell<u64>,
-}
-
-/// The queue that `callgrind` starts.
-fn queue_url() -> String {
-    std::env::var("AWS_ENDPOINT_URL").expect("AWS_ENDPOINT_URL is the queue")
 }
 
 /// The number of people per warm-up batch.
@@ -217,8 +207,7 @@ impl Bench {
             }
             "whole" => self.answer(self.repeat(count, event)),
             "whole http" => self.answer_http(self.repeat(count, body)),
-            SUCCESS => self.succeed(count, None),
-            QUEUED => self.succeed(count, Some(queue_url())),
+            SUCCESS => self.succeed(count),
             other => panic!("no step {other}: {STEPS:?}"),
         }
     }
@@ -234,15 +223,12 @@ impl Bench {
         })
     }
 
-    /// Prepares sign-ins of a public client. Returns the work on their post-authentications. A bench has one of these steps, with or without a queue.
-    fn succeed(&self, count: usize, queue: Option<String>) -> Work<'_> {
+    /// Prepares sign-ins of a public client. Returns the work on their post-authentications.
+    fn succeed(&self, count: usize) -> Work<'_> {
         let instance = self.learning.get_or_init(|| {
             let mut config = self.config.clone();
             config.history.learn = Learn::PostAuth;
-            // Set here, so the check for a shared store, which this step does not need, is not made.
-            config.sessions.queue = queue;
-            // In Lambda there is no history without a shared store. The sidecar's is in memory, and it handles the triggers' events too.
-            Instance::strict(config, Vec::new(), RuntimeMode::Sidecar).expect("the configuration has no fault")
+            Instance::strict(config, Vec::new(), RuntimeMode::Lambda).expect("the configuration has no fault")
         });
         let sign_ins = self.repeat(count, |n| event(n).replace(r#""clientId":"web""#, r#""clientId":"app""#));
         let successes: Vec<String> =
@@ -254,11 +240,6 @@ impl Bench {
         };
         self.runtime.block_on(answer(sign_ins));
         Box::new(move || self.runtime.block_on(answer(successes)))
-    }
-
-    /// Returns the number of messages that the queue accepted.
-    pub fn queued(&self) -> u64 {
-        self.learning.get().map_or(0, |instance| instance.engine.health().sessions.count(SessionEvent::Queued))
     }
 
     /// Processes requests as in the sidecar, without HTTP. The history is in memory.

@@ -42,7 +42,7 @@ const EARLIER_SLOTS: u32 = 1024;
 const MAX_DRAWS: usize = 64;
 
 /// Seconds after which a user's template is renewed. Decoys then age and change as real profiles do.
-const RENEW_AFTER: u32 = 3_600;
+pub(super) const RENEW_AFTER: u32 = 3_600;
 
 /// The version of the layout. Earlier layouts have the profile's version in this position.
 const VERSION: u8 = 2;
