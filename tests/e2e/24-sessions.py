@@ -1,4 +1,4 @@
-"""Verified sessions end to end: 24-sessions.py BINARY STORE DIRECTORY SESSIONS"""
+"""Verified sessions end to end: 24-sessions.py BINARY STORE DIRECTORY SESSIONS [SCENARIO..]"""
 
 import collections
 import concurrent.futures
@@ -6,120 +6,23 @@ import itertools
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
-import urllib.request
 
 import boto3
 from botocore.config import Config
 
 import events
-from sessions_api import Function, World, problems, MODEL
+import sessions_edge_cases
+from sessions_api import Function, Signer, problems, MODEL
+from sessions_bench import ABROAD, BINARY, CLIENT, DIRECTORY, HOME, HOME_V6, NEARBY, POOL, RELAY, SERVER, Bench, Sidecar, codes, proved, until
 
-BINARY, STORE, DIRECTORY, LOAD = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-POOL, CLIENT = "us-east-1_e2e", "web-client"
-HOME, NEARBY, ABROAD, SERVER, HOME_V6 = "84.208.20.110", "84.208.99.1", "14.162.100.3", "5.9.10.20", "2a01:79c::1"
-# iCloud Private Relay, in another country and AS than HOME.
-RELAY = "172.224.226.1"
-VARIABLES = {
-    "STORE": STORE, "PSEUDONYM_KEY": "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "STORE_TIMEOUT": "2s", "BUDGET": "2900ms", "SESSION_DELAY": "10s", "SESSION_ON_DENY": "revoke",
-    "SESSION_CALLS": "1000", "SESSION_RECHECK": "1s", "REVIEW_AT": "40", "DENY_AT": "60",
-}
-
-
-def proved(text):
-    print(f"  proved: {text}", flush=True)
-
-
-class Bench:
-    def __init__(self, name="function", **others):
-        self.world = World()
-        chosen = {name: value for name, value in (VARIABLES | others).items() if value is not None}
-        variables = {f"RISKGATE_{name}": value for name, value in chosen.items()} | {"RISKGATE_SESSION_QUEUE": f"http://127.0.0.1:{self.world.port}/1/sessions"}
-        self.variables = variables
-        self.functions = [Function(self.world, BINARY, variables, f"{DIRECTORY}/{name}-{number}.log") for number in range(2)]
-
-    def trigger(self, event):
-        kind, answer = self.world.invoke(event)
-        assert kind == "response", answer
-        return answer
-
-    def sign_in(self, user, claim, client=CLIENT):
-        """A sign-in through the API with the right password."""
-        self.trigger(events.pre_authentication(user, ip=claim, client=client))
-        self.trigger(events.post_authentication(user, client=client))
-
-    def managed(self, user, client="managed"):
-        self.trigger(events.pre_authentication(user, client=client))
-        self.trigger(events.token_generation(user, source="HostedAuth", client=client))
-
-    def refresh(self, user, ip, client=CLIENT):
-        self.world.touch(user, ip)
-        self.trigger(events.token_generation(user, source="RefreshTokens", client=client))
-
-    def deliver(self, until=None, seconds=60, batch=10):
-        """Delivers messages until none is left."""
-        end = time.time() + seconds
-        while time.time() < end and self.world.queue and not (until and until()):
-            messages = self.world.take(batch)
-            if not messages:
-                time.sleep(0.05)
-                continue
-            self.deliver_batch(messages)
-        assert not self.world.queue or until, f"{len(self.world.queue)} messages are left"
-
-    def deliver_batch(self, messages, seconds=20.0):
-        event = {"Records": [{"messageId": message["id"], "eventSource": "aws:sqs", "body": message["body"], "attributes": {}} for message in messages]}
-        result = self.world.invoke(event, seconds)
-        failed = {message["id"] for message in messages}
-        if result and result[0] == "response":
-            failed = {entry["itemIdentifier"] for entry in result[1]["batchItemFailures"]}
-        for message in messages:
-            if message["id"] in failed:
-                self.world.give_back(message, 1)
-
-    def lines(self):
-        for function in self.functions:
-            with open(function.log) as log:
-                for line in log:
-                    try:
-                        yield json.loads(line)
-                    except ValueError:
-                        continue
-
-    def judged(self):
-        """The second audit lines."""
-        return [line for line in self.lines() if line.get("trigger") == "session"]
-
-    def counts(self):
-        counts = collections.Counter()
-        for line in self.lines():
-            if "riskgate_sessions_total" in line:
-                counts[line["result"]] += line["riskgate_sessions_total"]
-        return counts
-
-    def gained(self, act):
-        """What `act` and the messages after it add to the counts and to the audit lines."""
-        before, known = self.counts(), {line["id"] for line in self.judged()}
-        act()
-        self.deliver()
-        time.sleep(0.2)
-        return self.counts() - before, [line for line in self.judged() if line["id"] not in known]
-
-    def history(self, user):
-        command = [BINARY, "history", "export", "--pool", POOL, "--sub", f"sub-{user}"]
-        environment = {**os.environ, **{name: value for name, value in self.variables.items() if name in ("RISKGATE_STORE", "RISKGATE_PSEUDONYM_KEY")}}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)["records"][0]
-
-
-def codes(line):
-    return [reason["code"] for reason in line["reasons"]]
+# In the country of HOME.
+OTHER_PROVIDER = "88.88.9.9"
+LOAD, CHOSEN = int(sys.argv[4]), sys.argv[5:]
 
 
 def the_fake_is_cognitos(bench):
@@ -315,6 +218,73 @@ def at_the_default_threshold():
         [function.kill() for function in bench.functions]
 
 
+def challenged():
+    """A session that is judged as one to challenge, up to the step-up that ends the restriction."""
+    # The liar is with another provider of the same country, which is not enough to deny. No other scenario uses this address.
+    home = HOME.replace("20.110", "250.7")
+    step_up = {"STEP_UP_POOLS": f"http://127.0.0.1:{{port}}/{POOL}", "STEP_UP_CLIENTS": CLIENT, "WITHHOLD_GROUPS": "admins"}
+    bench = Bench("challenge", REVIEW_AT="20", CHALLENGE_AT="30", DENY_AT="98", **step_up)
+    world, signer = bench.world, Signer()
+    world.keys = signer.keys()
+    def sign_in(user, seen):
+        world.sessions.pop(user, None)
+        bench.sign_in(user, home)
+        world.session(user, CLIENT, seen)
+    def token(user):
+        event = events.token_generation(user, groups=("admins", "staff"))
+        return bench.trigger(event)["response"]["claimsAndScopeOverrideDetails"] or {}
+    def call_api(user, acr, auth_time):
+        claims = {"iss": f"http://127.0.0.1:{world.port}/{POOL}", "sub": f"sub-{user}", "client_id": CLIENT, "token_use": "access", "iat": auth_time, "exp": auth_time + 600,
+                  "auth_time": auth_time, "acr": acr, "username": user, "scope": "openid", "riskgate:level": "low", **token(user)["accessTokenGeneration"]["claimsToAddOrOverride"]}
+        return bench.trigger(events.authorizer(signer.token(claims)))["policyDocument"]["Statement"][0]["Effect"]
+    try:
+        for _ in range(5):
+            bench.gained(lambda: sign_in("stepping", home))
+        assert "groupOverrideDetails" not in token("stepping"), [line["score"] for line in bench.lines() if line.get("trigger") == "pre_authentication"]
+        learned, began = bench.history("stepping")["successes"], int(time.time())
+        counts, [line] = bench.gained(lambda: sign_in("stepping", OTHER_PROVIDER))
+        assert counts["challenged"] == 1 and counts["contradicted"] == 1, (counts, line)
+        assert (line["decision"], line["session"], line["context"]) == ("challenge", "challenged", "verified") and 30 <= line["score"] < 98, line
+        [first] = [other for other in bench.lines() if other.get("id") == line["id"] and other.get("trigger") == "pre_authentication"]
+        assert (first["decision"], first["user"]) == ("allow", line["user"]) and first["context"] == "unsigned", first
+        assert bench.history("stepping")["successes"] == learned, "learned from a challenged session"
+        restricted = token("stepping")
+        access = restricted["accessTokenGeneration"]
+        assert restricted["groupOverrideDetails"]["groupsToOverride"] == ["staff"] and access["scopesToSuppress"] == ["aws.cognito.signin.user.admin"], restricted
+        since = access["claimsToAddOrOverride"]["riskgate:step_up_after"]
+        assert began <= since <= time.time() and access["claimsToAddOrOverride"]["riskgate:acr"], access
+        time.sleep(1.1)
+        assert call_api("stepping", "urn:cognito:loa:1", int(time.time())) == "Deny" and "groupOverrideDetails" in token("stepping")
+        assert call_api("stepping", "urn:cognito:loa:4", since - 60) == "Deny", "a proof from before the sign-in"
+        assert call_api("stepping", "urn:cognito:loa:4", int(time.time())) == "Allow"
+        assert "groupOverrideDetails" not in token("stepping"), "the step-up ends the restriction"
+        assert bench.history("stepping")["successes"] == learned, "a step-up does not say where the sign-in came from"
+        print(f"  a challenged session: score {line['score']}, {codes(line)}", flush=True)
+        proved("a verified score between CHALLENGE_AT and DENY_AT restricts the user's tokens until a step-up; its line has the sign-in's id, and nothing is learned")
+    finally:
+        [function.kill() for function in bench.functions]
+
+
+def monitored():
+    """In monitor mode a session is judged, and nothing else happens."""
+    bench = Bench("monitor", MODE="monitor")
+    try:
+        for seen in (HOME, HOME, HOME, ABROAD):
+            def act():
+                bench.world.sessions.pop("watched", None)
+                bench.sign_in("watched", HOME)
+                bench.world.session("watched", CLIENT, seen)
+            counts, [line] = bench.gained(act)
+        assert counts["denied"] == counts["contradicted"] == 1 and line["mode"] == "monitor", (counts, line)
+        assert counts["revoked"] == 0 and not bench.world.revoked and len(bench.world.sessions["watched"]) == 1, counts
+        details = bench.trigger(events.token_generation("watched", groups=("admins",)))["response"]["claimsAndScopeOverrideDetails"] or {}
+        assert "groupOverrideDetails" not in details, details
+        assert bench.history("watched")["successes"] == 3, "learned from what would be denied"
+        proved("in monitor mode the liar's session is reported, and neither revoked nor restricted nor learned from")
+    finally:
+        [function.kill() for function in bench.functions]
+
+
 def auth_events():
     """The second source, on a pool with threat protection."""
     bench = Bench("events", SESSION_SOURCE="auth_events", SESSION_ON_DENY="report")
@@ -381,46 +351,6 @@ def teaches_nothing(bench):
     counts, lines = bench.gained(forgotten)
     assert counts["forgotten"] == 1 and not lines and bench.history("gone")["successes"] == 0, (counts, lines)
     proved("two sessions at once, no address, an evicted session and a forgotten user teach nothing")
-
-
-def until(what, holds, seconds=60):
-    end = time.time() + seconds
-    while not holds():
-        assert time.time() < end, what
-        time.sleep(0.2)
-
-
-class Sidecar:
-    """A sidecar with the same store and the same user pool."""
-
-    def __init__(self, bench, log, **variables):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        environment = {**os.environ, **bench.variables, "RISKGATE_LISTEN": f"127.0.0.1:{self.port}", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{bench.world.port}"}
-        environment |= {f"RISKGATE_{name}": value for name, value in variables.items()}
-        self.process = subprocess.Popen([BINARY, "serve"], stdout=log, stderr=log, env=environment)
-        until("the sidecar answers", self.answers, 20)
-
-    def answers(self):
-        try:
-            return self.call("/readyz")
-        except OSError:
-            return None
-
-    def call(self, path, body=None, token=None):
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        headers |= {"Content-Type": "application/json"} if body else {}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode() if body else None, headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
 
 
 def readiness(bench):
@@ -560,6 +490,8 @@ def under_load(bench):
 
 
 def timed(scenario, *arguments):
+    if CHOSEN and scenario.__name__ not in CHOSEN:
+        return
     began = time.time()
     scenario(*arguments)
     print(f"  {scenario.__name__}: {time.time() - began:.0f} s", flush=True)
@@ -568,7 +500,8 @@ def timed(scenario, *arguments):
 bench = Bench()
 try:
     for scenario in (
-        the_fake_is_cognitos, honest, waits, liar, managed_login, not_punished, drift, backend, teaches_nothing, commands, dashboard_revokes, without_tracking, twenty_at_once, under_load,
+        the_fake_is_cognitos, honest, waits, liar, managed_login, not_punished, drift, backend, teaches_nothing, commands, dashboard_revokes,
+        without_tracking, sessions_edge_cases.answers, sessions_edge_cases.messages, twenty_at_once, under_load,
     ):
         timed(scenario, bench)
 finally:
@@ -576,4 +509,6 @@ finally:
         function.kill()
 # The app client has been seen for long enough, so its sessions may be revoked.
 timed(at_the_default_threshold)
+timed(challenged)
+timed(monitored)
 timed(auth_events)

@@ -4,4 +4,4 @@ source "$(dirname "$0")/lib.sh"
 source "$HERE/dynamodb.sh"
 
 dynamodb sessions
-python "$HERE/24-sessions.py" "$RISKGATE" dynamodb://sessions "$WORK" "${SESSIONS_DYNAMODB:-60}"
+python "$HERE/24-sessions.py" "$RISKGATE" dynamodb://sessions "$WORK" "${SESSIONS_DYNAMODB:-60}" ${SCENARIOS:-}

@@ -1,7 +1,8 @@
 """Upgrades, step by step.
 
 record FILE fills Redis through the sidecar and stores its dump, check FILE reads such a dump. learn DEVICE and known DEVICE are the two halves of
-a test with two versions: what SIDECAR learned of a user, and what it knows of her.
+a test with two versions: what SIDECAR learned of a user, and what it knows of her. verify judges a session of hers with RISKGATE on STORE, which marks
+its network as verified; marks prints how many values are marked.
 """
 
 import base64
@@ -12,7 +13,10 @@ import subprocess
 import sys
 import urllib.request
 
-SIDECAR, PORT = os.environ["SIDECAR"], os.environ.get("REDIS_PORT")
+import events
+from sessions_api import Function, World
+
+SIDECAR, PORT = os.environ.get("SIDECAR"), os.environ.get("REDIS_PORT")
 ADA = {"user": "ada", "pool": "eu-west-1_upgrade", "client": "web"}
 HOME = {
     "ip": "81.2.69.142", "deviceId": "device-of-ada", "timezone": "Europe/London",
@@ -57,7 +61,7 @@ def learn(device, last_days_ago):
 
 def known(devices, last_days_ago):
     """Each device is familiar at home, and a stranger's sign-in from far away scores higher."""
-    at = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) - datetime.timedelta(days=int(last_days_ago), hours=-1)
+    at = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) - datetime.timedelta(days=int(last_days_ago), hours=-1 if int(last_days_ago) else 0)
     away = assess(AWAY, at)
     for device in devices.split(","):
         home = assess({**HOME, "deviceId": device}, at)
@@ -65,6 +69,43 @@ def known(devices, last_days_ago):
         assert not codes(home) & {"cold_start", "new_device"}, home
         assert away["score"] > home["score"], (away["score"], home["score"])
     assert codes(away) & {"new_country", "impossible_travel"}, away
+
+
+def store_variables():
+    return {"RISKGATE_STORE": os.environ["STORE"], "RISKGATE_PSEUDONYM_KEY": os.environ["KEY"], "RISKGATE_STORE_TIMEOUT": "1s"}
+
+
+def verify(log):
+    """A sign-in whose address the user pool saw too."""
+    world = World()
+    variables = {"RISKGATE_SESSION_QUEUE": f"http://127.0.0.1:{world.port}/1/sessions", "RISKGATE_BUDGET": "2900ms"}
+    function = Function(world, os.environ["RISKGATE"], store_variables() | variables, log)
+    try:
+        about = {"user": ADA["user"], "client": "app", "pool": ADA["pool"]}
+        for event in events.pre_authentication(**about, **HOME), events.post_authentication(**about):
+            event["request"]["userAttributes"]["sub"] = ADA["user"]
+            kind, answer = world.invoke(event)
+            assert kind == "response", answer
+        world.session(ADA["user"], "app", HOME["ip"])
+        [message] = world.queue
+        kind, answer = world.invoke({"Records": [{"messageId": "1", "eventSource": "aws:sqs", "body": message["body"], "attributes": {}}]})
+        assert kind == "response" and answer == {"batchItemFailures": []}, answer
+    finally:
+        function.kill()
+
+
+def export():
+    command = [os.environ["RISKGATE"], "history", "export", "--pool", ADA["pool"], "--sub", ADA["user"]]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **store_variables()})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["records"][0]
+
+
+def marks(successes):
+    """Prints how many values are verified, after this many successes."""
+    record = export()
+    assert record["successes"] == int(successes), record["successes"]
+    print(sum(value["verified"] for value in record["values"]))
 
 
 def record(path):
@@ -98,4 +139,4 @@ def check(path):
     post("/v1/outcome", {"id": home["id"], "outcome": "success"})
 
 
-{"record": record, "check": check, "learn": learn, "known": known}[sys.argv[1]](*sys.argv[2:])
+{"record": record, "check": check, "learn": learn, "known": known, "verify": verify, "marks": marks}[sys.argv[1]](*sys.argv[2:])

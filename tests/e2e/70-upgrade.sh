@@ -5,7 +5,8 @@
 # changed: tests/e2e/run 70-upgrade with RECORD=history-N.json
 #
 # PREVIOUS names the binary of another version. The store, Redis and then DynamoDB, is then written by it, by both at once, by this
-# one, and read by it again, as after a rollback. Without it this binary takes both parts.
+# one, and read by it again, as after a rollback. Without it this binary takes both parts. PREVIOUS_MARKS=none says that the other version does not
+# know which values a session verified: it reads a record with these marks, and loses them, and only them, when it writes the record.
 source "$(dirname "$0")/lib.sh"
 source "$HERE/dynamodb.sh"
 # Of this test only: pseudonyms of a person who does not exist.
@@ -46,7 +47,15 @@ sidecar() {
 
 end() { kill "$1"; wait "$1" 2>/dev/null || true; }
 
-previous=${PREVIOUS:-$RISKGATE}
+# marked SUCCESSES WANTED: how many of the user's values are verified, none or some, after so many successes.
+marked() {
+  local marks
+  marks=$(python "$HERE/70-upgrade.py" marks "$1")
+  case $2 in none) equal "verified values" 0 "$marks" ;; some) [ "$marks" -gt 0 ] || fail "no value is verified" ;; esac
+}
+
+previous=${PREVIOUS:-$RISKGATE} marks_left=${PREVIOUS_MARKS:-some}
+export STORE KEY=$key RISKGATE
 redis_port=$(free_port)
 start redis redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no
 until_listens "$redis_port"
@@ -66,6 +75,17 @@ for STORE in "redis://127.0.0.1:$redis_port/0" dynamodb://riskgate-upgrade; do
   end "$SIDECAR_PID"
   sidecar "$previous"
   python "$HERE/70-upgrade.py" known phone,tablet,laptop 2
+  marked 18 none
+  python "$HERE/70-upgrade.py" verify "$WORK/verify-$SIDECAR_PID.log"
+  marked 19 some
+  python "$HERE/70-upgrade.py" known phone,tablet,laptop 0
+  marked 19 some
+  python "$HERE/70-upgrade.py" learn phone 0
+  marked 25 "$marks_left"
   end "$SIDECAR_PID"
+  sidecar "$RISKGATE"
+  python "$HERE/70-upgrade.py" known phone,tablet,laptop 0
+  end "$SIDECAR_PID"
+  prove "${STORE%%:*}: $("$previous" --version) reads a record with verified values; after it wrote the record, this version reads it, with verified values: $marks_left"
   prove "${STORE%%:*}: $("$previous" --version) and $("$RISKGATE" --version) read what the other learned, side by side, after the upgrade and after a rollback"
 done

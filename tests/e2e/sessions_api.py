@@ -3,6 +3,7 @@
 The answers of the session API are checked against botocore's model by `check_answer`, which boto3's own lenient parser does not do.
 """
 
+import base64
 import http.server
 import itertools
 import json
@@ -15,6 +16,8 @@ import threading
 import time
 
 import botocore.session
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
 
 MODEL = botocore.session.get_session().get_service_model("cognito-idp")
 ALPHABET = string.ascii_lowercase + string.digits
@@ -65,6 +68,8 @@ class World:
         self.numbers = itertools.count()
         # What the API does wrong: a function of the operation that returns (status, error) or None.
         self.trouble = lambda operation: None
+        # The pool's signing keys.
+        self.keys = {"keys": []}
         self.server = Server(("127.0.0.1", 0), type("Handler", (Handler,), {"world": self}))
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -84,7 +89,7 @@ class World:
         entry = {name: value for name, value in entry.items() if value is not None}
         with self.lock:
             self.sessions.setdefault(user, []).append((time.time() + late, entry))
-        return entry["SessionId"]
+        return entry.get("SessionId")
 
     def touch(self, user, ip):
         """A refresh from an address: it overwrites that of the user's newest session."""
@@ -182,6 +187,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
+        if self.path.endswith("/.well-known/jwks.json"):
+            return self.answer(200, self.world.keys)
         number, event, deadline = self.world.next_invocation()
         try:
             self.answer(200, event.encode(), [
@@ -220,6 +227,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(status, answer)
         except ConnectionError:
             pass
+
+
+class Signer:
+    """The pool's signing key."""
+
+    def __init__(self):
+        with open(os.path.join(os.path.dirname(__file__), "../fixtures/jwt/current.pk8"), "rb") as file:
+            self.key = serialization.load_der_private_key(file.read(), None)
+
+    @staticmethod
+    def text(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    def keys(self):
+        numbers = self.key.public_key().public_numbers()
+        members = {name: self.text(number.to_bytes((number.bit_length() + 7) // 8, "big")) for name, number in (("n", numbers.n), ("e", numbers.e))}
+        return {"keys": [{"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", **members}]}
+
+    def token(self, claims):
+        message = ".".join(self.text(json.dumps(part).encode()) for part in ({"kid": "1", "alg": "RS256"}, claims))
+        return f"{message}.{self.text(self.key.sign(message.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
 
 class Function:

@@ -42,7 +42,7 @@ const EARLIER_SLOTS: u32 = 1024;
 const MAX_DRAWS: usize = 64;
 
 /// Seconds after which a user's template is renewed. Decoys then age and change as real profiles do.
-const RENEW_AFTER: u32 = 3_600;
+pub(super) const RENEW_AFTER: u32 = 3_600;
 
 /// The version of the layout. Earlier layouts have the profile's version in this position.
 const VERSION: u8 = 2;
@@ -293,6 +293,14 @@ mod tests {
         assert!((1..9).all(|seed| shared.draw_profile([seed; 32]).entry(FeatureLevel::UserAgent, common).is_some()));
         let is_stored = |hash: u32| entries.values().any(|bytes| bytes.windows(4).any(|bytes| bytes == hash.to_be_bytes()));
         assert!(is_stored(common) && (1..=5).all(|user| !is_stored(rare + user)));
+    }
+
+    #[test]
+    fn a_template_has_the_marks_of_verified_values() {
+        let mut profile = user_profile();
+        profile.entries.iter_mut().filter(|entry| entry.hash != 9).for_each(|entry| entry.verified = true);
+        let decoy = templates_of(FIRST, &profile).draw_profile([1; 32]);
+        assert_eq!(decoy.entries.iter().filter(|entry| entry.verified).count(), 2, "also of values that are replaced");
     }
 
     #[test]

@@ -63,21 +63,27 @@ impl TokenSession {
         Some(TokenSession { kind, pool: event.pool.clone(), client: event.client.clone(), user: event.user.clone() })
     }
 
-    /// Queues the token's session: always with managed login, and through the API only for clients whose successes are not reported. At a
-    /// refresh, only if the last look-up is `SESSION_RECHECK` ago.
+    /// Queues the token's session, if it is looked up.
     pub async fn queue(self, instance: &Instance, facts: TokenSessionFacts, received: ClockReading, limit: Option<Duration>) {
-        let is_due = match self.kind {
-            SessionKind::ManagedLogin => true,
-            SessionKind::SignIn => !facts.reports_success && facts.assessment.is_some(),
-            SessionKind::Refresh => facts.is_recheck_due,
-        };
-        let Some(sessions) = instance.sessions.as_ref().filter(|_| is_due) else { return };
+        let (Some(sessions), Some(kind)) = (&instance.sessions, due_kind(self.kind, &facts)) else { return };
         // A refresh is not the sign-in that was assessed.
-        let id = facts.assessment.filter(|_| self.kind != SessionKind::Refresh).unwrap_or_else(|| new_id(received));
-        let priority = if self.kind == SessionKind::Refresh { Priority::Low } else { Priority::High };
+        let id = facts.assessment.filter(|_| kind != SessionKind::Refresh).unwrap_or_else(|| new_id(received));
+        let priority = if kind == SessionKind::Refresh { Priority::Low } else { Priority::High };
         let identity = (&self.pool, &self.client, &self.user);
-        let message = SessionMessage::new((id, self.kind, priority), identity, None, received.wall, &instance.engine.enricher().pseudonyms());
+        let message = SessionMessage::new((id, kind, priority), identity, None, received.wall, &instance.engine.enricher().pseudonyms());
         send(instance, sessions, message, received, limit).await;
+    }
+}
+
+/// What is looked up at a token: with managed login each session, through the API only that of a sign-in whose success is not reported. At a
+/// refresh, only if the last look-up is `SESSION_RECHECK` ago.
+fn due_kind(kind: SessionKind, facts: &TokenSessionFacts) -> Option<SessionKind> {
+    match kind {
+        SessionKind::ManagedLogin => Some(kind),
+        SessionKind::SignIn if !facts.reports_success && facts.assessment.is_some() => Some(kind),
+        // The event of `GetTokensFromRefreshToken` is that of a sign-in.
+        SessionKind::SignIn => (facts.is_recheck_due && !facts.has_recent_success).then_some(SessionKind::Refresh),
+        SessionKind::Refresh => facts.is_recheck_due.then_some(kind),
     }
 }
 
@@ -93,4 +99,21 @@ async fn send(instance: &Instance, sessions: &Sessions, message: Option<SessionM
     let event = if sent.is_ok() { SessionEvent::Queued } else { SessionEvent::QueueFailed };
     instance.engine.health().sessions.report(event, sent.err(), Instant::now());
     instance.telemetry.record_sessions(received.wall, deadline).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_that_looks_like_a_sign_in_is_looked_up_when_due() {
+        let facts = |is_recheck_due, has_recent_success| TokenSessionFacts { is_recheck_due, has_recent_success, ..TokenSessionFacts::default() };
+        assert_eq!(due_kind(SessionKind::SignIn, &facts(true, false)), Some(SessionKind::Refresh));
+        assert_eq!(due_kind(SessionKind::SignIn, &facts(true, true)), None, "the token of a sign-in");
+        assert_eq!(due_kind(SessionKind::SignIn, &facts(false, false)), None);
+        let pending = TokenSessionFacts { assessment: Some("id".into()), ..facts(true, false) };
+        assert_eq!(due_kind(SessionKind::SignIn, &pending), Some(SessionKind::SignIn), "its success is not reported");
+        assert_eq!(due_kind(SessionKind::SignIn, &TokenSessionFacts { reports_success: true, ..pending }), Some(SessionKind::Refresh));
+        assert_eq!(due_kind(SessionKind::Refresh, &facts(true, true)), Some(SessionKind::Refresh));
+    }
 }

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use riskgate_history::repository::sessions::{SessionSignIn, SessionVerdict};
 use riskgate_runtime::mode::RuntimeMode;
 use riskgate_store::List;
 use serde_json::{Value, json};
 
-use crate::fixtures::{self, FIREFOX, TestEngine, at};
+use crate::fixtures::{self, Backend, FIREFOX, TestEngine, at};
 
 /// How many names of each kind are compared beside all other tests, in a debug build.
 const FEW: usize = 600;
@@ -70,8 +71,9 @@ fn event(name: &str, exists: bool, client: &str, data: &Value) -> Value {
         "request": { "userAttributes": attributes, "validationData": data, "userNotFound": missing }, "response": {} })
 }
 
-/// Six weeks of a pool: everybody signs in at least once, half of them at most three times, from home and some from a mobile network.
-async fn live(engine: &TestEngine, people: usize) {
+/// Six weeks of a pool: everybody signs in at least once, half of them at most three times, from home and some from a mobile network. Of ten
+/// people, `by_app` use the public client, and the user pool's sessions verify their addresses: of a quarter of them all, of the others only those away.
+async fn live(engine: &TestEngine, people: usize, by_app: usize) {
     let mut draw = ChaCha8Rng::seed_from_u64(14);
     let mut sign_ins = Vec::new();
     for user in 0..people {
@@ -84,17 +86,36 @@ async fn live(engine: &TestEngine, people: usize) {
             times.insert(draw.random_range(0..42 * 86_400));
         }
         for time in times {
-            let away = is_mobile && draw.random_range(0..3) == 0;
-            let ip = if away { format!("77.16.{}.{}", draw.random_range(0..8), draw.random_range(1..250)) } else { home.clone() };
-            sign_ins.push((time, user, json!({ "ip": ip, "userAgent": agent, "deviceId": format!("device-{user}"), "timezone": "Europe/Oslo" })));
+            let is_away = is_mobile && draw.random_range(0..3) == 0;
+            let ip = if is_away { format!("77.16.{}.{}", draw.random_range(0..8), draw.random_range(1..250)) } else { home.clone() };
+            sign_ins.push((time, user, is_away, json!({ "ip": ip, "userAgent": agent, "deviceId": format!("device-{user}"), "timezone": "Europe/Oslo" })));
         }
     }
     sign_ins.sort_by_key(|(time, ..)| *time);
-    for (time, user, data) in sign_ins {
+    for (time, user, is_away, data) in sign_ins {
         let (name, moment) = (format!("person{user}"), jiff::Timestamp::from_second(at(0, "00:00:00").as_second() + time).unwrap());
-        engine.attempt_by(event(&name, true, "web", &data), moment).await;
-        engine.success(&name, "web", moment).await.expect("the store answers");
+        if user % 10 < by_app {
+            sign_in_by_app(engine, &name, &data, moment, is_away || user % 4 == 0).await;
+        } else {
+            engine.attempt_by(event(&name, true, "web", &data), moment).await;
+            engine.success(&name, "web", moment).await.expect("the store answers");
+        }
     }
+}
+
+/// A sign-in through the public client. Its session, if it is found, has the claimed address.
+async fn sign_in_by_app(engine: &TestEngine, name: &str, data: &Value, moment: jiff::Timestamp, is_found: bool) {
+    let (repository, id) = (engine.repository(), engine.attempt_by(event(name, true, "app", data), moment).await.id);
+    let success = json!({ "triggerSource": "PostAuthentication_Authentication", "userPoolId": "pool", "userName": name, "callerContext": { "clientId": "app" },
+        "request": { "userAttributes": { "sub": format!("sub-{name}") } }, "response": {} });
+    let success = repository.record_success(&engine.post(success, moment)).await.expect("the store answers");
+    // A denied attempt has no success.
+    let Some(session) = success.session.filter(|_| is_found) else { return };
+    let evidence = engine.verified_evidence(name, data["ip"].as_str().unwrap(), moment).await;
+    let (keys, hour) = (repository.record_keys("pool", &format!("sub-{name}")), evidence.local_time.hour);
+    let about = SessionSignIn { pool: "pool", keys: &keys, client: "app", id: &id, sample: session.sample.as_deref(), at: moment };
+    let verified = repository.verified_origin(&evidence, moment);
+    assert!(repository.apply_judgement(&about, "tkn1", &verified, hour, SessionVerdict::Learn, moment).await.expect("the store answers"));
 }
 
 fn agent(mut percentile: usize) -> &'static str {
@@ -172,7 +193,23 @@ fn significant(p: &[f64]) -> Vec<bool> {
 async fn known_and_unknown_names_score_alike_for_callers_near_and_far() {
     let names = std::env::var("RISKGATE_NAMES").map_or(FEW, |names| names.parse().expect("RISKGATE_NAMES is a number"));
     let backend = fixtures::memory();
-    live(&backend.engine(&[]), names).await;
+    live(&backend.engine(&[]), names, 0).await;
+    compare(&backend, names).await;
+}
+
+/// Values that a session verified count otherwise than claimed ones, so the templates of unknown names need the marks of known ones.
+#[cfg(feature = "secrets")]
+#[tokio::test]
+async fn known_names_with_verified_addresses_and_unknown_names_score_alike() {
+    let names = std::env::var("RISKGATE_NAMES").map_or(FEW, |names| names.parse().expect("RISKGATE_NAMES is a number"));
+    let backend = fixtures::memory();
+    let queue = [("SESSION_QUEUE", "https://sqs.eu-west-1.amazonaws.com/1/q"), ("STORE", "redis://127.0.0.1:1/0")];
+    live(&backend.engine(&queue), names, 8).await;
+    compare(&backend, names).await;
+}
+
+/// Fails if a caller can tell known from unknown names by their scores.
+async fn compare(backend: &Backend, names: usize) {
     let templates = backend.store.list_entries(List::DecoyTemplates, at(42, "12:00:00")).await.unwrap();
     println!("{} shapes, {} bytes", templates.len(), templates.values().map(Vec::len).sum::<usize>());
     // What is compared is read only: otherwise the attempts themselves would raise every score.

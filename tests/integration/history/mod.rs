@@ -13,6 +13,7 @@ pub mod outcomes;
 pub mod pool_attacks;
 pub mod profiles;
 pub mod rotation;
+#[cfg(feature = "secrets")]
 pub mod sessions;
 pub mod store_failures;
 pub mod velocity;

@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use riskgate_config::pseudonym::UserKeys;
-use riskgate_engine::{
-    context::{Context, RawClaims, Trust},
-    evidence::Evidence,
-    sign_in::{SignIn, Trigger},
-};
+use riskgate_engine::evidence::Evidence;
 use riskgate_history::repository::sessions::{JudgementClaim, SessionSignIn, SessionVerdict};
 use riskgate_store::Store;
 
@@ -39,11 +35,7 @@ fn about<'a>(keys: &'a UserKeys, id: &'a str, sample: Option<&'a str>, time: Tim
 }
 
 async fn verified(engine: &TestEngine, ip: &str, time: Timestamp) -> Box<Evidence> {
-    let mut sign_in: SignIn = engine.sign_in_of(pre("ada", "app", serde_json::json!({})), time);
-    sign_in.trigger = Trigger::Session;
-    sign_in.context = Context::read(Trust::Verified, &RawClaims { ip: Some(ip), ..RawClaims::default() });
-    let deadline = engine.engine.deadline(sign_in.received.mono, None);
-    engine.enricher().enrich(sign_in, deadline).await.evidence
+    engine.verified_evidence("ada", ip, time).await
 }
 
 async fn successes(engine: &TestEngine, time: Timestamp) -> u32 {

@@ -7,6 +7,7 @@ pub mod codes;
 #[cfg(all(feature = "dynamodb", feature = "secrets"))]
 pub mod credentials;
 pub mod lambda_freeze;
+pub mod matching;
 pub mod monitor;
 pub mod prewarm;
 #[cfg(all(feature = "programs", feature = "redis", feature = "secrets"))]

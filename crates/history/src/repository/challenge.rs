@@ -159,6 +159,7 @@ impl HistoryRepository {
             merged: self.merge_record(user_record, sample.as_ref(), now, now),
             sample,
             sample_field: Some(sample_field),
+            awaiting: None,
             decision: LastDecision::of(&attempt).map(|decision| (attempt.client, decision)),
             restriction: TokenRestriction::None,
             set: resolved.into_iter().collect(),

@@ -18,6 +18,7 @@ use crate::repository::{
 use crate::{
     attempt::{Admission, Attempt, AttemptDecision, Origin, RETRY_WINDOW, RiskLevel, TokenRestriction},
     block_list::ClientCapability,
+    decoy::RENEW_AFTER,
 };
 use riskgate_config::history::Learn;
 use riskgate_config::pseudonym::UserKeys;
@@ -25,7 +26,7 @@ use riskgate_engine::{
     encoding::hash_field_name,
     evidence::{FailureReason, store_parts::StorePart},
     features::FeatureLevel,
-    profile::{DeviceStatus, day_of, seconds},
+    profile::{DeviceStatus, Profile, day_of, seconds},
     sign_in::{Trigger, User},
 };
 use riskgate_event::cognito::PostAuthentication;
@@ -83,6 +84,8 @@ pub(super) struct ProfileUpdate<'a> {
     pub(super) sample: Option<Sample>,
     /// The field of the sample if it is from an outcome. It prevents learning from an outcome twice.
     pub(super) sample_field: Option<SmolStr>,
+    /// The sample that waits for the judgement of its session.
+    pub(super) awaiting: Option<Sample>,
     pub(super) decision: Option<(u32, LastDecision)>,
     pub(super) restriction: TokenRestriction,
     /// Fields to set beside those of the success.
@@ -222,15 +225,16 @@ impl HistoryRepository {
         let merged = self.merge_record(user_record, sample.as_ref(), now, now);
         let counted = chosen.as_ref().and_then(|(_, attempt)| self.counted_success(self.pool_hash(&event.pool), attempt, &merged));
         let (mut set, mut sample) = (set, sample);
-        let mut session = None;
+        let (mut session, mut awaiting) = (None, None);
         if awaits_session {
             let risk_level = decision.map_or(RiskLevel::Medium, |decision| decision.risk_level);
-            let unjudged = chosen.as_ref().zip(sample.take()).map(|((field, _), sample)| (sessions::unjudged_field(field), sample.to_bytes()));
+            awaiting = sample.take();
+            let unjudged = chosen.as_ref().zip(awaiting.as_ref()).map(|((field, _), sample)| (sessions::unjudged_field(field), sample.to_bytes()));
             session = Some(AwaitedSession { sample: unjudged.as_ref().map(|(field, _)| field.clone()), risk_level });
             set.extend(unjudged);
         }
         let decision = decision.map(|decision| (client, decision));
-        let profile_update = ProfileUpdate { keys: &keys, merged, sample, sample_field: None, decision, restriction, set, remove, at: now, now };
+        let profile_update = ProfileUpdate { keys: &keys, merged, sample, sample_field: None, awaiting, decision, restriction, set, remove, at: now, now };
         let activity_written = async {
             match &row {
                 Some(row) => self.store.put_activity(row, self.retention.activity, now).await,
@@ -280,6 +284,7 @@ impl HistoryRepository {
             merged,
             sample: Some(sample),
             sample_field: None,
+            awaiting: None,
             decision,
             restriction,
             set: Vec::new(),
@@ -309,7 +314,7 @@ impl HistoryRepository {
     /// Writes a success. On a conflict, it stores the sample in a separate field, and the next writer adds it to the profile. Concurrent
     /// successes lose no data and need no lock.
     pub(super) async fn apply_profile_update(&self, profile_update: ProfileUpdate<'_>) -> Result<Recorded, FailureReason> {
-        let ProfileUpdate { keys, merged, sample, sample_field, decision, restriction, mut set, mut remove, at, now } = profile_update;
+        let ProfileUpdate { keys, merged, sample, sample_field, awaiting, decision, restriction, mut set, mut remove, at, now } = profile_update;
         let MergedRecord { version, mut profile, merged_samples, applied, expired, forgotten, restriction: held_until, min_ttl, last_success: _ } = merged;
         set.reserve(4);
         // A success without the pass of its challenge does not reset the count of failures.
@@ -324,8 +329,21 @@ impl HistoryRepository {
         let ttl = Ttl::Set(min_ttl.max(self.retention.record() + SLACK));
         self.remove_in_process(&keys[0], &remove, now).await?;
         remove.extend(expired);
+        let contribute = |profile: &Profile| {
+            let Some(sample) = &awaiting else { return self.template_contribution(keys, profile, now) };
+            // The profile has it in five minutes, or as its session is judged. As if written earlier, the template does not prevent that of the judgement.
+            let mut profile = profile.clone();
+            sample.add_to(&mut profile, days(self.retention.history));
+            self.template_contribution(keys, &profile, now.checked_sub(Duration::from_secs(RENEW_AFTER.into())).unwrap_or(now))
+        };
         if sample.is_none() && merged_samples.is_empty() {
-            return self.update_unless_forgotten(&keys[0], Change { set, remove, ttl }, forgotten, now).await;
+            let template = if awaiting.is_some() { contribute(&profile) } else { None };
+            let change = Change { set, remove, ttl };
+            let (recorded, ()) = tokio::join!(self.update_unless_forgotten(&keys[0], change, forgotten, now), self.write_template(template.as_ref(), now));
+            if template.is_some() && recorded == Ok(Recorded::Forgotten) {
+                self.remove_templates(&keys[0]).await;
+            }
+            return recorded;
         }
         if let Some(sample) = &sample {
             sample.add_to(&mut profile, days(self.retention.history));
@@ -336,7 +354,7 @@ impl HistoryRepository {
         set.extend(applied.into_iter().chain(sample_mark).map(|mark| (mark, seconds(now).to_be_bytes().to_vec())));
         remove.extend(merged_samples);
         let change = Change { set, remove, ttl };
-        let template = self.template_contribution(keys, &profile, now);
+        let template = contribute(&profile);
         let (changed, ()) = tokio::join!(self.store.update_if_version(&keys[0], version, change, now), self.write_template(template.as_ref(), now));
         match changed? {
             Changed::Done => Ok(Recorded::Done),

@@ -233,8 +233,19 @@ impl HistoryRepository {
                 if report == ReportedOutcome::Success && !has_succeeded {
                     counted = pool.and_then(|pool| self.counted_success(pool, &attempt, &merged));
                 }
-                let profile_update =
-                    ProfileUpdate { keys: &keys, merged, sample, sample_field: Some(sample_field), decision, restriction, set, remove, at, now };
+                let profile_update = ProfileUpdate {
+                    keys: &keys,
+                    merged,
+                    sample,
+                    sample_field: Some(sample_field),
+                    awaiting: None,
+                    decision,
+                    restriction,
+                    set,
+                    remove,
+                    at,
+                    now,
+                };
                 let update = self.run_reported(StorePart::Success, self.apply_profile_update(profile_update));
                 tokio::join!(update, self.record_client_capability(attempt.client, ClientCapability::ReportsOutcomes, now)).0
             }

@@ -269,6 +269,7 @@ impl HistoryRepository {
                     merged,
                     sample,
                     sample_field: None,
+                    awaiting: None,
                     decision: None,
                     restriction: TokenRestriction::None,
                     set,

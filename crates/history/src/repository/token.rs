@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use smol_str::SmolStr;
 
-use crate::repository::HistoryRepository;
+use crate::repository::{HistoryRepository, sessions::UNJUDGED_TTL};
 use crate::{
     attempt::{Completeness, RiskLevel, TokenRestriction},
     block_list::{ClientCapability, select_effective},
@@ -41,6 +41,8 @@ pub struct TokenSessionFacts {
     pub assessment: Option<SmolStr>,
     /// Whether a session has to be looked up again at a refresh.
     pub is_recheck_due: bool,
+    /// Whether the user signed in during the last five minutes, so this may be the token of that sign-in.
+    pub has_recent_success: bool,
 }
 
 /// The stored decision on a sign-in.
@@ -104,6 +106,7 @@ impl HistoryRepository {
                 reports_success: block_list.has_capability(hashes.iter().map(|hashes| hashes.client), ClientCapability::ReportsOutcomes),
                 assessment: user_record.newest_assessment(client, now, self.retention.pending),
                 is_recheck_due: user_record.is_recheck_due(now, self.retention.recheck),
+                has_recent_success: user_record.last_success.is_some_and(|at| now.as_second() - at.as_second() < UNJUDGED_TTL),
             }
         } else {
             TokenSessionFacts::default()

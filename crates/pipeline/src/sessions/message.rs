@@ -12,8 +12,8 @@ use riskgate_engine::{
     sign_in::{User, UserPseudonyms},
 };
 
-/// The purpose under which the user is sealed.
-const PURPOSE: &str = "session message 2";
+/// The purpose under which the user is sealed, beside the members that do not change when the message is re-sent.
+const PURPOSE: &str = "session message 3";
 
 /// Seconds after which a message is not judged any more. The queue keeps it no longer.
 const MAX_AGE: i64 = 900;
@@ -85,13 +85,19 @@ impl SessionMessage {
         let UserPseudonyms { records, audit, accounts } = pseudonyms.of_user(pool, user);
         let sealed = SealedUser { name: user.name.expose().to_string(), records: records.into_vec(), audit, accounts: accounts.into_vec() };
         let sealed = serde_json::to_string(&sealed).ok()?;
-        let user = pseudonyms.seal(PURPOSE, &sealed)?;
-        Some(SessionMessage { id, kind, pool: pool.clone(), client: client.clone(), user, at: at.as_millisecond(), priority, sample, tries: 0 })
+        let (pool, client, user) = (pool.clone(), client.clone(), String::new());
+        let message = SessionMessage { id, kind, pool, client, user, at: at.as_millisecond(), priority, sample, tries: 0 };
+        Some(SessionMessage { user: pseudonyms.seal(&message.purpose()?, &sealed)?, ..message })
     }
 
-    /// The user, without the sub; `None` if the message was sealed under a key that is not configured.
+    /// The purpose of the seal: it opens in this message only.
+    fn purpose(&self) -> Option<String> {
+        serde_json::to_string(&(PURPOSE, &self.id, self.kind, &self.pool, &self.client, self.at, &self.sample)).ok()
+    }
+
+    /// The user, without the sub; `None` if the message was changed, or sealed under a key that is not configured.
     pub fn user(&self, pseudonyms: &Pseudonyms) -> Option<User> {
-        let sealed: SealedUser = serde_json::from_str(&pseudonyms.unseal(PURPOSE, &self.user)?).ok()?;
+        let sealed: SealedUser = serde_json::from_str(&pseudonyms.unseal(&self.purpose()?, &self.user)?).ok()?;
         let is_complete = !sealed.records.is_empty() && !sealed.accounts.is_empty();
         let pseudonyms = UserPseudonyms { records: sealed.records.into(), audit: sealed.audit, accounts: sealed.accounts.into() };
         let user = User { name: Personal::new(sealed.name.into()), pseudonyms: Some(Box::new(pseudonyms)), ..User::default() };
@@ -138,7 +144,14 @@ mod tests {
         let found = read.user(&pseudonyms).unwrap();
         assert_eq!((found.name.expose().as_str(), found.sub.is_none(), read.at(now)), ("ada", true, Some(now)));
         assert_eq!(pseudonyms.of_user("p", &found), pseudonyms.of_user("p", &user), "found by the sub's pseudonyms");
-        assert!(!pseudonyms.unseal(PURPOSE, &read.user).unwrap().contains("5c1a"), "the sub is not in the message");
+        assert!(!pseudonyms.unseal(&read.purpose().unwrap(), &read.user).unwrap().contains("5c1a"), "the sub is not in the message");
+        assert!(read.clone().again().user(&pseudonyms).is_some());
+        for (from, to) in
+            [("0000A", "0000B"), ("sign_in", "refresh"), (r#""p""#, r#""q""#), ("web", "app"), ("1800000000000", "1800000001000"), ("vabc", "vabd")]
+        {
+            let changed: SessionMessage = serde_json::from_str(&text.replace(from, to)).unwrap();
+            assert!(changed.user(&pseudonyms).is_none(), "{from} became {to}");
+        }
         assert!(read.user(&Pseudonyms::random()).is_none());
         assert_eq!(read.at(now.checked_add(jiff::SignedDuration::from_secs(901)).unwrap()), None);
     }
