@@ -20,8 +20,8 @@ const RECENT_SECONDS: i64 = 86_400;
 impl Activity {
     /// Counts and ranks the selected rows at `now`, in seconds since 1970. Users and networks are named only with `is_identified`.
     pub fn summary(&self, filter: &Filter, now: i64, is_identified: bool) -> Value {
-        let width = WIDTHS.iter().find(|(seconds, _)| filter.seconds <= *seconds).map_or(6 * 3600, |(_, width)| *width);
         let (from, to) = filter.bounds(now);
+        let width = WIDTHS.iter().find(|(seconds, _)| to - from <= *seconds).map_or(6 * 3600, |(_, width)| *width);
         let from = from.div_euclid(width) * width;
         let length = usize::try_from((to - from + width - 1) / width).unwrap_or_default();
         let (mut counts, mut risky) = (vec![Counts::default(); length], vec![Bucket::default(); length]);
