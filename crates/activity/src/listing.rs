@@ -148,7 +148,7 @@ impl ValueCounts {
         self.total += 1;
         self.got_in += u32::from(row.got_in());
         self.stopped += u32::from(row.is_stopped());
-        self.failed += u32::from(row.failed());
+        self.failed += u32::from(row.has_failed());
         if row.at >= self.last {
             (self.last, self.place) = (row.at, (row.country, row.asn));
         }

@@ -157,7 +157,7 @@ impl Row {
     }
 
     /// Whether the password or the challenge failed, and nothing else stopped the sign-in.
-    pub fn failed(&self) -> bool {
+    pub fn has_failed(&self) -> bool {
         !self.is_stopped() && matches!(self.outcome, Some(Outcome::Failure | Outcome::ChallengeFailed))
     }
 
@@ -165,7 +165,7 @@ impl Row {
     pub(crate) fn has_outcome(&self, label: &str) -> bool {
         match label {
             "got_in" => self.got_in(),
-            "failed" => self.failed(),
+            "failed" => self.has_failed(),
             _ => self.outcome.map_or("none", Outcome::as_label) == label,
         }
     }

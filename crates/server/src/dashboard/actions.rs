@@ -19,6 +19,7 @@ use crate::dashboard::{
     session_revocation::{self, Revocation},
 };
 use riskgate_activity::{decision::Outcome, row::Row};
+use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{evidence::FailureReason, time::EventTime};
 use riskgate_history::{
     block_list::{BlockEntry, BlockEntryKind, BlockSubject},
@@ -302,19 +303,16 @@ impl Dashboard {
         json!({ "actions": self.actions.lock().iter().rev().map(TakenAction::to_json).collect::<Vec<_>>() })
     }
 
-    /// The pseudonym of a user's name; `None` without the pseudonym key of the deployment.
-    pub fn find_user(&self, pool: &str, name: &str) -> Option<SmolStr> {
-        let pseudonyms = self.instance.as_ref()?.engine.enricher().pseudonyms();
-        let user = pseudonyms.user(pool, name);
-        self.subjects().insert(user.clone(), pseudonyms.user_keys(pool, name));
-        Some(user)
-    }
-
     /// What the store knows about a user; `None` when there is no store, it did not answer, or the user is not known here.
     pub async fn user_records(&self, user: &str) -> Option<Value> {
-        let (_, repository) = self.backend().ok()?;
         let keys = self.subjects().find(user).cloned()?;
-        let read = within(async { Ok(repository.export_records(&keys, clock::read().wall).await?) }).await;
+        self.records_of(&keys).await
+    }
+
+    /// The records of these keys, from the store; `None` when there is no store, or it did not answer.
+    pub(super) async fn records_of(&self, keys: &UserKeys) -> Option<Value> {
+        let (_, repository) = self.backend().ok()?;
+        let read = within(async { Ok(repository.export_records(keys, clock::read().wall).await?) }).await;
         read.inspect_err(|error| tracing::warn!(?error, "could not read a user's records for the dashboard")).ok().map(Value::from)
     }
 
