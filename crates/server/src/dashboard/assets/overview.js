@@ -1,7 +1,8 @@
 // The overview: the state in one sentence, sign-ins over time, and rankings whose values are filters.
 
-import { byId, createButton, createElement, createLink, formatCode, formatCount, formatDate, formatPercent, formatTime, plural } from "./elements.js";
-import { navigate, rangeOf, readLocation, toggleFilter, urlOf } from "./location.js";
+import { byId, createButton, createElement, createLink, formatCode, formatCount, formatDate, formatPercent, formatPeriod, formatTime, linkTo, plural } from "./elements.js";
+import { listState } from "./lists.js";
+import { attackState, rangeOf, readLocation, toggleFilter, urlOf } from "./location.js";
 import { showTimeline } from "./timeline.js";
 
 const RANGE_LABELS = { "10m": "ten minutes", "1h": "hour", "6h": "six hours", "24h": "24 hours", "7d": "seven days", "30d": "30 days" };
@@ -59,28 +60,27 @@ function describeDetected(detected, detector, attack, mayView) {
 }
 
 function describeAttack(attack, mayView) {
-  const parts = [`Under attack since ${formatTime(attack.from * 1000)}: ${KINDS[attack.kind] ?? formatCode(attack.kind)}. `];
+  const parts = ["Under attack ", linkTo("", `since ${formatTime(attack.from * 1000)}`, attackState(attack)), `: ${KINDS[attack.kind] ?? formatCode(attack.kind)}. `];
   parts.push(...describeSources(attack, mayView));
   return parts;
 }
 
 /** From where, at whom, and with what success. */
 function describeSources(attack, mayView) {
-  const filter = (name, value, text, view) => createButton("link", text, () => toggleFilter(name, value, view));
-  const parts = [`${plural(attack.risky, "risky sign-in")} from `];
-  const networks = plural(attack.networks, "network");
-  parts.push(mayView && attack.top_net ? filter("net", attack.top_net, networks, "overview") : networks);
+  const state = attackState(attack);
+  // A link replaces the filters in force: a filter for another network would hide the attack.
+  const list = (of, text) => (mayView ? linkTo("", text, { ...state, ...listState(of) }) : text);
+  const parts = [mayView ? linkTo("", plural(attack.risky, "risky sign-in"), { ...state, view: "decisions" }) : plural(attack.risky, "risky sign-in"), " from ", list("net", plural(attack.networks, "network"))];
   if (attack.named.length) {
     parts.push(", most from ");
-    attack.named.forEach(({ asn }, index) => parts.push(index ? ", " : "", filter("asn", asn, `AS${asn}`, "overview")));
+    attack.named.forEach(({ asn }, index) => parts.push(index ? ", " : "", linkTo("", `AS${asn}`, { ...state, filters: { ...state.filters, asn: String(asn) } })));
   }
   if (attack.countries.length) parts.push(` (${attack.countries.join(", ")})`);
   parts.push(", aimed at ");
-  const accounts = plural(attack.accounts, "account");
-  parts.push(mayView && attack.top_user ? createLink("", accounts, { view: "user", who: attack.top_user, id: null }, urlOf({ ...readLocation(), view: "user", who: attack.top_user })) : accounts);
+  parts.push(list("user", plural(attack.accounts, "account")));
   parts.push(`. ${formatPercent(attack.stopped / Math.max(attack.risky, 1))} were stopped; `);
   if (!attack.got_in) parts.push("no account was let in.");
-  else if (mayView) parts.push(createLink("", plural(attack.got_in, "account"), { view: "findings", id: null }, urlOf({ ...readLocation(), view: "findings" })), " let in.");
+  else if (mayView) parts.push(linkTo("", plural(attack.got_in, "account"), { ...state, ...listState("user", { sort: "got_in" }), filters: { ...state.filters, outcome: "got_in" } }), " let in.");
   else parts.push(`${plural(attack.got_in, "account")} let in.`);
   return parts;
 }
@@ -94,12 +94,12 @@ function describeCalm(summary, mayView) {
   else parts.push(`${plural(summary.total, "sign-in")} in ${range}: ${formatPercent((deny + challenge) / summary.total)} stopped or challenged, ${formatPercent(review / summary.total)} flagged.`);
   const last = summary.last_attack;
   if (last) {
-    const period = createButton("link", `${formatTime(last.from * 1000)} to ${formatTime(last.to * 1000)}`, () => navigate(rangeOf(last.from, last.to)));
+    const period = linkTo("", formatPeriod(last.from, last.to), attackState(last));
     parts.push(" The last attack was ", period, `: ${KINDS[last.kind] ?? formatCode(last.kind)}. `, ...describeSources(last, mayView));
   }
   if (summary.change) {
     const [at, text] = summary.change;
-    parts.push(" Changed at ", createButton("link", formatTime(at * 1000), () => navigate(rangeOf(at - 900, at + 900))), `: ${text}.`);
+    parts.push(" Changed at ", linkTo("", formatTime(at * 1000), { view: "overview", id: null, ...rangeOf(at - 900, at + 900) }), `: ${text}.`);
   }
   return parts;
 }
@@ -143,7 +143,7 @@ function showRankings(summary) {
     const most = Math.max(...listed.map((value) => value.risky || value.total), 1);
     const rows = listed.map((value) => createRankingRow(name, value, label(value), most, active[name] === String(value.value)));
     const panel = createElement("section", "panel ranking",
-      createElement("div", "head", createElement("h2", "", title), createElement("span", "aside", values > listed.length ? `${listed.length} of ${formatCount(values)}` : "")),
+      createElement("div", "head", createElement("h2", "", title), createElement("span", "aside", values > listed.length ? linkTo("", `all ${formatCount(values)}`, listState(name)) : "")),
       rows.length ? createElement("ol", "rows", ...rows) : createElement("p", "empty", "None in this range."));
     panel.setAttribute("aria-label", title);
     return [name, panel];

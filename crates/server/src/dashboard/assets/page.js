@@ -35,8 +35,20 @@ async function showView(moved) {
   if (shown === "findings") await showFindings();
   if (shown === "actions") await showActions();
   if (shown === "performance") drawPerformance();
-  if (shown === "user" && moved) await showUser(state.who ?? "");
-  if (shown === "decision" && moved) await showDecision(state.id, currentSettings());
+  if (shown === "user" && moved) await showDetail("user", `Account ${state.who ?? ""}`, () => showUser(state.who ?? ""));
+  if (shown === "decision" && moved) await showDetail("decision", `Decision ${state.id}`, () => showDecision(state.id, currentSettings()));
+}
+
+/** Shows one thing. Nothing of the last one stays when this one is not found. */
+async function showDetail(name, title, show) {
+  byId(`${name}-title`).textContent = title;
+  byId(`${name}-body`).replaceChildren(createElement("p", "empty", "…"));
+  try {
+    await show();
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    byId(`${name}-body`).replaceChildren(createElement("p", "empty", `Not found: ${error.detail}.`));
+  }
 }
 
 function showNavigation(state, view) {
