@@ -1,4 +1,4 @@
-//! `riskgate block`: suspends or exempts users, ranges, devices, clients and tenants at run time.
+//! `riskgate block`: suspends or exempts users, ranges, networks, AS, devices, clients and tenants at run time.
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
@@ -22,11 +22,13 @@ use riskgate_runtime::clock;
 /// The maximum number of concurrent writes to the store.
 const MAX_CONCURRENT_WRITES: usize = 16;
 
-/// Suspends or exempts users, ranges, devices, clients and tenants at run time. Changes of users apply immediately, all others within ten seconds.
+/// Suspends or exempts users, ranges, networks, AS, devices, clients and tenants at run time. Changes of users apply immediately, all others within ten seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate block add sub 8b1a4c1e-... --pool eu-west-1_AbCdEf --note 'chargeback 4711'
   riskgate block add range 198.51.100.0/24 --for 6h
+  riskgate block add network fFzacOTJHoYlUG_e --for 6h
+  riskgate block add asn 64500 --for 1h
   riskgate block add tenant acme --message 'Your subscription has expired. Please renew.'
   riskgate block add client 1h57kf5cpq17m0eml12EXAMPLE --exempt
   riskgate block add --from blocks.csv
@@ -117,6 +119,10 @@ enum SubjectKind {
     Name,
     /// An address or a network, such as 198.51.100.0/24.
     Range,
+    /// A network (/24 or /48) by its pseudonym in audit lines and on the dashboard.
+    Network,
+    /// An autonomous system, by its number.
+    Asn,
     /// A device id as the app sends it.
     Device,
     /// An app client id.
@@ -274,7 +280,7 @@ impl Target {
         match self.subject {
             SubjectKind::Sub => Some((&self.pool, PoolRule::Required)),
             SubjectKind::Name => Some((&self.pool, PoolRule::IfDeployed)),
-            SubjectKind::Range | SubjectKind::Device | SubjectKind::Client | SubjectKind::Tenant => None,
+            SubjectKind::Range | SubjectKind::Network | SubjectKind::Asn | SubjectKind::Device | SubjectKind::Client | SubjectKind::Tenant => None,
         }
     }
 
@@ -286,11 +292,22 @@ impl Target {
         Ok(match self.subject {
             SubjectKind::Sub | SubjectKind::Name => BlockTarget::User { pool: self.pool.clone(), name: self.value.clone() },
             SubjectKind::Range => BlockTarget::Shared(vec![BlockSubject::Range(parse_network(&self.value)?)]),
+            SubjectKind::Network if is_pseudonym(&self.value) => BlockTarget::Shared(vec![BlockSubject::Network(self.value.as_str().into())]),
+            SubjectKind::Network => return Err("a network is the 16 characters of its pseudonym; for addresses use range".to_owned()),
+            SubjectKind::Asn => {
+                let number = self.value.strip_prefix("AS").unwrap_or(&self.value).parse().map_err(|_| "an AS is a number such as 64500".to_owned())?;
+                BlockTarget::Shared(vec![BlockSubject::Asn(number)])
+            }
             SubjectKind::Device => BlockTarget::Shared(repository.subject_keys("device", &self.value).into_iter().map(BlockSubject::Device).collect()),
             SubjectKind::Client => BlockTarget::Shared(vec![BlockSubject::Client(self.value.as_str().into())]),
             SubjectKind::Tenant => BlockTarget::Shared(repository.subject_keys("tenant", &self.value).into_iter().map(BlockSubject::Tenant).collect()),
         })
     }
+}
+
+/// Whether a text has the form of a pseudonym in audit lines: 16 characters of base64url.
+fn is_pseudonym(text: &str) -> bool {
+    text.len() == 16 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
 impl BlockTarget {

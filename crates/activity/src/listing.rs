@@ -210,9 +210,9 @@ mod tests {
     /// Ten networks: network `n` has `n` sign-ins, of which one got in, and the others are stopped or fail in turns.
     fn activity() -> Activity {
         let mut activity = Activity::new(Counting::Rows);
-        for net in 1..=10 {
+        for net in 1..=10_usize {
             for number in 0..net {
-                let time = jiff::Timestamp::from_second(NOW - 100 + net).expect("a time");
+                let time = jiff::Timestamp::from_second(NOW - 100 + i64::try_from(net).expect("a number")).expect("a time");
                 let (decision, outcome) = [("allow", "success"), ("deny", "failure"), ("review", "failure")][if number == 0 { 0 } else { 1 + number % 2 }];
                 let id = format!("{net}-{number}");
                 activity.record(&format!(

@@ -191,7 +191,7 @@ impl HistoryRepository {
         self.store.delete_list_entry(List::BlockedUsers, key).await
     }
 
-    /// Blocks or exempts a range, a device, a client or a tenant.
+    /// Blocks or exempts a range, a network, an AS, a device, a client or a tenant.
     ///
     /// # Errors
     ///
@@ -207,9 +207,9 @@ impl HistoryRepository {
     /// The store could not be reached.
     pub async fn block_under(&self, key_index: usize, subject: &BlockSubject, entry: &BlockEntry) -> Result<(), FailureReason> {
         let bytes = match subject {
-            BlockSubject::Device(_) | BlockSubject::Tenant(_) => self.list_entry_bytes(entry, key_index),
+            BlockSubject::Network(_) | BlockSubject::Device(_) | BlockSubject::Tenant(_) => self.list_entry_bytes(entry, key_index),
             // Named in clear text, without a key.
-            BlockSubject::Range(_) | BlockSubject::Client(_) => entry.to_bytes(),
+            BlockSubject::Range(_) | BlockSubject::Asn(_) | BlockSubject::Client(_) => entry.to_bytes(),
         };
         self.store.put_list_entry(List::BlockList, &subject.entry_name(), &bytes, entry.until).await
     }

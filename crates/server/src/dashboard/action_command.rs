@@ -23,7 +23,7 @@ impl ActionCommand {
         let pool = pool.filter(|pool| !pool.is_empty()).map(|pool| format!(" --pool {}", quote(&pool))).unwrap_or_default();
         let target = match &request.subject {
             ActionSubject::User(_) => format!("sub SUB_OF_THE_USER{pool}"),
-            subject @ (ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Decision(_)) => format!("{} {}", subject.kind(), quote(&value)),
+            subject @ (ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Network(_) | ActionSubject::Asn(_) | ActionSubject::Decision(_)) => format!("{} {}", subject.kind(), quote(&value)),
         };
         let (text, undo) = match request.kind {
             ActionKind::Suspend | ActionKind::Exempt => {
@@ -88,6 +88,11 @@ mod tests {
             r#"{"action":"exempt","subject":"range","value":"198.51.100.7/24","note":"office","seconds":21600}"#,
             "riskgate block add range 198.51.100.0/24 --exempt --for 6h --note office",
         );
+        check(
+            r#"{"action":"suspend","subject":"network","value":"fFzacOTJHoYlUG_e","note":"a wave","seconds":3600}"#,
+            "riskgate block add network fFzacOTJHoYlUG_e --for 1h --note 'a wave'",
+        );
+        check(r#"{"action":"suspend","subject":"asn","value":"64500","note":"wave","seconds":86400}"#, "riskgate block add asn 64500 --for 1d --note wave");
         check(r#"{"action":"lift","subject":"user","value":"u1","note":"known person"}"#, "riskgate history release --sub SUB_OF_THE_USER --pool eu-west-1_A");
         check(
             r#"{"action":"revoke","subject":"user","value":"u1","note":"taken over","name":"ada"}"#,
