@@ -31,8 +31,11 @@ export async function showDecision(id, settings) {
       ["fallback", decision.fallback], ["took", `${decision.elapsed_ms} ms`], ["model", decision.model],
     ]),
     createElement("h3", "", "Actions"),
-    createElement("div", "buttons", ...createLabelButtons(decision.id), ...createActions(decision)));
+    createElement("div", "actions", ...createLabelButtons(decision.id), ...createActions({ ...decision, asn: isLikelyOwner(decision) ? null : decision.asn })));
 }
+
+/** Whether the sign-in was probably by the owner: no advice to suspend a whole AS stands there. */
+const isLikelyOwner = (decision) => ["success", "not_fraud", "challenge_passed"].includes(decision.outcome) || decision.reasons.some(({ code, weight }) => weight < 0 && ["known_device", "known_network", "known_ip"].includes(code));
 
 function createPermalink(id) {
   const link = createElement("a", "mono", id);

@@ -1,7 +1,7 @@
 // The page: it connects the URL, the queries and the event stream to the views.
 
 import { hasToken, request, setToken, takeToken } from "./api.js";
-import { setActionContext, setUpDialog, showActions } from "./actions.js";
+import { createActions, setActionContext, setUpDialog, showActions } from "./actions.js";
 import { showDecision } from "./decision.js";
 import { DecisionTable } from "./decisions.js";
 import { byId, createButton, createElement, formatDate, formatPeriod, formatTime } from "./elements.js";
@@ -30,6 +30,7 @@ async function showView(moved) {
   for (const name of [...VIEWS, "locked"]) byId(`view-${name}`).hidden = name !== shown;
   showNavigation(state, view);
   showFilters(state);
+  showFilterActions(state, moved);
   if (shown === "decisions") await (moved ? table.show() : table.poll());
   if (shown === "list") await showList(moved);
   if (shown === "findings") await showFindings();
@@ -96,6 +97,17 @@ function showFilters(state) {
   byId("chips").replaceChildren(...chips);
 }
 
+/** The actions on the network, the AS or the client that the filters have chosen. */
+function showFilterActions(state, moved) {
+  const box = byId("filter-actions");
+  const { net, asn, client } = state.filters;
+  box.hidden = !session.may_view || !isFilteredView(state.view) || state.view === "list" || !(net || asn || client);
+  const key = JSON.stringify([net, asn, client]);
+  if (box.hidden || (!moved && box.dataset.key === key)) return;
+  box.dataset.key = key;
+  box.replaceChildren(...createActions({ net, asn, client }));
+}
+
 function without(name) {
   const { [name]: _, ...others } = readLocation().filters;
   return others;
@@ -144,7 +156,7 @@ async function identify() {
     setToken(null);
     session = await request("activity/session");
   }
-  setActionContext(session, () => update(true));
+  await setActionContext(session, () => update(true));
   byId("who").textContent = session.operator ? `operator ${session.operator}` : session.may_view ? "view only" : "aggregates only";
   byId("sign-out").hidden = !hasToken();
   byId("sign-in-form").hidden = session.may_view;
