@@ -166,7 +166,7 @@ impl Dashboard {
                 within(self.apply(&instance, &repository, &request, until, now)).await?
             }
         };
-        let command = ActionCommand::new(&request, self.pool_of(&request.subject));
+        let command = self.command_of(&request);
         let taken = TakenAction {
             id: Ulid::generate().to_string(),
             at: now,
@@ -189,6 +189,11 @@ impl Dashboard {
         actions.push_back(taken);
         self.query_cache.clear();
         Ok(listed)
+    }
+
+    /// The commands of an action.
+    pub fn command_of(&self, request: &ActionRequest) -> ActionCommand {
+        ActionCommand::new(request, self.pool_of(&request.subject))
     }
 
     /// Ends the sessions of a user. The pool is that of the user's newest decision.

@@ -261,6 +261,7 @@ impl Dashboard {
             .route("/v1/activity/values", get(lookup::values))
             .route("/v1/activity/findings", get(queries::findings))
             .route("/v1/actions", get(action_routes::list).post(action_routes::act))
+            .route("/v1/actions/preview", post(action_routes::preview))
             .route("/v1/actions/affected", get(action_routes::affected))
             .route("/v1/actions/{id}/undo", post(action_routes::undo))
             .with_state(Arc::clone(self));

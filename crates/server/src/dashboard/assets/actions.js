@@ -150,9 +150,8 @@ async function preview() {
   const number = ++asked;
   const sent = body();
   if (sent.note.trim().length < 3) sent.note = "the reason";
-  // The command has a placeholder for it: a name is sent only to act.
-  if (sent.name !== undefined) sent.name = "NAME_OF_THE_USER";
-  else if (pending.action === "revoke") sent.name = "NAME_OF_THE_USER";
+  // The command has a placeholder for the name, which is sent only to act.
+  if (pending.action === "revoke") sent.name = "NAME_OF_THE_USER";
   try {
     const { command: text, users } = await request("actions/preview", sent);
     if (number !== asked) return undefined;
