@@ -187,24 +187,18 @@ function createTableRow(row, index) {
 
 /** A short table of decisions, without scrolling. `extra` makes one more cell of each row. */
 export function createShortTable(rows, label, extra) {
-  const head = createElement("tr", "", ...["Time", "Decision", "Score", "Outcome", "Account", "From", "Why"].map((title) => {
-    const cell = createElement("th", title === "Score" ? "number" : "", title);
+  const titles = ["Time", "Decision", "Score", "Outcome", "Account", "From", "Why", ...(extra ? ["Label"] : [])];
+  const head = withRole("row", createElement("tr", "", ...titles.map((title) => {
+    const cell = withRole("columnheader", createElement("th", title === "Score" ? "number" : "", title));
     cell.scope = "col";
     return cell;
-  }));
-  if (extra) {
-    const cell = createElement("th", "", "Label");
-    cell.scope = "col";
-    head.append(cell);
-  }
+  })));
   const body = rows.map((row) => {
     const place = createElement("span", "", formatPlace(row));
-    const cells = [createDecisionLink(row), createVerdict(row), row.score.toFixed(1), formatCode(row.outcome ?? "–"), createUserLink(row.user), place, row.why ?? row.reasons.slice(0, 3).map(formatCode).join(", ")];
-    const element = createElement("tr", "", ...cells.map((cell, at) => createElement("td", at === 2 ? "number" : "", cell)));
-    if (extra) element.append(createElement("td", "", extra(row)));
-    return element;
+    const cells = [createDecisionLink(row), createVerdict(row), row.score.toFixed(1), formatCode(row.outcome ?? "–"), createUserLink(row.user), place, row.why ?? row.reasons.slice(0, 3).map(formatCode).join(", "), ...(extra ? [extra(row)] : [])];
+    return withRole("row", createElement("tr", "", ...cells.map((cell, at) => withRole("cell", createElement("td", at === 2 ? "number" : "", cell)))));
   });
-  const table = createElement("table", "short", createElement("thead", "", head), createElement("tbody", "", ...body));
+  const table = withRole("table", createElement("table", "short", withRole("rowgroup", createElement("thead", "", head)), withRole("rowgroup", createElement("tbody", "", ...body))));
   table.setAttribute("aria-label", label);
   const scroll = createElement("div", "scroll-x", table);
   scroll.tabIndex = 0;

@@ -79,13 +79,13 @@ function showFilters(state) {
   const chips = Object.entries(state.filters).map(([name, value]) => {
     const label = name === "asn" ? "" : `${FILTERS[name]}: `;
     const chip = createButton("chip-filter", `${label}${chipText(name, value)} ×`, () => (name === "attack" ? navigate({ from: null, until: null, filters: without(name) }) : toggleFilter(name, null)));
-    chip.setAttribute("aria-label", `Remove the filter ${FILTERS[name]} ${value}`);
+    chip.title = `Remove the filter ${FILTERS[name]} ${value}`;
     return chip;
   });
   if (state.from || state.until) {
     const text = state.from ? formatPeriod(Number(state.from), state.until && Number(state.until)) : `until ${formatTime(state.until * 1000)}`;
     const chip = createButton("chip-filter", `${text} ×`, () => navigate({ from: null, until: null, offset: 0, filters: without("attack") }));
-    chip.setAttribute("aria-label", `Remove the period ${text}`);
+    chip.title = `Remove the period ${text}`;
     chips.unshift(chip);
   }
   if (chips.length > 1) chips.push(createButton("link", "remove all", () => navigate({ from: null, until: null, offset: 0, filters: {} })));
@@ -223,7 +223,7 @@ async function findText(text) {
     else if (kind === "user") navigate({ view: "user", who: value, id: null });
     else navigate({ view: "decisions", id: null, filters: { [kind]: value }, ...rangeWith(last) });
   } catch (error) {
-    fault.textContent = error.status === 404 ? `“${text}” was not found. ${error.detail}.` : error.message;
+    fault.textContent = error.status === 404 ? `“${text}” was not found: ${error.detail}.` : error.message;
   }
 }
 
