@@ -6,12 +6,13 @@ use clap::{Subcommand, ValueEnum};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use serde::Deserialize;
+use smol_str::SmolStr;
 
 use crate::commands::{
     Failure,
     history::{PoolRule, check_deployment, store_failure, with_repository},
 };
-use riskgate_config::env::duration;
+use riskgate_config::{env::duration, pseudonym::UserKeys};
 use riskgate_engine::client_ip::parse_network;
 use riskgate_history::{
     block_list::{BlockEntry, BlockEntryKind, BlockSubject},
@@ -27,6 +28,7 @@ const MAX_CONCURRENT_WRITES: usize = 16;
 #[command(after_help = "Examples:
   riskgate block add sub 8b1a4c1e-... --pool eu-west-1_AbCdEf --note 'chargeback 4711'
   riskgate block add range 198.51.100.0/24 --for 6h
+  riskgate block add account w7h6YFJlgrVbtfQB --for 6h
   riskgate block add network fFzacOTJHoYlUG_e --for 6h
   riskgate block add asn 64500 --for 1h
   riskgate block add tenant acme --message 'Your subscription has expired. Please renew.'
@@ -66,8 +68,8 @@ struct AddArgs {
     /// The kind of subject.
     #[arg(required_unless_present = "from")]
     subject: Option<SubjectKind>,
-    /// The subject.
-    #[arg(required_unless_present = "from")]
+    /// The subject. A pseudonym may begin with a hyphen.
+    #[arg(required_unless_present = "from", allow_hyphen_values = true)]
     value: Option<String>,
     /// The user pool's id, for users.
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -102,7 +104,8 @@ struct RemoveArgs {
 struct Target {
     /// The kind of subject.
     subject: SubjectKind,
-    /// The subject.
+    /// The subject. A pseudonym may begin with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     value: String,
     /// The user pool's id, for users.
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -117,6 +120,8 @@ enum SubjectKind {
     Sub,
     /// A user name as it is typed, if there is no `sub`.
     Name,
+    /// An account by its pseudonym in audit lines and on the dashboard, if the store has a decision of it.
+    Account,
     /// An address or a network, such as 198.51.100.0/24.
     Range,
     /// A network (/24 or /48) by its pseudonym in audit lines and on the dashboard.
@@ -153,6 +158,8 @@ struct BlockFileRow {
 enum BlockTarget {
     /// A user, by pool and name.
     User { pool: String, name: String },
+    /// A user, by the keys of the records.
+    Account(UserKeys),
     /// The subject under every pseudonym key, newest first.
     Shared(Vec<BlockSubject>),
 }
@@ -166,10 +173,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     with_repository(async |repository| match &args.action {
         BlockAction::Add(add) => add_entries(repository, add).await,
         BlockAction::Remove(remove) => {
-            let target = remove.target.resolve(repository).map_err(Failure::Usage)?;
+            let target = remove.target.resolve(repository).await.map_err(Failure::Usage)?;
             check_deployment(repository, remove.target.user(), clock::read().wall).await?;
             match &target {
                 BlockTarget::User { pool, name } => repository.unblock_user(pool, name, clock::read().wall).await,
+                BlockTarget::Account(keys) => repository.put_user_block(keys, None, clock::read().wall).await,
                 BlockTarget::Shared(subjects) => {
                     futures_util::future::try_join_all(subjects.iter().map(|subject| repository.unblock(subject))).await.map(|_| ())
                 }
@@ -193,7 +201,7 @@ async fn add_entries(repository: &HistoryRepository, add: &AddArgs) -> Result<()
             };
             let kind = if add.exempt { BlockEntryKind::Exempt } else { BlockEntryKind::Suspend };
             let entry = BlockEntry { kind, until, note: add.note.clone(), message: add.message.as_deref().map(Into::into) };
-            let block_target = target.resolve(repository).map_err(Failure::Usage)?;
+            let block_target = target.resolve(repository).await.map_err(Failure::Usage)?;
             check_deployment(repository, target.user(), now).await?;
             vec![(block_target, entry)]
         }
@@ -208,6 +216,7 @@ async fn add_entries(repository: &HistoryRepository, add: &AddArgs) -> Result<()
             for key in keys {
                 match &target {
                     BlockTarget::User { pool, name } => repository.block_user_under(*key, pool, name, &entry, now).await,
+                    BlockTarget::Account(records) => repository.put_user_block(records, Some(&entry), now).await,
                     BlockTarget::Shared(subjects) => repository.block_under(*key, subjects.get(*key).unwrap_or(&subjects[0]), &entry).await,
                 }
                 .map_err(store_failure)?;
@@ -240,7 +249,7 @@ async fn read_file(repository: &HistoryRepository, file: &PathBuf, now: Timestam
             note: non_empty(row.note),
             message: non_empty(row.message).map(Into::into),
         };
-        let block_target = target.resolve(repository).map_err(fault)?;
+        let block_target = target.resolve(repository).await.map_err(fault)?;
         if let Some(user) = target.user().filter(|(pool, _)| pool.is_empty()) {
             check_deployment(repository, Some(user), now).await.map_err(|failure| match failure {
                 Failure::Usage(problem) => fault(problem),
@@ -280,17 +289,21 @@ impl Target {
         match self.subject {
             SubjectKind::Sub => Some((&self.pool, PoolRule::Required)),
             SubjectKind::Name => Some((&self.pool, PoolRule::IfDeployed)),
-            SubjectKind::Range | SubjectKind::Network | SubjectKind::Asn | SubjectKind::Device | SubjectKind::Client | SubjectKind::Tenant => None,
+            SubjectKind::Account | SubjectKind::Range | SubjectKind::Network | SubjectKind::Asn | SubjectKind::Device | SubjectKind::Client | SubjectKind::Tenant => None,
         }
     }
 
     /// Resolves the subject to its keys in the store.
-    fn resolve(&self, repository: &HistoryRepository) -> Result<BlockTarget, String> {
+    async fn resolve(&self, repository: &HistoryRepository) -> Result<BlockTarget, String> {
         if self.value.is_empty() {
             return Err("the value is empty".to_owned());
         }
         Ok(match self.subject {
             SubjectKind::Sub | SubjectKind::Name => BlockTarget::User { pool: self.pool.clone(), name: self.value.clone() },
+            SubjectKind::Account => {
+                let found = repository.keys_of_account(&self.value, clock::read().wall).await.map_err(|cause| format!("the store did not answer ({})", cause.as_label()))?;
+                BlockTarget::Account(found.ok_or("the store has no decision of this account (ACTIVITY_TTL); name its sub instead")?)
+            }
             SubjectKind::Range => BlockTarget::Shared(vec![BlockSubject::Range(parse_network(&self.value)?)]),
             SubjectKind::Network if is_pseudonym(&self.value) => BlockTarget::Shared(vec![BlockSubject::Network(self.value.as_str().into())]),
             SubjectKind::Network => return Err("a network is the 16 characters of its pseudonym; for addresses use range".to_owned()),
@@ -315,7 +328,31 @@ impl BlockTarget {
     fn key(&self, repository: &HistoryRepository) -> String {
         match self {
             BlockTarget::User { pool, name } => format!("u#{}", repository.record_keys(pool, name)[0]),
+            BlockTarget::Account(keys) => format!("u#{}", keys.first().map(SmolStr::as_str).unwrap_or_default()),
             BlockTarget::Shared(subjects) => format!("b#shared {}", subjects[0].entry_name()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        action: BlockAction,
+    }
+
+    #[test]
+    fn a_pseudonym_may_begin_with_a_hyphen() {
+        let line = Line::try_parse_from(["block", "add", "account", "-tbfBEQbSKhBkufZ", "--for", "6h"]).ok();
+        assert!(matches!(line.map(|line| line.action), Some(BlockAction::Add(AddArgs { value: Some(value), duration: Some(_), .. })) if value.starts_with('-')));
+        let line = Line::try_parse_from(["block", "remove", "network", "-tbfBEQbSKhBkufZ"]).ok();
+        assert!(matches!(line.map(|line| line.action), Some(BlockAction::Remove(_))));
+        assert!(Line::try_parse_from(["block", "add", "--from", "blocks.csv"]).is_ok());
+        assert_eq!((is_pseudonym("-tbfBEQbSKhBkufZ"), is_pseudonym("198.51.100.0/24")), (true, false));
     }
 }

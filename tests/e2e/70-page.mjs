@@ -128,7 +128,7 @@ await page.locator("#action-submit").click();
 await page.waitForFunction(() => /Account suspended until .* by ada/.test(document.querySelector("#user-body .action-state")?.textContent ?? ""));
 assert.equal(await suspended(), true);
 await see(page, "actions");
-await page.waitForFunction(() => /riskgate block add sub SUB_OF_THE_USER --pool demo --for 6h --note 'target of the wave <img/.test(document.querySelector("#actions-list").textContent));
+await page.waitForFunction((target) => new RegExp(`riskgate block add account '?${target}'? --for 6h --note 'target of the wave <img`).test(document.querySelector("#actions-list").textContent), target);
 assert.equal(await page.locator("#actions-list img").count(), 0);
 await accessible(page, "actions");
 await page.getByRole("button", { name: "Undo" }).first().click();

@@ -186,7 +186,9 @@ async fn an_operator_suspends_and_undoes_and_both_are_audited() {
     let note = "chargeback <img src=x onerror=alert(1)>";
     let (status, action) = sidecar.act(&json!({ "action": "suspend", "subject": "user", "value": row["user"], "note": note, "seconds": 3600 }), ADA).await;
     assert_eq!((status, &action["operator"]), (200, &json!("ada")), "{action}");
-    assert_eq!(action["command"], "riskgate block add sub SUB_OF_THE_USER --for 1h --note 'chargeback <img src=x onerror=alert(1)>'");
+    let account = row["user"].as_str().expect("a user");
+    let account = if account.starts_with('-') { format!("'{account}'") } else { account.to_owned() };
+    assert_eq!(action["command"], format!("riskgate block add account {account} --for 1h --note 'chargeback <img src=x onerror=alert(1)>'"));
     let suspended = sidecar.sign_in(NAME).await;
     assert_eq!((&suspended["decision"], &suspended["decided_by"]), (&json!("deny"), &json!("suspended")));
     let undo = format!("/v1/actions/{}/undo", action["id"].as_str().expect("an id"));

@@ -17,7 +17,8 @@ pub struct ActionCommand {
 }
 
 impl ActionCommand {
-    /// The commands of an action on a user of `pool`. The name of the user is not known here, so the command has a placeholder.
+    /// The commands of an action on a user of `pool`. Blocks name the account by its pseudonym. The name of the user is not known here, so commands
+    /// that need it have a placeholder.
     pub fn new(request: &ActionRequest, pool: Option<String>) -> Self {
         let value = request.subject.value();
         let pool = pool.filter(|pool| !pool.is_empty()).map(|pool| format!(" --pool {}", quote(&pool))).unwrap_or_default();
@@ -27,6 +28,7 @@ impl ActionCommand {
         };
         let (text, undo) = match request.kind {
             ActionKind::Suspend | ActionKind::Exempt => {
+                let target = if matches!(request.subject, ActionSubject::User(_)) { format!("account {}", quote(&value)) } else { target };
                 let exempt = if request.kind == ActionKind::Exempt { " --exempt" } else { "" };
                 let expiry = request.expiry.map(|expiry| format!(" --for {}", duration(expiry))).unwrap_or_default();
                 (format!("riskgate block add {target}{exempt}{expiry} --note {}", quote(&request.note)), format!("riskgate block remove {target}"))
@@ -82,7 +84,7 @@ mod tests {
     fn commands_do_what_the_action_does_and_quote_what_was_entered() {
         check(
             r#"{"action":"suspend","subject":"user","value":"u1","note":"chargeback; rm -rf '$HOME'"}"#,
-            r"riskgate block add sub SUB_OF_THE_USER --pool eu-west-1_A --note 'chargeback; rm -rf '\''$HOME'\'''",
+            r"riskgate block add account u1 --note 'chargeback; rm -rf '\''$HOME'\'''",
         );
         check(
             r#"{"action":"exempt","subject":"range","value":"198.51.100.7/24","note":"office","seconds":21600}"#,
