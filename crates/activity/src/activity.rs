@@ -301,7 +301,13 @@ impl Activity {
 
     /// Everything that is stored about a decision.
     pub fn decision(&self, id: &str) -> Option<Value> {
-        self.find(id).map(|row| row.to_full_json(&self.codes))
+        let row = self.find(id)?;
+        let mut decision = row.to_full_json(&self.codes);
+        if let Value::Object(members) = &mut decision {
+            let client = row.client.map_or("", |code| self.codes.text(code));
+            members.insert("thresholds_changed".to_owned(), self.changes.thresholds_before(client, row.at.div_euclid(1000)));
+        }
+        Some(decision)
     }
 
     /// The newest row of a user.

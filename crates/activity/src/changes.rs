@@ -161,6 +161,12 @@ impl Changes {
         self.list.iter().rev().filter(|change| change.at <= until).find(is_configuration)
     }
 
+    /// The newest change of an app client's thresholds up to a time; null if there was none.
+    pub(crate) fn thresholds_before(&self, client: &str, at: i64) -> Value {
+        let of_client = |change: &&Change| change.kind == ChangeKind::Thresholds && change.at <= at && change.clients.iter().any(|known| known == client);
+        self.list.iter().rev().find(of_client).map_or(Value::Null, |change| json!({ "at": change.at, "text": change.text }))
+    }
+
     /// The members that a summary has: all changes, the newest one of the configuration, and the thresholds in force. What operators did names
     /// users, so it is left out without `is_identified`.
     pub(crate) fn to_json(&self, now: i64, is_identified: bool) -> Value {

@@ -10,7 +10,7 @@ use crate::{
     codes::{Code, Codes},
     decision::Outcome,
     filter::Filter,
-    let_in::LetIn,
+    let_in::{ATTACK_WAVE, LetIn},
     row::Row,
     session::{SessionJudgement, SessionResult},
 };
@@ -121,9 +121,9 @@ impl Activity {
                 }
             }
         }
-        let networks = self.networks();
+        let (networks, wave) = (self.networks(), self.codes.find(ATTACK_WAVE));
         for row in self.rows.iter().rev().filter(|row| selection.matches(row) && !of_attacks.contains(&row.id)) {
-            if let Some(why) = missed_attack(row, &networks) {
+            if let Some(why) = missed_attack(row, &networks, wave) {
                 let_in.add(row, why, None, &self.codes);
             }
         }
@@ -151,7 +151,7 @@ impl Activity {
 }
 
 /// Why a sign-in that was let in was probably an attack.
-fn missed_attack(row: &Row, networks: &Networks<'_>) -> Option<&'static str> {
+fn missed_attack(row: &Row, networks: &Networks<'_>, wave: Option<Code>) -> Option<&'static str> {
     if row.is_enforced() {
         return None;
     }
@@ -167,6 +167,9 @@ fn missed_attack(row: &Row, networks: &Networks<'_>) -> Option<&'static str> {
         Some(Outcome::ChallengeFailed) => return Some("failed the challenge"),
         Some(Outcome::NotFraud | Outcome::ChallengePassed | Outcome::Failure) | None => return None,
         Some(Outcome::Success) => {}
+    }
+    if row.has_raising_reason(wave) && !row.is_own_device {
+        return Some("it has values of an attack that are new to the account");
     }
     networks.is_hostile(row).then_some("most others from this network were stopped or failed")
 }

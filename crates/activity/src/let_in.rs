@@ -25,7 +25,7 @@ const NEW_ASN: &str = "new_asn";
 const NEW_COUNTRY: &str = "new_country";
 
 /// The reason of a sign-in with values of an attack that were new to its user.
-const ATTACK_WAVE: &str = "attack_wave";
+pub(crate) const ATTACK_WAVE: &str = "attack_wave";
 
 /// An attack that the detector reports.
 #[derive(Debug, Clone, Copy)]
@@ -71,10 +71,10 @@ impl Activity {
     /// The sign-ins with which an attack got in, oldest first. One counts if its network, its AS or its account connects it to attempts of the
     /// attack, and it is not from a device or an address of the account; or if it was reported as fraud.
     pub(crate) fn let_in_by(&self, attack: &Attack) -> Vec<LetIn<'_>> {
-        let mut targets = Targets::default();
+        let (mut targets, wave) = (Targets::default(), self.codes.find(ATTACK_WAVE));
         self.rows_of(attack).filter(|row| attack.has_attempt(row, self.reporting)).for_each(|row| targets.add(row));
         let candidates = self.rows_of(attack).filter(|row| is_let_in(row) && !row.is_session);
-        let mut found: Vec<LetIn<'_>> = candidates.filter_map(|row| Some(LetIn { row, why: row.why_let_in(&targets, &attack.sources)? })).collect();
+        let mut found: Vec<LetIn<'_>> = candidates.filter_map(|row| Some(LetIn { row, why: row.why_let_in(&targets, &attack.sources, wave)? })).collect();
         found.sort_by_key(|found| found.row.at);
         found
     }
@@ -111,16 +111,19 @@ pub(crate) fn count_accounts(found: &[LetIn<'_>]) -> usize {
 
 impl Row {
     /// Whether this reason raised the score.
-    fn has_raising_reason(&self, code: Option<Code>) -> bool {
+    pub(crate) fn has_raising_reason(&self, code: Option<Code>) -> bool {
         code.is_some_and(|code| self.reasons.iter().any(|reason| reason.code == code && reason.weight > 0.0))
     }
 
-    fn why_let_in(&self, targets: &Targets<'_>, sources: &Sources) -> Option<String> {
+    fn why_let_in(&self, targets: &Targets<'_>, sources: &Sources, wave: Option<Code>) -> Option<String> {
         if self.outcome == Some(Outcome::Fraud) {
             return Some("reported as fraud".to_owned());
         }
         if self.is_own_device {
             return None;
+        }
+        if self.has_raising_reason(wave) {
+            return Some("it has values of the attack that are new to the account".to_owned());
         }
         let is_unlike_owner = self.score >= MIN_SCORE && !self.is_known_network;
         targets.connection(self, sources, is_unlike_owner)

@@ -13,7 +13,7 @@ import { subscribe } from "./stream.js";
 import { showUser } from "./user.js";
 
 const POLL_MS = 2000;
-const VIEWS = ["overview", "decisions", "findings", "actions", "performance", "user", "decision"];
+const VIEWS = ["overview", "decisions", "findings", "changes", "actions", "performance", "user", "decision"];
 const NEEDS_TOKEN = ["decisions", "findings", "actions", "user", "decision"];
 
 let session = { may_view: false };

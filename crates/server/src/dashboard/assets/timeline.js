@@ -1,6 +1,6 @@
 // Sign-ins over time as stacked bars, with attack periods and marks.
 
-import { byId, createElement, createButton, formatCount, formatTick, formatTime } from "./elements.js";
+import { byId, createElement, createButton, formatCode, formatCount, formatTick, formatTime, plural } from "./elements.js";
 import { navigate, rangeOf } from "./location.js";
 
 const NAMES = ["allow", "review", "challenge", "deny"];
@@ -45,9 +45,10 @@ export function showTimeline(summary) {
   for (let value = 0; value <= top; value += step(top)) {
     chart.append(svg("line", { x1: LEFT, x2: width - 4, y1: y(value), y2: y(value), class: "grid" }), svg("text", { x: LEFT - 6, y: y(value) + 4, class: "tick end" }, formatCount(value)));
   }
-  for (const [start, end] of summary.attacks) {
+  const attacks = visibleAttacks(summary);
+  for (const { from: start, to: end } of attacks) {
     const left = Math.max(x(start), LEFT);
-    chart.append(svg("rect", { x: left, y: 0, width: Math.max(Math.min(x(end), width - 4) - left, 2), height, class: "attack" }));
+    chart.append(svg("rect", { x: left, y: 0, width: Math.max(Math.min(x(end ?? to), width - 4) - left, 2), height, class: "attack" }));
   }
   const barWidth = Math.max((inner * bucket) / Math.max(to - from, 1) - 1, 1);
   series.forEach(([at, ...counts], index) => {
@@ -72,15 +73,18 @@ export function showTimeline(summary) {
   });
   box.replaceChildren(chart);
   const all = totals.reduce((sum, total) => sum + total, 0);
-  box.setAttribute("aria-label", `${formatCount(all)} sign-ins by decision between ${formatTime(from * 1000)} and ${formatTime(to * 1000)}, ${summary.attacks.length} attack periods`);
+  box.setAttribute("aria-label", `${formatCount(all)} sign-ins by decision between ${formatTime(from * 1000)} and ${formatTime(to * 1000)}, ${plural(attacks.length, "attack")}`);
   showMarks(summary);
 }
 
+/** The attacks of which a part is in the chart. */
+const visibleAttacks = ({ attacks, from, to }) => attacks.filter((attack) => attack.from < to && (attack.to ?? to) > from);
+
 function showMarks(summary) {
-  const attacks = summary.attacks.map(([from, to]) => {
-    const text = `Attack ${formatTime(from * 1000)} – ${formatTime(to * 1000)}`;
-    const zoom = createButton("link", text, () => navigate(rangeOf(from, to)));
-    return createElement("li", "attack-item", zoom);
+  const attacks = visibleAttacks(summary).map(({ from, to, kind, attempts, accounts, got_in: letIn }) => {
+    const text = `Attack ${formatTime(from * 1000)} – ${to ? formatTime(to * 1000) : "now"}`;
+    const zoom = createButton("link", text, () => navigate(rangeOf(from, to ?? summary.now)));
+    return createElement("li", "attack-item", zoom, `: ${formatCode(kind)}, ${plural(attempts, "attempt")} on ${plural(accounts, "account")}, ${formatCount(letIn)} let in`);
   });
   const marks = summary.marks.map(([at, text], index) => createElement("li", "", createElement("b", "", String(index + 1)), `${formatTime(at * 1000)} ${text}`));
   byId("marks").hidden = !attacks.length && !marks.length;
