@@ -1,7 +1,7 @@
 // The state of the pool in one sentence. It is the same whatever the range and the filters are; a number of a filter says so.
 
 import { showChanges } from "./changes.js";
-import { byId, createButton, createLink, formatCode, formatCount, formatPercent, formatTime, plural } from "./elements.js";
+import { byId, createButton, createLink, formatCode, formatCount, formatDate, formatPercent, formatTime, plural } from "./elements.js";
 import { navigate, rangeOf, readLocation, toggleFilter, urlOf } from "./location.js";
 import { acceptThresholds } from "./performance.js";
 
@@ -41,7 +41,8 @@ function describeDetected(detected, detector, mayView) {
 
 function describeAttack(summary, mayView) {
   const { attack, now } = summary;
-  const parts = [`Under attack since ${formatTime(attack.from * 1000)}: `, ...describeSources(attack, mayView)];
+  const start = summary.is_live ? "Under attack" : `The log ends at ${formatDate(now * 1000)}, under attack`;
+  const parts = [`${start} since ${formatTime(attack.from * 1000)}: `, ...describeSources(attack, mayView)];
   const quiet = now - attack.last;
   if (quiet > 120) parts.push(` The newest attempt was ${plural(Math.round(quiet / 60), "minute")} ago.`);
   return parts;
@@ -72,7 +73,7 @@ function describeCalm(summary, mayView) {
   const { until, range, filters } = readLocation();
   const isFiltered = Object.keys(filters).length > 0;
   const named = until || filters.attack ? "the chosen range" : `${summary.is_live ? "the last" : "its last"} ${RANGE_LABELS[range] ?? "range"}`;
-  const parts = [summary.is_live ? "No attack. " : "No attack at the end of the log. "];
+  const parts = [summary.is_live ? "No attack. " : `The log ends at ${formatDate(summary.now * 1000)}, without an attack. `];
   const count = isFiltered ? `With these filters, ${plural(summary.total, "sign-in")}` : plural(summary.total, "sign-in");
   if (!summary.total) parts.push(isFiltered ? `No sign-ins with these filters in ${named}.` : `No sign-ins in ${named}.`);
   else parts.push(`${count} in ${named}: ${formatPercent((deny + challenge) / summary.total)} stopped or challenged, ${formatPercent(review / summary.total)} flagged.`);
