@@ -198,6 +198,10 @@ impl Activity {
         let first = (self.dropped..).zip(&self.rows).find(|(_, row)| row.at >= from * 1000).map_or(self.dropped, |(number, _)| number);
         let mut attack = Attack { from, to: None, sources: Sources::default(), rows: (first, None), described: None };
         attack.sources = Sources::find(self, &attack, &self.detection.detector.usual);
+        // A person may have mistyped a password in the first minute.
+        let attempts = self.rows_of(&attack).filter(|row| attack.has_attempt(row, self.reporting));
+        let from = attempts.map(|row| row.at.div_euclid(1000)).min();
+        attack.from = from.unwrap_or(attack.from);
         attack
     }
 
@@ -227,7 +231,7 @@ impl Activity {
                 }
             } else {
                 counts.others += 1.0;
-                counts.new_devices += f64::from(u8::from(row.got_in() && !row.is_own_device));
+                counts.new_devices += f64::from(u8::from(row.got_in_anew()));
             }
         }
         counts

@@ -64,7 +64,7 @@ pub(crate) struct Minute {
     pub(crate) suspicious: f64,
     /// All others.
     pub(crate) others: f64,
-    /// The successes among them from devices that are new to their accounts.
+    /// The successes among them from devices or places that are new to their accounts.
     pub(crate) new_devices: f64,
     /// Suspicious sign-ins by AS.
     pub(crate) asns: HashMap<u32, f64>,
@@ -204,13 +204,14 @@ impl Detector {
             self.recent.pop_front();
         }
         self.recent.push_back((minute, counts.suspicious, expected));
+        let is_alarmed = self.is_alarmed();
         match &mut self.ongoing {
             Some(ongoing) => {
                 ongoing.counted += counts.suspicious;
                 ongoing.expected += expected;
                 if self.is_over(minute) { self.end() } else { None }
             }
-            None if self.is_alarmed() => {
+            None if is_alarmed => {
                 let start = self.change_point();
                 let since = self.recent.iter().filter(|(at, ..)| *at >= start);
                 let (counted, expected) = since.fold((0.0, 0.0), |(counted, expected), (_, count, usual)| (counted + count, expected + usual));

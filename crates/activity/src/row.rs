@@ -77,6 +77,8 @@ pub struct Row {
     pub(crate) is_degraded: bool,
     /// Whether it came from an address or a device that the user has used before: by its reasons, or by an earlier success.
     pub(crate) is_own_device: bool,
+    /// Whether it is known to be from a device or a place that is new to the user: it has a device id or a reason that says so.
+    is_new: bool,
     /// Whether the user has used its network before.
     pub(crate) is_known_network: bool,
     /// The thresholds that decided it.
@@ -106,6 +108,7 @@ impl Row {
         let is_known_network = lowers(KNOWN_NETWORK) || lowers(KNOWN_IP);
         // Without a device id the complete user agent is the device, which strangers may have too.
         let has_device = line.device.is_some() && !line.reasons.iter().any(|reason| reason.code == NEW_DEVICE);
+        let is_new = line.device.is_some() || line.reasons.iter().any(|reason| reason.code.starts_with("new_") && reason.weight > 0.0);
         let is_own_device = lowers(KNOWN_IP) || lowers(KNOWN_DEVICE) && (has_device || is_known_network);
         let reasons = line.reasons.into_iter();
         let reasons = reasons
@@ -137,6 +140,7 @@ impl Row {
             list_entry: line.list_entry,
             is_degraded: line.degraded.is_some(),
             is_own_device,
+            is_new,
             is_known_network,
             thresholds: line.thresholds,
             base: line.base as f32,
@@ -163,6 +167,11 @@ impl Row {
     /// Whether the sign-in was not stopped and failed: the password was wrong, or the challenge was not passed.
     pub fn has_failed(&self) -> bool {
         !self.is_stopped() && matches!(self.outcome, Some(Outcome::Failure | Outcome::ChallengeFailed))
+    }
+
+    /// Whether the sign-in got in from a device or a place that is new to the user.
+    pub(crate) fn got_in_anew(&self) -> bool {
+        self.got_in() && self.is_new && !self.is_own_device
     }
 
     /// Whether the sign-in is suspicious: stopped or failed, and not from a device that its user has used before. People mistype passwords, and

@@ -87,15 +87,17 @@ fn proof(row: &Row, proofs: &HashMap<(&SmolStr, &SmolStr), Vec<i64>>) -> Option<
         Some(Outcome::Success | Outcome::Failure) | None => {}
     }
     let user = row.user.as_ref()?;
-    let successes = |origin: &Option<SmolStr>| origin.as_ref().and_then(|origin| proofs.get(&(user, origin))).map(Vec::as_slice).unwrap_or_default();
+    let got_in = |origin: Option<&SmolStr>, is_near: &dyn Fn(&i64) -> bool| {
+        origin.and_then(|origin| proofs.get(&(user, origin))).is_some_and(|successes| successes.iter().any(is_near))
+    };
     let is_after = |at: &i64| (row.at..=row.at + PROOF_WITHIN).contains(at);
     let is_before = |at: &i64| (row.at - PROOF_WITHIN..row.at).contains(at);
-    if successes(&row.device).iter().any(is_after) {
+    if got_in(row.device.as_ref(), &is_after) {
         Some("the same user got in from the same device afterwards")
-    } else if successes(&row.net).iter().any(is_after) {
+    } else if got_in(row.net.as_ref(), &is_after) {
         Some("the same user got in from the same network afterwards")
     } else {
-        successes(&row.device).iter().any(is_before).then_some("the same user got in from the same device before")
+        got_in(row.device.as_ref(), &is_before).then_some("the same user got in from the same device before")
     }
 }
 
