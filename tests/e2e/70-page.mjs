@@ -69,7 +69,7 @@ const late = Date.now() / 1000 - (await started());
 // The time is the requirement's own. The demo runs at its own speed here.
 assert.ok(late <= 15, `named ${late.toFixed(1)} s after its start`);
 // It names an AS as soon as one has two of the risky sign-ins.
-const described = /credential stuffing\. [\d,]+ risky sign-ins from .* networks?, most from AS\d+.* aimed at [\d,]+ accounts?\. \d+ % were stopped/;
+const described = /credential stuffing, [\d,]+ attempts on [\d,]+ accounts? from [\d,]+ networks?, most from AS\d+ \([\d,]+.* [\d.]+ % were stopped, [\d.]+ % had a wrong password; /;
 await page.waitForFunction((pattern) => new RegExp(pattern).test(document.querySelector("#sentence").textContent), described.source, { timeout: 30000 });
 assert.match(await sentence(page), described);
 console.log(`  named after ${late.toFixed(1)} s: ${await sentence(page)}`);

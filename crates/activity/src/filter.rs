@@ -34,6 +34,8 @@ pub struct Filter {
     outcome: Option<&'static str>,
     session: Option<&'static str>,
     is_degraded: bool,
+    /// The start of an attack in seconds since 1970: only its attempts, and what it got in with.
+    pub(crate) attack: Option<i64>,
     asn: Option<u32>,
     country: Option<SmolStr>,
     client: Option<SmolStr>,
@@ -102,6 +104,7 @@ impl Filter {
                     let found = SessionJudgement::FILTERS.into_iter().find(|label| *label == value);
                     filter.session = Some(found.ok_or(BadFilter("session must be verified, contradicted, moved, or a result of its judgement"))?);
                 }
+                "attack" => filter.attack = Some(value.parse().map_err(|_| BadFilter("attack must be the id of an attack"))?),
                 "degraded" => filter.is_degraded = value == "1",
                 "asn" => filter.asn = Some(value.trim_start_matches("AS").parse().map_err(|_| BadFilter("asn must be a number"))?),
                 "country" => filter.country = Some(value.into()),
@@ -120,6 +123,16 @@ impl Filter {
     /// Whether nothing but the range is chosen, so the rollups can answer.
     pub fn is_range_only(&self) -> bool {
         *self == Filter { seconds: self.seconds, from: self.from, until: self.until, ..Filter::default() }
+    }
+
+    /// Whether the range ends with the present.
+    pub(crate) fn ends_now(&self) -> bool {
+        self.until.is_none()
+    }
+
+    /// Makes the range at least so many seconds long.
+    pub(crate) fn extend_to(&mut self, seconds: i64) {
+        self.seconds = self.seconds.max(seconds);
     }
 
     /// Whether rows are selected by the judgement of their session.

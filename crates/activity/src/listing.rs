@@ -158,8 +158,8 @@ impl ValueCounts {
 impl Activity {
     /// A page of the values in the selected rows at `now`, in seconds since 1970. Token refreshes are no sign-ins and are left out.
     pub fn values(&self, filter: &Filter, now: i64, page: ListPage) -> Value {
-        let matcher = filter.matcher(&self.codes, now);
-        let selected = || self.rows.iter().filter(|row| (!row.is_session || filter.selects_sessions()) && matcher.matches(row));
+        let selection = self.selection(filter, now);
+        let selected = || self.rows.iter().filter(|row| (!row.is_session || filter.selects_sessions()) && selection.matches(row));
         let mut counts: HashMap<RowValue<'_>, ValueCounts> = HashMap::new();
         for row in selected() {
             page.kind.values(row, |value| counts.entry(value).or_default().add(row));

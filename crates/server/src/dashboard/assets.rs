@@ -36,6 +36,8 @@ pub const ALL: &[Asset] = &[
     asset!("/assets/api.js", JS, "api.js"),
     asset!("/assets/elements.js", JS, "elements.js"),
     asset!("/assets/overview.js", JS, "overview.js"),
+    asset!("/assets/sentence.js", JS, "sentence.js"),
+    asset!("/assets/changes.js", JS, "changes.js"),
     asset!("/assets/timeline.js", JS, "timeline.js"),
     asset!("/assets/decision.js", JS, "decision.js"),
     asset!("/assets/user.js", JS, "user.js"),

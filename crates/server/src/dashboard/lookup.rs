@@ -75,7 +75,7 @@ pub async fn values(State(dashboard): State<Arc<Dashboard>>, Extension(identity)
     let (offset, limit) = (parameters.number("offset").unwrap_or(0), parameters.number("limit").unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LISTED));
     let page = ListPage { kind, order, offset, limit };
     let key = format!("values {page:?} {filter:?}");
-    dashboard.answer(key, filter.clone(), move |activity, now| activity.values(&filter, now, page)).await
+    dashboard.answer(key, filter.clone(), move |rows, now| rows.selected.values(&filter, now, page)).await
 }
 
 /// `POST /v1/activity/users`: the pseudonym of a user's name or sub.

@@ -28,7 +28,7 @@ use serde::Serialize;
 use tokio::{sync::broadcast, time::Instant};
 
 use crate::dashboard::{access::Identity, actions::Actions, query_cache::QueryCache, rolling_stats::RollingStats, store_feed::StoreSource, subjects::Subjects};
-use riskgate_activity::{Activity, activity::Counting, decision::Outcome, rollup::Counts};
+use riskgate_activity::{Activity, activity::Counting, changes::ChangeKind, decision::Outcome, rollup::Counts};
 use riskgate_config::Config;
 use riskgate_engine::{
     score::{model::Model, reason::ReasonCode},
@@ -202,7 +202,7 @@ impl Dashboard {
         let is_live = matches!(feed, Feed::Live(_));
         let mut activity = Activity::new(if is_live { Counting::Caller } else { Counting::Rows });
         if is_live {
-            activity.mark(clock::read().wall.as_second(), "riskgate started".to_owned());
+            activity.mark(ChangeKind::Start, clock::read().wall.as_second(), format!("riskgate {} started", settings.version));
         }
         let dashboard = Arc::new(Dashboard {
             settings,
@@ -312,7 +312,7 @@ impl Dashboard {
         {
             let mut activity = self.activity();
             activity.count(second, counts, unsampled);
-            snapshot.annotations.iter().for_each(|text| activity.mark(second, (*text).to_owned()));
+            snapshot.annotations.iter().for_each(|text| activity.mark(ChangeKind::Event, second, (*text).to_owned()));
         }
         for turn in lines.chunks(LINES_PER_TURN) {
             let (mut activity, mut subjects) = (self.activity(), self.subjects());

@@ -24,6 +24,14 @@ use riskgate_pipeline::pool_monitor::PoolStatus;
 /// Rows in one answer.
 const MAX_LIMIT: usize = 500;
 
+/// The rows that a query reads.
+pub(super) struct Rows<'a> {
+    /// The rows in memory: attacks and changes are those of these.
+    pub(super) all: &'a Activity,
+    /// The same, or those of an earlier range of a store.
+    pub(super) selected: &'a Activity,
+}
+
 /// The parameters of a URL, decoded.
 pub struct Parameters(Vec<(String, String)>);
 
@@ -68,11 +76,12 @@ pub async fn overview(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     let is_identified = identity.may_view();
     let key = format!("overview {is_identified} {filter:?}");
     let (statuses, selected) = (dashboard.pool_statuses(), filter.clone());
-    let query = move |activity: &Activity, now| {
-        let mut summary = activity.summary(&filter, now, is_identified);
-        if let Value::Object(members) = &mut summary {
-            members.insert("detector".to_owned(), detector::to_json(&statuses, is_identified.then_some(activity)));
-            members.insert("pools".to_owned(), json!(activity.pools().iter().filter(|pool| !pool.is_empty()).collect::<Vec<_>>()));
+    let query = move |rows: Rows<'_>, now| {
+        let mut summary = rows.selected.summary(&filter, now, is_identified);
+        if let (Value::Object(members), Value::Object(overview)) = (&mut summary, rows.all.overview(now, is_identified)) {
+            members.extend(overview);
+            members.insert("detector".to_owned(), detector::to_json(&statuses, is_identified.then_some(rows.all)));
+            members.insert("pools".to_owned(), json!(rows.all.pools().iter().filter(|pool| !pool.is_empty()).collect::<Vec<_>>()));
         }
         summary
     };
@@ -92,7 +101,7 @@ pub async fn decisions(State(dashboard): State<Arc<Dashboard>>, Extension(identi
     let (offset, as_of) = (parameters.number("offset").unwrap_or(0), parameters.number("as_of"));
     let limit = parameters.number("limit").unwrap_or(100).min(MAX_LIMIT);
     let key = format!("decisions {offset} {limit} {as_of:?} {filter:?}");
-    dashboard.answer(key, filter.clone(), move |activity, now| activity.decisions(&filter, now, offset, limit, as_of)).await
+    dashboard.answer(key, filter.clone(), move |rows, now| rows.selected.decisions(&filter, now, offset, limit, as_of)).await
 }
 
 /// `GET /v1/activity/decisions/{id}`: one decision with all its reasons.
@@ -141,7 +150,7 @@ pub async fn findings(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     match Parameters::parse(query.as_deref()).filter() {
         Ok(filter) => {
             let key = format!("findings {filter:?}");
-            dashboard.answer(key, filter.clone(), move |activity, now| activity.findings(&filter, now)).await
+            dashboard.answer(key, filter.clone(), move |rows, now| rows.selected.findings(&filter, now)).await
         }
         Err(problem) => *problem,
     }
@@ -170,16 +179,19 @@ impl Dashboard {
     }
 
     /// Answers a query over the stored rows, on a thread of its own. An earlier range of a store is read first.
-    pub(super) async fn answer(self: &Arc<Self>, key: String, filter: Filter, query: impl FnOnce(&Activity, i64) -> Value + Send + 'static) -> Response {
+    pub(super) async fn answer(self: &Arc<Self>, key: String, filter: Filter, query: impl FnOnce(Rows<'_>, i64) -> Value + Send + 'static) -> Response {
         let earlier = match self.earlier_rows(&filter).await {
             Ok(earlier) => earlier,
             Err(cause) => return self.store_failed(cause),
         };
         let dashboard = Arc::clone(self);
         let compute = move || {
-            let activity = earlier.as_ref().map_or_else(|| dashboard.activity(), |rows| rows.lock().unwrap_or_else(PoisonError::into_inner));
-            let (now, is_live) = dashboard.now(&activity);
-            let mut answer = query(&activity, now);
+            let earlier = earlier.as_ref().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut all = dashboard.activity();
+            let (now, is_live) = dashboard.now(&all);
+            all.detect_attacks(now);
+            let mut answer = query(Rows { all: &all, selected: earlier.as_deref().unwrap_or(&all) }, now);
+            drop(all);
             if let Value::Object(members) = &mut answer {
                 members.insert("is_live".to_owned(), is_live.into());
                 members.insert("notice".to_owned(), dashboard.store_source.as_ref().and_then(StoreSource::notice).into());

@@ -14,10 +14,13 @@ export async function showDecision(id, settings) {
   byId("decision-title").replaceChildren(createVerdict(decision), `: score ${decision.score.toFixed(1)}`);
   const share = 10 ** (-decision.score / 25);
   const rarity = decision.score <= 0 ? "Nothing about this sign-in is unusual." : `About one legitimate sign-in in ${new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 }).format(1 / share)} looks at least this risky.`;
+  const used = decision.thresholds;
+  const changed = decision.thresholds_changed;
+  const thresholds = used ? ` Thresholds then: review from ${used.review}, ${used.challenge == null ? "no challenges" : `challenge from ${used.challenge}`}, deny from ${used.deny}${changed ? `; changed at ${formatDate(changed.at * 1000)}: ${changed.text}` : ""}.` : "";
   const largest = Math.max(Math.abs(decision.base ?? 0), ...decision.reasons.map((reason) => Math.abs(reason.weight)), 0.1);
   const pairs = (map) => Object.entries(map ?? {}).map(([source, text]) => `${source} ${formatCode(text)}`).join(", ");
   box.replaceChildren(
-    createElement("p", "decided-by", createElement("b", "", "Decided by "), `${formatCode(decision.decided_by ?? "thresholds")}${list}. ${rarity}`),
+    createElement("p", "decided-by", createElement("b", "", "Decided by "), `${formatCode(decision.decided_by ?? "thresholds")}${list}.${thresholds} ${rarity}`),
     createElement("h3", "", "Weights"),
     createElement("div", "weights",
       createWeightRow("base", decision.base ?? 0, largest, "log-odds before any evidence"),

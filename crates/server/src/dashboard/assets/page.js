@@ -14,7 +14,7 @@ import { subscribe } from "./stream.js";
 import { showUser } from "./user.js";
 
 const POLL_MS = 2000;
-const VIEWS = ["overview", "decisions", "findings", "actions", "performance", "user", "decision", "list"];
+const VIEWS = ["overview", "decisions", "findings", "changes", "actions", "performance", "user", "decision", "list"];
 const NEEDS_TOKEN = ["decisions", "findings", "actions", "user", "decision", "list"];
 
 let session = { may_view: false };
@@ -33,7 +33,7 @@ async function showView(moved) {
   showFilterActions(state, moved);
   if (shown === "decisions") await (moved ? table.show() : table.poll());
   if (shown === "list") await showList(moved);
-  if (shown === "findings") await showFindings();
+  if (shown === "findings") await showFindings(moved);
   if (shown === "actions") await showActions();
   if (shown === "performance") drawPerformance();
   if (shown === "user" && moved) await showDetail("user", `Account ${state.who ?? ""}`, () => showUser(state.who ?? ""));

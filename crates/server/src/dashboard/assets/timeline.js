@@ -1,6 +1,6 @@
 // Sign-ins over time as stacked bars, with attack periods and marks.
 
-import { byId, createElement, formatCount, formatPeriod, formatTick, formatTime, linkTo } from "./elements.js";
+import { byId, createElement, formatCode, formatCount, formatPeriod, formatTick, formatTime, linkTo, plural } from "./elements.js";
 import { attackState } from "./location.js";
 
 const NAMES = ["allow", "review", "challenge", "deny"];
@@ -37,7 +37,7 @@ export function showTimeline(summary) {
   const inner = width - LEFT - 4;
   const height = HEIGHT - BOTTOM;
   const { series, from, to, width: bucket } = summary;
-  const attacks = attacksIn(summary);
+  const attacks = visibleAttacks(summary);
   const totals = series.map(([, ...counts]) => counts[0] + counts[1] + counts[2] + counts[3]);
   const top = scaleTop(totals);
   const x = (at) => LEFT + (inner * (at - from)) / Math.max(to - from, 1);
@@ -73,18 +73,16 @@ export function showTimeline(summary) {
   });
   box.replaceChildren(chart);
   const all = totals.reduce((sum, total) => sum + total, 0);
-  box.setAttribute("aria-label", `${formatCount(all)} sign-ins by decision between ${formatTime(from * 1000)} and ${formatTime(to * 1000)}, ${attacks.length} attack periods`);
+  box.setAttribute("aria-label", `${formatCount(all)} sign-ins by decision between ${formatTime(from * 1000)} and ${formatTime(to * 1000)}, ${plural(attacks.length, "attack")}`);
   showMarks(summary);
 }
 
-/** The attacks that the chart shows a part of, each `{from, to}`. One that goes on has no end. */
-function attacksIn(summary) {
-  const attacks = summary.attacks.map((attack) => (Array.isArray(attack) ? { from: attack[0], to: attack[1] >= summary.now ? null : attack[1] } : attack));
-  return attacks.filter(({ from, to }) => from < summary.to && (to ?? summary.to) > summary.from);
-}
+/** The attacks of which a part is in the chart. */
+const visibleAttacks = ({ attacks, from, to }) => attacks.filter((attack) => attack.from < to && (attack.to ?? to) > from);
 
 function showMarks(summary) {
-  const attacks = attacksIn(summary).map((attack) => createElement("li", "attack-item", linkTo("", `Attack ${formatPeriod(attack.from, attack.to)}`, attackState(attack))));
+  const attacks = visibleAttacks(summary).map((attack) => createElement("li", "attack-item", linkTo("", `Attack ${formatPeriod(attack.from, attack.to)}`, attackState(attack)),
+    `: ${formatCode(attack.kind)}, ${plural(attack.attempts, "attempt")} on ${plural(attack.accounts, "account")}, ${formatCount(attack.got_in)} let in`));
   const marks = summary.marks.map(([at, text], index) => createElement("li", "", createElement("b", "", String(index + 1)), `${formatTime(at * 1000)} ${text}`));
   const list = byId("marks");
   list.hidden = !attacks.length && !marks.length;
