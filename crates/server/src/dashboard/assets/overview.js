@@ -99,6 +99,6 @@ function createRankingRow(name, value, text, most, pressed) {
   const figures = createElement("span", "figures-text", `${counts.join(", ") || "no outcome"} of ${formatCount(value.total)}`);
   figures.title = `${formatCount(value.suspicious)} suspicious`;
   const row = createElement("li", "row", button, bar, figures);
-  if (name === "user") row.append(createLink("timeline-link", "timeline", { view: "user", who: value.value, id: null }, urlOf({ ...readLocation(), view: "user", who: value.value })));
+  if (name === "user") row.append(linkTo("timeline-link", "timeline", { view: "user", who: value.value, id: null }));
   return row;
 }
