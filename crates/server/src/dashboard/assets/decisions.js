@@ -182,6 +182,8 @@ function createTableRow(row, index) {
   element.dataset.id = row.id;
   element.setAttribute("aria-rowindex", String(index + 2));
   element.append(...cells.map(([className, content]) => withRole("cell", createElement("td", className, content))));
+  // Reasons that do not fit are in the tooltip, and in the explanation.
+  element.children[7].title = reasons.map(formatCode).join(", ");
   return withRole("row", element);
 }
 

@@ -69,7 +69,7 @@ export function showTimeline(summary) {
     chart.append(svg("text", { x: x(at), y: HEIGHT - 6, class: "tick middle" }, formatTick(at, bucket, to - from)));
   }
   summary.marks.forEach(([at], index) => {
-    chart.append(svg("line", { x1: x(at), x2: x(at), y1: 0, y2: height, class: "mark" }), svg("text", { x: x(at) + 3, y: 11, class: "tick" }, String(index + 1)));
+    chart.append(svg("line", { x1: x(at), x2: x(at), y1: 0, y2: height, class: "mark" }), svg("text", { x: x(at) + 3, y: 11 + 12 * (index % 3), class: "tick" }, String(index + 1)));
   });
   box.replaceChildren(chart);
   const all = totals.reduce((sum, total) => sum + total, 0);
