@@ -158,7 +158,7 @@ impl Dashboard {
             previous: Arc::new(previous),
             undone_by: None,
         };
-        instance.telemetry.record_action(&taken.line(operator, &taken.note, None, now), line_deadline()).await;
+        self.record_action(&instance, &taken.line(operator, &taken.note, None, now)).await;
         let listed = taken.to_json();
         let mut actions = self.actions.lock();
         if actions.len() >= MAX_ACTIONS {
@@ -167,6 +167,14 @@ impl Dashboard {
         actions.push_back(taken);
         self.query_cache.clear();
         Ok(listed)
+    }
+
+    /// Writes an action to the audit log, and lists it among the changes.
+    async fn record_action(&self, instance: &Instance, action: &OperatorAction<'_>) {
+        instance.telemetry.record_action(action, line_deadline()).await;
+        if let Ok(line) = str::from_utf8(&action.to_line()) {
+            self.activity().record(line);
+        }
     }
 
     /// Ends the sessions of a user. The pool is that of the user's newest decision.
@@ -261,7 +269,7 @@ impl Dashboard {
             note,
             undoes: Some(id),
         };
-        instance.telemetry.record_action(&line, line_deadline()).await;
+        self.record_action(&instance, &line).await;
         self.query_cache.clear();
         Ok(listed)
     }
