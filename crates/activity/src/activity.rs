@@ -25,6 +25,9 @@ const MAX_OWN_DEVICES: usize = 2 * MAX_ROWS;
 /// So many successes without a failure: the source reports successes only.
 const SUCCESSES_ONLY: u64 = 200;
 
+/// The longest time between a decision and what it writes to the user's record, in milliseconds.
+const NEAR_MS: i64 = 5000;
+
 /// A sign-in without an outcome after so many milliseconds has failed, if the source reports successes only.
 const SETTLED_MS: i64 = 60_000;
 
@@ -308,6 +311,12 @@ impl Activity {
             members.insert("thresholds_changed".to_owned(), self.changes.thresholds_before(client, row.at.div_euclid(1000)));
         }
         Some(decision)
+    }
+
+    /// The stopped sign-in of a user that was decided at a time, in milliseconds, or within some seconds before it.
+    pub fn stopped_at(&self, user: &str, at: i64) -> Option<&Row> {
+        let is_near = |row: &&Row| (at - NEAR_MS..=at + NEAR_MS).contains(&row.at);
+        self.rows.iter().rev().find(|row| row.user.as_deref() == Some(user) && row.is_stopped() && is_near(row))
     }
 
     /// The newest row of a user.

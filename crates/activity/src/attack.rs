@@ -154,9 +154,7 @@ impl Activity {
             self.record_events(&events);
         }
         // Minutes without a sign-in end an attack too.
-        if self.detection.detector.next().is_some_and(|next| next < end)
-            && self.detection.detector.ongoing().is_some()
-        {
+        if self.detection.detector.next().is_some_and(|next| next < end) && self.detection.detector.ongoing().is_some() {
             let events = self.detection.detector.take_up(end - 1, &Minute::default());
             self.record_events(&events);
         }

@@ -213,7 +213,8 @@ mod tests {
     fn an_action_names_its_operator_only_with_an_identity_and_is_no_change_of_the_configuration() {
         let mut changes = Changes::default();
         changes.record(ChangeKind::Start, 5, "riskgate started".to_owned());
-        let line = r#"{"time":"1970-01-01T00:00:10Z","trigger":"operator","operator":"ada","operation":"suspend","subject":"user","value":"u1","note":"a target"}"#;
+        let line =
+            r#"{"time":"1970-01-01T00:00:10Z","trigger":"operator","operator":"ada","operation":"suspend","subject":"user","value":"u1","note":"a target"}"#;
         changes.record_action(&serde_json::from_str(line).expect("an action"));
         let shown = changes.to_json(20, true);
         assert_eq!((&shown["changes"][1]["text"], &shown["changes"][1]["who"]), (&json!("suspend user u1 (a target)"), &json!("ada")));

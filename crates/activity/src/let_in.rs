@@ -100,7 +100,8 @@ pub(crate) fn list<'a>(found: impl IntoIterator<Item = LetIn<'a>>) -> Value {
     let mut found: Vec<LetIn<'_>> = accounts.into_values().collect();
     found.sort_by_key(|found| std::cmp::Reverse(found.row.at));
     let shown = found.into_iter().take(MAX_LISTED);
-    let listed: Vec<Value> = shown.map(|LetIn { row, why }| json!({ "user": row.user, "id": row.id, "at": row.at, "outcome": row.outcome, "why": why })).collect();
+    let listed: Vec<Value> =
+        shown.map(|LetIn { row, why }| json!({ "user": row.user, "id": row.id, "at": row.at, "outcome": row.outcome, "why": why })).collect();
     json!({ "total": total, "listed": listed })
 }
 
@@ -187,7 +188,8 @@ mod tests {
             activity.record(&format!(r#"{{"time":"{time}","trigger":"outcome","id":"{id}","outcome":"{outcome}"}}"#));
         };
         let known = r#"{"code":"known_network","weight":-2}"#;
-        (0..1200).for_each(|number| add(number * 3 - 3600, &format!("person-{}", number % 50), (&format!("home-{}", number % 50), 3320), (3.0, known), "success"));
+        (0..1200)
+            .for_each(|number| add(number * 3 - 3600, &format!("person-{}", number % 50), (&format!("home-{}", number % 50), 3320), (3.0, known), "success"));
         for number in 0..100 {
             let (asn, net) = (64_500 + number % 2, format!("rented-{}", number % 10));
             add(number.into(), &format!("leaked-{number}"), (&net, asn), (60.0, ""), "failure");

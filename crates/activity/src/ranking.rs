@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use crate::{activity::Activity, codes::Code, row::{Reporting, Row}};
+use crate::{
+    activity::Activity,
+    codes::Code,
+    row::{Reporting, Row},
+};
 
 /// Values that a ranking lists.
 const MAX_LISTED: usize = 12;

@@ -2,14 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    activity::Activity,
-    changes::ChangeKind,
-    filter::Filter,
-    ranking::Rankings,
-    rollup::Counts,
-    session::SessionCounts,
-};
+use crate::{activity::Activity, changes::ChangeKind, filter::Filter, ranking::Rankings, rollup::Counts, session::SessionCounts};
 
 /// The width of a bucket in seconds for each length of a range.
 const WIDTHS: [(i64, i64); 6] = [(600, 5), (3600, 30), (6 * 3600, 120), (86_400, 600), (7 * 86_400, 3600), (30 * 86_400, 6 * 3600)];

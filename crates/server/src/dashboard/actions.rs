@@ -180,7 +180,7 @@ impl Dashboard {
             previous: Arc::new(previous),
             undone: None,
         };
-        instance.telemetry.record_action(&taken.line(operator, &taken.note, None, now), line_deadline()).await;
+        self.record_action(&instance, &taken.line(operator, &taken.note, None, now)).await;
         let listed = taken.to_json();
         let mut actions = self.actions.lock();
         if actions.len() >= MAX_ACTIONS {
@@ -194,6 +194,14 @@ impl Dashboard {
     /// The commands of an action.
     pub fn command_of(&self, request: &ActionRequest) -> ActionCommand {
         ActionCommand::new(request, self.pool_of(&request.subject))
+    }
+
+    /// Writes an action to the audit log, and lists it among the changes.
+    async fn record_action(&self, instance: &Instance, action: &OperatorAction<'_>) {
+        instance.telemetry.record_action(action, line_deadline()).await;
+        if let Ok(line) = str::from_utf8(&action.to_line()) {
+            self.activity().record(line);
+        }
     }
 
     /// Ends the sessions of a user. The pool is that of the user's newest decision.
@@ -288,7 +296,7 @@ impl Dashboard {
             note,
             undoes: Some(id),
         };
-        instance.telemetry.record_action(&line, line_deadline()).await;
+        self.record_action(&instance, &line).await;
         self.query_cache.clear();
         Ok(listed)
     }

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -136,8 +137,10 @@ pub async fn user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): 
     }
     let timeline = timeline
         .get_or_insert_with(|| json!({ "user": user, "total": 0, "got_in": 0, "stopped": 0, "sign_ins": [], "devices": [], "places": [], "hours": [] }));
+    let restriction = dashboard.restriction_of(&user, records.as_ref());
     if let Value::Object(members) = timeline {
         members.insert("records".to_owned(), records.unwrap_or(Value::Null));
+        members.insert("restriction".to_owned(), restriction);
     }
     json_response(timeline)
 }
@@ -168,6 +171,18 @@ impl Dashboard {
     /// The states of the attack detector; none for a log.
     fn pool_statuses(&self) -> Vec<PoolStatus> {
         self.instance.as_ref().map(|instance| instance.engine.enricher().pools().statuses()).unwrap_or_default()
+    }
+
+    /// Since when the tokens of a user are restricted, and after which stored decision; null if they are not. Challenges, reports of fraud and judged
+    /// sessions restrict them for `CHALLENGE_HOLD`.
+    fn restriction_of(&self, user: &str, records: Option<&Value>) -> Value {
+        let untils =
+            records.and_then(Value::as_array).into_iter().flatten().filter_map(|record| record["tokens_held_until"].as_str()?.parse::<Timestamp>().ok());
+        let (Some(until), Some(instance)) = (untils.max(), &self.instance) else { return Value::Null };
+        let Ok(since) = until.checked_sub(instance.config.token.challenge_hold) else { return Value::Null };
+        let activity = self.activity();
+        let decision = activity.stopped_at(user, since.as_millisecond()).map(|row| row.id.clone());
+        json!({ "until": until.as_millisecond(), "since": since.as_millisecond(), "decision": decision })
     }
 
     /// Reports that the store did not answer a page.
