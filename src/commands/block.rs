@@ -6,7 +6,6 @@ use clap::{Subcommand, ValueEnum};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use serde::Deserialize;
-use smol_str::SmolStr;
 
 use crate::commands::{
     Failure,
@@ -328,7 +327,7 @@ impl BlockTarget {
     fn key(&self, repository: &HistoryRepository) -> String {
         match self {
             BlockTarget::User { pool, name } => format!("u#{}", repository.record_keys(pool, name)[0]),
-            BlockTarget::Account(keys) => format!("u#{}", keys.first().map(SmolStr::as_str).unwrap_or_default()),
+            BlockTarget::Account(keys) => format!("u#{}", keys.first().map(|key| key.as_str()).unwrap_or_default()),
             BlockTarget::Shared(subjects) => format!("b#shared {}", subjects[0].entry_name()),
         }
     }
