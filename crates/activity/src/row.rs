@@ -198,6 +198,15 @@ impl Row {
         }
     }
 
+    /// Whether the outcome is the one of a filter's label, or of its group.
+    pub(crate) fn has_outcome(&self, label: &str) -> bool {
+        match label {
+            "got_in" => self.got_in(),
+            "failed" => self.has_failed(),
+            _ => self.outcome.map_or("none", Outcome::as_label) == label,
+        }
+    }
+
     /// The fields of a table row. The reasons that raise the score come first.
     pub(crate) fn to_json(&self, codes: &Codes) -> Value {
         let text = |code: Option<Code>| code.map(|code| codes.text(code));

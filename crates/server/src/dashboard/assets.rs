@@ -42,6 +42,7 @@ pub const ALL: &[Asset] = &[
     asset!("/assets/decision.js", JS, "decision.js"),
     asset!("/assets/user.js", JS, "user.js"),
     asset!("/assets/findings.js", JS, "findings.js"),
+    asset!("/assets/lists.js", JS, "lists.js"),
     asset!("/assets/actions.js", JS, "actions.js"),
     asset!("/assets/performance.js", JS, "performance.js"),
     asset!("/assets/stream.js", JS, "stream.js"),

@@ -54,6 +54,8 @@ mod decision_row;
 
 mod detector;
 
+mod lookup;
+
 mod queries;
 
 mod query_cache;
@@ -236,6 +238,15 @@ impl Dashboard {
         self.store_source.is_some()
     }
 
+    /// Where the decisions come from: `live`, `log` or `store`.
+    fn source_kind(&self) -> &'static str {
+        match (self.is_log, &self.store_source) {
+            (true, _) => "log",
+            (false, Some(_)) => "store",
+            (false, None) => "live",
+        }
+    }
+
     /// The routes of the dashboard.
     pub fn routes<S: Clone + Send + Sync + 'static>(self: &Arc<Self>) -> Router<S> {
         let mut router = Router::new()
@@ -244,10 +255,13 @@ impl Dashboard {
             .route("/v1/activity/session", get(queries::session))
             .route("/v1/activity/decisions", get(queries::decisions))
             .route("/v1/activity/decisions/{id}", get(queries::decision))
-            .route("/v1/activity/users", post(queries::find_user))
+            .route("/v1/activity/users", post(lookup::find_user))
             .route("/v1/activity/users/{user}", get(queries::user))
+            .route("/v1/activity/find", post(lookup::find))
+            .route("/v1/activity/values", get(lookup::values))
             .route("/v1/activity/findings", get(queries::findings))
             .route("/v1/actions", get(action_routes::list).post(action_routes::act))
+            .route("/v1/actions/preview", post(action_routes::preview))
             .route("/v1/actions/affected", get(action_routes::affected))
             .route("/v1/actions/{id}/undo", post(action_routes::undo))
             .with_state(Arc::clone(self));

@@ -11,12 +11,11 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    dashboard::{Dashboard, access::Identity, detector, store_feed::StoreSource},
+    dashboard::{Dashboard, access::Identity, detector, lookup::has_history, store_feed::StoreSource},
     problem::{problem, problem_with_code},
 };
 use riskgate_activity::{Activity, Filter};
@@ -45,7 +44,12 @@ impl Parameters {
         Parameters(pairs.map(|(name, value)| (decode(name), decode(value))).collect())
     }
 
-    fn filter(&self) -> Result<Filter, Box<Response>> {
+    /// The filter that the parameters describe.
+    ///
+    /// # Errors
+    ///
+    /// The response that says which parameter is not valid.
+    pub fn filter(&self) -> Result<Filter, Box<Response>> {
         let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         Filter::parse(pairs).map_err(|error| Box::new(problem(StatusCode::UNPROCESSABLE_ENTITY, "not a filter", error.0.to_owned())))
     }
@@ -55,7 +59,8 @@ impl Parameters {
         self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+    /// The value of a parameter as a number.
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.find(name).and_then(|value| value.parse().ok())
     }
 }
@@ -77,6 +82,7 @@ pub async fn overview(State(dashboard): State<Arc<Dashboard>>, Extension(identit
         if let (Value::Object(members), Value::Object(overview)) = (&mut summary, rows.all.overview(now, is_identified)) {
             members.extend(overview);
             members.insert("detector".to_owned(), detector::to_json(&statuses, is_identified.then_some(rows.all)));
+            members.insert("pools".to_owned(), json!(rows.all.pools().iter().filter(|pool| !pool.is_empty()).collect::<Vec<_>>()));
         }
         summary
     };
@@ -126,7 +132,7 @@ pub async fn user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): 
         Err(cause) => return dashboard.store_failed(cause),
     };
     let records = dashboard.user_records(&user).await;
-    if timeline.is_none() && records.is_none() {
+    if timeline.is_none() && !records.as_ref().is_some_and(has_history) {
         return not_stored("no such user");
     }
     let timeline = timeline
@@ -137,37 +143,6 @@ pub async fn user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): 
         members.insert("restriction".to_owned(), restriction);
     }
     json_response(timeline)
-}
-
-/// `POST /v1/activity/users`: the pseudonym of a user's name or sub, which is neither stored nor logged.
-pub async fn find_user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, body: Bytes) -> Response {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Wire {
-        /// The name that was typed, or the `sub`.
-        name: String,
-        #[serde(default)]
-        pool: String,
-    }
-    if !identity.may_view() {
-        return view_token_needed();
-    }
-    let wire = serde_json::from_slice::<Wire>(&body).ok().filter(|wire| !wire.name.is_empty() && wire.name.len() <= 2048 && wire.pool.len() <= 256);
-    let Some(Wire { name, pool }) = wire else {
-        return problem(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "not a user",
-            "send {\"name\", \"pool\"}: the name as it is typed or the sub, and the user pool's id".to_owned(),
-        );
-    };
-    match dashboard.find_user(&pool, &name) {
-        Some(user) => json_response(&json!({ "user": user })),
-        None => problem(
-            StatusCode::NOT_FOUND,
-            "names cannot be looked up here",
-            "the pseudonym key is with the deployment; open a user from a decision instead".to_owned(),
-        ),
-    }
 }
 
 /// `GET /v1/activity/findings`: likely false positives and likely missed attacks.
@@ -188,7 +163,7 @@ pub async fn findings(State(dashboard): State<Arc<Dashboard>>, Extension(identit
 pub async fn session(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>) -> Response {
     json_response(&json!({
         "may_view": identity.may_view(), "operator": identity.operator(), "can_act": identity.operator().is_some() && dashboard.can_act(),
-        "has_operators": dashboard.can_act(), "can_find_users": dashboard.can_act(), "can_revoke": dashboard.can_revoke(),
+        "source": dashboard.source_kind(), "has_operators": dashboard.can_act(), "can_find_users": dashboard.can_act(), "can_revoke": dashboard.can_revoke(),
     }))
 }
 
@@ -211,7 +186,7 @@ impl Dashboard {
     }
 
     /// Reports that the store did not answer a page.
-    fn store_failed(&self, cause: FailureReason) -> Response {
+    pub(super) fn store_failed(&self, cause: FailureReason) -> Response {
         if let Some(instance) = &self.instance {
             instance.engine.health().store.report(StorePart::Activity, Some(cause), Instant::now());
         }
@@ -219,7 +194,7 @@ impl Dashboard {
     }
 
     /// Answers a query over the stored rows, on a thread of its own. An earlier range of a store is read first.
-    async fn answer(self: &Arc<Self>, key: String, filter: Filter, query: impl FnOnce(Rows<'_>, i64) -> Value + Send + 'static) -> Response {
+    pub(super) async fn answer(self: &Arc<Self>, key: String, filter: Filter, query: impl FnOnce(Rows<'_>, i64) -> Value + Send + 'static) -> Response {
         let earlier = match self.earlier_rows(&filter).await {
             Ok(earlier) => earlier,
             Err(cause) => return self.store_failed(cause),

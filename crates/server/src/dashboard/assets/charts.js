@@ -2,7 +2,7 @@
 
 const WINDOW_SECONDS = 300;
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, timeZone: "UTC" });
 
 /** Formats milliseconds for display: 0.04 ms, 3.1 ms, 250 ms, 1.2 s. */
 export function formatMillis(value) {

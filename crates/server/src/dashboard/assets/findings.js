@@ -10,7 +10,7 @@ import { createLabelButtons } from "./actions.js";
 const MAX_GROUPS = 8;
 
 /** Shows the likely false positives and the likely missed attacks of the range and the filters. */
-export async function showFindings() {
+export async function showFindings(moved) {
   const findings = await request(`activity/findings?${filterQuery(readLocation())}`);
   for (const [id, name, empty] of [
     ["false-positives", "false_positives", "Nobody was stopped and then proven right."],
@@ -19,9 +19,16 @@ export async function showFindings() {
     const box = byId(id);
     const rows = findings[name];
     byId(`${id}-shown`).textContent = `since ${formatDate(findings.from * 1000)}: ${rows.length < findings.totals[name] ? `the newest ${rows.length} of ` : ""}${plural(findings.totals[name], "sign-in")} of ${plural(findings.accounts[name], "account")}`;
-    if (box.matches(":focus-within, :hover") && box.childElementCount) continue;
-    box.replaceChildren(...(rows.length ? [createGroups(findings.groups[name]), createShortTable(rows, box.dataset.label, (row) => createElement("span", "buttons", ...createLabelButtons(row.id)))] : [createElement("p", "empty", Object.keys(readLocation().filters).length ? `${empty.slice(0, -1)}, with these filters.` : empty)]));
+    // A poll moves nothing under the pointer or the focus.
+    if (!moved && box.matches(":focus-within, :hover") && box.childElementCount) continue;
+    box.replaceChildren(...(rows.length ? [createGroups(findings.groups[name]), createBulkLabels(rows), createShortTable(rows, box.dataset.label, (row) => createElement("span", "buttons", ...createLabelButtons(row.id)))] : [createElement("p", "empty", Object.keys(readLocation().filters).length ? `${empty.slice(0, -1)}, with these filters.` : empty)]));
   }
+}
+
+/** Labels all listed sign-ins at once, when the filters have chosen one network or AS. */
+function createBulkLabels(rows) {
+  const { net, asn } = readLocation().filters;
+  return createElement("div", "actions", ...((net || asn) && rows.length > 1 ? createLabelButtons(...rows.map((row) => row.id)) : []));
 }
 
 /** Where the sign-ins come from: the AS, each a filter, with how many there are. */

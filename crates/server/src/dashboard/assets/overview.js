@@ -1,6 +1,7 @@
 // The overview: the accounts that were let in, sign-ins over time, and rankings whose values are filters.
 
-import { byId, createButton, createElement, createLink, formatCode, formatCount, formatDate, formatPercent, formatTime, plural } from "./elements.js";
+import { byId, createButton, createElement, createLink, formatCode, formatCount, formatDate, formatPercent, formatTime, linkTo, plural } from "./elements.js";
+import { listState } from "./lists.js";
 import { readLocation, toggleFilter, urlOf } from "./location.js";
 import { showTimeline } from "./timeline.js";
 
@@ -69,7 +70,7 @@ function showRankings(summary) {
     const most = Math.max(...listed.map((value) => value.suspicious || value.total), 1);
     const rows = listed.map((value) => createRankingRow(name, value, label(value), most, active[name] === String(value.value)));
     const panel = createElement("section", "panel ranking",
-      createElement("div", "head", createElement("h2", "", title), createElement("span", "aside", values > listed.length ? `${listed.length} of ${formatCount(values)}` : "")),
+      createElement("div", "head", createElement("h2", "", title), createElement("span", "aside", values > listed.length ? linkTo("", `all ${formatCount(values)}`, listState(name)) : "")),
       rows.length ? createElement("ol", "rows", ...rows) : createElement("p", "empty", "None in this range."));
     panel.setAttribute("aria-label", title);
     return [name, panel];
@@ -98,6 +99,6 @@ function createRankingRow(name, value, text, most, pressed) {
   const figures = createElement("span", "figures-text", `${counts.join(", ") || "no outcome"} of ${formatCount(value.total)}`);
   figures.title = `${formatCount(value.suspicious)} suspicious`;
   const row = createElement("li", "row", button, bar, figures);
-  if (name === "user") row.append(createLink("timeline-link", "timeline", { view: "user", who: value.value, id: null }, urlOf({ ...readLocation(), view: "user", who: value.value })));
+  if (name === "user") row.append(linkTo("timeline-link", "timeline", { view: "user", who: value.value, id: null }));
   return row;
 }

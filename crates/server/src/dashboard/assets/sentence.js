@@ -1,8 +1,9 @@
 // The state of the pool in one sentence. It is the same whatever the range and the filters are; a number of a filter says so.
 
 import { showChanges } from "./changes.js";
-import { byId, createButton, createLink, formatCode, formatCount, formatDate, formatPercent, formatTime, plural } from "./elements.js";
-import { navigate, rangeOf, readLocation, toggleFilter, urlOf } from "./location.js";
+import { byId, formatCode, formatCount, formatDate, formatPercent, formatPeriod, formatTime, linkTo, plural } from "./elements.js";
+import { listState } from "./lists.js";
+import { attackState, rangeOf, readLocation } from "./location.js";
 import { acceptThresholds } from "./performance.js";
 
 const RANGE_LABELS = { "10m": "ten minutes", "1h": "hour", "6h": "six hours", "24h": "24 hours", "7d": "seven days", "30d": "30 days" };
@@ -30,56 +31,60 @@ export function showSentence(summary, mayView) {
 function describeDetected(detected, detector, mayView) {
   const pool = detector.pool ? ` on ${detector.pool}` : "";
   const parts = [`Under attack${pool} since ${formatTime(detected.since * 1000)}: ${KINDS[detected.kind] ?? formatCode(detected.kind)}, ${plural(detected.attempts, "attempt")} on `];
-  const accounts = plural(detected.accounts, "account");
-  parts.push(mayView ? createButton("link", accounts, () => toggleFilter("reason", "attack_wave", "decisions")) : accounts);
-  parts.push(` from ${plural(detected.networks, "network")}`);
+  const state = rangeOf(detected.since, null, { reason: "attack_wave" });
+  const list = (of, text) => (mayView ? linkTo("", text, { ...listState(of), ...state }) : text);
+  parts.push(list("user", plural(detected.accounts, "account")), " from ", list("net", plural(detected.networks, "network")));
   if (detected.sources.length) parts.push(`, most from ${detected.sources.slice(0, 3).join(", ")}`);
-  parts.push("; ", ...describeLetIn(detected.accounts_let_in?.total ?? detected.let_in, mayView), ".");
+  parts.push("; ", ...describeLetIn(detected.accounts_let_in?.total ?? detected.let_in, state, mayView), ".");
   if (detector.pools_under_attack > 1) parts.push(` ${plural(detector.pools_under_attack - 1, "more pool")} under attack.`);
   return parts;
 }
 
 function describeAttack(summary, mayView) {
   const { attack, now } = summary;
-  const start = summary.is_live ? "Under attack" : `The log ends at ${formatDate(now * 1000)}, under attack`;
-  const parts = [`${start} since ${formatTime(attack.from * 1000)}: `, ...describeSources(attack, mayView)];
+  const start = summary.is_live ? "Under attack " : `The log ends at ${formatDate(now * 1000)}, under attack `;
+  const parts = [start, linkTo("", `since ${formatTime(attack.from * 1000)}`, attackState(attack)), ": ", ...describeSources(attack, mayView)];
   const quiet = now - attack.last;
   if (quiet > 120) parts.push(` The newest attempt was ${plural(Math.round(quiet / 60), "minute")} ago.`);
   return parts;
 }
 
-/** From where, at whom, and with what success. */
+/** From where, at whom, and with what success. A link replaces the filters in force: a filter for another network would hide the attack. */
 function describeSources(attack, mayView) {
-  const filter = (name, value, text) => createButton("link", text, () => toggleFilter(name, value, "overview"));
-  const parts = [`${KINDS[attack.kind] ?? formatCode(attack.kind)}, ${plural(attack.attempts, "attempt")} on ${plural(attack.accounts, "account")} from ${plural(attack.networks, "network")}`];
+  const state = attackState(attack);
+  const list = (of, text) => (mayView ? linkTo("", text, { ...state, ...listState(of) }) : text);
+  const attempts = plural(attack.attempts, "attempt");
+  const parts = [`${KINDS[attack.kind] ?? formatCode(attack.kind)}, `, mayView ? linkTo("", attempts, { ...state, view: "decisions" }) : attempts,
+    " on ", list("user", plural(attack.accounts, "account")), " from ", list("net", plural(attack.networks, "network"))];
   attack.named.forEach(({ asn, attempts, usual }, index) => {
-    parts.push(index ? ", " : ", most from ", filter("asn", asn, `AS${asn}`), ` (${formatCount(attempts)}${usual >= 1 ? `, usually ${formatCount(Math.round(usual))}` : ""})`);
+    parts.push(index ? ", " : ", most from ", linkTo("", `AS${asn}`, { ...state, filters: { ...state.filters, asn: String(asn) } }), ` (${formatCount(attempts)}${usual >= 1 ? `, usually ${formatCount(Math.round(usual))}` : ""})`);
   });
   if (attack.countries.length) parts.push(` in ${attack.countries.join(", ")}`);
   if (attack.clients.length) parts.push(`, at ${attack.clients.join(", ")}`);
   const all = Math.max(attack.attempts, 1);
-  parts.push(`. ${formatPercent(attack.stopped / all)} were stopped, ${formatPercent(attack.failed / all)} had a wrong password; `, ...describeLetIn(attack.got_in, mayView), ".");
+  parts.push(`. ${formatPercent(attack.stopped / all)} were stopped, ${formatPercent(attack.failed / all)} had a wrong password; `, ...describeLetIn(attack.got_in, state, mayView), ".");
   return parts;
 }
 
-function describeLetIn(count, mayView) {
+/** How many accounts were let in, as a link to the list of exactly these. */
+function describeLetIn(count, state, mayView) {
   if (!count) return ["no account was let in"];
   const text = plural(count, "account");
-  return [mayView ? createLink("", text, { view: "findings", id: null }, urlOf({ ...readLocation(), view: "findings" })) : text, count === 1 ? " was let in" : " were let in"];
+  return [mayView ? linkTo("", text, { ...state, ...listState("user", { sort: "got_in" }), filters: { ...state.filters, outcome: "got_in" } }) : text, count === 1 ? " was let in" : " were let in"];
 }
 
 function describeCalm(summary, mayView) {
   const [, review, challenge, deny] = summary.decisions;
-  const { until, range, filters } = readLocation();
+  const { from, until, range, filters } = readLocation();
   const isFiltered = Object.keys(filters).length > 0;
-  const named = until || filters.attack ? "the chosen range" : `${summary.is_live ? "the last" : "its last"} ${RANGE_LABELS[range] ?? "range"}`;
+  const named = from || until ? "the chosen range" : `${summary.is_live ? "the last" : "its last"} ${RANGE_LABELS[range] ?? "range"}`;
   const parts = [summary.is_live ? "No attack. " : `The log ends at ${formatDate(summary.now * 1000)}, without an attack. `];
   const count = isFiltered ? `With these filters, ${plural(summary.total, "sign-in")}` : plural(summary.total, "sign-in");
   if (!summary.total) parts.push(isFiltered ? `No sign-ins with these filters in ${named}.` : `No sign-ins in ${named}.`);
   else parts.push(`${count} in ${named}: ${formatPercent((deny + challenge) / summary.total)} stopped or challenged, ${formatPercent(review / summary.total)} flagged.`);
   const last = summary.last_attack;
   if (last) {
-    const period = createButton("link", `${formatTime(last.from * 1000)} to ${formatTime(last.to * 1000)}`, () => navigate(rangeOf(last.from, last.to)));
+    const period = linkTo("", formatPeriod(last.from, last.to), attackState(last));
     parts.push(" The last attack was ", period, ": ", ...describeSources(last, mayView));
   } else if (summary.since) parts.push(` None since ${formatTime(summary.since * 1000)}, where the decisions begin.`);
   return parts;
@@ -94,7 +99,7 @@ function describeStopped(summary, isAttack) {
   const time = mass.is_ongoing ? `since ${formatTime(mass.from * 1000)}` : `from ${formatTime(mass.from * 1000)} to ${formatTime(mass.to * 1000)}`;
   const parts = [
     `${isAttack ? " Apart from it, o" : " O"}wners ${verb} probably stopped wrongly ${time}: `,
-    createLink("", plural(mass.stopped, "sign-in"), { view: "findings", id: null }, urlOf({ ...readLocation(), view: "findings" })),
+    linkTo("", plural(mass.stopped, "sign-in"), { view: "findings", id: null, ...rangeOf(mass.from, mass.is_ongoing ? null : mass.to, mass.asn ? { asn: String(mass.asn) } : {}) }),
     ` of ${plural(mass.accounts, "account")} from ${place} (${plural(mass.networks, "network")}), ${formatCount(mass.proven)} of them proven right by the account's own device or network.`,
   ];
   if (mass.change) parts.push(` Before it, at ${formatTime(mass.change.at * 1000)}, this changed: ${mass.change.text}.`);
@@ -110,4 +115,4 @@ function describeChange(summary) {
   return [" Changed at ", linkToChanges(formatTime(change.at * 1000)), `: ${clients.length ? `${clients.join(", ")}: ` : ""}${change.text}.`];
 }
 
-const linkToChanges = (text) => createLink("", text, { view: "changes", id: null }, urlOf({ ...readLocation(), view: "changes" }));
+const linkToChanges = (text) => linkTo("", text, { view: "changes", id: null });
