@@ -191,17 +191,17 @@ impl Dashboard {
         Ok(listed)
     }
 
+    /// The commands of an action.
+    pub fn command_of(&self, request: &ActionRequest) -> ActionCommand {
+        ActionCommand::new(request, self.pool_of(&request.subject))
+    }
+
     /// Writes an action to the audit log, and lists it among the changes.
     async fn record_action(&self, instance: &Instance, action: &OperatorAction<'_>) {
         instance.telemetry.record_action(action, line_deadline()).await;
         if let Ok(line) = str::from_utf8(&action.to_line()) {
             self.activity().record(line);
         }
-    }
-
-    /// The commands of an action.
-    pub fn command_of(&self, request: &ActionRequest) -> ActionCommand {
-        ActionCommand::new(request, self.pool_of(&request.subject))
     }
 
     /// Ends the sessions of a user. The pool is that of the user's newest decision.

@@ -17,7 +17,7 @@ export async function showUser(who) {
   byId("user-body").replaceChildren(
     createElement("p", "", `${plural(user.total, "stored sign-in")}: ${formatCount(user.got_in)} got in, ${formatCount(user.stopped)} stopped or challenged.`),
     createElement("div", "actions", ...createActions({ user: user.user, isRestricted: (user.records ?? []).some((record) => Date.parse(record.tokens_held_until) > Date.now()) })),
-    newest ? createElement("p", "aside", "The page knows no name. Your application's log has the id of a decision, such as ", createElement("code", "", newest.id), "; Find opens the account of a name or a sub.") : null,
+    ...(newest ? [createElement("p", "aside", "The page knows no name. Your application's log has the id of a decision, such as ", createElement("code", "", newest.id), "; Find opens the account of a name or a sub.")] : []),
     createElement("div", "columns",
       createElement("section", "", createElement("h3", "", "Places of successful sign-ins"), list(places, "None is stored.")),
       createElement("section", "", createElement("h3", "", "Devices of successful sign-ins"), list(devices, "None is stored.")),
