@@ -288,7 +288,13 @@ impl Target {
         match self.subject {
             SubjectKind::Sub => Some((&self.pool, PoolRule::Required)),
             SubjectKind::Name => Some((&self.pool, PoolRule::IfDeployed)),
-            SubjectKind::Account | SubjectKind::Range | SubjectKind::Network | SubjectKind::Asn | SubjectKind::Device | SubjectKind::Client | SubjectKind::Tenant => None,
+            SubjectKind::Account
+            | SubjectKind::Range
+            | SubjectKind::Network
+            | SubjectKind::Asn
+            | SubjectKind::Device
+            | SubjectKind::Client
+            | SubjectKind::Tenant => None,
         }
     }
 
@@ -300,7 +306,10 @@ impl Target {
         Ok(match self.subject {
             SubjectKind::Sub | SubjectKind::Name => BlockTarget::User { pool: self.pool.clone(), name: self.value.clone() },
             SubjectKind::Account => {
-                let found = repository.keys_of_account(&self.value, clock::read().wall).await.map_err(|cause| format!("the store did not answer ({})", cause.as_label()))?;
+                let found = repository
+                    .keys_of_account(&self.value, clock::read().wall)
+                    .await
+                    .map_err(|cause| format!("the store did not answer ({})", cause.as_label()))?;
                 BlockTarget::Account(found.ok_or("the store has no decision of this account (ACTIVITY_TTL); name its sub instead")?)
             }
             SubjectKind::Range => BlockTarget::Shared(vec![BlockSubject::Range(parse_network(&self.value)?)]),
@@ -348,7 +357,9 @@ mod tests {
     #[test]
     fn a_pseudonym_may_begin_with_a_hyphen() {
         let line = Line::try_parse_from(["block", "add", "account", "-tbfBEQbSKhBkufZ", "--for", "6h"]).ok();
-        assert!(matches!(line.map(|line| line.action), Some(BlockAction::Add(AddArgs { value: Some(value), duration: Some(_), .. })) if value.starts_with('-')));
+        assert!(
+            matches!(line.map(|line| line.action), Some(BlockAction::Add(AddArgs { value: Some(value), duration: Some(_), .. })) if value.starts_with('-'))
+        );
         let line = Line::try_parse_from(["block", "remove", "network", "-tbfBEQbSKhBkufZ"]).ok();
         assert!(matches!(line.map(|line| line.action), Some(BlockAction::Remove(_))));
         assert!(Line::try_parse_from(["block", "add", "--from", "blocks.csv"]).is_ok());

@@ -205,7 +205,8 @@ async fn what_a_sidecar_decides_is_shown_and_acted_on_by_a_dashboard_of_its_stor
         let net = shown["rows"][0]["net"].as_str().unwrap();
         for (subject, value) in [("account", user), ("network", net)] {
             let run = |arguments: &[&str]| {
-                let output = std::process::Command::new(env!("CARGO_BIN_EXE_riskgate")).arg("block").args(arguments).envs(environment(&backend)).output().unwrap();
+                let output =
+                    std::process::Command::new(env!("CARGO_BIN_EXE_riskgate")).arg("block").args(arguments).envs(environment(&backend)).output().unwrap();
                 assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
             };
             run(&["add", subject, value, "--for", "1h", "--note", "a wave"]);

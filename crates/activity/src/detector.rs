@@ -60,7 +60,7 @@ const MAX_ASNS: usize = 4096;
 /// The counts of a minute.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Minute {
-    /// Suspicious sign-ins, at most [`MAX_PER_USER`](super::attack::MAX_PER_USER) of each account.
+    /// Suspicious sign-ins, at most three of each account.
     pub(crate) suspicious: f64,
     /// All others.
     pub(crate) others: f64,

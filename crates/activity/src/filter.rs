@@ -98,7 +98,8 @@ impl Filter {
                 }
                 "outcome" => {
                     let labels = Outcome::ALL.into_iter().map(Outcome::as_label).chain(OUTCOME_GROUPS);
-                    filter.outcome = Some(labels.into_iter().find(|label| *label == value).ok_or(BadFilter("outcome must be an outcome, got_in, failed or none"))?);
+                    filter.outcome =
+                        Some(labels.into_iter().find(|label| *label == value).ok_or(BadFilter("outcome must be an outcome, got_in, failed or none"))?);
                 }
                 "session" => {
                     let found = SessionJudgement::FILTERS.into_iter().find(|label| *label == value);

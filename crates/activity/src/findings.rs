@@ -114,11 +114,11 @@ impl Activity {
         for attack in self.attacks().rev().filter(|attack| attack.to.is_none_or(|to| to > from)) {
             // One row for each account, the first one.
             let mut accounts: HashSet<&SmolStr> = HashSet::new();
-            for LetIn { row, why } in self.let_in_by(attack) {
-                of_attacks.insert(&row.id);
-                if selection.matches(row) && row.user.as_ref().is_none_or(|user| accounts.insert(user)) {
-                    let_in.add(row, &why, Some(attack.id()), &self.codes);
-                }
+            let mut found = self.let_in_by(attack);
+            of_attacks.extend(found.iter().map(|found| &found.row.id));
+            found.retain(|found| selection.matches(found.row) && found.row.user.as_ref().is_none_or(|user| accounts.insert(user)));
+            for LetIn { row, why } in found.into_iter().rev() {
+                let_in.add(row, &why, Some(attack.id()), &self.codes);
             }
         }
         let (networks, wave) = (self.networks(), self.codes.find(ATTACK_WAVE));

@@ -7,11 +7,11 @@ use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
     activity::Activity,
-    attack::Attack,
+    attack::{Attack, Sources},
     codes::Code,
     decision::Outcome,
     row::Row,
-    sources::{Sources, Targets},
+    sources::Targets,
 };
 
 /// The most accounts that are listed.

@@ -23,6 +23,8 @@ mod description;
 
 pub mod decision;
 
+mod detection;
+
 mod detector;
 
 pub mod filter;

@@ -229,7 +229,8 @@ mod tests {
     fn check(kind: &str, order: &str, (offset, limit): (usize, usize), total: usize, expected: &[(&str, u32)]) {
         let page = ListPage { kind: ListKind::from_name(kind).expect("a kind"), order: ListOrder::from_name(order).expect("an order"), offset, limit };
         let list = activity().values(&Filter::last(600), NOW, page);
-        let rows: Vec<(&str, Option<u64>)> = list["rows"].as_array().into_iter().flatten().map(|row| (row["value"].as_str().unwrap_or("?"), row[order].as_u64())).collect();
+        let rows: Vec<(&str, Option<u64>)> =
+            list["rows"].as_array().into_iter().flatten().map(|row| (row["value"].as_str().unwrap_or("?"), row[order].as_u64())).collect();
         let expected: Vec<(&str, Option<u64>)> = expected.iter().map(|(value, count)| (*value, Some(u64::from(*count)))).collect();
         assert_eq!((list["total"].as_u64(), rows), (Some(total as u64), expected), "{kind} by {order}");
     }
@@ -251,7 +252,10 @@ mod tests {
         let page = ListPage { kind: ListKind::Network, order: ListOrder::Last, offset: 0, limit: 3 };
         let filter = Filter::parse([("range", "10m"), ("outcome", "failed"), ("asn", "1")]).expect("a filter");
         let list = activity().values(&filter, NOW, page);
-        assert_eq!((&list["total"], &list["rows"][0]["value"], &list["rows"][0]["failed"], &list["rows"][0]["got_in"]), (&json!(4), &json!("n09"), &json!(4), &json!(0)));
+        assert_eq!(
+            (&list["total"], &list["rows"][0]["value"], &list["rows"][0]["failed"], &list["rows"][0]["got_in"]),
+            (&json!(4), &json!("n09"), &json!(4), &json!(0))
+        );
         let all = activity().values(&Filter::last(600), NOW, page);
         assert_eq!((&all["rows"][0]["accounts_in"], &all["rows"][0]["country"], &all["rows"][0]["asn"]), (&json!(1), &json!("DE"), &json!(0)));
     }

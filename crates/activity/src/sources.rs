@@ -4,7 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use smol_str::SmolStr;
 
-use crate::{activity::Activity, attack::Attack, detector::Usual, row::Row};
+use crate::{
+    activity::Activity,
+    attack::{Attack, Source, Sources},
+    detector::Usual,
+    row::Row,
+};
 
 /// An AS takes part if its attempts exceed the usual ones by this factor and by so many standard deviations.
 const MIN_RATIO: f64 = 3.0;
@@ -24,23 +29,6 @@ const MIN_ACCOUNTS: usize = 3;
 
 /// Attempts at one account from an AS, so that a success from there is a guessed password.
 const MIN_GUESSES: u32 = 3;
-
-/// An AS from which an attack comes.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Source {
-    pub(crate) asn: u32,
-    /// Suspicious sign-ins from it.
-    pub(crate) attempts: u32,
-    /// Those that were usual in such a time.
-    pub(crate) usual: f64,
-}
-
-/// The sources of an attack, those with the most attempts first. Empty: it comes from anywhere.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Sources {
-    pub(crate) asns: Vec<Source>,
-    numbers: HashSet<u32>,
-}
 
 /// The counts of an AS.
 #[derive(Default)]
@@ -88,12 +76,7 @@ impl Sources {
         if f64::from(named) < MIN_PART * f64::from(suspicious) {
             return Sources::default();
         }
-        Sources { numbers: found.iter().map(|source| source.asn).collect(), asns: found }
-    }
-
-    /// Whether a row comes from one.
-    pub(crate) fn contain(&self, row: &Row) -> bool {
-        self.numbers.is_empty() || row.asn.is_some_and(|asn| self.numbers.contains(&asn))
+        Sources::new(found)
     }
 }
 
@@ -124,7 +107,7 @@ impl<'a> Targets<'a> {
             return Some(format!("after {guesses} attempts at this account from AS{asn}"));
         }
         let of_asn = others(self.asns.get(&asn));
-        (is_unlike_owner && of_asn >= MIN_ACCOUNTS && sources.numbers.contains(&asn))
+        (is_unlike_owner && of_asn >= MIN_ACCOUNTS && sources.has(asn))
             .then(|| format!("from AS{asn}, with attempts at {of_asn} other accounts, on a device and network that are new to the account"))
     }
 }

@@ -24,7 +24,9 @@ impl ActionCommand {
         let pool = pool.filter(|pool| !pool.is_empty()).map(|pool| format!(" --pool {}", quote(&pool))).unwrap_or_default();
         let target = match &request.subject {
             ActionSubject::User(_) => format!("sub SUB_OF_THE_USER{pool}"),
-            subject @ (ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Network(_) | ActionSubject::Asn(_) | ActionSubject::Decision(_)) => format!("{} {}", subject.kind(), quote(&value)),
+            subject @ (ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Network(_) | ActionSubject::Asn(_) | ActionSubject::Decision(_)) => {
+                format!("{} {}", subject.kind(), quote(&value))
+            }
         };
         let (text, undo) = match request.kind {
             ActionKind::Suspend | ActionKind::Exempt => {

@@ -192,7 +192,8 @@ mod tests {
     fn a_record_without_content_is_no_history() {
         let empty = json!({ "key": "u#x", "successes": 0, "values": [], "attempts": [], "tokens_held_until": null, "challenges": [], "block": null });
         assert!(!has_history(&json!([])) && !has_history(&json!([empty.clone(), empty.clone()])));
-        for (name, value) in [("successes", json!(1)), ("block", json!({ "kind": "suspend" })), ("attempts", json!([{}])), ("tokens_held_until", json!("2026"))] {
+        for (name, value) in [("successes", json!(1)), ("block", json!({ "kind": "suspend" })), ("attempts", json!([{}])), ("tokens_held_until", json!("2026"))]
+        {
             let mut record = empty.clone();
             record[name] = value;
             assert!(has_history(&json!([empty.clone(), record])), "{name}");

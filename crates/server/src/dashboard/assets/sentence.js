@@ -60,7 +60,7 @@ function describeSources(attack, mayView) {
     parts.push(index ? ", " : ", most from ", linkTo("", `AS${asn}`, { ...state, filters: { ...state.filters, asn: String(asn) } }), ` (${formatCount(attempts)}${usual >= 1 ? `, usually ${formatCount(Math.round(usual))}` : ""})`);
   });
   if (attack.countries.length) parts.push(` in ${attack.countries.join(", ")}`);
-  if (attack.clients.length) parts.push(`, at ${attack.clients.join(", ")}`);
+  if (attack.clients.length) parts.push(`, at the app client${attack.clients.length > 1 ? "s" : ""} ${attack.clients.join(", ")}`);
   const all = Math.max(attack.attempts, 1);
   parts.push(`. ${formatPercent(attack.stopped / all)} were stopped, ${formatPercent(attack.failed / all)} had a wrong password; `, ...describeLetIn(attack.got_in, state, mayView), ".");
   return parts;
