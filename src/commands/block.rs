@@ -1,4 +1,4 @@
-//! `riskgate block`: suspends or exempts users, ranges, devices, clients and tenants at run time.
+//! `riskgate block`: suspends or exempts users, ranges, networks, AS, devices, clients and tenants at run time.
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::commands::{
     Failure,
     history::{PoolRule, check_deployment, store_failure, with_repository},
 };
-use riskgate_config::env::duration;
+use riskgate_config::{env::duration, pseudonym::UserKeys};
 use riskgate_engine::client_ip::parse_network;
 use riskgate_history::{
     block_list::{BlockEntry, BlockEntryKind, BlockSubject},
@@ -22,11 +22,14 @@ use riskgate_runtime::clock;
 /// The maximum number of concurrent writes to the store.
 const MAX_CONCURRENT_WRITES: usize = 16;
 
-/// Suspends or exempts users, ranges, devices, clients and tenants at run time. Changes of users apply immediately, all others within ten seconds.
+/// Suspends or exempts users, ranges, networks, AS, devices, clients and tenants at run time. Changes of users apply immediately, all others within ten seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   riskgate block add sub 8b1a4c1e-... --pool eu-west-1_AbCdEf --note 'chargeback 4711'
   riskgate block add range 198.51.100.0/24 --for 6h
+  riskgate block add account w7h6YFJlgrVbtfQB --for 6h
+  riskgate block add network fFzacOTJHoYlUG_e --for 6h
+  riskgate block add asn 64500 --for 1h
   riskgate block add tenant acme --message 'Your subscription has expired. Please renew.'
   riskgate block add client 1h57kf5cpq17m0eml12EXAMPLE --exempt
   riskgate block add --from blocks.csv
@@ -64,8 +67,8 @@ struct AddArgs {
     /// The kind of subject.
     #[arg(required_unless_present = "from")]
     subject: Option<SubjectKind>,
-    /// The subject.
-    #[arg(required_unless_present = "from")]
+    /// The subject. A pseudonym may begin with a hyphen.
+    #[arg(required_unless_present = "from", allow_hyphen_values = true)]
     value: Option<String>,
     /// The user pool's id, for users.
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -100,7 +103,8 @@ struct RemoveArgs {
 struct Target {
     /// The kind of subject.
     subject: SubjectKind,
-    /// The subject.
+    /// The subject. A pseudonym may begin with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     value: String,
     /// The user pool's id, for users.
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -115,8 +119,14 @@ enum SubjectKind {
     Sub,
     /// A user name as it is typed, if there is no `sub`.
     Name,
+    /// An account by its pseudonym in audit lines and on the dashboard, if the store has a decision of it.
+    Account,
     /// An address or a network, such as 198.51.100.0/24.
     Range,
+    /// A network (/24 or /48) by its pseudonym in audit lines and on the dashboard.
+    Network,
+    /// An autonomous system, by its number.
+    Asn,
     /// A device id as the app sends it.
     Device,
     /// An app client id.
@@ -147,6 +157,8 @@ struct BlockFileRow {
 enum BlockTarget {
     /// A user, by pool and name.
     User { pool: String, name: String },
+    /// A user, by the keys of the records.
+    Account(UserKeys),
     /// The subject under every pseudonym key, newest first.
     Shared(Vec<BlockSubject>),
 }
@@ -160,10 +172,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     with_repository(async |repository| match &args.action {
         BlockAction::Add(add) => add_entries(repository, add).await,
         BlockAction::Remove(remove) => {
-            let target = remove.target.resolve(repository).map_err(Failure::Usage)?;
+            let target = remove.target.resolve(repository).await.map_err(Failure::Usage)?;
             check_deployment(repository, remove.target.user(), clock::read().wall).await?;
             match &target {
                 BlockTarget::User { pool, name } => repository.unblock_user(pool, name, clock::read().wall).await,
+                BlockTarget::Account(keys) => repository.put_user_block(keys, None, clock::read().wall).await,
                 BlockTarget::Shared(subjects) => {
                     futures_util::future::try_join_all(subjects.iter().map(|subject| repository.unblock(subject))).await.map(|_| ())
                 }
@@ -187,7 +200,7 @@ async fn add_entries(repository: &HistoryRepository, add: &AddArgs) -> Result<()
             };
             let kind = if add.exempt { BlockEntryKind::Exempt } else { BlockEntryKind::Suspend };
             let entry = BlockEntry { kind, until, note: add.note.clone(), message: add.message.as_deref().map(Into::into) };
-            let block_target = target.resolve(repository).map_err(Failure::Usage)?;
+            let block_target = target.resolve(repository).await.map_err(Failure::Usage)?;
             check_deployment(repository, target.user(), now).await?;
             vec![(block_target, entry)]
         }
@@ -202,6 +215,7 @@ async fn add_entries(repository: &HistoryRepository, add: &AddArgs) -> Result<()
             for key in keys {
                 match &target {
                     BlockTarget::User { pool, name } => repository.block_user_under(*key, pool, name, &entry, now).await,
+                    BlockTarget::Account(records) => repository.put_user_block(records, Some(&entry), now).await,
                     BlockTarget::Shared(subjects) => repository.block_under(*key, subjects.get(*key).unwrap_or(&subjects[0]), &entry).await,
                 }
                 .map_err(store_failure)?;
@@ -234,7 +248,7 @@ async fn read_file(repository: &HistoryRepository, file: &PathBuf, now: Timestam
             note: non_empty(row.note),
             message: non_empty(row.message).map(Into::into),
         };
-        let block_target = target.resolve(repository).map_err(fault)?;
+        let block_target = target.resolve(repository).await.map_err(fault)?;
         if let Some(user) = target.user().filter(|(pool, _)| pool.is_empty()) {
             check_deployment(repository, Some(user), now).await.map_err(|failure| match failure {
                 Failure::Usage(problem) => fault(problem),
@@ -274,18 +288,37 @@ impl Target {
         match self.subject {
             SubjectKind::Sub => Some((&self.pool, PoolRule::Required)),
             SubjectKind::Name => Some((&self.pool, PoolRule::IfDeployed)),
-            SubjectKind::Range | SubjectKind::Device | SubjectKind::Client | SubjectKind::Tenant => None,
+            SubjectKind::Account
+            | SubjectKind::Range
+            | SubjectKind::Network
+            | SubjectKind::Asn
+            | SubjectKind::Device
+            | SubjectKind::Client
+            | SubjectKind::Tenant => None,
         }
     }
 
     /// Resolves the subject to its keys in the store.
-    fn resolve(&self, repository: &HistoryRepository) -> Result<BlockTarget, String> {
+    async fn resolve(&self, repository: &HistoryRepository) -> Result<BlockTarget, String> {
         if self.value.is_empty() {
             return Err("the value is empty".to_owned());
         }
         Ok(match self.subject {
             SubjectKind::Sub | SubjectKind::Name => BlockTarget::User { pool: self.pool.clone(), name: self.value.clone() },
+            SubjectKind::Account => {
+                let found = repository
+                    .keys_of_account(&self.value, clock::read().wall)
+                    .await
+                    .map_err(|cause| format!("the store did not answer ({})", cause.as_label()))?;
+                BlockTarget::Account(found.ok_or("the store has no decision of this account (ACTIVITY_TTL); name its sub instead")?)
+            }
             SubjectKind::Range => BlockTarget::Shared(vec![BlockSubject::Range(parse_network(&self.value)?)]),
+            SubjectKind::Network if is_pseudonym(&self.value) => BlockTarget::Shared(vec![BlockSubject::Network(self.value.as_str().into())]),
+            SubjectKind::Network => return Err("a network is the 16 characters of its pseudonym; for addresses use range".to_owned()),
+            SubjectKind::Asn => {
+                let number = self.value.strip_prefix("AS").unwrap_or(&self.value).parse().map_err(|_| "an AS is a number such as 64500".to_owned())?;
+                BlockTarget::Shared(vec![BlockSubject::Asn(number)])
+            }
             SubjectKind::Device => BlockTarget::Shared(repository.subject_keys("device", &self.value).into_iter().map(BlockSubject::Device).collect()),
             SubjectKind::Client => BlockTarget::Shared(vec![BlockSubject::Client(self.value.as_str().into())]),
             SubjectKind::Tenant => BlockTarget::Shared(repository.subject_keys("tenant", &self.value).into_iter().map(BlockSubject::Tenant).collect()),
@@ -293,12 +326,43 @@ impl Target {
     }
 }
 
+/// Whether a text has the form of a pseudonym in audit lines: 16 characters of base64url.
+fn is_pseudonym(text: &str) -> bool {
+    text.len() == 16 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+}
+
 impl BlockTarget {
     /// The key of the changed record.
     fn key(&self, repository: &HistoryRepository) -> String {
         match self {
             BlockTarget::User { pool, name } => format!("u#{}", repository.record_keys(pool, name)[0]),
+            BlockTarget::Account(keys) => format!("u#{}", keys.first().map(|key| key.as_str()).unwrap_or_default()),
             BlockTarget::Shared(subjects) => format!("b#shared {}", subjects[0].entry_name()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        action: BlockAction,
+    }
+
+    #[test]
+    fn a_pseudonym_may_begin_with_a_hyphen() {
+        let line = Line::try_parse_from(["block", "add", "account", "-tbfBEQbSKhBkufZ", "--for", "6h"]).ok();
+        assert!(
+            matches!(line.map(|line| line.action), Some(BlockAction::Add(AddArgs { value: Some(value), duration: Some(_), .. })) if value.starts_with('-'))
+        );
+        let line = Line::try_parse_from(["block", "remove", "network", "-tbfBEQbSKhBkufZ"]).ok();
+        assert!(matches!(line.map(|line| line.action), Some(BlockAction::Remove(_))));
+        assert!(Line::try_parse_from(["block", "add", "--from", "blocks.csv"]).is_ok());
+        assert_eq!((is_pseudonym("-tbfBEQbSKhBkufZ"), is_pseudonym("198.51.100.0/24")), (true, false));
     }
 }

@@ -59,7 +59,7 @@ struct FollowedFile {
 
 The printed link has a token that shows users and decisions; without it, the page shows aggregates. RISKGATE_DASHBOARD_VIEW_TOKEN sets the token.
 
-The dashboard shows thresholds and budget from RISKGATE_DENY_AT, RISKGATE_REVIEW_AT and RISKGATE_BUDGET of this process.")]
+Thresholds are those that the decisions name; for a log without them, RISKGATE_DENY_AT and RISKGATE_REVIEW_AT of this process. The budget is RISKGATE_BUDGET.")]
 pub struct Args {
     /// An audit log. `-` is standard input.
     #[arg(default_value = "-", value_name = "FILE")]

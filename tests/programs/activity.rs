@@ -87,6 +87,17 @@ struct Running {
     _process: Process,
 }
 
+/// Waits until a rule decides. Blocks of networks apply within ten seconds.
+async fn until_decided_by(sidecar: &Running, rule: &str) {
+    for _ in 0..150 {
+        if sidecar.post("/v1/assess", None, &attempt(NAME)).await.1["decided_by"] == rule {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("no assessment was decided by {rule}");
+}
+
 /// The variables of a process over a store.
 fn environment(backend: &Backend) -> Vec<(&'static str, String)> {
     let port = backend.port();
@@ -189,6 +200,20 @@ async fn what_a_sidecar_decides_is_shown_and_acted_on_by_a_dashboard_of_its_stor
         let undo = format!("/v1/actions/{}/undo", taken["id"].as_str().unwrap());
         assert_eq!(dashboard.post(&undo, Some(ADA), &json!({ "note": "it was the owner" })).await.0, 200, "{name}");
         assert_ne!(sidecar.post("/v1/assess", None, &attempt(NAME)).await.1["decided_by"], "suspended", "{name}");
+
+        // The command that the page shows does the same, by what the page knows: the pseudonyms of the account and the network.
+        let net = shown["rows"][0]["net"].as_str().unwrap();
+        for (subject, value) in [("account", user), ("network", net)] {
+            let run = |arguments: &[&str]| {
+                let output =
+                    std::process::Command::new(env!("CARGO_BIN_EXE_riskgate")).arg("block").args(arguments).envs(environment(&backend)).output().unwrap();
+                assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+            };
+            run(&["add", subject, value, "--for", "1h", "--note", "a wave"]);
+            until_decided_by(&sidecar, "suspended").await;
+            run(&["remove", subject, value]);
+            until_decided_by(&sidecar, "thresholds").await;
+        }
 
         // A label is in the store: another dashboard shows it, and its undoing too.
         let label = json!({ "action": "label", "subject": "decision", "value": id, "label": "fraud", "note": "reported by phone" });

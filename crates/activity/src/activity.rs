@@ -1,24 +1,35 @@
-//! The stored decisions, newest last, with their rollups and marks.
+//! The stored decisions, newest last, with their rollups and changes.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+};
 
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use crate::{
     MAX_ROWS,
+    attack::Detection,
+    changes::{ChangeKind, Changes},
     codes::{Code, Codes},
     decision::{Decision, Outcome},
-    line::{DecisionLine, Line, OutcomeLine, Thresholds},
+    line::{DecisionLine, Line, OutcomeLine},
     rollup::{Counts, Rollups},
-    row::Row,
+    row::{Reporting, Row},
 };
 
-/// The most marks that are stored.
-const MAX_MARKS: usize = 64;
+/// The most devices of users that are stored.
+const MAX_OWN_DEVICES: usize = 2 * MAX_ROWS;
 
-/// A change that is seen again within this time is not marked again.
-const REPEATED_SECONDS: i64 = 3600;
+/// So many successes without a failure: the source reports successes only.
+const SUCCESSES_ONLY: u64 = 200;
+
+/// The longest time between a decision and what it writes to the user's record, in milliseconds.
+const NEAR_MS: i64 = 5000;
+
+/// A sign-in without an outcome after so many milliseconds has failed, if the source reports successes only.
+const SETTLED_MS: i64 = 60_000;
 
 /// The most outcomes that wait for their decision, which a sampled log may not contain.
 const MAX_EARLY_OUTCOMES: usize = 1024;
@@ -32,15 +43,6 @@ pub enum Counting {
     Caller,
 }
 
-/// Something that changed, shown on the time axis.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
-    /// When, in seconds since 1970.
-    pub at: i64,
-    /// What changed.
-    pub text: String,
-}
-
 /// The stored decisions.
 #[derive(Debug)]
 pub struct Activity {
@@ -51,15 +53,20 @@ pub struct Activity {
     by_id: HashMap<SmolStr, u64>,
     pub(crate) rollups: Rollups,
     counting: Counting,
-    pub(crate) marks: VecDeque<Mark>,
+    pub(crate) changes: Changes,
+    pub(crate) detection: Detection,
+    /// Devices from which their users got in, as hashes of both.
+    own_devices: HashSet<u64>,
+    successes: u64,
+    failures: u64,
+    pub(crate) reporting: Reporting,
     /// Decisions that were counted but not stored, because too many came at once.
     pub(crate) unsampled: u64,
     /// Lines that are neither a decision nor an outcome.
     pub(crate) unreadable: u64,
     early_outcomes: VecDeque<(SmolStr, Outcome)>,
-    /// The newest thresholds by app client. The number of clients is limited by the codes.
-    thresholds: HashMap<Option<Code>, Thresholds>,
-    /// The time of the newest row in seconds since 1970.
+    /// The times of the oldest row, stored or dropped, and of the newest one, in seconds since 1970.
+    first: Option<i64>,
     newest: Option<i64>,
     capacity: usize,
 }
@@ -79,11 +86,16 @@ impl Activity {
             by_id: HashMap::new(),
             rollups: Rollups::default(),
             counting,
-            marks: VecDeque::new(),
+            changes: Changes::default(),
+            detection: Detection::default(),
+            own_devices: HashSet::new(),
+            successes: 0,
+            failures: 0,
+            reporting: Reporting::default(),
             unsampled: 0,
             unreadable: 0,
             early_outcomes: VecDeque::new(),
-            thresholds: HashMap::new(),
+            first: None,
             newest: None,
             capacity: capacity.max(1),
         }
@@ -99,6 +111,7 @@ impl Activity {
         match Line::parse(line) {
             Some(Line::Decision(line)) => return self.record_decision(*line),
             Some(Line::Outcome(line)) => self.record_outcome(line),
+            Some(Line::Action(line)) => self.changes.record_action(&line),
             Some(Line::Other) => {}
             None => self.unreadable += 1,
         }
@@ -106,7 +119,7 @@ impl Activity {
     }
 
     fn record_decision(&mut self, line: DecisionLine) -> bool {
-        let (skipped, thresholds) = (line.skipped, line.thresholds);
+        let skipped = line.skipped;
         let mut row = Row::new(line, &mut self.codes);
         if let Some(known) = self.index_of(&row.id).and_then(|index| self.rows.get_mut(index)) {
             match (known.is_session, row.is_session) {
@@ -128,11 +141,14 @@ impl Activity {
             && let Some((_, outcome)) = self.early_outcomes.remove(index)
         {
             row.apply(outcome);
+            self.learn_outcome(owned_device(&row), outcome);
         }
+        row.is_own_device |= device_hash(&row).is_some_and(|hash| self.own_devices.contains(&hash));
         let at = row.at.div_euclid(1000);
-        self.mark_changes(&row, at);
-        if let Some(thresholds) = thresholds.filter(|_| !row.is_session) {
-            self.mark_thresholds(row.client, thresholds, at);
+        self.record_changes(&row, at);
+        if let Some(thresholds) = row.thresholds.filter(|_| !row.is_session) {
+            let client = row.client.map_or("", |code| self.codes.text(code));
+            self.changes.record_thresholds(client, thresholds, at);
         }
         if self.counting == Counting::Rows && !row.is_session {
             let [allow, review, challenge, deny, degraded] = skipped;
@@ -140,6 +156,7 @@ impl Activity {
             self.rollups.add(at, Counts::one(row.decision, row.is_degraded).plus(without_row));
             self.unsampled += u64::from(without_row.total());
         }
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
         self.newest = Some(self.newest.map_or(at, |newest| newest.max(at)));
         if self.rows.len() >= self.capacity
             && let Some(oldest) = self.rows.pop_front()
@@ -147,8 +164,11 @@ impl Activity {
             self.by_id.remove(&oldest.id);
             self.dropped += 1;
         }
-        self.by_id.insert(row.id.clone(), self.dropped + self.rows.len() as u64);
+        let number = self.dropped + self.rows.len() as u64;
+        self.by_id.insert(row.id.clone(), number);
         self.rows.push_back(row);
+        self.update_reporting();
+        self.await_minute(number, at);
         true
     }
 
@@ -179,54 +199,53 @@ impl Activity {
 
     /// Records an outcome; `false` when the decision is not stored.
     pub fn label(&mut self, id: &str, outcome: Outcome) -> bool {
-        let index = self.index_of(id);
-        let row = index.and_then(|index| self.rows.get_mut(index));
-        row.map(|row| row.apply(outcome)).is_some()
+        let Some(index) = self.index_of(id) else { return false };
+        if let Some(row) = self.rows.get_mut(index) {
+            row.apply(outcome);
+        }
+        self.learn_outcome(self.rows.get(index).and_then(owned_device), outcome);
+        true
     }
 
-    /// Marks a new model or mode.
-    fn mark_changes(&mut self, row: &Row, at: i64) {
+    /// Learns which device a user got in from, and which outcomes the source reports.
+    fn learn_outcome(&mut self, device: Option<u64>, outcome: Outcome) {
+        if let Some(device) = device {
+            if self.own_devices.len() >= MAX_OWN_DEVICES {
+                self.own_devices = self.rows.iter().filter_map(owned_device).collect();
+            }
+            self.own_devices.insert(device);
+        }
+        match outcome {
+            Outcome::Success => self.successes += 1,
+            Outcome::Failure => self.failures += 1,
+            Outcome::Fraud | Outcome::NotFraud | Outcome::ChallengePassed | Outcome::ChallengeFailed => {}
+        }
+    }
+
+    fn update_reporting(&mut self) {
+        self.reporting = match (self.successes, self.failures) {
+            (0, 0) => Reporting::Nothing,
+            (SUCCESSES_ONLY.., 0) => Reporting::Successes { settled: self.newest.unwrap_or_default() * 1000 - SETTLED_MS },
+            (_, _) => Reporting::Everything,
+        };
+    }
+
+    /// Records a new model or mode.
+    fn record_changes(&mut self, row: &Row, at: i64) {
         let Some(before) = self.rows.back() else { return };
-        let changed = [("model", before.model, row.model), ("mode", before.mode, row.mode)];
-        let texts: Vec<String> = changed
-            .into_iter()
-            .filter_map(|(name, before, now)| (before.is_some() && now.is_some() && before != now).then_some((name, now?)))
-            .map(|(name, code)| format!("{name} {}", self.codes.text(code)))
-            .collect();
-        texts.into_iter().for_each(|text| self.mark_once(at, text));
-    }
-
-    /// Marks new thresholds of an app client.
-    fn mark_thresholds(&mut self, client: Option<Code>, now: Thresholds, at: i64) {
-        let Some(before) = self.thresholds.insert(client, now) else { return };
-        let shown = |threshold: Option<f64>| threshold.map_or("off".to_owned(), |threshold| threshold.to_string());
-        let changed =
-            [("review", Some(before.review), Some(now.review)), ("challenge", before.challenge, now.challenge), ("deny", Some(before.deny), Some(now.deny))];
-        let changed: Vec<String> = changed
-            .into_iter()
-            .filter(|(_, before, now)| before != now)
-            .map(|(name, before, now)| format!("{name} from {}, was {}", shown(now), shown(before)))
-            .collect();
-        if !changed.is_empty() {
-            let client = client.map(|code| self.codes.text(code)).filter(|client| !client.is_empty());
-            let client = client.map(|client| format!("{client}: ")).unwrap_or_default();
-            self.mark_once(at, format!("{client}{}", changed.join("; ")));
+        for (kind, name, before, now) in [(ChangeKind::Model, "model", before.model, row.model), (ChangeKind::Mode, "mode", before.mode, row.mode)] {
+            if let (Some(before), Some(now)) = (before, now)
+                && before != now
+            {
+                let text = format!("{name} from {} to {}", self.codes.text(before), self.codes.text(now));
+                self.changes.record_once(kind, at, text);
+            }
         }
     }
 
-    /// Marks a change, unless it was marked within the hour: while a deployment replaces processes, old and new ones decide in turns.
-    fn mark_once(&mut self, at: i64, text: String) {
-        if !self.marks.iter().any(|mark| mark.text == text && (mark.at - at).abs() < REPEATED_SECONDS) {
-            self.mark(at, text);
-        }
-    }
-
-    /// Marks a time. The oldest marks are dropped.
-    pub fn mark(&mut self, at: i64, text: String) {
-        if self.marks.len() >= MAX_MARKS {
-            self.marks.pop_front();
-        }
-        self.marks.push_back(Mark { at, text });
+    /// Records that a process has started, or something else that its source reports.
+    pub fn mark(&mut self, kind: ChangeKind, at: i64, text: String) {
+        self.changes.record(kind, at, text);
     }
 
     /// Adds the exact counts of a second, and how many of its decisions are not stored.
@@ -258,6 +277,11 @@ impl Activity {
         self.rows.front().map(|row| row.at)
     }
 
+    /// The time of the oldest row, stored or dropped, in seconds since 1970.
+    pub(crate) fn first(&self) -> Option<i64> {
+        self.first
+    }
+
     /// The time of the newest row in seconds since 1970.
     pub fn newest(&self) -> Option<i64> {
         self.newest
@@ -280,7 +304,19 @@ impl Activity {
 
     /// Everything that is stored about a decision.
     pub fn decision(&self, id: &str) -> Option<Value> {
-        self.find(id).map(|row| row.to_full_json(&self.codes))
+        let row = self.find(id)?;
+        let mut decision = row.to_full_json(&self.codes);
+        if let Value::Object(members) = &mut decision {
+            let client = row.client.map_or("", |code| self.codes.text(code));
+            members.insert("thresholds_changed".to_owned(), self.changes.thresholds_before(client, row.at.div_euclid(1000)));
+        }
+        Some(decision)
+    }
+
+    /// The stopped sign-in of a user that was decided at a time, in milliseconds, or within some seconds before it.
+    pub fn stopped_at(&self, user: &str, at: i64) -> Option<&Row> {
+        let is_near = |row: &&Row| (at - NEAR_MS..=at + NEAR_MS).contains(&row.at);
+        self.rows.iter().rev().find(|row| row.user.as_deref() == Some(user) && row.is_stopped() && is_near(row))
     }
 
     /// The newest row of a user.
@@ -299,9 +335,9 @@ impl Activity {
         let stored = self.dropped + self.rows.len() as u64;
         let as_of = as_of.unwrap_or(stored).min(stored);
         let visible = usize::try_from(as_of.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
-        let matcher = filter.matcher(&self.codes, now);
+        let selection = self.selection(filter, now);
         let (mut total, mut rows) = (0_usize, Vec::new());
-        for row in self.rows.iter().take(visible).rev().filter(|row| matcher.matches(row)) {
+        for row in self.rows.iter().take(visible).rev().filter(|row| selection.matches(row)) {
             if total >= offset && rows.len() < limit {
                 rows.push(row.to_json(&self.codes));
             }
@@ -320,6 +356,18 @@ impl Activity {
     fn index_of(&self, id: &str) -> Option<usize> {
         usize::try_from(self.by_id.get(id)?.checked_sub(self.dropped)?).ok()
     }
+}
+
+/// The user and the device of a row.
+fn device_hash(row: &Row) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    (row.user.as_ref()?, row.device.as_ref()?).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// The user and the device of a row with which the user got in.
+fn owned_device(row: &Row) -> Option<u64> {
+    if row.got_in() && row.outcome != Some(Outcome::Fraud) { device_hash(row) } else { None }
 }
 
 impl Row {
@@ -347,11 +395,11 @@ mod tests {
         (0..150).for_each(|number| activity.record(&line(number, "allow")));
         assert_eq!((activity.len(), activity.find("id-49").is_some(), activity.by_id.len()), (100, false, 100));
         assert_eq!(activity.find("id-120").map(|row| row.at), Some((NOW - 880) * 1000));
-        assert_eq!(activity.marks.iter().map(|mark| mark.text.as_str()).collect::<Vec<_>>(), ["model m1", "model m2"]);
+        assert_eq!(activity.changes.iter().map(crate::changes::Change::describe).collect::<Vec<_>>(), ["model from m0 to m1", "model from m1 to m2"]);
     }
 
     #[test]
-    fn new_thresholds_are_marked_once_for_each_client() {
+    fn new_thresholds_are_listed_once_for_each_client() {
         let mut activity = Activity::new(Counting::Rows);
         for (number, client, deny, challenge) in [
             (0, "web", 80, "null"),
@@ -365,8 +413,8 @@ mod tests {
             let line = line(number, "allow").replace('}', "");
             activity.record(&format!(r#"{line},"client":"{client}","thresholds":{{"review":50,"challenge":{challenge},"deny":{deny}}}}}"#));
         }
-        let marks: Vec<&str> = activity.marks.iter().map(|mark| mark.text.as_str()).collect();
-        assert_eq!(marks, ["web: challenge from 60, was off; deny from 75, was 80", "web: challenge from off, was 60; deny from 80, was 75"]);
+        let changes: Vec<String> = activity.changes.iter().map(crate::changes::Change::describe).collect();
+        assert_eq!(changes, ["web: deny from 80 to 75, challenge from off to 60", "web: deny from 75 to 80, challenge from 60 to off"]);
     }
 
     #[test]

@@ -1,82 +1,157 @@
 //! Likely mistakes: people who were stopped and then proven right, and sign-ins that were let in and then contradicted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use crate::{
     activity::Activity,
-    attack::Networks,
+    codes::{Code, Codes},
     decision::Outcome,
     filter::Filter,
+    let_in::{ATTACK_WAVE, LetIn},
     row::Row,
     session::{SessionJudgement, SessionResult},
 };
 
-/// The longest time between a stopped sign-in and the success that proves its user right, in milliseconds.
-const PROOF_WITHIN: i64 = 24 * 3_600_000;
-
 /// Findings of each kind that are listed.
 const MAX_FINDINGS: usize = 100;
 
-impl Activity {
-    /// The likely false positives and the likely missed attacks among the selected rows, newest first.
-    pub fn findings(&self, filter: &Filter, now: i64) -> Value {
-        let matcher = filter.matcher(&self.codes, now);
-        // The successes of each user by device and by network.
-        let mut proofs: HashMap<(&SmolStr, &SmolStr), Vec<i64>> = HashMap::new();
-        let networks = Networks::of(self.rows.iter());
-        for row in &self.rows {
-            if let (Some(user), true) = (&row.user, row.outcome == Some(Outcome::Success) && !row.is_stopped()) {
-                for origin in [&row.device, &row.net].into_iter().flatten() {
-                    proofs.entry((user, origin)).or_default().push(row.at);
-                }
-            }
-        }
-        let (mut wronged, mut missed) = (Vec::new(), Vec::new());
-        for row in self.rows.iter().rev().filter(|row| matcher.matches(row)) {
-            let (list, why) = match (false_positive(row, &proofs), missed_attack(row, &networks)) {
-                (Some(why), _) => (&mut wronged, why),
-                (None, Some(why)) => (&mut missed, why),
-                (None, None) => continue,
-            };
-            if list.len() < MAX_FINDINGS {
-                let mut value = row.to_json(&self.codes);
-                if let Value::Object(members) = &mut value {
-                    members.insert("why".to_owned(), why.into());
-                }
-                list.push(value);
-            }
-        }
-        json!({ "false_positives": wronged, "missed_attacks": missed, "limit": MAX_FINDINGS })
+/// The least range, in seconds: who was stopped is rarely proven right within the hour.
+const MIN_SECONDS: i64 = 86_400;
+
+/// The fewest other users with suspicious sign-ins from a hostile network.
+const MIN_USERS: usize = 3;
+
+/// Sign-ins of one kind.
+#[derive(Default)]
+struct Findings<'a> {
+    total: usize,
+    listed: Vec<Value>,
+    accounts: HashSet<&'a SmolStr>,
+    groups: HashMap<Option<u32>, Group<'a>>,
+}
+
+/// The sign-ins from one AS.
+#[derive(Default)]
+struct Group<'a> {
+    sign_ins: u32,
+    accounts: HashSet<&'a SmolStr>,
+    networks: HashSet<&'a SmolStr>,
+    country: Option<Code>,
+    from: i64,
+    to: i64,
+}
+
+/// Networks by the users with suspicious sign-ins from them, and by all sign-ins.
+struct Networks<'a>(HashMap<&'a SmolStr, (HashSet<&'a SmolStr>, usize)>);
+
+impl Networks<'_> {
+    /// Whether most sign-ins from a row's network were suspicious, of several users other than its own: a success among them is a taken account.
+    fn is_hostile(&self, row: &Row) -> bool {
+        let Some((users, total)) = row.net.as_ref().and_then(|net| self.0.get(net)) else { return false };
+        let others = users.len() - usize::from(row.user.as_ref().is_some_and(|user| users.contains(user)));
+        others >= MIN_USERS && others * 2 >= *total && !row.is_own_device
     }
 }
 
-/// Why a stopped sign-in was probably by the account's owner.
-fn false_positive(row: &Row, proofs: &HashMap<(&SmolStr, &SmolStr), Vec<i64>>) -> Option<&'static str> {
-    if !row.is_stopped() || row.outcome.is_some_and(Outcome::is_against_user) {
-        return None;
+impl<'a> Findings<'a> {
+    fn add(&mut self, row: &'a Row, why: &str, attack: Option<i64>, codes: &Codes) {
+        self.total += 1;
+        self.accounts.extend(&row.user);
+        let at = row.at.div_euclid(1000);
+        let group = self.groups.entry(row.asn).or_insert_with(|| Group { from: at, to: at, ..Group::default() });
+        group.sign_ins += 1;
+        group.accounts.extend(&row.user);
+        group.networks.extend(&row.net);
+        group.country = row.country.or(group.country);
+        (group.from, group.to) = (group.from.min(at), group.to.max(at));
+        if self.listed.len() < MAX_FINDINGS {
+            let mut value = row.to_json(codes);
+            if let Value::Object(members) = &mut value {
+                members.insert("why".to_owned(), why.into());
+                members.insert("attack".to_owned(), attack.into());
+            }
+            self.listed.push(value);
+        }
     }
-    match row.outcome {
-        Some(Outcome::NotFraud) => return Some("reported as the user"),
-        Some(Outcome::ChallengePassed) => return Some("passed the challenge"),
-        Some(_) | None => {}
+
+    /// The groups, those with the most sign-ins first.
+    fn groups(&self, codes: &Codes) -> Vec<Value> {
+        let mut groups: Vec<(&Option<u32>, &Group<'_>)> = self.groups.iter().collect();
+        groups.sort_unstable_by_key(|(asn, group)| (std::cmp::Reverse(group.sign_ins), **asn));
+        let shown = groups.into_iter().take(MAX_FINDINGS).map(|(asn, group)| {
+            let net = if group.networks.len() == 1 { group.networks.iter().next() } else { None };
+            json!({
+                "asn": asn, "country": group.country.map(|code| codes.text(code)), "net": net, "networks": group.networks.len(), "sign_ins": group.sign_ins,
+                "accounts": group.accounts.len(), "from": group.from, "to": group.to,
+            })
+        });
+        shown.collect()
     }
-    let user = row.user.as_ref()?;
-    let is_proven = |origin: &Option<SmolStr>| {
-        let successes = origin.as_ref().and_then(|origin| proofs.get(&(user, origin)));
-        successes.is_some_and(|successes| successes.iter().any(|at| (row.at..=row.at + PROOF_WITHIN).contains(at)))
-    };
-    match (is_proven(&row.device), is_proven(&row.net)) {
-        (true, _) => Some("the same user got in from the same device afterwards"),
-        (false, true) => Some("the same user got in from the same network afterwards"),
-        (false, false) => None,
+}
+
+impl Activity {
+    /// The likely false positives and the likely missed attacks among the selected rows: those of an attack first, then the newest. A range that
+    /// ends now covers at least a day, and the attack that goes on.
+    pub fn findings(&self, filter: &Filter, now: i64) -> Value {
+        let mut filter = filter.clone();
+        if filter.ends_now() && filter.attack.is_none() {
+            let attack = self.ongoing_attack().map_or(now, |attack| attack.from);
+            filter.extend_to(now.saturating_sub(attack).max(MIN_SECONDS));
+        }
+        let selection = self.selection(&filter, now);
+        let (from, _) = self.bounds_of(&filter, now);
+        let mut stopped = Findings::default();
+        for (row, why) in self.stopped_owners(from.saturating_mul(1000)) {
+            if selection.matches(row) {
+                stopped.add(row, why, None, &self.codes);
+            }
+        }
+        let mut let_in = Findings::default();
+        let mut of_attacks: HashSet<&SmolStr> = HashSet::new();
+        for attack in self.attacks().rev().filter(|attack| attack.to.is_none_or(|to| to > from)) {
+            // One row for each account, the first one.
+            let mut accounts: HashSet<&SmolStr> = HashSet::new();
+            let mut found = self.let_in_by(attack);
+            of_attacks.extend(found.iter().map(|found| &found.row.id));
+            found.retain(|found| selection.matches(found.row) && found.row.user.as_ref().is_none_or(|user| accounts.insert(user)));
+            for LetIn { row, why } in found.into_iter().rev() {
+                let_in.add(row, &why, Some(attack.id()), &self.codes);
+            }
+        }
+        let (networks, wave) = (self.networks(), self.codes.find(ATTACK_WAVE));
+        for row in self.rows.iter().rev().filter(|row| selection.matches(row) && !of_attacks.contains(&row.id)) {
+            if let Some(why) = missed_attack(row, &networks, wave) {
+                let_in.add(row, why, None, &self.codes);
+            }
+        }
+        json!({
+            "false_positives": stopped.listed, "missed_attacks": let_in.listed, "limit": MAX_FINDINGS, "from": from,
+            "totals": { "false_positives": stopped.total, "missed_attacks": let_in.total },
+            "accounts": { "false_positives": stopped.accounts.len(), "missed_attacks": let_in.accounts.len() },
+            "groups": { "false_positives": stopped.groups(&self.codes), "missed_attacks": let_in.groups(&self.codes) },
+        })
+    }
+
+    fn networks(&self) -> Networks<'_> {
+        let mut networks = Networks(HashMap::new());
+        for row in &self.rows {
+            if let (Some(net), Some(user)) = (&row.net, &row.user) {
+                let (users, total) = networks.0.entry(net).or_default();
+                *total += 1;
+                if row.is_suspicious(self.reporting) {
+                    users.insert(user);
+                }
+            }
+        }
+        networks
     }
 }
 
 /// Why a sign-in that was let in was probably an attack.
-fn missed_attack(row: &Row, networks: &Networks<'_>) -> Option<&'static str> {
+fn missed_attack(row: &Row, networks: &Networks<'_>, wave: Option<Code>) -> Option<&'static str> {
     if row.is_enforced() {
         return None;
     }
@@ -93,7 +168,10 @@ fn missed_attack(row: &Row, networks: &Networks<'_>) -> Option<&'static str> {
         Some(Outcome::NotFraud | Outcome::ChallengePassed | Outcome::Failure) | None => return None,
         Some(Outcome::Success) => {}
     }
-    networks.is_hostile(row).then_some("most others from this network were stopped, flagged, or had a wrong password")
+    if row.has_raising_reason(wave) && !row.is_own_device {
+        return Some("it has values of an attack that are new to the account");
+    }
+    networks.is_hostile(row).then_some("most others from this network were stopped or failed")
 }
 
 #[cfg(test)]

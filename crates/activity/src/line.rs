@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::decision::{Decision, Outcome};
@@ -27,7 +27,9 @@ pub enum Line {
     Decision(Box<DecisionLine>),
     /// The outcome of a sign-in.
     Outcome(OutcomeLine),
-    /// An action of an operator, or a report about an attack on a pool.
+    /// An action of an operator.
+    Action(ActionLine),
+    /// A report about an attack on a pool.
     Other,
 }
 
@@ -90,7 +92,7 @@ pub struct DecisionLine {
 }
 
 /// The thresholds of the app client.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Thresholds {
     pub(crate) review: f64,
     pub(crate) challenge: Option<f64>,
@@ -116,13 +118,22 @@ pub(crate) struct DegradedLine {
     pub(crate) fallback: Option<SmolStr>,
 }
 
-/// The members that only an action has.
-#[derive(Deserialize)]
-struct ActionLine {
-    #[serde(rename = "operation")]
-    _operation: serde::de::IgnoredAny,
-    #[serde(rename = "operator")]
-    _operator: serde::de::IgnoredAny,
+/// What an operator did in the dashboard.
+#[derive(Debug, Deserialize)]
+pub struct ActionLine {
+    pub(crate) time: Timestamp,
+    pub(crate) operation: SmolStr,
+    pub(crate) operator: SmolStr,
+    #[serde(default)]
+    pub(crate) subject: Option<SmolStr>,
+    #[serde(default)]
+    pub(crate) value: Option<SmolStr>,
+    #[serde(default)]
+    pub(crate) label: Option<SmolStr>,
+    #[serde(default)]
+    pub(crate) note: Option<SmolStr>,
+    #[serde(default)]
+    pub(crate) undoes: Option<SmolStr>,
 }
 
 /// The members that only a report about an attack has.
@@ -172,8 +183,21 @@ impl Line {
         if let Ok(outcome) = serde_json::from_str(json) {
             return Some(Line::Outcome(outcome));
         }
-        let is_other = serde_json::from_str::<ActionLine>(json).is_ok() || serde_json::from_str::<AttackLine>(json).is_ok();
-        is_other.then_some(Line::Other)
+        if let Ok(mut action) = serde_json::from_str::<ActionLine>(json) {
+            action.limit();
+            return Some(Line::Action(action));
+        }
+        serde_json::from_str::<AttackLine>(json).is_ok().then_some(Line::Other)
+    }
+}
+
+impl ActionLine {
+    fn limit(&mut self) {
+        cut(&mut self.operation, MAX_TEXT_BYTES);
+        cut(&mut self.operator, MAX_TEXT_BYTES);
+        for text in [&mut self.subject, &mut self.value, &mut self.label, &mut self.note, &mut self.undoes].into_iter().flatten() {
+            cut(text, MAX_TEXT_BYTES);
+        }
     }
 }
 
@@ -240,7 +264,8 @@ mod tests {
         assert!(matches!(Line::parse(outcome), Some(Line::Outcome(line)) if line.outcome == Outcome::Fraud));
         let action = r#"{"time":"2026-11-22T00:00:00Z","trigger":"operator","operator":"ada","operation":"suspend"}"#;
         let attack = r#"{"time":"2026-11-22T00:00:00Z","trigger":"attack","event":"onset","last_high":"2026-11-22T00:00:00Z"}"#;
-        assert!([action, attack].iter().all(|line| matches!(Line::parse(line), Some(Line::Other))));
+        assert!(matches!(Line::parse(action), Some(Line::Action(line)) if line.operator == "ada"));
+        assert!(matches!(Line::parse(attack), Some(Line::Other)));
     }
 
     #[test]

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use crate::{activity::Activity, codes::Code, row::Row};
+use crate::{
+    activity::Activity,
+    codes::Code,
+    row::{Reporting, Row},
+};
 
 /// Values that a ranking lists.
 const MAX_LISTED: usize = 12;
@@ -14,8 +18,9 @@ const MAX_LISTED: usize = 12;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {
     pub(crate) total: u32,
-    pub(crate) risky: u32,
+    pub(crate) suspicious: u32,
     pub(crate) stopped: u32,
+    pub(crate) failed: u32,
     pub(crate) got_in: u32,
 }
 
@@ -36,13 +41,13 @@ pub(crate) struct Rankings<'a> {
 struct ByCode(Vec<Tally>);
 
 impl ByCode {
-    fn add(&mut self, code: Option<Code>, row: &Row) {
+    fn add(&mut self, code: Option<Code>, row: &Row, reporting: Reporting) {
         if let Some(index) = code.map(Code::index) {
             if index >= self.0.len() {
                 self.0.resize(index + 1, Tally::default());
             }
             if let Some(tally) = self.0.get_mut(index) {
-                tally.add(row);
+                tally.add(row, reporting);
             }
         }
     }
@@ -55,39 +60,34 @@ impl ByCode {
 }
 
 impl Tally {
-    pub(crate) fn add(&mut self, row: &Row) {
+    pub(crate) fn add(&mut self, row: &Row, reporting: Reporting) {
         self.total += 1;
-        self.risky += u32::from(row.is_risky());
+        self.suspicious += u32::from(row.is_suspicious(reporting));
         self.stopped += u32::from(row.is_stopped());
-        self.got_in += u32::from(row.got_in());
-    }
-
-    /// Adds a row to the description of an attack, which consists of suspect ones.
-    pub(crate) fn add_suspect(&mut self, row: &Row) {
-        self.total += 1;
-        self.risky += u32::from(row.is_suspect());
-        self.stopped += u32::from(row.is_suspect() && row.is_stopped());
+        self.failed += u32::from(row.has_failed());
+        // A stopped sign-in that was proven right later is among the stopped ones.
+        self.got_in += u32::from(!row.is_stopped() && row.got_in());
     }
 }
 
 impl<'a> Rankings<'a> {
-    pub(crate) fn add(&mut self, row: &'a Row) {
+    pub(crate) fn add(&mut self, row: &'a Row, reporting: Reporting) {
         if let Some(net) = &row.net {
             let (tally, country, asn) = self.nets.entry(net).or_default();
-            tally.add(row);
+            tally.add(row, reporting);
             (*country, *asn) = (row.country, row.asn);
         }
         if let Some(user) = &row.user {
-            self.users.entry(user).or_default().add(row);
+            self.users.entry(user).or_default().add(row, reporting);
         }
         if let Some(asn) = row.asn {
-            self.asns.entry(asn).or_default().add(row);
+            self.asns.entry(asn).or_default().add(row, reporting);
         }
-        self.countries.add(row.country, row);
-        self.clients.add(row.client, row);
-        self.rules.add(row.decided_by, row);
+        self.countries.add(row.country, row, reporting);
+        self.clients.add(row.client, row, reporting);
+        self.rules.add(row.decided_by, row, reporting);
         // A reason that lowers the score explains no attack.
-        row.reasons.iter().filter(|reason| reason.weight > 0.0).for_each(|reason| self.reasons.add(Some(reason.code), row));
+        row.reasons.iter().filter(|reason| reason.weight > 0.0).for_each(|reason| self.reasons.add(Some(reason.code), row, reporting));
     }
 
     /// The rankings as JSON. Users and networks are listed only with `is_identified`.
@@ -114,17 +114,18 @@ impl<'a> Rankings<'a> {
     }
 }
 
-/// The values with the most risky sign-ins, then with the most sign-ins.
+/// The values with the most suspicious sign-ins, then with the most sign-ins.
 fn ranking<K: Ord>(counts: &HashMap<K, Tally>, to_json: impl Fn(&K) -> Value) -> Value {
     let mut sorted: Vec<(&K, &Tally)> = counts.iter().collect();
-    sorted.sort_unstable_by(|(a_key, a), (b_key, b)| (b.risky, b.total).cmp(&(a.risky, a.total)).then_with(|| a_key.cmp(b_key)));
+    sorted.sort_unstable_by(|(a_key, a), (b_key, b)| (b.suspicious, b.total).cmp(&(a.suspicious, a.total)).then_with(|| a_key.cmp(b_key)));
     let listed: Vec<Value> = sorted
         .iter()
         .take(MAX_LISTED)
         .map(|(key, tally)| {
             let mut value = to_json(key);
             if let Value::Object(members) = &mut value {
-                for (name, count) in [("total", tally.total), ("risky", tally.risky), ("stopped", tally.stopped), ("got_in", tally.got_in)] {
+                let Tally { total, suspicious, stopped, failed, got_in } = **tally;
+                for (name, count) in [("total", total), ("suspicious", suspicious), ("stopped", stopped), ("failed", failed), ("got_in", got_in)] {
                     members.insert(name.to_owned(), count.into());
                 }
             }

@@ -6,12 +6,15 @@ use smol_str::SmolStr;
 use crate::{
     codes::{Code, Codes},
     decision::{Decision, Outcome},
-    line::DecisionLine,
+    line::{DecisionLine, Thresholds},
     session::SessionJudgement,
 };
 
-/// The code of the reason that a device is known.
+/// Reasons that tell what the account has used before, and the one that the app's device id is new.
 const KNOWN_DEVICE: &str = "known_device";
+const KNOWN_IP: &str = "known_ip";
+const KNOWN_NETWORK: &str = "known_network";
+const NEW_DEVICE: &str = "new_device";
 
 /// A reason of a decision.
 #[derive(Debug)]
@@ -19,6 +22,18 @@ pub struct Reason {
     pub(crate) code: Code,
     pub(crate) weight: f32,
     detail: Option<Box<str>>,
+}
+
+/// Which outcomes the source of the rows reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Reporting {
+    /// None: a flagged sign-in counts as suspicious, since nothing tells how it ended.
+    #[default]
+    Nothing,
+    /// Successes only, as Cognito does: what has no outcome by this time, in milliseconds since 1970, has failed.
+    Successes { settled: i64 },
+    /// Successes and failures.
+    Everything,
 }
 
 /// A stored decision.
@@ -60,8 +75,14 @@ pub struct Row {
     tenant: Option<SmolStr>,
     list_entry: Option<SmolStr>,
     pub(crate) is_degraded: bool,
-    /// Whether it came from a device that the user is known to use.
-    pub(crate) is_known_device: bool,
+    /// Whether it came from an address or a device that the user has used before: by its reasons, or by an earlier success.
+    pub(crate) is_own_device: bool,
+    /// Whether it is known to be from a device or a place that is new to the user: it has a device id or a reason that says so.
+    is_new: bool,
+    /// Whether the user has used its network before.
+    pub(crate) is_known_network: bool,
+    /// The thresholds that decided it.
+    pub(crate) thresholds: Option<Thresholds>,
     base: f32,
     log_odds: f32,
     elapsed_ms: f32,
@@ -83,7 +104,12 @@ impl Row {
             |map: &std::collections::BTreeMap<SmolStr, SmolStr>| map.iter().map(|(name, value)| (codes.intern(name), codes.intern(value))).collect();
         let evidence = pairs(&line.evidence);
         let causes = line.degraded.as_ref().map(|degraded| pairs(&degraded.causes)).unwrap_or_default();
-        let is_known_device = line.reasons.iter().any(|reason| reason.code == KNOWN_DEVICE && reason.weight < 0.0);
+        let lowers = |code: &str| line.reasons.iter().any(|reason| reason.code == code && reason.weight < 0.0);
+        let is_known_network = lowers(KNOWN_NETWORK) || lowers(KNOWN_IP);
+        // Without a device id the complete user agent is the device, which strangers may have too.
+        let has_device = line.device.is_some() && !line.reasons.iter().any(|reason| reason.code == NEW_DEVICE);
+        let is_new = line.device.is_some() || line.reasons.iter().any(|reason| reason.code.starts_with("new_") && reason.weight > 0.0);
+        let is_own_device = lowers(KNOWN_IP) || lowers(KNOWN_DEVICE) && (has_device || is_known_network);
         let reasons = line.reasons.into_iter();
         let reasons = reasons
             .map(|reason| Reason { code: codes.intern(&reason.code), weight: reason.weight as f32, detail: reason.detail.map(|detail| detail.as_str().into()) })
@@ -113,7 +139,10 @@ impl Row {
             tenant: line.tenant,
             list_entry: line.list_entry,
             is_degraded: line.degraded.is_some(),
-            is_known_device,
+            is_own_device,
+            is_new,
+            is_known_network,
+            thresholds: line.thresholds,
             base: line.base as f32,
             log_odds: line.log_odds as f32,
             elapsed_ms: line.elapsed_ms as f32,
@@ -135,15 +164,28 @@ impl Row {
         self.decision >= Decision::Challenge
     }
 
-    /// Whether the sign-in was flagged or stopped, or had a wrong password.
-    pub fn is_risky(&self) -> bool {
-        self.decision > Decision::Allow || self.outcome.is_some_and(|outcome| outcome == Outcome::Failure || outcome.is_against_user())
+    /// Whether the sign-in was not stopped and failed: the password was wrong, or the challenge was not passed.
+    pub fn has_failed(&self) -> bool {
+        !self.is_stopped() && matches!(self.outcome, Some(Outcome::Failure | Outcome::ChallengeFailed))
     }
 
-    /// Whether the sign-in counts for an attack: a risky one that is not from a device that the user is known to use. When thresholds change,
-    /// many people may be stopped at once, and people mistype passwords.
-    pub fn is_suspect(&self) -> bool {
-        self.is_risky() && !self.is_known_device
+    /// Whether the sign-in got in from a device or a place that is new to the user.
+    pub(crate) fn got_in_anew(&self) -> bool {
+        self.got_in() && self.is_new && !self.is_own_device
+    }
+
+    /// Whether the sign-in is suspicious: stopped or failed, and not from a device that its user has used before. People mistype passwords, and
+    /// new thresholds may stop many of them at once. An outcome in the user's favour clears a sign-in, one against the user makes it suspicious.
+    pub(crate) fn is_suspicious(&self, reporting: Reporting) -> bool {
+        let is_unproven = match (self.outcome, reporting) {
+            (Some(Outcome::Fraud), _) => return true,
+            (Some(Outcome::Failure | Outcome::ChallengeFailed), _) => true,
+            (Some(Outcome::Success | Outcome::ChallengePassed | Outcome::NotFraud), _) => false,
+            (None, Reporting::Nothing) => self.decision > Decision::Allow,
+            (None, Reporting::Successes { settled }) => self.is_stopped() || self.at < settled,
+            (None, Reporting::Everything) => self.is_stopped(),
+        };
+        is_unproven && !self.is_own_device
     }
 
     /// Whether the sign-in got in: the caller was not told to stop it, and the password was right.
@@ -153,6 +195,15 @@ impl Row {
             Some(Outcome::ChallengePassed | Outcome::NotFraud) => true,
             Some(Outcome::Fraud) => self.action <= Decision::Review,
             Some(Outcome::Failure | Outcome::ChallengeFailed) | None => false,
+        }
+    }
+
+    /// Whether the outcome is the one of a filter's label, or of its group.
+    pub(crate) fn has_outcome(&self, label: &str) -> bool {
+        match label {
+            "got_in" => self.got_in(),
+            "failed" => self.has_failed(),
+            _ => self.outcome.map_or("none", Outcome::as_label) == label,
         }
     }
 
@@ -186,7 +237,7 @@ impl Row {
             let more = json!({
                 "reasons": reasons, "base": hundredths(self.base), "log_odds": hundredths(self.log_odds), "elapsed_ms": hundredths(self.elapsed_ms),
                 "mode": text(self.mode), "model": text(self.model), "context": text(self.context), "trigger": text(self.trigger), "tenant": self.tenant,
-                "evidence": pairs(&self.evidence), "missing": pairs(&self.causes), "fallback": text(self.fallback),
+                "thresholds": self.thresholds, "evidence": pairs(&self.evidence), "missing": pairs(&self.causes), "fallback": text(self.fallback),
             });
             if let Value::Object(more) = more {
                 members.extend(more);

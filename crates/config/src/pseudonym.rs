@@ -186,11 +186,12 @@ impl Pseudonyms {
 
     /// A network (/24 or /48) in audit lines.
     pub fn network(&self, ip: IpAddr) -> SmolStr {
-        let network = riskgate_engine::client_ip::network_of(ip.to_canonical());
-        match network {
-            IpAddr::V4(v4) => text(&self.newest().audit, "network", &[&v4.octets()], 12),
-            IpAddr::V6(v6) => text(&self.newest().audit, "network", &[&v6.octets()], 12),
-        }
+        self.newest().network(ip)
+    }
+
+    /// A network in audit lines under every configured key, newest first.
+    pub fn networks(&self, ip: IpAddr) -> SmallVec<[SmolStr; 1]> {
+        self.keys.iter().map(|keys| keys.network(ip)).collect()
     }
 
     /// A device id in audit lines.
@@ -210,6 +211,13 @@ impl std::fmt::Debug for Pseudonyms {
 }
 
 impl DerivedKeys {
+    fn network(&self, ip: IpAddr) -> SmolStr {
+        match riskgate_engine::client_ip::network_of(ip.to_canonical()) {
+            IpAddr::V4(v4) => text(&self.audit, "network", &[&v4.octets()], 12),
+            IpAddr::V6(v6) => text(&self.audit, "network", &[&v6.octets()], 12),
+        }
+    }
+
     fn short_hash(&self, purpose: &str, parts: &[&[u8]]) -> u32 {
         let mut hasher = SipHasher24::new_with_key(&self.short);
         write_parts(purpose, parts, |bytes| hasher.write(bytes));

@@ -1,4 +1,4 @@
-//! The block list: blocks of ranges, devices, clients and tenants. It also stores client capabilities and the pseudonym keys in use.
+//! The block list: blocks of ranges, networks, AS, devices, clients and tenants. It also stores client capabilities and the pseudonym keys in use.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -26,6 +26,10 @@ use riskgate_engine::{
 pub enum BlockSubject {
     /// An address range. Stored in clear text, because the operator entered it and it was not observed from a user.
     Range(IpNet),
+    /// The pseudonym of a network (/24 or /48), as audit lines have it.
+    Network(SmolStr),
+    /// An autonomous system.
+    Asn(u32),
     /// The pseudonym of a device id.
     Device(SmolStr),
     /// An app client.
@@ -161,6 +165,8 @@ impl BlockSubject {
     pub fn entry_name(&self) -> String {
         match self {
             BlockSubject::Range(net) => format!("block#range#{net}"),
+            BlockSubject::Network(name) => format!("block#network#{name}"),
+            BlockSubject::Asn(asn) => format!("block#asn#{asn}"),
             BlockSubject::Device(key) => format!("block#device#{key}"),
             BlockSubject::Client(id) => format!("block#client#{id}"),
             BlockSubject::Tenant(key) => format!("block#tenant#{key}"),
@@ -171,6 +177,8 @@ impl BlockSubject {
         let (kind, value) = name.strip_prefix(BLOCK)?.split_once('#')?;
         match kind {
             "range" => parse_network(value).ok().map(BlockSubject::Range),
+            "network" => Some(BlockSubject::Network(value.into())),
+            "asn" => value.parse().ok().map(BlockSubject::Asn),
             "device" => Some(BlockSubject::Device(value.into())),
             "client" => Some(BlockSubject::Client(value.into())),
             "tenant" => Some(BlockSubject::Tenant(value.into())),
@@ -250,15 +258,19 @@ impl BlockList {
         self.unreadable
     }
 
-    /// The blocks that match a sign-in. Exemptions by address or device require a trusted context: unsigned claims and replayed contexts
+    /// The blocks that match a sign-in from an AS. Exemptions by address or device require a trusted context: unsigned claims and replayed contexts
     /// do not match them.
-    pub(super) fn find_matches(&self, sign_in: &SignIn, nonce: NonceStatus, pseudonyms: &Pseudonyms, now: Timestamp) -> Vec<BlockMatch> {
+    pub(super) fn find_matches(&self, sign_in: &SignIn, asn: Option<u32>, nonce: NonceStatus, pseudonyms: &Pseudonyms, now: Timestamp) -> Vec<BlockMatch> {
         let account_blocks = self.account_blocks(&sign_in.client, sign_in.tenant.as_ref().map(|tenant| tenant.expose().as_str()), pseudonyms, now);
         let mut context_blocks: Vec<&BlockEntry> = match sign_in.context.ip.any() {
             Some(IpAddr::V4(ip)) => self.v4.cover(&Ipv4Net::from(ip)).flat_map(|(_, entries)| entries).collect(),
             Some(IpAddr::V6(ip)) => self.v6.cover(&Ipv6Net::from(ip)).flat_map(|(_, entries)| entries).collect(),
             None => Vec::new(),
         };
+        if let (Some(ip), false) = (sign_in.context.ip.any(), self.named.is_empty()) {
+            context_blocks.extend(pseudonyms.networks(ip).into_iter().filter_map(|name| self.named.get(&BlockSubject::Network(name))));
+            context_blocks.extend(asn.and_then(|asn| self.named.get(&BlockSubject::Asn(asn))));
+        }
         if let (Some(id), false) = (&sign_in.context.device_id, self.named.is_empty()) {
             context_blocks
                 .extend(pseudonyms.records("device", &[id.expose().as_bytes()]).into_iter().filter_map(|key| self.named.get(&BlockSubject::Device(key))));

@@ -270,7 +270,7 @@ impl Enricher {
             Some(repository) => {
                 match self.query_repository(repository, sign_in, networks, features, hour, deadline.sooner(started, self.store_timeout)).await {
                     Ok((history, attempt)) => (history, attempt, Outcome::Fresh),
-                    Err(cause) => self.history_without_record(repository, sign_in, cause),
+                    Err(cause) => self.history_without_record(repository, sign_in, networks.asn, cause),
                 }
             }
         };
@@ -296,9 +296,10 @@ impl Enricher {
         &self,
         repository: &HistoryRepository,
         sign_in: &SignIn,
+        asn: Option<u32>,
         cause: FailureReason,
     ) -> (History, Option<Box<PendingAttempt>>, Outcome) {
-        let history = catch_panic_sync(&self.health, || repository.history_without_record(sign_in, cause)).unwrap_or_default();
+        let history = catch_panic_sync(&self.health, || repository.history_without_record(sign_in, asn, cause)).unwrap_or_default();
         (history, None, Outcome::Failed(cause))
     }
 

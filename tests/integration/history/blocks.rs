@@ -17,6 +17,7 @@ async fn each_subject_is_blocked_and_unblocked() {
         let repository = first.repository();
         let subjects = [
             BlockSubject::Range("84.208.0.0/16".parse().unwrap()),
+            BlockSubject::Network(first.enricher().pseudonyms().network(HOME.ip.parse().unwrap())),
             BlockSubject::Device(repository.subject_keys("device", HOME.device)[0].clone()),
             BlockSubject::Client("web".into()),
             BlockSubject::Tenant(repository.subject_keys("tenant", "acme")[0].clone()),

@@ -82,6 +82,24 @@ impl Sidecar {
         panic!("the decision does not appear");
     }
 
+    /// The answer of a search by a viewer.
+    async fn find(&self, text: &str) -> (u16, Value) {
+        let answer = self.request(Method::POST, "/v1/activity/find", Some(VIEW)).body(json!({ "text": text }).to_string()).send().await.expect("an answer");
+        (answer.status().as_u16(), serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON"))
+    }
+
+    /// The first assessment that a rule has decided. Blocks of networks apply within ten seconds.
+    async fn until_decided_by(&self, rule: &str) -> Value {
+        for _ in 0..300 {
+            let assessment = self.sign_in(NAME).await;
+            if assessment["decided_by"] == rule {
+                return assessment;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("no assessment was decided by {rule}");
+    }
+
     async fn act(&self, body: &Value, token: &str) -> (u16, Value) {
         let request = self.request(Method::POST, "/v1/actions", Some(token)).header("content-type", "application/json").body(body.to_string());
         let answer = request.send().await.expect("an answer");
@@ -124,6 +142,8 @@ async fn without_a_token_no_user_is_seen() {
     }
     for (path, body) in [
         ("/v1/activity/users", r#"{"name":"ada"}"#),
+        ("/v1/activity/find", r#"{"text":"ada"}"#),
+        ("/v1/actions/preview", r#"{"action":"suspend","subject":"user","value":"u","note":"why"}"#),
         ("/v1/actions", r#"{"action":"suspend","subject":"user","value":"u","note":"why"}"#),
         ("/v1/actions/x/undo", r#"{"note":"why"}"#),
     ] {
@@ -166,7 +186,9 @@ async fn an_operator_suspends_and_undoes_and_both_are_audited() {
     let note = "chargeback <img src=x onerror=alert(1)>";
     let (status, action) = sidecar.act(&json!({ "action": "suspend", "subject": "user", "value": row["user"], "note": note, "seconds": 3600 }), ADA).await;
     assert_eq!((status, &action["operator"]), (200, &json!("ada")), "{action}");
-    assert_eq!(action["command"], "riskgate block add sub SUB_OF_THE_USER --for 1h --note 'chargeback <img src=x onerror=alert(1)>'");
+    let account = row["user"].as_str().expect("a user");
+    let account = if account.starts_with('-') { format!("'{account}'") } else { account.to_owned() };
+    assert_eq!(action["command"], format!("riskgate block add account {account} --for 1h --note 'chargeback <img src=x onerror=alert(1)>'"));
     let suspended = sidecar.sign_in(NAME).await;
     assert_eq!((&suspended["decision"], &suspended["decided_by"]), (&json!("deny"), &json!("suspended")));
     let undo = format!("/v1/actions/{}/undo", action["id"].as_str().expect("an id"));
@@ -220,6 +242,81 @@ async fn an_action_on_a_network_or_a_client_names_the_known_users_it_affects() {
         .act(&json!({ "action": "suspend", "subject": "range", "value": "198.51.100.0/24", "note": "a wave", "seconds": 60, "confirmed_users": 0 }), ADA)
         .await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn a_network_and_an_as_are_suspended_by_what_the_page_knows_of_them() {
+    let sidecar = Sidecar::start(&[]).await;
+    sidecar.sign_in(NAME).await;
+    let row = sidecar.newest().await;
+    let (net, asn) = (row["net"].as_str().expect("a network"), row["asn"].as_u64().expect("an AS").to_string());
+    for (subject, value) in [("network", net), ("asn", asn.as_str())] {
+        let mut body = json!({ "action": "suspend", "subject": subject, "value": value, "note": "a wave", "seconds": 600 });
+        let request = sidecar.request(Method::POST, "/v1/actions/preview", Some(VIEW)).body(body.to_string());
+        let preview: Value = serde_json::from_str(&request.send().await.expect("an answer").text().await.expect("a body")).expect("JSON");
+        assert_eq!((&preview["users"], preview["command"].as_str().map(|text| text.contains(value))), (&json!(1), Some(true)), "{preview}");
+        assert_eq!(sidecar.act(&body, ADA).await.1["code"], "confirm");
+        body["confirmed_users"] = json!(1);
+        let (status, action) = sidecar.act(&body, ADA).await;
+        assert_eq!((status, &action["command"]), (200, &preview["command"]), "{action}");
+        assert_eq!(sidecar.until_decided_by("suspended").await["action"], "deny", "{subject}");
+        let undo = format!("/v1/actions/{}/undo", action["id"].as_str().expect("an id"));
+        let undone = sidecar.request(Method::POST, &undo, Some(ADA)).header("content-type", "application/json").body(r#"{"note":"our own exit"}"#);
+        let undone: Value = serde_json::from_str(&undone.send().await.expect("an answer").text().await.expect("a body")).expect("JSON");
+        assert_eq!((&undone["undone_by"], &undone["undo_note"], undone["undone_at"].is_i64()), (&json!("ada"), &json!("our own exit"), true), "{undone}");
+        sidecar.until_decided_by("thresholds").await;
+    }
+    // What no stored decision has is not suspended: a mistyped pseudonym would seem to work.
+    for (subject, value) in [("network", "AAAAAAAAAAAAAAAA"), ("asn", "64999")] {
+        let body = json!({ "action": "suspend", "subject": subject, "value": value, "note": "a wave", "seconds": 600, "confirmed_users": 0 });
+        let (status, problem) = sidecar.act(&body, ADA).await;
+        assert_eq!((status, &problem["code"]), (404, &json!("unknown")));
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_is_found_and_nothing_else() {
+    let sidecar = Sidecar::start(&[]).await;
+    sidecar.sign_in(NAME).await;
+    let row = sidecar.newest().await;
+    let text = |name: &str| row[name].as_str().expect("a text").to_owned();
+    let asn = format!("AS{}", row["asn"]);
+    for (searched, kind, value) in [
+        (text("id"), "decision", text("id")),
+        (text("user"), "user", text("user")),
+        (NAME.to_owned(), "user", text("user")),
+        (text("net"), "net", text("net")),
+        (asn.clone(), "asn", asn[2..].to_owned()),
+        ("web".to_owned(), "client", "web".to_owned()),
+    ] {
+        let (status, found) = sidecar.find(&searched).await;
+        assert_eq!((status, &found["kind"], &found["value"]), (200, &json!(kind), &json!(value)), "{searched}: {found}");
+    }
+    for unknown in ["anna", "AAAAAAAAAAAAAAAA", "AS64999", "01M80EJRYK6508PR6CQENEZ8FV", "planted-device", IP] {
+        let (status, problem) = sidecar.find(unknown).await;
+        assert_eq!(status, 404, "{unknown}: {problem}");
+        assert!(!problem.to_string().contains(unknown), "{problem}");
+    }
+    let unknown = sidecar.request(Method::POST, "/v1/activity/users", Some(VIEW)).body(r#"{"name":"anna"}"#).send().await.expect("an answer");
+    assert_eq!(unknown.status(), 404);
+}
+
+#[tokio::test]
+async fn lists_are_complete_and_name_networks_to_viewers_only() {
+    let sidecar = Sidecar::start(&[]).await;
+    sidecar.sign_in(NAME).await;
+    let row = sidecar.newest().await;
+    for (of, value) in [("net", row["net"].clone()), ("user", row["user"].clone()), ("asn", json!(row["asn"].to_string())), ("client", json!("web"))] {
+        let list = sidecar.get(&format!("/v1/activity/values?of={of}&sort=got_in&range=10m&outcome=got_in"), VIEW).await;
+        assert_eq!((&list["total"], &list["rows"][0]["value"], &list["rows"][0]["got_in"]), (&json!(1), &value, &json!(1)), "{list}");
+        let status = sidecar.request(Method::GET, &format!("/v1/activity/values?of={of}"), None).send().await.expect("an answer").status();
+        assert_eq!(status, if matches!(of, "net" | "user") { 401 } else { 200 }, "{of}");
+    }
+    assert_eq!(sidecar.get("/v1/activity/values?of=net&outcome=failed", VIEW).await["total"], 0);
+    for wrong in ["", "of=device", "of=net&sort=name", "of=net&from=then"] {
+        let status = sidecar.request(Method::GET, &format!("/v1/activity/values?{wrong}"), Some(VIEW)).send().await.expect("an answer").status();
+        assert_eq!(status, 422, "{wrong}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Operations for operators: keys, export, and blocks of a user.
 
 use jiff::{Timestamp, ToSpan as _};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
@@ -31,6 +32,13 @@ pub struct LiftedRestriction(Vec<(SmolStr, RecordFields)>);
 
 /// Fields of a record, with their names.
 type RecordFields = Vec<(SmolStr, Vec<u8>)>;
+
+/// The member of a stored decision that names the user's records.
+#[derive(Deserialize)]
+struct RowKeys {
+    #[serde(default)]
+    keys: Vec<SmolStr>,
+}
 
 impl HistoryRepository {
     /// The keys of a user's records, that of the newest pseudonym key first.
@@ -191,7 +199,7 @@ impl HistoryRepository {
         self.store.delete_list_entry(List::BlockedUsers, key).await
     }
 
-    /// Blocks or exempts a range, a device, a client or a tenant.
+    /// Blocks or exempts a range, a network, an AS, a device, a client or a tenant.
     ///
     /// # Errors
     ///
@@ -207,9 +215,9 @@ impl HistoryRepository {
     /// The store could not be reached.
     pub async fn block_under(&self, key_index: usize, subject: &BlockSubject, entry: &BlockEntry) -> Result<(), FailureReason> {
         let bytes = match subject {
-            BlockSubject::Device(_) | BlockSubject::Tenant(_) => self.list_entry_bytes(entry, key_index),
+            BlockSubject::Network(_) | BlockSubject::Device(_) | BlockSubject::Tenant(_) => self.list_entry_bytes(entry, key_index),
             // Named in clear text, without a key.
-            BlockSubject::Range(_) | BlockSubject::Client(_) => entry.to_bytes(),
+            BlockSubject::Range(_) | BlockSubject::Asn(_) | BlockSubject::Client(_) => entry.to_bytes(),
         };
         self.store.put_list_entry(List::BlockList, &subject.entry_name(), &bytes, entry.until).await
     }
@@ -241,15 +249,35 @@ impl HistoryRepository {
         if !self.store.has_activity() {
             return Ok(rows);
         }
-        let days = i64::from(crate::repository::user_record::days(self.retention.history.max(self.retention.activity)));
-        let from = now.checked_sub(days.saturating_mul(24).hours()).unwrap_or(Timestamp::UNIX_EPOCH);
-        // A row that is stored while this runs is included.
-        let to = now.checked_add(1.hour()).unwrap_or(now);
         for pseudonym in self.pseudonyms.users(pool, user) {
-            rows.extend(self.store.read_activity_of(&pseudonym, ActivityRange { from, to }, now).await?);
+            rows.extend(self.store.read_activity_of(&pseudonym, self.activity_range(now), now).await?);
         }
         rows.sort_by_key(|row| row.at);
         Ok(rows)
+    }
+
+    /// All times of which rows may be stored.
+    fn activity_range(&self, now: Timestamp) -> ActivityRange {
+        let days = i64::from(crate::repository::user_record::days(self.retention.history.max(self.retention.activity)));
+        let from = now.checked_sub(days.saturating_mul(24).hours()).unwrap_or(Timestamp::UNIX_EPOCH);
+        // A row that is stored while this runs is included.
+        ActivityRange { from, to: now.checked_add(1.hour()).unwrap_or(now) }
+    }
+
+    /// The keys of a user's records by the pseudonym in audit lines, from the newest stored decision. `None` if the store has no decision of the
+    /// user.
+    ///
+    /// # Errors
+    ///
+    /// The store could not be reached.
+    pub async fn keys_of_account(&self, pseudonym: &str, now: Timestamp) -> Result<Option<UserKeys>, FailureReason> {
+        if !self.store.has_activity() {
+            return Ok(None);
+        }
+        let mut rows = self.store.read_activity_of(pseudonym, self.activity_range(now), now).await?;
+        rows.sort_by_key(|row| std::cmp::Reverse(row.at));
+        let keys = |row: &ActivityRow| serde_json::from_str::<RowKeys>(&row.what).ok().filter(|row| !row.keys.is_empty());
+        Ok(rows.iter().find_map(keys).map(|row| row.keys.into_iter().collect()))
     }
 
     fn export_record(&self, key: &str, user_record: UserRecord, now: Timestamp) -> Value {

@@ -104,7 +104,7 @@ impl HistoryRepository {
             *of(&mut dependents[index]) += 1;
         };
         users.values().for_each(|bytes| count(bytes, |dependent| &mut dependent.users));
-        let is_keyed = |name: &str| name.starts_with("block#device#") || name.starts_with("block#tenant#");
+        let is_keyed = |name: &str| ["block#network#", "block#device#", "block#tenant#"].iter().any(|prefix| name.starts_with(prefix));
         block_list.iter().filter(|(name, _)| is_keyed(name)).for_each(|(_, bytes)| count(bytes, |dependent| &mut dependent.named));
         let used = BlockList::parse(block_list).keys;
         for dependent in &mut dependents {

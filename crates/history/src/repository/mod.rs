@@ -232,7 +232,7 @@ impl HistoryRepository {
             history.velocity.account_failures = user_record.count_failures(at);
         }
         history.concurrent = user_record.concurrent_sightings(&pending_attempt.attempt, at, self.retention.pending);
-        history.block = self.effective_block(&user_record, &block_list, sign_in, nonce, &hashes);
+        history.block = self.effective_block(&user_record, &block_list, (sign_in, networks.asn), nonce, &hashes);
         let merged = user_record.into_merged(&pending_attempt.origin, now, at, self.retention.history);
         if sign_in.user.existence == Existence::NotFound {
             history.profile = self.decoy(sign_in, &pending_attempt.origin, now);
@@ -259,7 +259,7 @@ impl HistoryRepository {
         let mut user_record = Self::merge_records(&pending_attempt.keys, &hashes, record?, &older?);
         user_record.release_unjudged(now);
         let block_list = self.block_list.load(now);
-        let block = self.effective_block(&user_record, &block_list, sign_in, NonceStatus::New, &hashes);
+        let block = self.effective_block(&user_record, &block_list, (sign_in, networks.asn), NonceStatus::New, &hashes);
         let concurrent = user_record.concurrent_sightings(&pending_attempt.attempt, at, self.retention.pending);
         let profile = match sign_in.user.existence {
             Existence::Known => user_record.into_profile(&pending_attempt.origin, at, self.retention.history),
@@ -269,13 +269,13 @@ impl HistoryRepository {
         Ok(History { profile, block, concurrent, unread: self.unread_lists(), block_list_expired, ..History::default() })
     }
 
-    /// The history without access to the store: blocks from the cached lists.
-    pub fn history_without_record(&self, sign_in: &SignIn, cause: FailureReason) -> History {
+    /// The history of a sign-in from an AS without access to the store: blocks from the cached lists.
+    pub fn history_without_record(&self, sign_in: &SignIn, asn: Option<u32>, cause: FailureReason) -> History {
         let now = sign_in.received.wall;
         let nonce = if sign_in.context.nonce.is_some() { NonceStatus::Unchecked } else { NonceStatus::New };
         let hashes = self.hash_event(&sign_in.pool, &sign_in.client, None, None);
         let user_record = UserRecord::parse(&riskgate_store::Record::default());
-        let block = self.effective_block(&user_record, &self.block_list.load(now), sign_in, nonce, &hashes);
+        let block = self.effective_block(&user_record, &self.block_list.load(now), (sign_in, asn), nonce, &hashes);
         let mut unread = self.unread_lists();
         if !self.has_blocks(now) {
             unread.set(StorePart::BlockList, Some(cause));
@@ -342,15 +342,17 @@ impl HistoryRepository {
         (pending_attempt, hashes)
     }
 
-    /// Blocks of the device and the tenant that the list has under an older key only.
+    /// Blocks of the network, the device and the tenant that the list has under an older key only.
     fn find_migrated_blocks(&self, block_list: &BlockList, sign_in: &SignIn) -> Vec<MigratedBlock> {
         if !self.pseudonyms.has_older() {
             return Vec::new();
         }
         let device = sign_in.context.device_id.as_ref().map(|id| self.pseudonyms.records("device", &[id.expose().as_bytes()])).unwrap_or_default();
-        let device_blocks = block_list.find_under_older_keys(&device, BlockSubject::Device);
+        let network = sign_in.context.ip.any().map(|ip| self.pseudonyms.networks(ip)).unwrap_or_default();
+        let device_blocks = block_list.find_under_older_keys(&device, BlockSubject::Device).into_iter();
+        let context_blocks = device_blocks.chain(block_list.find_under_older_keys(&network, BlockSubject::Network));
         let tenant_blocks = self.find_migrated_tenant(block_list, sign_in.tenant.as_ref().map(|tenant| tenant.expose().as_str()));
-        device_blocks.into_iter().map(|(from, to)| MigratedBlock { from, to }).chain(tenant_blocks).collect()
+        context_blocks.map(|(from, to)| MigratedBlock { from, to }).chain(tenant_blocks).collect()
     }
 
     fn find_migrated_tenant(&self, block_list: &BlockList, tenant: Option<&str>) -> Vec<MigratedBlock> {
@@ -364,13 +366,13 @@ impl HistoryRepository {
         &self,
         user_record: &UserRecord,
         block_list: &BlockList,
-        sign_in: &SignIn,
+        (sign_in, asn): (&SignIn, Option<u32>),
         nonce: NonceStatus,
         hashes: &[KeyHashes],
     ) -> Option<riskgate_engine::evidence::history::Block> {
         let now = sign_in.received.wall;
         let user_block = user_record.block.as_ref().and_then(|entry| entry.at(now)).map(|block| BlockMatch { block, scope: BlockScope::Account });
-        let matches = block_list.find_matches(sign_in, nonce, &self.pseudonyms, now).into_iter().chain(user_block);
+        let matches = block_list.find_matches(sign_in, asn, nonce, &self.pseudonyms, now).into_iter().chain(user_block);
         let is_cognito = matches!(sign_in.trigger, Trigger::PreAuthentication | Trigger::DefineAuthChallenge);
         let issues_tokens = is_cognito && block_list.issues_tokens(hashes.iter().map(|hashes| hashes.client), now);
         let is_deferred = |found: &BlockMatch| {

@@ -17,16 +17,20 @@ pub struct ActionCommand {
 }
 
 impl ActionCommand {
-    /// The commands of an action on a user of `pool`. The name of the user is not known here, so the command has a placeholder.
+    /// The commands of an action on a user of `pool`. Blocks name the account by its pseudonym. The name of the user is not known here, so commands
+    /// that need it have a placeholder.
     pub fn new(request: &ActionRequest, pool: Option<String>) -> Self {
         let value = request.subject.value();
         let pool = pool.filter(|pool| !pool.is_empty()).map(|pool| format!(" --pool {}", quote(&pool))).unwrap_or_default();
         let target = match &request.subject {
             ActionSubject::User(_) => format!("sub SUB_OF_THE_USER{pool}"),
-            subject @ (ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Decision(_)) => format!("{} {}", subject.kind(), quote(&value)),
+            subject @ (ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Network(_) | ActionSubject::Asn(_) | ActionSubject::Decision(_)) => {
+                format!("{} {}", subject.kind(), quote(&value))
+            }
         };
         let (text, undo) = match request.kind {
             ActionKind::Suspend | ActionKind::Exempt => {
+                let target = if matches!(request.subject, ActionSubject::User(_)) { format!("account {}", quote(&value)) } else { target };
                 let exempt = if request.kind == ActionKind::Exempt { " --exempt" } else { "" };
                 let expiry = request.expiry.map(|expiry| format!(" --for {}", duration(expiry))).unwrap_or_default();
                 (format!("riskgate block add {target}{exempt}{expiry} --note {}", quote(&request.note)), format!("riskgate block remove {target}"))
@@ -82,12 +86,17 @@ mod tests {
     fn commands_do_what_the_action_does_and_quote_what_was_entered() {
         check(
             r#"{"action":"suspend","subject":"user","value":"u1","note":"chargeback; rm -rf '$HOME'"}"#,
-            r"riskgate block add sub SUB_OF_THE_USER --pool eu-west-1_A --note 'chargeback; rm -rf '\''$HOME'\'''",
+            r"riskgate block add account u1 --note 'chargeback; rm -rf '\''$HOME'\'''",
         );
         check(
             r#"{"action":"exempt","subject":"range","value":"198.51.100.7/24","note":"office","seconds":21600}"#,
             "riskgate block add range 198.51.100.0/24 --exempt --for 6h --note office",
         );
+        check(
+            r#"{"action":"suspend","subject":"network","value":"fFzacOTJHoYlUG_e","note":"a wave","seconds":3600}"#,
+            "riskgate block add network fFzacOTJHoYlUG_e --for 1h --note 'a wave'",
+        );
+        check(r#"{"action":"suspend","subject":"asn","value":"64500","note":"wave","seconds":86400}"#, "riskgate block add asn 64500 --for 1d --note wave");
         check(r#"{"action":"lift","subject":"user","value":"u1","note":"known person"}"#, "riskgate history release --sub SUB_OF_THE_USER --pool eu-west-1_A");
         check(
             r#"{"action":"revoke","subject":"user","value":"u1","note":"taken over","name":"ada"}"#,

@@ -22,6 +22,9 @@ const MAX_NAME: usize = 128;
 /// The longest time until an action expires.
 const MAX_EXPIRY: Duration = Duration::from_secs(90 * 86_400);
 
+/// The length of a pseudonym in audit lines, in characters.
+const PSEUDONYM_LENGTH: usize = 16;
+
 /// The most /24 or /48 networks of a range. A wider one takes the command line.
 const MAX_NETWORKS: u32 = 4096;
 
@@ -50,6 +53,10 @@ pub enum ActionSubject {
     Client(SmolStr),
     /// An address range.
     Range(IpNet),
+    /// A network (/24 or /48), by pseudonym.
+    Network(SmolStr),
+    /// An autonomous system.
+    Asn(u32),
     /// A decision, by id.
     Decision(SmolStr),
 }
@@ -123,17 +130,19 @@ impl ActionRequest {
         let is_block = matches!(wire.action, ActionKind::Suspend | ActionKind::Exempt);
         match (&subject, wire.action) {
             (ActionSubject::User(_), ActionKind::Suspend | ActionKind::Exempt | ActionKind::Lift | ActionKind::Revoke) => {}
-            (ActionSubject::Client(_) | ActionSubject::Range(_), ActionKind::Suspend | ActionKind::Exempt) => {}
+            (ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Network(_), ActionKind::Suspend | ActionKind::Exempt) => {}
+            // An exempt AS would let in everybody who rents an address there.
+            (ActionSubject::Asn(_), ActionKind::Suspend) => {}
             (ActionSubject::Decision(_), ActionKind::Label) => {}
             _ => {
                 return Err(
-                    "users can be suspended, exempted or lifted, and their sessions revoked; clients and ranges suspended or exempted; decisions labelled",
+                    "users can be suspended, exempted or lifted, and their sessions revoked; clients, networks and ranges suspended or exempted; an AS suspended; decisions labelled",
                 );
             }
         }
         let is_user = matches!(subject, ActionSubject::User(_));
         if is_block && expiry.is_none() && !(is_user && wire.action == ActionKind::Suspend) {
-            return Err("seconds is needed: an exemption, and an action on a client or a range, must expire");
+            return Err("seconds is needed: an exemption, and an action on a client, a network, an AS or a range, must expire");
         }
         if wire.action == ActionKind::Label && !matches!(wire.label, Some(Outcome::Fraud | Outcome::NotFraud)) {
             return Err("label must be fraud or not_fraud");
@@ -167,7 +176,12 @@ impl ActionSubject {
                 let is_wide = network_count(net) > MAX_NETWORKS;
                 if is_wide { Err("the range is too wide for the dashboard; riskgate block add takes it") } else { Ok(ActionSubject::Range(net)) }
             }
-            _ => Err("subject must be user, client, range or decision"),
+            "network" => {
+                let is_pseudonym = value.len() == PSEUDONYM_LENGTH && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+                if is_pseudonym { Ok(ActionSubject::Network(value.into())) } else { Err("value must be the pseudonym of a network, 16 characters") }
+            }
+            "asn" => value.parse().map(ActionSubject::Asn).map_err(|_| "value must be the number of an AS"),
+            _ => Err("subject must be user, client, network, asn, range or decision"),
         }
     }
 
@@ -177,6 +191,8 @@ impl ActionSubject {
             ActionSubject::User(_) => "user",
             ActionSubject::Client(_) => "client",
             ActionSubject::Range(_) => "range",
+            ActionSubject::Network(_) => "network",
+            ActionSubject::Asn(_) => "asn",
             ActionSubject::Decision(_) => "decision",
         }
     }
@@ -184,16 +200,26 @@ impl ActionSubject {
     /// The value in JSON and in audit lines.
     pub fn value(&self) -> String {
         match self {
-            ActionSubject::User(value) | ActionSubject::Client(value) | ActionSubject::Decision(value) => value.to_string(),
+            ActionSubject::User(value) | ActionSubject::Client(value) | ActionSubject::Network(value) | ActionSubject::Decision(value) => value.to_string(),
             ActionSubject::Range(net) => net.to_string(),
+            ActionSubject::Asn(asn) => asn.to_string(),
         }
     }
 
-    /// The pseudonyms of the /24 or /48 networks of a range, as audit lines have them.
+    /// Whether the subject has many users.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Network(_) | ActionSubject::Asn(_) => true,
+            ActionSubject::User(_) | ActionSubject::Decision(_) => false,
+        }
+    }
+
+    /// The pseudonyms of the /24 or /48 networks of a range or a network, as audit lines have them.
     pub fn networks(&self, pseudonyms: &Pseudonyms) -> Vec<SmolStr> {
         match self {
             ActionSubject::Range(net) => (0..network_count(*net)).map(|index| pseudonyms.network(nth_network(*net, index))).collect(),
-            ActionSubject::User(_) | ActionSubject::Client(_) | ActionSubject::Decision(_) => Vec::new(),
+            ActionSubject::Network(name) => vec![name.clone()],
+            ActionSubject::User(_) | ActionSubject::Client(_) | ActionSubject::Asn(_) | ActionSubject::Decision(_) => Vec::new(),
         }
     }
 }
@@ -259,6 +285,10 @@ mod tests {
             (r#"{"action":"revoke","subject":"user","value":"u","note":"taken over"}"#, "name is needed"),
             (r#"{"action":"revoke","subject":"client","value":"web","note":"taken over","name":"ada"}"#, "users can be"),
             (r#"{"action":"suspend","subject":"user","value":"u","note":"why","name":"ada"}"#, "name is for revoke"),
+            (r#"{"action":"suspend","subject":"network","value":"198.51.100.0/24","note":"a wave","seconds":60}"#, "pseudonym of a network"),
+            (r#"{"action":"suspend","subject":"network","value":"fFzacOTJHoYlUG_e","note":"a wave"}"#, "seconds is needed"),
+            (r#"{"action":"exempt","subject":"asn","value":"64500","note":"our exit","seconds":60}"#, "an AS suspended"),
+            (r#"{"action":"suspend","subject":"asn","value":"AS","note":"a wave","seconds":60}"#, "number of an AS"),
             (r#"{"action":"shout","subject":"user","value":"u","note":"why"}"#, "send {"),
             (r#"{"action":"suspend","subject":"user","value":"u","note":"why","extra":1}"#, "send {"),
         ] {

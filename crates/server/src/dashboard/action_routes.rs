@@ -47,6 +47,28 @@ pub async fn affected(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     }
 }
 
+/// `POST /v1/actions/preview`: the command that does the same as an action, and how many known users it would affect. It changes nothing.
+pub async fn preview(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, body: Bytes) -> Response {
+    if !identity.may_view() {
+        return view_token_needed();
+    }
+    let request = match ActionRequest::parse(&body) {
+        Ok(request) => request,
+        Err(fault) => return problem(StatusCode::UNPROCESSABLE_ENTITY, "not an action", fault.to_owned()),
+    };
+    let counting = Arc::clone(&dashboard);
+    // Counting walks over all stored rows.
+    let answer = tokio::task::spawn_blocking(move || {
+        let users = request.subject.is_shared().then(|| counting.affected_users(&request.subject));
+        let command = counting.command_of(&request);
+        json!({ "command": command.text, "undo_command": command.undo, "users": users })
+    });
+    match answer.await {
+        Ok(answer) => json_response(&answer),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the query failed", "a bug in riskgate: its log names the place".to_owned()),
+    }
+}
+
 /// `POST /v1/actions`: does an action.
 pub async fn act(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, headers: HeaderMap, body: Bytes) -> Response {
     let operator = match operator(&identity, &headers) {

@@ -19,6 +19,7 @@ use crate::dashboard::{
     session_revocation::{self, Revocation},
 };
 use riskgate_activity::{decision::Outcome, row::Row};
+use riskgate_config::pseudonym::UserKeys;
 use riskgate_engine::{evidence::FailureReason, time::EventTime};
 use riskgate_history::{
     block_list::{BlockEntry, BlockEntryKind, BlockSubject},
@@ -55,7 +56,15 @@ struct TakenAction {
     command: ActionCommand,
     /// What was before, to be restored.
     previous: Arc<Previous>,
-    undone_by: Option<Arc<str>>,
+    undone: Option<Undone>,
+}
+
+/// Who undid an action, when, and why.
+#[derive(Debug)]
+struct Undone {
+    by: Arc<str>,
+    at: Timestamp,
+    note: String,
 }
 
 /// What was before an action.
@@ -106,7 +115,7 @@ impl Dashboard {
         self.can_act() && self.instance.as_deref().is_some_and(|instance| session_revocation::revocable(instance).is_some())
     }
 
-    /// Known users whom an action on a range or a client affects: those who got in from it, in the stored decisions.
+    /// Known users whom an action on a network, a range, an AS or a client affects: those who got in from it, in the stored decisions.
     pub fn affected_users(&self, subject: &ActionSubject) -> usize {
         match subject {
             ActionSubject::User(_) | ActionSubject::Decision(_) => 1,
@@ -114,12 +123,22 @@ impl Dashboard {
                 let activity = self.activity();
                 activity.affected_users(|row| activity.origin(row).0 == Some(client.as_str()))
             }
+            ActionSubject::Asn(asn) => self.activity().affected_users(|row| row.asn == Some(*asn)),
+            ActionSubject::Network(name) => self.activity().affected_users(|row| row.net.as_ref() == Some(name)),
             ActionSubject::Range(_) => {
                 let Some(instance) = &self.instance else { return 0 };
                 let networks: HashSet<SmolStr> = subject.networks(&instance.engine.enricher().pseudonyms()).into_iter().collect();
                 let is_inside = |row: &Row| row.net.as_ref().is_some_and(|net| networks.contains(net));
                 self.activity().affected_users(is_inside)
             }
+        }
+    }
+
+    /// Whether a stored decision has the network or the AS. Only those are acted on, so that a mistyped pseudonym is refused.
+    fn is_known(&self, subject: &ActionSubject) -> bool {
+        match subject {
+            ActionSubject::Network(_) | ActionSubject::Asn(_) => self.activity().find_value(&subject.value()).is_some_and(|found| found.kind != "decision"),
+            ActionSubject::User(_) | ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Decision(_) => true,
         }
     }
 
@@ -130,7 +149,10 @@ impl Dashboard {
     /// See `ActionError`. Nothing has changed, unless the store failed midway.
     pub async fn act(&self, request: ActionRequest, operator: &Arc<str>) -> Result<Value, ActionError> {
         let (instance, repository) = self.backend()?;
-        if matches!(request.subject, ActionSubject::Client(_) | ActionSubject::Range(_)) {
+        if !self.is_known(&request.subject) {
+            return Err(ActionError::Unknown);
+        }
+        if request.subject.is_shared() {
             let affected = self.affected_users(&request.subject);
             if request.confirmed_users.is_none_or(|confirmed| confirmed < affected) {
                 return Err(ActionError::Affects(affected));
@@ -144,7 +166,7 @@ impl Dashboard {
                 within(self.apply(&instance, &repository, &request, until, now)).await?
             }
         };
-        let command = ActionCommand::new(&request, self.pool_of(&request.subject));
+        let command = self.command_of(&request);
         let taken = TakenAction {
             id: Ulid::generate().to_string(),
             at: now,
@@ -156,9 +178,9 @@ impl Dashboard {
             note: request.note,
             command,
             previous: Arc::new(previous),
-            undone_by: None,
+            undone: None,
         };
-        instance.telemetry.record_action(&taken.line(operator, &taken.note, None, now), line_deadline()).await;
+        self.record_action(&instance, &taken.line(operator, &taken.note, None, now)).await;
         let listed = taken.to_json();
         let mut actions = self.actions.lock();
         if actions.len() >= MAX_ACTIONS {
@@ -167,6 +189,19 @@ impl Dashboard {
         actions.push_back(taken);
         self.query_cache.clear();
         Ok(listed)
+    }
+
+    /// The commands of an action.
+    pub fn command_of(&self, request: &ActionRequest) -> ActionCommand {
+        ActionCommand::new(request, self.pool_of(&request.subject))
+    }
+
+    /// Writes an action to the audit log, and lists it among the changes.
+    async fn record_action(&self, instance: &Instance, action: &OperatorAction<'_>) {
+        instance.telemetry.record_action(action, line_deadline()).await;
+        if let Ok(line) = str::from_utf8(&action.to_line()) {
+            self.activity().record(line);
+        }
     }
 
     /// Ends the sessions of a user. The pool is that of the user's newest decision.
@@ -196,7 +231,7 @@ impl Dashboard {
                 repository.put_user_block(&keys, Some(&entry), now).await?;
                 Ok(Previous::Block(previous))
             }
-            ActionSubject::Client(_) | ActionSubject::Range(_) => {
+            ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Network(_) | ActionSubject::Asn(_) => {
                 let subject = block_subject(&request.subject).ok_or(ActionError::Unknown)?;
                 let previous = repository.read_block(&subject, now).await?;
                 repository.block(&subject, &entry).await?;
@@ -231,11 +266,11 @@ impl Dashboard {
             if matches!(*taken.previous, Previous::Sessions(_)) {
                 return Err(ActionError::Final);
             }
-            if taken.undone_by.is_some() {
+            if taken.undone.is_some() {
                 return Err(ActionError::Undone);
             }
             // Marked before the store answers, so that it is not undone twice.
-            taken.undone_by = Some(Arc::clone(operator));
+            taken.undone = Some(Undone { by: Arc::clone(operator), at: now, note: note.to_owned() });
             (taken.subject.clone(), taken.label, Arc::clone(&taken.previous))
         };
         let restored = within(self.restore(&instance, &repository, (&subject, label), &previous, now)).await;
@@ -243,7 +278,7 @@ impl Dashboard {
             let mut actions = self.actions.lock();
             let taken = actions.iter_mut().find(|taken| taken.id == id).ok_or(ActionError::Unknown)?;
             if let Err(error) = restored {
-                taken.undone_by = None;
+                taken.undone = None;
                 return Err(error);
             }
             (taken.to_json(), taken.kind, taken.until)
@@ -261,7 +296,7 @@ impl Dashboard {
             note,
             undoes: Some(id),
         };
-        instance.telemetry.record_action(&line, line_deadline()).await;
+        self.record_action(&instance, &line).await;
         self.query_cache.clear();
         Ok(listed)
     }
@@ -302,19 +337,16 @@ impl Dashboard {
         json!({ "actions": self.actions.lock().iter().rev().map(TakenAction::to_json).collect::<Vec<_>>() })
     }
 
-    /// The pseudonym of a user's name; `None` without the pseudonym key of the deployment.
-    pub fn find_user(&self, pool: &str, name: &str) -> Option<SmolStr> {
-        let pseudonyms = self.instance.as_ref()?.engine.enricher().pseudonyms();
-        let user = pseudonyms.user(pool, name);
-        self.subjects().insert(user.clone(), pseudonyms.user_keys(pool, name));
-        Some(user)
-    }
-
     /// What the store knows about a user; `None` when there is no store, it did not answer, or the user is not known here.
     pub async fn user_records(&self, user: &str) -> Option<Value> {
-        let (_, repository) = self.backend().ok()?;
         let keys = self.subjects().find(user).cloned()?;
-        let read = within(async { Ok(repository.export_records(&keys, clock::read().wall).await?) }).await;
+        self.records_of(&keys).await
+    }
+
+    /// The records of these keys, from the store; `None` when there is no store, or it did not answer.
+    pub(super) async fn records_of(&self, keys: &UserKeys) -> Option<Value> {
+        let (_, repository) = self.backend().ok()?;
+        let read = within(async { Ok(repository.export_records(keys, clock::read().wall).await?) }).await;
         read.inspect_err(|error| tracing::warn!(?error, "could not read a user's records for the dashboard")).ok().map(Value::from)
     }
 
@@ -348,7 +380,8 @@ impl TakenAction {
         json!({
             "id": self.id, "at": self.at.as_millisecond(), "operator": self.operator, "action": self.kind, "subject": self.subject.kind(), "value": self.subject.value(),
             "label": self.label, "until": self.until.map(Timestamp::as_millisecond), "note": self.note, "command": self.command.text, "undo_command": self.command.undo,
-            "undone_by": self.undone_by, "can_undo": revocation.is_none(), "sessions": revocation.map(|found| json!({ "revoked": found.revoked, "failed": found.failed })),
+            "undone_by": self.undone.as_ref().map(|undone| &undone.by), "undone_at": self.undone.as_ref().map(|undone| undone.at.as_millisecond()),
+            "undo_note": self.undone.as_ref().map(|undone| &undone.note), "can_undo": revocation.is_none(), "sessions": revocation.map(|found| json!({ "revoked": found.revoked, "failed": found.failed })),
         })
     }
 
@@ -386,6 +419,8 @@ fn block_subject(subject: &ActionSubject) -> Option<BlockSubject> {
     match subject {
         ActionSubject::Client(client) => Some(BlockSubject::Client(client.clone())),
         ActionSubject::Range(net) => Some(BlockSubject::Range(*net)),
+        ActionSubject::Network(name) => Some(BlockSubject::Network(name.clone())),
+        ActionSubject::Asn(asn) => Some(BlockSubject::Asn(*asn)),
         ActionSubject::User(_) | ActionSubject::Decision(_) => None,
     }
 }

@@ -28,7 +28,7 @@ use serde::Serialize;
 use tokio::{sync::broadcast, time::Instant};
 
 use crate::dashboard::{access::Identity, actions::Actions, query_cache::QueryCache, rolling_stats::RollingStats, store_feed::StoreSource, subjects::Subjects};
-use riskgate_activity::{Activity, activity::Counting, decision::Outcome, rollup::Counts};
+use riskgate_activity::{Activity, activity::Counting, changes::ChangeKind, decision::Outcome, rollup::Counts};
 use riskgate_config::Config;
 use riskgate_engine::{
     score::{model::Model, reason::ReasonCode},
@@ -55,6 +55,8 @@ mod calibration;
 mod decision_row;
 
 mod detector;
+
+mod lookup;
 
 mod queries;
 
@@ -202,7 +204,7 @@ impl Dashboard {
         let is_live = matches!(feed, Feed::Live(_));
         let mut activity = Activity::new(if is_live { Counting::Caller } else { Counting::Rows });
         if is_live {
-            activity.mark(clock::read().wall.as_second(), "riskgate started".to_owned());
+            activity.mark(ChangeKind::Start, clock::read().wall.as_second(), format!("riskgate {} started", settings.version));
         }
         let dashboard = Arc::new(Dashboard {
             settings,
@@ -238,6 +240,15 @@ impl Dashboard {
         self.store_source.is_some()
     }
 
+    /// Where the decisions come from: `live`, `log` or `store`.
+    fn source_kind(&self) -> &'static str {
+        match (self.is_log, &self.store_source) {
+            (true, _) => "log",
+            (false, Some(_)) => "store",
+            (false, None) => "live",
+        }
+    }
+
     /// The routes of the dashboard.
     pub fn routes<S: Clone + Send + Sync + 'static>(self: &Arc<Self>) -> Router<S> {
         let mut router = Router::new()
@@ -246,11 +257,14 @@ impl Dashboard {
             .route("/v1/activity/session", get(queries::session))
             .route("/v1/activity/decisions", get(queries::decisions))
             .route("/v1/activity/decisions/{id}", get(queries::decision))
-            .route("/v1/activity/users", post(queries::find_user))
+            .route("/v1/activity/users", post(lookup::find_user))
             .route("/v1/activity/users/{user}", get(queries::user))
+            .route("/v1/activity/find", post(lookup::find))
+            .route("/v1/activity/values", get(lookup::values))
             .route("/v1/activity/findings", get(queries::findings))
             .route("/v1/activity/calibration", get(calibration::calibration))
             .route("/v1/actions", get(action_routes::list).post(action_routes::act))
+            .route("/v1/actions/preview", post(action_routes::preview))
             .route("/v1/actions/affected", get(action_routes::affected))
             .route("/v1/actions/{id}/undo", post(action_routes::undo))
             .with_state(Arc::clone(self));
@@ -306,7 +320,7 @@ impl Dashboard {
         {
             let mut activity = self.activity();
             activity.count(second, counts, unsampled);
-            snapshot.annotations.iter().for_each(|text| activity.mark(second, (*text).to_owned()));
+            snapshot.annotations.iter().for_each(|text| activity.mark(ChangeKind::Event, second, (*text).to_owned()));
         }
         for turn in lines.chunks(LINES_PER_TURN) {
             let (mut activity, mut subjects) = (self.activity(), self.subjects());

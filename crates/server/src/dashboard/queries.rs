@@ -9,13 +9,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    dashboard::{Dashboard, access::Identity, detector, store_feed::StoreSource},
+    dashboard::{Dashboard, access::Identity, detector, lookup::has_history, store_feed::StoreSource},
     problem::{problem, problem_with_code},
 };
 use riskgate_activity::{Activity, Filter};
@@ -24,6 +24,14 @@ use riskgate_pipeline::pool_monitor::PoolStatus;
 
 /// Rows in one answer.
 const MAX_LIMIT: usize = 500;
+
+/// The rows that a query reads.
+pub(super) struct Rows<'a> {
+    /// The rows in memory: attacks and changes are those of these.
+    pub(super) all: &'a Activity,
+    /// The same, or those of an earlier range of a store.
+    pub(super) selected: &'a Activity,
+}
 
 /// The parameters of a URL, decoded.
 pub struct Parameters(Vec<(String, String)>);
@@ -36,7 +44,12 @@ impl Parameters {
         Parameters(pairs.map(|(name, value)| (decode(name), decode(value))).collect())
     }
 
-    fn filter(&self) -> Result<Filter, Box<Response>> {
+    /// The filter that the parameters describe.
+    ///
+    /// # Errors
+    ///
+    /// The response that says which parameter is not valid.
+    pub fn filter(&self) -> Result<Filter, Box<Response>> {
         let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         Filter::parse(pairs).map_err(|error| Box::new(problem(StatusCode::UNPROCESSABLE_ENTITY, "not a filter", error.0.to_owned())))
     }
@@ -46,7 +59,8 @@ impl Parameters {
         self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+    /// The value of a parameter as a number.
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.find(name).and_then(|value| value.parse().ok())
     }
 }
@@ -63,10 +77,12 @@ pub async fn overview(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     let is_identified = identity.may_view();
     let key = format!("overview {is_identified} {filter:?}");
     let (statuses, selected) = (dashboard.pool_statuses(), filter.clone());
-    let query = move |activity: &Activity, now| {
-        let mut summary = activity.summary(&filter, now, is_identified);
-        if let Value::Object(members) = &mut summary {
-            members.insert("detector".to_owned(), detector::to_json(&statuses, is_identified.then_some(activity)));
+    let query = move |rows: Rows<'_>, now| {
+        let mut summary = rows.selected.summary(&filter, now, is_identified);
+        if let (Value::Object(members), Value::Object(overview)) = (&mut summary, rows.all.overview(now, is_identified)) {
+            members.extend(overview);
+            members.insert("detector".to_owned(), detector::to_json(&statuses, is_identified.then_some(rows.all)));
+            members.insert("pools".to_owned(), json!(rows.all.pools().iter().filter(|pool| !pool.is_empty()).collect::<Vec<_>>()));
         }
         summary
     };
@@ -86,7 +102,7 @@ pub async fn decisions(State(dashboard): State<Arc<Dashboard>>, Extension(identi
     let (offset, as_of) = (parameters.number("offset").unwrap_or(0), parameters.number("as_of"));
     let limit = parameters.number("limit").unwrap_or(100).min(MAX_LIMIT);
     let key = format!("decisions {offset} {limit} {as_of:?} {filter:?}");
-    dashboard.answer(key, filter.clone(), move |activity, now| activity.decisions(&filter, now, offset, limit, as_of)).await
+    dashboard.answer(key, filter.clone(), move |rows, now| rows.selected.decisions(&filter, now, offset, limit, as_of)).await
 }
 
 /// `GET /v1/activity/decisions/{id}`: one decision with all its reasons.
@@ -116,46 +132,17 @@ pub async fn user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): 
         Err(cause) => return dashboard.store_failed(cause),
     };
     let records = dashboard.user_records(&user).await;
-    if timeline.is_none() && records.is_none() {
+    if timeline.is_none() && !records.as_ref().is_some_and(has_history) {
         return not_stored("no such user");
     }
     let timeline = timeline
         .get_or_insert_with(|| json!({ "user": user, "total": 0, "got_in": 0, "stopped": 0, "sign_ins": [], "devices": [], "places": [], "hours": [] }));
+    let restriction = dashboard.restriction_of(&user, records.as_ref());
     if let Value::Object(members) = timeline {
         members.insert("records".to_owned(), records.unwrap_or(Value::Null));
+        members.insert("restriction".to_owned(), restriction);
     }
     json_response(timeline)
-}
-
-/// `POST /v1/activity/users`: the pseudonym of a user's name or sub, which is neither stored nor logged.
-pub async fn find_user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>, body: Bytes) -> Response {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Wire {
-        /// The name that was typed, or the `sub`.
-        name: String,
-        #[serde(default)]
-        pool: String,
-    }
-    if !identity.may_view() {
-        return view_token_needed();
-    }
-    let wire = serde_json::from_slice::<Wire>(&body).ok().filter(|wire| !wire.name.is_empty() && wire.name.len() <= 2048 && wire.pool.len() <= 256);
-    let Some(Wire { name, pool }) = wire else {
-        return problem(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "not a user",
-            "send {\"name\", \"pool\"}: the name as it is typed or the sub, and the user pool's id".to_owned(),
-        );
-    };
-    match dashboard.find_user(&pool, &name) {
-        Some(user) => json_response(&json!({ "user": user })),
-        None => problem(
-            StatusCode::NOT_FOUND,
-            "names cannot be looked up here",
-            "the pseudonym key is with the deployment; open a user from a decision instead".to_owned(),
-        ),
-    }
 }
 
 /// `GET /v1/activity/findings`: likely false positives and likely missed attacks.
@@ -166,7 +153,7 @@ pub async fn findings(State(dashboard): State<Arc<Dashboard>>, Extension(identit
     match Parameters::parse(query.as_deref()).filter() {
         Ok(filter) => {
             let key = format!("findings {filter:?}");
-            dashboard.answer(key, filter.clone(), move |activity, now| activity.findings(&filter, now)).await
+            dashboard.answer(key, filter.clone(), move |rows, now| rows.selected.findings(&filter, now)).await
         }
         Err(problem) => *problem,
     }
@@ -176,7 +163,7 @@ pub async fn findings(State(dashboard): State<Arc<Dashboard>>, Extension(identit
 pub async fn session(State(dashboard): State<Arc<Dashboard>>, Extension(identity): Extension<Identity>) -> Response {
     json_response(&json!({
         "may_view": identity.may_view(), "operator": identity.operator(), "can_act": identity.operator().is_some() && dashboard.can_act(),
-        "has_operators": dashboard.can_act(), "can_find_users": dashboard.can_act(), "can_revoke": dashboard.can_revoke(),
+        "source": dashboard.source_kind(), "has_operators": dashboard.can_act(), "can_find_users": dashboard.can_act(), "can_revoke": dashboard.can_revoke(),
     }))
 }
 
@@ -187,8 +174,20 @@ impl Dashboard {
         self.instance.as_ref().map(|instance| instance.engine.enricher().pools().statuses()).unwrap_or_default()
     }
 
+    /// Since when the tokens of a user are restricted, and after which stored decision; null if they are not. Challenges, reports of fraud and judged
+    /// sessions restrict them for `CHALLENGE_HOLD`.
+    fn restriction_of(&self, user: &str, records: Option<&Value>) -> Value {
+        let untils =
+            records.and_then(Value::as_array).into_iter().flatten().filter_map(|record| record["tokens_held_until"].as_str()?.parse::<Timestamp>().ok());
+        let (Some(until), Some(instance)) = (untils.max(), &self.instance) else { return Value::Null };
+        let Ok(since) = until.checked_sub(instance.config.token.challenge_hold) else { return Value::Null };
+        let activity = self.activity();
+        let decision = activity.stopped_at(user, since.as_millisecond()).map(|row| row.id.clone());
+        json!({ "until": until.as_millisecond(), "since": since.as_millisecond(), "decision": decision })
+    }
+
     /// Reports that the store did not answer a page.
-    fn store_failed(&self, cause: FailureReason) -> Response {
+    pub(super) fn store_failed(&self, cause: FailureReason) -> Response {
         if let Some(instance) = &self.instance {
             instance.engine.health().store.report(StorePart::Activity, Some(cause), Instant::now());
         }
@@ -196,16 +195,19 @@ impl Dashboard {
     }
 
     /// Answers a query over the stored rows, on a thread of its own. An earlier range of a store is read first.
-    async fn answer(self: &Arc<Self>, key: String, filter: Filter, query: impl FnOnce(&Activity, i64) -> Value + Send + 'static) -> Response {
+    pub(super) async fn answer(self: &Arc<Self>, key: String, filter: Filter, query: impl FnOnce(Rows<'_>, i64) -> Value + Send + 'static) -> Response {
         let earlier = match self.earlier_rows(&filter).await {
             Ok(earlier) => earlier,
             Err(cause) => return self.store_failed(cause),
         };
         let dashboard = Arc::clone(self);
         let compute = move || {
-            let activity = earlier.as_ref().map_or_else(|| dashboard.activity(), |rows| rows.lock().unwrap_or_else(PoisonError::into_inner));
-            let (now, is_live) = dashboard.now(&activity);
-            let mut answer = query(&activity, now);
+            let earlier = earlier.as_ref().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut all = dashboard.activity();
+            let (now, is_live) = dashboard.now(&all);
+            all.detect_attacks(now);
+            let mut answer = query(Rows { all: &all, selected: earlier.as_deref().unwrap_or(&all) }, now);
+            drop(all);
             if let Value::Object(members) = &mut answer {
                 members.insert("is_live".to_owned(), is_live.into());
                 members.insert("notice".to_owned(), dashboard.store_source.as_ref().and_then(StoreSource::notice).into());

@@ -29,6 +29,7 @@ export class RequestError extends Error {
     super(problem.detail ? `${problem.title}: ${problem.detail}` : problem.title ?? "the server did not answer");
     this.status = status;
     this.code = problem.code;
+    this.detail = problem.detail ?? "";
   }
 }
 

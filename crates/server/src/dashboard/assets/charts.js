@@ -2,7 +2,7 @@
 
 const WINDOW_SECONDS = 300;
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, timeZone: "UTC" });
 
 /** Formats milliseconds for display: 0.04 ms, 3.1 ms, 250 ms, 1.2 s. */
 export function formatMillis(value) {
@@ -100,9 +100,15 @@ export function createScoreChart(container, thresholds) {
     series: [{}, ...["allow", "review", "challenge", "deny"].map((name) => ({ stroke: color(name), fill: color(name), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.86, 60], align: 1 }) }))],
     hooks: {
       draw: [(plot) => {
-        const { settings, whatIf } = thresholds();
+        const { settings, others, before, whatIf } = thresholds();
+        // The thresholds of other app clients, and those before the last change, without a colour.
+        const drawn = new Set([settings.review_at, settings.challenge_at, settings.deny_at]);
+        for (const [name, value] of [...others.map((group) => ["deny, some clients:", group.deny_at]), ...before.map((past) => ["deny before:", past.deny])]) {
+          if (!drawn.has(value)) drawThreshold(plot, "x", value, color("muted"), `${name} ${value}`);
+          drawn.add(value);
+        }
         drawThreshold(plot, "x", settings.review_at, color("review"), `review ${settings.review_at}`);
-        if (settings.challenge_at !== null) drawThreshold(plot, "x", settings.challenge_at, color("challenge"), `challenge ${settings.challenge_at}`);
+        if (settings.challenge_at != null) drawThreshold(plot, "x", settings.challenge_at, color("challenge"), `challenge ${settings.challenge_at}`);
         drawThreshold(plot, "x", settings.deny_at, color("deny"), `deny ${settings.deny_at}`);
         if (whatIf.challenge < whatIf.deny && whatIf.challenge !== settings.challenge_at) drawThreshold(plot, "x", whatIf.challenge, color("ink"), `what if ${whatIf.challenge}`);
         if (whatIf.deny !== settings.deny_at) drawThreshold(plot, "x", whatIf.deny, color("ink"), `what if ${whatIf.deny}`);

@@ -1,10 +1,12 @@
 // The decisions of the range and the filters: a table of any length, of which only the visible rows are elements.
 
 import { request } from "./api.js";
-import { byId, createElement, createLink, createVerdict, formatCode, formatCount, formatPlace, formatTime } from "./elements.js";
-import { filterQuery, readLocation, toggleFilter, urlOf } from "./location.js";
+import { byId, createElement, createVerdict, formatCode, formatCount, formatPlace, formatTime, linkTo } from "./elements.js";
+import { filterQuery, readLocation, toggleFilter } from "./location.js";
 
-const ROW_HEIGHT = 34;
+// A narrow window shows each row as a card of two lines. The style sheet has the same heights and width.
+const narrow = matchMedia("(max-width: 640px)");
+const rowHeight = () => (narrow.matches ? 60 : 34);
 const PAGE = 100;
 const MAX_PAGES = 40;
 
@@ -13,12 +15,18 @@ export class DecisionTable {
   constructor() {
     this.scroll = byId("decisions-scroll");
     this.reset();
-    this.scroll.addEventListener("scroll", () => this.schedule(), { passive: true });
+    this.scroll.addEventListener("scroll", () => {
+      // A hidden table scrolls to its top.
+      if (this.scroll.clientHeight) this.top = this.scroll.scrollTop;
+      this.schedule();
+    }, { passive: true });
     new ResizeObserver(() => this.schedule()).observe(this.scroll);
+    narrow.addEventListener("change", () => this.schedule());
     byId("newer").addEventListener("click", () => this.refresh());
   }
 
   reset() {
+    this.query = filterQuery(readLocation());
     this.pages = new Map();
     this.asOf = null;
     this.total = null;
@@ -32,13 +40,21 @@ export class DecisionTable {
     await this.load(0);
   }
 
+  /** Shows the rows again where they were left, unless the filters have changed since. */
+  async show() {
+    if (this.asOf == null || this.query !== filterQuery(readLocation())) return this.refresh();
+    this.scroll.scrollTop = this.top ?? 0;
+    this.draw();
+    return this.poll();
+  }
+
   /** Asks whether there are newer rows. They are shown at once only if the first rows are visible and nobody points at them. */
   async poll() {
     if (this.asOf == null) return this.refresh();
     const generation = this.generation;
     const answer = await request(`activity/decisions?${filterQuery(readLocation())}&limit=${PAGE}`);
     if (generation !== this.generation || answer.as_of === this.asOf) return undefined;
-    if (this.scroll.scrollTop < ROW_HEIGHT && !this.scroll.matches(":hover, :focus-within")) {
+    if (this.scroll.scrollTop < rowHeight() && !this.scroll.matches(":hover, :focus-within")) {
       this.reset();
       this.accept(0, answer);
       return this.draw();
@@ -86,8 +102,8 @@ export class DecisionTable {
 
   draw() {
     if (this.total == null || byId("view-decisions").hidden) return;
-    const first = Math.max(Math.floor(this.scroll.scrollTop / ROW_HEIGHT) - 8, 0);
-    const last = Math.min(first + Math.ceil(this.scroll.clientHeight / ROW_HEIGHT) + 16, this.total);
+    const first = Math.max(Math.floor(this.scroll.scrollTop / rowHeight()) - 8, 0);
+    const last = Math.min(first + Math.ceil(this.scroll.clientHeight / rowHeight()) + 16, this.total);
     const rows = [];
     for (let index = first; index < last; index += 1) {
       const page = Math.floor(index / PAGE);
@@ -108,7 +124,7 @@ function createSpacer(rows) {
   row.setAttribute("aria-hidden", "true");
   const cell = createElement("td", "");
   cell.colSpan = 9;
-  cell.style.height = `${rows * ROW_HEIGHT}px`;
+  cell.style.height = `${rows * rowHeight()}px`;
   row.append(cell);
   return row;
 }
@@ -134,7 +150,7 @@ export function createFilterButton(name, value, text) {
 
 /** A link to a decision, which shows its time. */
 export function createDecisionLink(row) {
-  const link = createLink("open", formatTime(row.at), { view: "decision", id: row.id }, urlOf({ ...readLocation(), view: "decision", id: row.id }));
+  const link = linkTo("open", formatTime(row.at), { view: "decision", id: row.id });
   link.setAttribute("aria-label", `Explain the ${row.decision} of ${formatTime(row.at)}`);
   return link;
 }
@@ -142,7 +158,13 @@ export function createDecisionLink(row) {
 /** A link to a user's timeline. */
 export function createUserLink(user, text = user) {
   if (!user) return createElement("span", "muted", "–");
-  return createLink("mono", text, { view: "user", who: user, id: null }, urlOf({ ...readLocation(), view: "user", who: user }));
+  return linkTo("mono", text, { view: "user", who: user, id: null });
+}
+
+/** An element whose role holds in every layout: a row that is laid out as a card would lose it. */
+function withRole(role, element) {
+  element.setAttribute("role", role);
+  return element;
 }
 
 function createTableRow(row, index) {
@@ -150,39 +172,35 @@ function createTableRow(row, index) {
   // The reason that is filtered by is visible, whatever its rank.
   const reasons = filters.reason && row.reasons.includes(filters.reason) ? [filters.reason, ...row.reasons.filter((code) => code !== filters.reason)] : row.reasons;
   const cells = [
-    ["", createDecisionLink(row)], ["", createVerdict(row)], ["number", row.score.toFixed(1)],
-    ["", row.outcome ? createFilterButton("outcome", row.outcome, formatCode(row.outcome)) : createElement("span", "muted", "–")],
+    ["time", createDecisionLink(row)], ["", createVerdict(row)], ["number", row.score.toFixed(1)],
+    ["outcome", row.outcome ? createFilterButton("outcome", row.outcome, formatCode(row.outcome)) : createElement("span", "muted", "–")],
     ["user", createUserLink(row.user)], ["", createElement("span", "place", createFilterButton("country", row.country), " ", createFilterButton("asn", row.asn, row.asn && `AS${row.asn}`))],
-    ["", createFilterButton("net", row.net)], ["", createElement("span", "", row.decided_by && row.decided_by !== "thresholds" ? `${formatCode(row.decided_by)}: ` : "", reasons.slice(0, 4).map(formatCode).join(", "), row.degraded ? " (degraded)" : "")],
-    ["", createFilterButton("client", row.client)],
+    ["wide", createFilterButton("net", row.net)], ["wide", createElement("span", "", row.decided_by && row.decided_by !== "thresholds" ? `${formatCode(row.decided_by)}: ` : "", reasons.slice(0, 4).map(formatCode).join(", "), row.degraded ? " (degraded)" : "")],
+    ["wide", createFilterButton("client", row.client)],
   ];
   const element = createElement("tr", "");
   element.dataset.id = row.id;
   element.setAttribute("aria-rowindex", String(index + 2));
-  element.append(...cells.map(([className, content]) => createElement("td", className, content)));
-  return element;
+  element.append(...cells.map(([className, content]) => withRole("cell", createElement("td", className, content))));
+  // Reasons that do not fit are in the tooltip, and in the explanation.
+  element.children[7].title = reasons.map(formatCode).join(", ");
+  return withRole("row", element);
 }
 
 /** A short table of decisions, without scrolling. `extra` makes one more cell of each row. */
 export function createShortTable(rows, label, extra) {
-  const head = createElement("tr", "", ...["Time", "Decision", "Score", "Outcome", "Account", "From", "Why"].map((title) => {
-    const cell = createElement("th", title === "Score" ? "number" : "", title);
+  const titles = ["Time", "Decision", "Score", "Outcome", "Account", "From", "Why", ...(extra ? ["Label"] : [])];
+  const head = withRole("row", createElement("tr", "", ...titles.map((title) => {
+    const cell = withRole("columnheader", createElement("th", title === "Score" ? "number" : "", title));
     cell.scope = "col";
     return cell;
-  }));
-  if (extra) {
-    const cell = createElement("th", "", "Label");
-    cell.scope = "col";
-    head.append(cell);
-  }
+  })));
   const body = rows.map((row) => {
     const place = createElement("span", "", formatPlace(row));
-    const cells = [createDecisionLink(row), createVerdict(row), row.score.toFixed(1), formatCode(row.outcome ?? "–"), createUserLink(row.user), place, row.why ?? row.reasons.slice(0, 3).map(formatCode).join(", ")];
-    const element = createElement("tr", "", ...cells.map((cell, at) => createElement("td", at === 2 ? "number" : "", cell)));
-    if (extra) element.append(createElement("td", "", extra(row)));
-    return element;
+    const cells = [createDecisionLink(row), createVerdict(row), row.score.toFixed(1), formatCode(row.outcome ?? "–"), createUserLink(row.user), place, row.why ?? row.reasons.slice(0, 3).map(formatCode).join(", "), ...(extra ? [extra(row)] : [])];
+    return withRole("row", createElement("tr", "", ...cells.map((cell, at) => withRole("cell", createElement("td", at === 2 ? "number" : "", cell)))));
   });
-  const table = createElement("table", "short", createElement("thead", "", head), createElement("tbody", "", ...body));
+  const table = withRole("table", createElement("table", "short", withRole("rowgroup", createElement("thead", "", head)), withRole("rowgroup", createElement("tbody", "", ...body))));
   table.setAttribute("aria-label", label);
   const scroll = createElement("div", "scroll-x", table);
   scroll.tabIndex = 0;

@@ -1,5 +1,7 @@
 // Elements and texts that every view uses.
 
+import { urlWith } from "./location.js";
+
 /** Creates an element with a class and children. Strings become text nodes, never HTML. */
 export function createElement(tag, className, ...children) {
   const element = document.createElement(tag);
@@ -28,25 +30,32 @@ export const plural = (value, one, many = `${one}s`) => `${count.format(value)} 
 /** Formats a weight with its sign. */
 export const formatSigned = (weight) => `${weight > 0 ? "+" : weight < 0 ? "−" : "±"}${Math.abs(weight).toFixed(2)}`;
 
-const timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-const minuteOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
-const dayAndTime = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-const complete = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hour12: false });
+/** A time in milliseconds as `[date, time]`, both ISO and in UTC. */
+const parts = (millis) => {
+  const text = new Date(millis).toISOString();
+  return [text.slice(0, 10), text.slice(11, 19)];
+};
 
-/** Formats a time in milliseconds: the time of day, with the date unless it is today. */
+/** Formats a time in milliseconds, in UTC: the time of day, with the date unless it is today. */
 export function formatTime(millis) {
-  const date = new Date(millis);
-  return (date.toDateString() === new Date().toDateString() ? timeOfDay : dayAndTime).format(date);
+  const [date, time] = parts(millis);
+  return date === parts(Date.now())[0] ? time : `${date} ${time}`;
 }
 
-/** Formats a time in milliseconds with its date. */
-export const formatDate = (millis) => complete.format(new Date(millis));
+/** Formats a time in milliseconds with its date, in UTC. */
+export const formatDate = (millis) => `${parts(millis).join(" ")} UTC`;
 
-/** Formats the label of a time axis. */
-export function formatTick(seconds, width) {
-  const date = new Date(seconds * 1000);
-  if (width >= 3600) return new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }).format(date);
-  return (width < 30 ? timeOfDay : minuteOfDay).format(date);
+/** Formats a period in seconds since 1970. The end has its date only if it is another day; a period without an end goes on. */
+export function formatPeriod(from, to) {
+  if (to == null) return `${formatTime(from * 1000)} to now`;
+  const isSameDay = parts(from * 1000)[0] === parts(to * 1000)[0];
+  return `${formatTime(from * 1000)} – ${isSameDay ? parts(to * 1000)[1] : formatTime(to * 1000)}`;
+}
+
+/** Formats the label of a time axis whose range has so many seconds. */
+export function formatTick(seconds, width, range) {
+  const [date, time] = parts(seconds * 1000);
+  return range > 86400 ? `${date} ${time.slice(0, 5)}` : width < 30 ? time : time.slice(0, 5);
 }
 
 /** A button. */
@@ -64,6 +73,9 @@ export function createLink(className, text, state, href) {
   link.dataset.state = JSON.stringify(state);
   return link;
 }
+
+/** A link to the present state with changes. */
+export const linkTo = (className, text, changes) => createLink(className, text, changes, urlWith(changes));
 
 /** A list of names and values. Empty values are left out. */
 export function createFacts(pairs) {

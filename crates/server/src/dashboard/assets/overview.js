@@ -1,11 +1,12 @@
-// The overview: the state in one sentence, sign-ins over time, and rankings whose values are filters.
+// The overview: the accounts that were let in, sign-ins over time, and rankings whose values are filters.
 
-import { byId, createButton, createElement, createLink, formatCode, formatCount, formatDate, formatPercent, formatTime, plural } from "./elements.js";
-import { navigate, rangeOf, readLocation, toggleFilter, urlOf } from "./location.js";
+import { byId, createButton, createElement, createLink, formatCode, formatCount, formatDate, formatPercent, formatTime, linkTo, plural } from "./elements.js";
+import { listState } from "./lists.js";
+import { readLocation, toggleFilter, urlOf } from "./location.js";
 import { showTimeline } from "./timeline.js";
 
-const RANGE_LABELS = { "10m": "ten minutes", "1h": "hour", "6h": "six hours", "24h": "24 hours", "7d": "seven days", "30d": "30 days" };
-const KINDS = { credential_stuffing: "credential stuffing", password_guessing: "password guessing" };
+export { showSentence } from "./sentence.js";
+
 const RANKINGS = [
   ["net", "Networks", (v) => [v.value, v.country, v.asn && `AS${v.asn}`].filter(Boolean).join(" · ")],
   ["asn", "Autonomous systems", (v) => `AS${v.value}`],
@@ -16,7 +17,7 @@ const RANKINGS = [
   ["decided_by", "Decided by", (v) => formatCode(v.value)],
 ];
 
-/** Shows a summary. The sentence is about the pool, whatever the filters are. */
+/** Shows a summary. */
 export function showOverview(summary) {
   showLetIn(summary);
   showFigures(summary);
@@ -28,93 +29,19 @@ export function showOverview(summary) {
     + (summary.unreadable ? ` ${plural(summary.unreadable, "line")} of the log could not be read.` : "");
 }
 
-/** Shows the state in one sentence. Its parts lead to what they name. */
-export function showSentence(summary, mayView) {
-  const { attack } = summary;
-  const detected = summary.detector?.attack;
-  const parts = detected ? describeDetected(detected, summary.detector, attack, mayView) : attack ? describeAttack(attack, mayView) : describeCalm(summary, mayView);
-  const text = parts.map((part) => (typeof part === "string" ? part : part.textContent)).join("");
-  const sentence = byId("sentence");
-  sentence.classList.toggle("alarm", Boolean(detected || attack));
-  // The sentence is replaced only when it has changed: a reader of the page may have the focus in it.
-  if (sentence.textContent !== text && !sentence.matches(":focus-within")) sentence.replaceChildren(...parts);
-  document.title = detected || attack ? "Under attack – riskgate" : "riskgate";
-}
-
-/** The attack that the pool's detector reports, from the counts of all processes. `attack` is what the stored decisions show of it. */
-function describeDetected(detected, detector, attack, mayView) {
-  const pool = detector.pool ? ` on ${detector.pool}` : "";
-  const kind = KINDS[detected.kind] ?? formatCode(detected.kind);
-  const parts = [`${kind[0].toUpperCase()}${kind.slice(1)}${pool} since ${formatTime(detected.since * 1000)}: ${plural(detected.attempts, "attempt")} on `];
-  const accounts = plural(detected.accounts, "account");
-  parts.push(mayView ? createButton("link", accounts, () => toggleFilter("reason", "attack_wave", "decisions")) : accounts);
-  parts.push(` from ${plural(detected.networks, "network")}, `);
-  const letIn = `${formatCount(detected.let_in)} let in.`;
-  if (detected.let_in && mayView) parts.push(createLink("", letIn, { view: "overview", id: null }, urlOf({ ...readLocation(), view: "overview" })));
-  else parts.push(letIn);
-  if (detected.sources.length) parts.push(` Most from ${detected.sources.slice(0, 3).join(", ")}.`);
-  if (attack) parts.push(` ${formatPercent(attack.stopped / Math.max(attack.risky, 1))} of its risky sign-ins were stopped.`);
-  if (detector.pools_under_attack > 1) parts.push(` ${plural(detector.pools_under_attack - 1, "more pool")} under attack.`);
-  return parts;
-}
-
-function describeAttack(attack, mayView) {
-  const parts = [`Under attack since ${formatTime(attack.from * 1000)}: ${KINDS[attack.kind] ?? formatCode(attack.kind)}. `];
-  parts.push(...describeSources(attack, mayView));
-  return parts;
-}
-
-/** From where, at whom, and with what success. */
-function describeSources(attack, mayView) {
-  const filter = (name, value, text, view) => createButton("link", text, () => toggleFilter(name, value, view));
-  const parts = [`${plural(attack.risky, "risky sign-in")} from `];
-  const networks = plural(attack.networks, "network");
-  parts.push(mayView && attack.top_net ? filter("net", attack.top_net, networks, "overview") : networks);
-  if (attack.named.length) {
-    parts.push(", most from ");
-    attack.named.forEach(({ asn }, index) => parts.push(index ? ", " : "", filter("asn", asn, `AS${asn}`, "overview")));
-  }
-  if (attack.countries.length) parts.push(` (${attack.countries.join(", ")})`);
-  parts.push(", aimed at ");
-  const accounts = plural(attack.accounts, "account");
-  parts.push(mayView && attack.top_user ? createLink("", accounts, { view: "user", who: attack.top_user, id: null }, urlOf({ ...readLocation(), view: "user", who: attack.top_user })) : accounts);
-  parts.push(`. ${formatPercent(attack.stopped / Math.max(attack.risky, 1))} were stopped; `);
-  if (!attack.got_in) parts.push("no account was let in.");
-  else if (mayView) parts.push(createLink("", plural(attack.got_in, "account"), { view: "findings", id: null }, urlOf({ ...readLocation(), view: "findings" })), " let in.");
-  else parts.push(`${plural(attack.got_in, "account")} let in.`);
-  return parts;
-}
-
-function describeCalm(summary, mayView) {
-  const [, review, challenge, deny] = summary.decisions;
-  const named = RANGE_LABELS[readLocation().range] ?? "range";
-  const range = readLocation().until ? "the chosen range" : `${summary.is_live ? "the last" : "its last"} ${named}`;
-  const parts = [summary.is_live ? "No attack. " : `The log ends at ${formatDate(summary.now * 1000)}. `];
-  if (!summary.total) parts.push(`No sign-ins in ${range}.`);
-  else parts.push(`${plural(summary.total, "sign-in")} in ${range}: ${formatPercent((deny + challenge) / summary.total)} stopped or challenged, ${formatPercent(review / summary.total)} flagged.`);
-  const last = summary.last_attack;
-  if (last) {
-    const period = createButton("link", `${formatTime(last.from * 1000)} to ${formatTime(last.to * 1000)}`, () => navigate(rangeOf(last.from, last.to)));
-    parts.push(" The last attack was ", period, `: ${KINDS[last.kind] ?? formatCode(last.kind)}. `, ...describeSources(last, mayView));
-  }
-  if (summary.change) {
-    const [at, text] = summary.change;
-    parts.push(" Changed at ", createButton("link", formatTime(at * 1000), () => navigate(rangeOf(at - 900, at + 900))), `: ${text}.`);
-  }
-  return parts;
-}
-
 /** The accounts to act on, each with its sign-in. The server names them only to those who may view them. */
 function showLetIn(summary) {
-  const attack = summary.detector?.attack ?? summary.attack ?? summary.last_attack;
+  const attack = summary.attack ?? summary.detector?.attack ?? summary.last_attack;
   const { total, listed } = attack?.accounts_let_in ?? { total: 0, listed: [] };
   const panel = byId("let-in");
   if (panel.matches(":focus-within, :hover") && total) return;
   panel.hidden = !total;
+  const time = attack?.to ? ` of ${formatTime(attack.from * 1000)} to ${formatTime(attack.to * 1000)}` : "";
+  byId("let-in-title").textContent = `Accounts let in by the attack${time}`;
   byId("let-in-shown").textContent = total > listed.length ? `the newest ${listed.length} of ${formatCount(total)}` : plural(total, "account");
-  byId("let-in-accounts").replaceChildren(...listed.map(({ user, id, at, outcome }) => createElement("li", "row",
+  byId("let-in-accounts").replaceChildren(...listed.map(({ user, id, at, outcome, why }) => createElement("li", "row",
     createLink("", user, { view: "user", who: user, id: null }, urlOf({ ...readLocation(), view: "user", who: user })),
-    createElement("span", "figures-text", `${formatTime(at)}, ${formatCode(outcome)} `, createLink("", "decision", { view: "decision", id }, urlOf({ ...readLocation(), view: "decision", id }))))));
+    createElement("span", "figures-text", `${formatTime(at)}, ${formatCode(outcome)}, ${why} `, createLink("", "decision", { view: "decision", id }, urlOf({ ...readLocation(), view: "decision", id }))))));
 }
 
 function showFigures(summary) {
@@ -140,10 +67,10 @@ function showRankings(summary) {
   const active = readLocation().filters;
   const panels = RANKINGS.filter(([name]) => summary.rankings[name]).map(([name, title, label]) => {
     const { values, listed } = summary.rankings[name];
-    const most = Math.max(...listed.map((value) => value.risky || value.total), 1);
+    const most = Math.max(...listed.map((value) => value.suspicious || value.total), 1);
     const rows = listed.map((value) => createRankingRow(name, value, label(value), most, active[name] === String(value.value)));
     const panel = createElement("section", "panel ranking",
-      createElement("div", "head", createElement("h2", "", title), createElement("span", "aside", values > listed.length ? `${listed.length} of ${formatCount(values)}` : "")),
+      createElement("div", "head", createElement("h2", "", title), createElement("span", "aside", values > listed.length ? linkTo("", `all ${formatCount(values)}`, listState(name)) : "")),
       rows.length ? createElement("ol", "rows", ...rows) : createElement("p", "empty", "None in this range."));
     panel.setAttribute("aria-label", title);
     return [name, panel];
@@ -153,7 +80,8 @@ function showRankings(summary) {
   if (box.matches(":focus-within") && box.dataset.query === location.search) return;
   if (box.matches(":hover") && box.dataset.query === location.search && box.childElementCount) return;
   box.dataset.query = location.search;
-  box.replaceChildren(...panels.map(([, panel]) => panel));
+  const note = "Ranked by suspicious sign-ins: those that were stopped or had a wrong password, and are not from a device or an address that the account has used before. A stopped sign-in was denied or challenged; one that got in had the right password.";
+  box.replaceChildren(createElement("p", "aside full", note), ...panels.map(([, panel]) => panel));
 }
 
 function createRankingRow(name, value, text, most, pressed) {
@@ -162,14 +90,15 @@ function createRankingRow(name, value, text, most, pressed) {
   button.title = `${pressed ? "Remove the filter" : "Filter by"} ${text}`;
   const bar = createElement("span", "bar");
   bar.setAttribute("aria-hidden", "true");
-  for (const [className, share] of [["review", value.risky / most], ["deny", value.stopped / most]]) {
+  for (const [className, share] of [["failed", value.suspicious / most], ["deny", Math.min(value.stopped, value.suspicious) / most]]) {
     const fill = createElement("i", className);
     fill.style.width = `${Math.min(share, 1) * 100}%`;
     bar.append(fill);
   }
-  const figures = createElement("span", "figures-text", `${formatCount(value.risky)} risky of ${formatCount(value.total)}`);
-  figures.title = `${formatCount(value.stopped)} stopped, ${formatCount(value.got_in)} got in`;
+  const counts = [[value.stopped, "stopped"], [value.failed, "failed"], [value.got_in, "got in"]].filter(([count]) => count).map(([count, name]) => `${formatCount(count)} ${name}`);
+  const figures = createElement("span", "figures-text", `${counts.join(", ") || "no outcome"} of ${formatCount(value.total)}`);
+  figures.title = `${formatCount(value.suspicious)} suspicious`;
   const row = createElement("li", "row", button, bar, figures);
-  if (name === "user") row.append(createLink("timeline-link", "timeline", { view: "user", who: value.value, id: null }, urlOf({ ...readLocation(), view: "user", who: value.value })));
+  if (name === "user") row.append(linkTo("timeline-link", "timeline", { view: "user", who: value.value, id: null }));
   return row;
 }

@@ -1,7 +1,7 @@
 // Sign-ins over time as stacked bars, with attack periods and marks.
 
-import { byId, createElement, createButton, formatCount, formatTick, formatTime } from "./elements.js";
-import { navigate, rangeOf } from "./location.js";
+import { byId, createElement, formatCode, formatCount, formatPeriod, formatTick, formatTime, linkTo, plural } from "./elements.js";
+import { attackState } from "./location.js";
 
 const NAMES = ["allow", "review", "challenge", "deny"];
 const HEIGHT = 200;
@@ -37,6 +37,7 @@ export function showTimeline(summary) {
   const inner = width - LEFT - 4;
   const height = HEIGHT - BOTTOM;
   const { series, from, to, width: bucket } = summary;
+  const attacks = visibleAttacks(summary);
   const totals = series.map(([, ...counts]) => counts[0] + counts[1] + counts[2] + counts[3]);
   const top = scaleTop(totals);
   const x = (at) => LEFT + (inner * (at - from)) / Math.max(to - from, 1);
@@ -45,9 +46,9 @@ export function showTimeline(summary) {
   for (let value = 0; value <= top; value += step(top)) {
     chart.append(svg("line", { x1: LEFT, x2: width - 4, y1: y(value), y2: y(value), class: "grid" }), svg("text", { x: LEFT - 6, y: y(value) + 4, class: "tick end" }, formatCount(value)));
   }
-  for (const [start, end] of summary.attacks) {
+  for (const { from: start, to: end } of attacks) {
     const left = Math.max(x(start), LEFT);
-    chart.append(svg("rect", { x: left, y: 0, width: Math.max(Math.min(x(end), width - 4) - left, 2), height, class: "attack" }));
+    chart.append(svg("rect", { x: left, y: 0, width: Math.max(Math.min(x(end ?? to), width - 4) - left, 2), height, class: "attack" }));
   }
   const barWidth = Math.max((inner * bucket) / Math.max(to - from, 1) - 1, 1);
   series.forEach(([at, ...counts], index) => {
@@ -62,27 +63,29 @@ export function showTimeline(summary) {
     });
     if (totals[index] > top) chart.append(svg("text", { x: x(at) + barWidth / 2, y: 11, class: "tick middle" }, `▲ ${formatCount(totals[index])}`));
   });
-  const labels = Math.max(Math.floor(inner / 110), 2);
+  const labels = Math.max(Math.floor(inner / 130), 2);
   for (let index = 0; index < labels; index += 1) {
     const at = from + ((to - from) * (index + 0.5)) / labels;
-    chart.append(svg("text", { x: x(at), y: HEIGHT - 6, class: "tick middle" }, formatTick(at, bucket)));
+    chart.append(svg("text", { x: x(at), y: HEIGHT - 6, class: "tick middle" }, formatTick(at, bucket, to - from)));
   }
   summary.marks.forEach(([at], index) => {
-    chart.append(svg("line", { x1: x(at), x2: x(at), y1: 0, y2: height, class: "mark" }), svg("text", { x: x(at) + 3, y: 11, class: "tick" }, String(index + 1)));
+    chart.append(svg("line", { x1: x(at), x2: x(at), y1: 0, y2: height, class: "mark" }), svg("text", { x: x(at) + 3, y: 11 + 12 * (index % 3), class: "tick" }, String(index + 1)));
   });
   box.replaceChildren(chart);
   const all = totals.reduce((sum, total) => sum + total, 0);
-  box.setAttribute("aria-label", `${formatCount(all)} sign-ins by decision between ${formatTime(from * 1000)} and ${formatTime(to * 1000)}, ${summary.attacks.length} attack periods`);
+  box.setAttribute("aria-label", `${formatCount(all)} sign-ins by decision between ${formatTime(from * 1000)} and ${formatTime(to * 1000)}, ${plural(attacks.length, "attack")}`);
   showMarks(summary);
 }
 
+/** The attacks of which a part is in the chart. */
+const visibleAttacks = ({ attacks, from, to }) => attacks.filter((attack) => attack.from < to && (attack.to ?? to) > from);
+
 function showMarks(summary) {
-  const attacks = summary.attacks.map(([from, to]) => {
-    const text = `Attack ${formatTime(from * 1000)} – ${formatTime(to * 1000)}`;
-    const zoom = createButton("link", text, () => navigate(rangeOf(from, to)));
-    return createElement("li", "attack-item", zoom);
-  });
+  const attacks = visibleAttacks(summary).map((attack) => createElement("li", "attack-item", linkTo("", `Attack ${formatPeriod(attack.from, attack.to)}`, attackState(attack)),
+    `: ${formatCode(attack.kind)}, ${plural(attack.attempts, "attempt")} on ${plural(attack.accounts, "account")}, ${formatCount(attack.got_in)} let in`));
   const marks = summary.marks.map(([at, text], index) => createElement("li", "", createElement("b", "", String(index + 1)), `${formatTime(at * 1000)} ${text}`));
-  byId("marks").hidden = !attacks.length && !marks.length;
-  byId("marks").replaceChildren(...attacks, ...marks);
+  const list = byId("marks");
+  list.hidden = !attacks.length && !marks.length;
+  if (list.matches(":focus-within") && list.childElementCount === attacks.length + marks.length) return;
+  list.replaceChildren(...attacks, ...marks);
 }

@@ -1,7 +1,8 @@
 // One account: its sign-ins, and the devices, places and hours that are usual for it.
 
 import { request } from "./api.js";
-import { byId, createElement, createFacts, formatCount, formatDate, formatTime, plural } from "./elements.js";
+import { byId, createElement, createFacts, createLink, formatCount, formatDate, formatTime, plural } from "./elements.js";
+import { readLocation, urlOf } from "./location.js";
 import { createFilterButton, createShortTable } from "./decisions.js";
 import { createActions } from "./actions.js";
 
@@ -15,12 +16,13 @@ export async function showUser(who) {
   const newest = user.sign_ins[0];
   byId("user-body").replaceChildren(
     createElement("p", "", `${plural(user.total, "stored sign-in")}: ${formatCount(user.got_in)} got in, ${formatCount(user.stopped)} stopped or challenged.`),
-    createElement("div", "buttons", ...createActions({ user: user.user, pool: newest?.pool })),
+    createElement("div", "actions", ...createActions({ user: user.user, isRestricted: (user.records ?? []).some((record) => Date.parse(record.tokens_held_until) > Date.now()) })),
+    ...(newest ? [createElement("p", "aside", "The page knows no name. Your application's log has the id of a decision, such as ", createElement("code", "", newest.id), "; Find opens the account of a name or a sub.")] : []),
     createElement("div", "columns",
       createElement("section", "", createElement("h3", "", "Places of successful sign-ins"), list(places, "None is stored.")),
       createElement("section", "", createElement("h3", "", "Devices of successful sign-ins"), list(devices, "None is stored.")),
       createElement("section", "", createElement("h3", "", "Hours of successful sign-ins, UTC"), createHours(user.hours)),
-      createElement("section", "", createElement("h3", "", "In the store"), createRecords(user.records))),
+      createElement("section", "", createElement("h3", "", "In the store"), createRecords(user.records, user.restriction))),
     createElement("h3", "", "Sign-ins, newest first"),
     createShortTable(user.sign_ins, "Sign-ins of the account"));
 }
@@ -42,7 +44,13 @@ function createHours(hours) {
   return bars;
 }
 
-function createRecords(records) {
+/** Since when, why and until when tokens omit groups and scopes. */
+function describeRestriction({ since, until, decision }) {
+  const cause = decision ? createElement("span", "", "after ", createLink("mono", decision, { view: "decision", id: decision }, urlOf({ ...readLocation(), view: "decision", id: decision }))) : "by a challenge, a report of fraud or a judged session of that time, which is not among the stored decisions";
+  return createElement("span", "", `since ${formatDate(since)}, `, cause, `, until a challenge is passed or ${formatDate(until)}: new tokens omit what WITHHOLD_GROUPS and WITHHOLD_SCOPES name`);
+}
+
+function createRecords(records, restriction) {
   if (!records) return createElement("p", "empty", "Not available here.");
   const record = records.find((found) => found.successes > 0) ?? records[0];
   if (!record) return createElement("p", "empty", "Nothing is stored.");
@@ -51,6 +59,6 @@ function createRecords(records) {
   return createFacts([
     ["successes", formatCount(record.successes)], ["known devices", values("device")], ["known networks", values("network")], ["known countries", values("country")],
     ["last success", record.last_success && formatDate(Date.parse(record.last_success))], ["block", block || "none"],
-    ["tokens restricted until", record.tokens_held_until && formatDate(Date.parse(record.tokens_held_until))], ["open challenges", record.challenges.length || null],
+    ["tokens restricted", restriction && describeRestriction(restriction)], ["open challenges", record.challenges.length || null],
   ]);
 }
