@@ -31,6 +31,9 @@ const MAX_LATE: usize = 64;
 const ONSET_SECONDS: i64 = 120;
 const USUAL_PER_SECOND: f64 = 2.0 / 60.0;
 
+/// A later attempt is the first one if this makes the times twenty times as likely.
+const MIN_EVIDENCE: f64 = 3.0;
+
 /// An id that is at most this many seconds from a start means that attack: the first seconds of an attack are found before its first minute ends.
 const ID_TOLERANCE: i64 = 120;
 
@@ -73,7 +76,10 @@ fn onset(times: &[i64]) -> Option<i64> {
         let (count, expected) = ((times.len() - index) as f64, USUAL_PER_SECOND * (end - at) as f64 + 0.5);
         (count * (count / expected).ln() - (count - expected), *at)
     };
-    times.iter().enumerate().map(evidence).max_by(|(a, a_at), (b, b_at)| a.total_cmp(b).then_with(|| b_at.cmp(a_at))).map(|(_, at)| at)
+    let all = times.iter().enumerate().map(evidence);
+    let first = all.clone().next()?;
+    let best = all.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    Some(if best.0 > first.0 + MIN_EVIDENCE { best.1 } else { first.1 })
 }
 
 impl Activity {
