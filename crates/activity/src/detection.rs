@@ -27,6 +27,13 @@ const MAX_ATTACKS: usize = 200;
 /// Rows that came after their minute was taken up, from which on all rows are taken up again in the order of their times.
 const MAX_LATE: usize = 64;
 
+/// The first attempt is searched in so many seconds, in which this rate of suspicious sign-ins is usual: two a minute.
+const ONSET_SECONDS: i64 = 120;
+const USUAL_PER_SECOND: f64 = 2.0 / 60.0;
+
+/// A later attempt is the first one if this makes the times twenty times as likely.
+const MIN_EVIDENCE: f64 = 3.0;
+
 /// An id that is at most this many seconds from a start means that attack: the first seconds of an attack are found before its first minute ends.
 const ID_TOLERANCE: i64 = 120;
 
@@ -59,6 +66,20 @@ impl AttackRows<'_> {
     fn contain(&self, row: &Row) -> bool {
         self.attack.has_attempt(row, self.reporting) || self.let_in.contains(&row.id)
     }
+}
+
+/// The second from which on the times of attempts are likeliest to be those of an attack: few came before it.
+#[expect(clippy::cast_precision_loss, reason = "counts and seconds of two minutes")]
+fn onset(times: &[i64]) -> Option<i64> {
+    let end = times.last()? + 1;
+    let evidence = |(index, at): (usize, &i64)| {
+        let (count, expected) = ((times.len() - index) as f64, USUAL_PER_SECOND * (end - at) as f64 + 0.5);
+        (count * (count / expected).ln() - (count - expected), *at)
+    };
+    let all = times.iter().enumerate().map(evidence);
+    let first = all.clone().next()?;
+    let best = all.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    Some(if best.0 > first.0 + MIN_EVIDENCE { best.1 } else { first.1 })
 }
 
 impl Activity {
@@ -151,9 +172,10 @@ impl Activity {
         let mut attack = Attack { from, to: None, sources: Sources::default(), rows: (first, None), described: None };
         attack.sources = Sources::find(self, &attack, &self.detection.detector.usual);
         // A person may have mistyped a password in the first minute.
-        let attempts = self.rows_of(&attack).filter(|row| attack.has_attempt(row, self.reporting));
-        let from = attempts.map(|row| row.at.div_euclid(1000)).min();
-        attack.from = from.unwrap_or(attack.from);
+        let attempts = self.rows_of(&attack).filter(|row| attack.has_attempt(row, self.reporting)).map(|row| row.at.div_euclid(1000));
+        let mut first: Vec<i64> = attempts.filter(|at| *at < from + ONSET_SECONDS).collect();
+        first.sort_unstable();
+        attack.from = onset(&first).unwrap_or(from);
         attack
     }
 
@@ -311,6 +333,14 @@ mod tests {
         assert_eq!(times(&again), found);
         again.detect_attacks(NOW + 5 * 3600);
         assert!(times(&again)[1].1.is_some_and(|to| (to - NOW).abs() <= 120), "{:?}", times(&again));
+    }
+
+    #[test]
+    fn a_mistyped_password_some_seconds_before_a_burst_does_not_begin_it() {
+        let burst: Vec<i64> = std::iter::once(100).chain((0..60).map(|number| 112 + number / 20)).collect();
+        assert_eq!(onset(&burst), Some(112));
+        assert_eq!(onset(&[100, 130, 160]), Some(100));
+        assert_eq!(onset(&[]), None);
     }
 
     #[test]
