@@ -14,6 +14,9 @@ const PROOF_WITHIN: i64 = 24 * 3_600_000;
 const MASS: (usize, usize) = (10, 5);
 const MASS_PART: f64 = 0.3;
 
+/// AS that are named.
+const MAX_NAMED: usize = 3;
+
 /// A mass with a stopped sign-in in the last so many seconds goes on.
 const ONGOING_SECONDS: i64 = 1800;
 
@@ -45,8 +48,8 @@ impl Activity {
         stopped().filter_map(|row| Some((row, proof(row, &proofs)?))).collect()
     }
 
-    /// The largest mass of owners who were stopped in the last day, in one AS; null if there is none. Many at once are no attack, but probably a new
-    /// exit of their network, or thresholds that are too low.
+    /// The owners who were stopped in a mass in the last day, of all AS with a mass; null if there is none. Many at once are no attack, but probably
+    /// a new exit of their network, or thresholds that are too low.
     pub(crate) fn stopped_mass(&self, now: i64) -> Value {
         let from = (now - 86_400) * 1000;
         let mut groups: HashMap<Option<u32>, Stopped<'_>> = HashMap::new();
@@ -64,14 +67,27 @@ impl Activity {
         }
         #[expect(clippy::cast_precision_loss, reason = "at most a hundred thousand rows")]
         groups.retain(|_, group| group.owners.len() as f64 >= MASS_PART * group.accounts.len() as f64);
-        let Some((asn, group)) = groups.into_iter().max_by_key(|(asn, group)| (group.rows.len(), *asn)) else { return Value::Null };
+        if groups.is_empty() {
+            return Value::Null;
+        }
+        let mut by_asn: Vec<(Option<u32>, usize)> = groups.iter().map(|(asn, group)| (*asn, group.rows.len())).collect();
+        by_asn.sort_unstable_by_key(|(asn, stopped)| (std::cmp::Reverse(*stopped), *asn));
+        let named: Vec<Value> = by_asn.iter().take(MAX_NAMED).map(|(asn, stopped)| json!({ "asn": asn, "stopped": stopped })).collect();
+        let mut group = Stopped::default();
+        for (_, other) in groups {
+            group.rows.extend(other.rows);
+            group.accounts.extend(other.accounts);
+            group.owners.extend(other.owners);
+            group.proven += other.proven;
+        }
         let times = || group.rows.iter().map(|row| row.at.div_euclid(1000));
         let (first, last) = (times().min().unwrap_or(now), times().max().unwrap_or(now));
         let networks: HashSet<&SmolStr> = group.rows.iter().filter_map(|row| row.net.as_ref()).collect();
-        let country = group.rows.last().and_then(|row| row.country).map(|code| self.codes.text(code));
+        let countries: HashSet<_> = group.rows.iter().filter_map(|row| row.country).collect();
+        let country = countries.iter().next().filter(|_| countries.len() == 1).map(|code| self.codes.text(*code));
         let before = self.changes.newest(last).filter(|change| first - change.at <= CHANGE_BEFORE);
         json!({
-            "asn": asn, "country": country, "networks": networks.len(), "stopped": group.rows.len(), "accounts": group.accounts.len(),
+            "asns": by_asn.len(), "named": named, "country": country, "networks": networks.len(), "stopped": group.rows.len(), "accounts": group.accounts.len(),
             "proven": group.proven, "proven_accounts": group.owners.len(), "from": first, "to": last + 1, "is_ongoing": now - last <= ONGOING_SECONDS,
             "change": before.map(|change| json!({ "at": change.at, "text": change.describe() })),
         })
@@ -131,8 +147,9 @@ mod tests {
         };
         (660..720).for_each(|number| add(number * 10, number % 30));
         let mass = activity.stopped_mass(NOW + 7200);
-        let figures = ["asn", "networks", "stopped", "accounts", "proven"].map(|name| mass[name].as_u64());
-        assert_eq!(figures, [Some(16_509), Some(1), Some(60), Some(30), Some(60)]);
+        let figures = ["asns", "networks", "stopped", "accounts", "proven"].map(|name| mass[name].as_u64());
+        assert_eq!(mass["named"], json!([{ "asn": 16_509, "stopped": 60 }]));
+        assert_eq!(figures, [Some(1), Some(1), Some(60), Some(30), Some(60)]);
         assert_eq!((&mass["change"]["text"], &mass["change"]["at"]), (&json!("crm: deny from 80 to 35"), &json!(NOW + 6000)));
         assert_eq!((&mass["from"], &mass["is_ongoing"]), (&json!(NOW + 6600), &json!(true)));
         assert_eq!(activity.stopped_mass(NOW + 7200 + 86_400), Value::Null);

@@ -94,13 +94,16 @@ function describeCalm(summary, mayView) {
 function describeStopped(summary, isAttack) {
   const mass = summary.wrongly_stopped;
   if (!mass) return [];
-  const verb = mass.is_ongoing ? "are being" : "were";
-  const place = [mass.asn && `AS${mass.asn}`, mass.country].filter(Boolean).join(" ") || "one place";
+  const owners = `${isAttack ? " Apart from it, o" : " O"}wners ${mass.is_ongoing ? "are probably being" : "were probably"} stopped wrongly`;
   const time = mass.is_ongoing ? `since ${formatTime(mass.from * 1000)}` : `from ${formatTime(mass.from * 1000)} to ${formatTime(mass.to * 1000)}`;
+  const [most] = mass.named;
+  const isOne = mass.asns === 1;
+  const place = isOne ? [most.asn && `AS${most.asn}`, mass.country].filter(Boolean).join(" ") || "one place" : `${plural(mass.asns, "AS", "AS")}, most from ${mass.named.map(({ asn, stopped }) => `AS${asn} (${formatCount(stopped)})`).join(", ")}`;
+  const state = { view: "findings", id: null, ...rangeOf(mass.from, mass.is_ongoing ? null : mass.to, isOne && most.asn ? { asn: String(most.asn) } : {}) };
   const parts = [
-    `${isAttack ? " Apart from it, o" : " O"}wners ${verb} probably stopped wrongly ${time}: `,
-    linkTo("", plural(mass.stopped, "sign-in"), { view: "findings", id: null, ...rangeOf(mass.from, mass.is_ongoing ? null : mass.to, mass.asn ? { asn: String(mass.asn) } : {}) }),
-    ` of ${plural(mass.accounts, "account")} from ${place} (${plural(mass.networks, "network")}), ${formatCount(mass.proven)} of them proven right by the account's own device or network.`,
+    `${owners} ${time}: ${plural(mass.stopped, "sign-in")} of ${plural(mass.accounts, "account")} in ${plural(mass.networks, "network")} of ${place}; `,
+    linkTo("", `${formatCount(mass.proven)} of them`, state),
+    " were proven right by the account's own device or network.",
   ];
   if (mass.change) parts.push(` Before it, at ${formatTime(mass.change.at * 1000)}, this changed: ${mass.change.text}.`);
   return parts;
