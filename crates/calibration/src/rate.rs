@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn intervals_are_those_of_the_beta_distribution() {
         // Computed by numerical integration of the density.
-        check(0.0, 10.0, 0, 0.2171963);
+        check(0.0, 10.0, 0.0, 0.2171963);
         check(1.0, 20.0, 0.005449033, 0.2108186);
         check(5.0, 20.0, 0.1023985, 0.4641946);
         check(12.0, 40000.0, 0.0001640066, 0.0005080248);

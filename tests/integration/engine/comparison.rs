@@ -11,7 +11,10 @@ use riskgate_runtime::mode::RuntimeMode;
 use riskgate_store::List;
 use serde_json::{Value, json};
 
-use crate::fixtures::{self, Backend, FIREFOX, TestEngine, at};
+use crate::{
+    fixtures::{self, Backend, FIREFOX, TestEngine, at},
+    history::sessions::verified_evidence,
+};
 
 /// How many names of each kind are compared beside all other tests, in a debug build.
 const FEW: usize = 600;
@@ -111,7 +114,7 @@ async fn sign_in_by_app(engine: &TestEngine, name: &str, data: &Value, moment: j
     let success = repository.record_success(&engine.post(success, moment)).await.expect("the store answers");
     // A denied attempt has no success.
     let Some(session) = success.session.filter(|_| is_found) else { return };
-    let evidence = engine.verified_evidence(name, data["ip"].as_str().unwrap(), moment).await;
+    let evidence = verified_evidence(engine, name, data["ip"].as_str().unwrap(), moment).await;
     let (keys, hour) = (repository.record_keys("pool", &format!("sub-{name}")), evidence.local_time.hour);
     let about = SessionSignIn { pool: "pool", keys: &keys, client: "app", id: &id, sample: session.sample.as_deref(), at: moment };
     let verified = repository.verified_origin(&evidence, moment);

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use riskgate_config::pseudonym::UserKeys;
-use riskgate_engine::evidence::Evidence;
+use riskgate_engine::{
+    context::{Context, RawClaims, Trust},
+    evidence::Evidence,
+    sign_in::Trigger,
+};
 use riskgate_history::repository::sessions::{JudgementClaim, SessionSignIn, SessionVerdict};
 use riskgate_store::Store;
 
@@ -34,8 +38,17 @@ fn about<'a>(keys: &'a UserKeys, id: &'a str, sample: Option<&'a str>, time: Tim
     SessionSignIn { pool: "pool", keys, client: "app", id, sample, at: time }
 }
 
+/// The evidence about a user's session with this address, as the user pool saw it.
+pub async fn verified_evidence(engine: &TestEngine, user: &str, ip: &str, time: Timestamp) -> Box<Evidence> {
+    let mut sign_in = engine.sign_in_of(pre(user, "app", serde_json::json!({})), time);
+    sign_in.trigger = Trigger::Session;
+    sign_in.context = Context::read(Trust::Verified, &RawClaims { ip: Some(ip), ..RawClaims::default() });
+    let deadline = engine.engine.deadline(sign_in.received.mono, None);
+    engine.enricher().enrich(sign_in, deadline).await.evidence
+}
+
 async fn verified(engine: &TestEngine, ip: &str, time: Timestamp) -> Box<Evidence> {
-    engine.verified_evidence("ada", ip, time).await
+    verified_evidence(engine, "ada", ip, time).await
 }
 
 async fn successes(engine: &TestEngine, time: Timestamp) -> u32 {

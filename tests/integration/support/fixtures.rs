@@ -6,14 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use riskgate_config::Config;
-use riskgate_engine::{
-    context::{Context, RawClaims, Trust},
-    evaluator::Evaluator,
-    evidence::{Evidence, FailureReason},
-    personal::RawEvent,
-    score::model::Model,
-    sign_in::{SignIn, Trigger},
-};
+use riskgate_engine::{evaluator::Evaluator, evidence::FailureReason, personal::RawEvent, score::model::Model, sign_in::SignIn};
 use riskgate_event::{
     cognito::{self, Event, PostAuthentication, PreTokenGeneration},
     response::Assessment,
@@ -347,15 +340,6 @@ impl TestEngine {
         let assessment = self.attempt(user, origin, time).await;
         self.success(user, "web", time).await.expect("the store answers");
         assessment
-    }
-
-    /// The evidence about a user's session with this address, as the user pool saw it.
-    pub async fn verified_evidence(&self, user: &str, ip: &str, time: Timestamp) -> Box<Evidence> {
-        let mut sign_in = self.sign_in_of(pre(user, "app", json!({})), time);
-        sign_in.trigger = Trigger::Session;
-        sign_in.context = Context::read(Trust::Verified, &RawClaims { ip: Some(ip), ..RawClaims::default() });
-        let deadline = self.engine.deadline(sign_in.received.mono, None);
-        self.enricher().enrich(sign_in, deadline).await.evidence
     }
 
     fn parsed(&self, event: Value, at: Timestamp) -> Event {
