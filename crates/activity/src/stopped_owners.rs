@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use crate::{activity::Activity, decision::Outcome, row::Row};
+use crate::{activity::Activity, changes::Change, decision::Outcome, row::Row};
 
 /// The longest time between a stopped sign-in and the success that proves its user right, in milliseconds.
 const PROOF_WITHIN: i64 = 24 * 3_600_000;
@@ -13,6 +13,9 @@ const PROOF_WITHIN: i64 = 24 * 3_600_000;
 /// From so many stopped sign-ins of so many proven owners on, in one AS, they are a mass; and they are this part of the accounts stopped there.
 const MASS: (usize, usize) = (10, 5);
 const MASS_PART: f64 = 0.3;
+
+/// The part of the stopped sign-ins from which on those before a change are left out: nine of ten.
+const PART_AFTER: (usize, usize) = (9, 10);
 
 /// AS that are named.
 const MAX_NAMED: usize = 3;
@@ -27,9 +30,22 @@ const CHANGE_BEFORE: i64 = 6 * 3600;
 #[derive(Default)]
 struct Stopped<'a> {
     rows: Vec<&'a Row>,
-    accounts: HashSet<&'a SmolStr>,
-    proven: usize,
-    owners: HashSet<&'a SmolStr>,
+    /// Those that were probably by the accounts' owners.
+    proven: Vec<&'a Row>,
+}
+
+impl Stopped<'_> {
+    /// Whether they are a mass of owners.
+    #[expect(clippy::cast_precision_loss, reason = "at most a hundred thousand rows")]
+    fn is_mass(&self) -> bool {
+        let (owners, accounts) = (accounts(&self.proven), accounts(&self.rows));
+        self.proven.len() >= MASS.0 && owners >= MASS.1 && owners as f64 >= MASS_PART * accounts as f64
+    }
+}
+
+/// How many accounts the rows are of.
+fn accounts(rows: &[&Row]) -> usize {
+    rows.iter().filter_map(|row| row.user.as_ref()).collect::<HashSet<_>>().len()
 }
 
 impl Activity {
@@ -54,19 +70,27 @@ impl Activity {
         let from = (now - 86_400) * 1000;
         let mut groups: HashMap<Option<u32>, Stopped<'_>> = HashMap::new();
         for (row, _) in self.stopped_owners(from) {
-            let group = groups.entry(row.asn).or_default();
-            group.proven += 1;
-            group.owners.extend(&row.user);
+            groups.entry(row.asn).or_default().proven.push(row);
         }
-        groups.retain(|_, group| group.proven >= MASS.0 && group.owners.len() >= MASS.1);
         for row in self.rows.iter().filter(|row| row.at >= from && row.is_stopped() && !row.is_session) {
             if let Some(group) = groups.get_mut(&row.asn) {
-                group.accounts.extend(&row.user);
                 group.rows.push(row);
             }
         }
-        #[expect(clippy::cast_precision_loss, reason = "at most a hundred thousand rows")]
-        groups.retain(|_, group| group.owners.len() as f64 >= MASS_PART * group.accounts.len() as f64);
+        groups.retain(|_, group| group.is_mass());
+        // If nearly all came after a change, the few before it are ordinary ones.
+        let change = self.changes.newest(now);
+        let all = groups.values().map(|group| group.rows.len()).sum::<usize>();
+        let after = |row: &&Row, change: &Change| row.at >= change.at * 1000;
+        if let Some(change) = change
+            && groups.values().flat_map(|group| &group.rows).copied().filter(|row| after(row, change)).count() * PART_AFTER.1 >= all * PART_AFTER.0
+        {
+            for group in groups.values_mut() {
+                group.rows.retain(|row| after(row, change));
+                group.proven.retain(|row| after(row, change));
+            }
+            groups.retain(|_, group| !group.rows.is_empty());
+        }
         if groups.is_empty() {
             return Value::Null;
         }
@@ -76,19 +100,17 @@ impl Activity {
         let mut group = Stopped::default();
         for (_, other) in groups {
             group.rows.extend(other.rows);
-            group.accounts.extend(other.accounts);
-            group.owners.extend(other.owners);
-            group.proven += other.proven;
+            group.proven.extend(other.proven);
         }
         let times = || group.rows.iter().map(|row| row.at.div_euclid(1000));
         let (first, last) = (times().min().unwrap_or(now), times().max().unwrap_or(now));
         let networks: HashSet<&SmolStr> = group.rows.iter().filter_map(|row| row.net.as_ref()).collect();
         let countries: HashSet<_> = group.rows.iter().filter_map(|row| row.country).collect();
         let country = countries.iter().next().filter(|_| countries.len() == 1).map(|code| self.codes.text(*code));
-        let before = self.changes.newest(last).filter(|change| first - change.at <= CHANGE_BEFORE);
+        let before = change.filter(|change| (0..=CHANGE_BEFORE).contains(&(first - change.at)));
         json!({
-            "asns": by_asn.len(), "named": named, "country": country, "networks": networks.len(), "stopped": group.rows.len(), "accounts": group.accounts.len(),
-            "proven": group.proven, "proven_accounts": group.owners.len(), "from": first, "to": last + 1, "is_ongoing": now - last <= ONGOING_SECONDS,
+            "asns": by_asn.len(), "named": named, "country": country, "networks": networks.len(), "stopped": group.rows.len(), "accounts": accounts(&group.rows),
+            "proven": group.proven.len(), "proven_accounts": accounts(&group.proven), "from": first, "to": last + 1, "is_ongoing": now - last <= ONGOING_SECONDS,
             "change": before.map(|change| json!({ "at": change.at, "text": change.describe() })),
         })
     }
@@ -137,6 +159,8 @@ mod tests {
             }
         };
         (0..600).for_each(|number| add(number * 10, number % 30, ("office", 3320), "allow", 80));
+        // One stopped by chance before the change.
+        add(5995, 7, ("proxy", 16_509), "deny", 80);
         (600..660).for_each(|number| add(number * 10, number % 30, ("office", 3320), "allow", 35));
         assert_eq!(activity.stopped_mass(NOW + 6600), Value::Null);
         let mut add = |second: i64, user: i64| {
