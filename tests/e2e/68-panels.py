@@ -12,6 +12,8 @@ import urllib.request
 
 # What only a risk service or a fault writes. 45-panels sees each of them filled.
 WITHOUT_DATA = ("riskgate_provider_", "riskgate_cache_", "riskgate_breaker_", "riskgate_degraded_", "riskgate_store_errors", "riskgate_shed", "riskgate_audit")
+# Rates of false positives are stated once enough users have signed in.
+WITHOUT_DATA += ("riskgate_false_positive_rate",)
 
 
 def assess(number):
