@@ -1,6 +1,7 @@
 //! The stored decisions, newest last, with their rollups and changes.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet, VecDeque, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
 };
@@ -68,7 +69,7 @@ pub struct Activity {
     /// The times of the oldest row, stored or dropped, and of the newest one, in seconds since 1970.
     first: Option<i64>,
     newest: Option<i64>,
-    capacity: usize,
+    pub(crate) capacity: usize,
 }
 
 impl Activity {
@@ -194,6 +195,9 @@ impl Activity {
     pub fn restore_outcome(&mut self, id: &str, outcome: Option<Outcome>) {
         if let Some(row) = self.index_of(id).and_then(|index| self.rows.get_mut(index)) {
             row.outcome = outcome;
+            if owned_device(row).is_none() {
+                device_hash(row).map(|device| self.own_devices.remove(&device));
+            }
         }
     }
 
@@ -202,6 +206,9 @@ impl Activity {
         let Some(index) = self.index_of(id) else { return false };
         if let Some(row) = self.rows.get_mut(index) {
             row.apply(outcome);
+            if outcome == Outcome::Fraud {
+                device_hash(row).map(|device| self.own_devices.remove(&device));
+            }
         }
         self.learn_outcome(self.rows.get(index).and_then(owned_device), outcome);
         true
@@ -313,7 +320,7 @@ impl Activity {
         Some(decision)
     }
 
-    /// The stopped sign-in of a user that was decided at a time, in milliseconds, or within some seconds before it.
+    /// The stopped sign-in of a user that was decided within some seconds of a time, in milliseconds.
     pub fn stopped_at(&self, user: &str, at: i64) -> Option<&Row> {
         let is_near = |row: &&Row| (at - NEAR_MS..=at + NEAR_MS).contains(&row.at);
         self.rows.iter().rev().find(|row| row.user.as_deref() == Some(user) && row.is_stopped() && is_near(row))
@@ -322,6 +329,11 @@ impl Activity {
     /// The newest row of a user.
     pub fn newest_of(&self, user: &str) -> Option<&Row> {
         self.rows.iter().rev().find(|row| row.user.as_deref() == Some(user))
+    }
+
+    /// Whether a stored row matches.
+    pub fn any(&self, matches: impl Fn(&Row) -> bool) -> bool {
+        self.rows.iter().rev().any(matches)
     }
 
     /// The client and the pool of a row.
@@ -336,14 +348,11 @@ impl Activity {
         let as_of = as_of.unwrap_or(stored).min(stored);
         let visible = usize::try_from(as_of.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
         let selection = self.selection(filter, now);
-        let (mut total, mut rows) = (0_usize, Vec::new());
-        for row in self.rows.iter().take(visible).rev().filter(|row| selection.matches(row)) {
-            if total >= offset && rows.len() < limit {
-                rows.push(row.to_json(&self.codes));
-            }
-            total += 1;
-        }
-        json!({ "as_of": as_of, "newer": stored - as_of, "total": total, "offset": offset, "rows": rows })
+        let mut selected: Vec<&Row> = self.rows.iter().take(visible).rev().filter(|row| selection.matches(row)).collect();
+        // Rows arrive nearly in the order of their times: logs and clocks differ.
+        selected.sort_by_key(|row| Reverse(row.at));
+        let rows: Vec<Value> = selected.iter().skip(offset).take(limit).map(|row| row.to_json(&self.codes)).collect();
+        json!({ "as_of": as_of, "newer": stored - as_of, "total": selected.len(), "offset": offset, "rows": rows })
     }
 
     /// Known users that would be affected by a change for a network or a client: distinct users who got in from it, in the stored rows.
@@ -396,6 +405,30 @@ mod tests {
         assert_eq!((activity.len(), activity.find("id-49").is_some(), activity.by_id.len()), (100, false, 100));
         assert_eq!(activity.find("id-120").map(|row| row.at), Some((NOW - 880) * 1000));
         assert_eq!(activity.changes.iter().map(crate::changes::Change::describe).collect::<Vec<_>>(), ["model from m0 to m1", "model from m1 to m2"]);
+    }
+
+    #[test]
+    fn decisions_are_in_the_order_of_their_times() {
+        let mut activity = Activity::new(Counting::Rows);
+        [3, 1, 2].into_iter().for_each(|number| activity.record(&line(number, "allow")));
+        let listed = activity.decisions(&Filter::last(3600), NOW, 0, 2, None);
+        assert_eq!((&listed["total"], &listed["rows"][0]["id"], &listed["rows"][1]["id"]), (&json!(3), &json!("id-3"), &json!("id-2")));
+    }
+
+    #[test]
+    fn a_device_is_its_users_own_until_a_sign_in_from_it_is_reported_as_fraud_or_its_label_is_undone() {
+        let mut activity = Activity::new(Counting::Rows);
+        let mut is_own = |number: i64, report: &dyn Fn(&mut Activity)| {
+            report(&mut activity);
+            let line = line(number, "allow").replace('}', "");
+            activity.record(&format!(r#"{line},"user":"ada","device":"d1"}}"#).replace(&format!(r#""user":"u{}","#, number % 7), ""));
+            activity.find(&format!("id-{number}")).is_some_and(|row| row.is_own_device)
+        };
+        assert!(!is_own(1, &|_| {}));
+        assert!(is_own(2, &|activity| assert!(activity.label("id-1", Outcome::Success))));
+        assert!(!is_own(3, &|activity| assert!(activity.label("id-1", Outcome::Fraud))));
+        assert!(is_own(4, &|activity| assert!(activity.label("id-3", Outcome::NotFraud))));
+        assert!(!is_own(5, &|activity| activity.restore_outcome("id-3", None)));
     }
 
     #[test]

@@ -53,6 +53,16 @@ pub(crate) struct Sources {
     numbers: HashSet<u32>,
 }
 
+impl Detection {
+    /// Forgets the rows with lower numbers, which are no longer stored.
+    pub(crate) fn forget_before(&mut self, oldest: u64) {
+        self.pending.retain(|_, numbers| {
+            numbers.retain(|number| *number >= oldest);
+            !numbers.is_empty()
+        });
+    }
+}
+
 impl Attack {
     /// Its name in URLs.
     pub(crate) fn id(&self) -> i64 {
@@ -67,7 +77,7 @@ impl Attack {
 
     /// Whether a row is an attempt of it.
     pub(crate) fn has_attempt(&self, row: &Row, reporting: Reporting) -> bool {
-        self.covers(row) && row.is_suspicious(reporting) && self.sources.contain(row)
+        !row.is_session && self.covers(row) && row.is_suspicious(reporting) && self.sources.contain(row)
     }
 }
 

@@ -84,6 +84,10 @@ impl Change {
         if clients.is_empty() { self.text.clone() } else { format!("{}: {}", clients.join(", "), self.text) }
     }
 
+    fn is_of_configuration(&self) -> bool {
+        matches!(self.kind, ChangeKind::Thresholds | ChangeKind::Model | ChangeKind::Mode)
+    }
+
     fn to_json(&self) -> Value {
         json!({ "at": self.at, "kind": self.kind.as_label(), "text": self.text, "clients": self.clients, "who": self.who })
     }
@@ -144,7 +148,9 @@ impl Changes {
 
     fn push(&mut self, change: Change) {
         if self.list.len() >= MAX_CHANGES {
-            self.list.pop_front();
+            // Many actions do not push the changes of the configuration out.
+            let dropped = self.list.iter().position(|known| !known.is_of_configuration()).unwrap_or(0);
+            self.list.remove(dropped);
         }
         let index = self.list.iter().rposition(|known| known.at <= change.at).map_or(0, |index| index + 1);
         self.list.insert(index, change);
@@ -157,8 +163,7 @@ impl Changes {
 
     /// The newest change of the configuration up to a time. A start alone is none.
     pub(crate) fn newest(&self, until: i64) -> Option<&Change> {
-        let is_configuration = |change: &&Change| matches!(change.kind, ChangeKind::Thresholds | ChangeKind::Model | ChangeKind::Mode);
-        self.list.iter().rev().filter(|change| change.at <= until).find(is_configuration)
+        self.list.iter().rev().find(|change| change.at <= until && change.is_of_configuration())
     }
 
     /// The newest change of an app client's thresholds up to a time; null if there was none.

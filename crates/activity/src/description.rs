@@ -11,7 +11,12 @@ use crate::{activity::Activity, attack::Attack, codes::Code, decision::Decision,
 const MAX_NAMED: usize = 3;
 
 /// An attack on more than one account in this many attempts tries leaked passwords; one on fewer accounts guesses.
-const STUFFING_ATTEMPTS: usize = 4;
+const STUFFING_ATTEMPTS: u64 = 4;
+
+/// The kind of an attack with so many attempts on so many accounts.
+pub fn attack_kind(attempts: u64, accounts: u64) -> &'static str {
+    if accounts.saturating_mul(STUFFING_ATTEMPTS) >= attempts { "credential_stuffing" } else { "password_guessing" }
+}
 
 impl Activity {
     /// Describes an attack. Accounts are named only with `is_identified`.
@@ -23,10 +28,10 @@ impl Activity {
             }
             return described;
         }
-        let (mut attempts, mut stopped, mut failed, mut flagged, mut last) = (0_usize, 0_u32, 0_u32, 0_u32, attack.from);
+        let (mut attempts, mut stopped, mut failed, mut flagged, mut last) = (0_u64, 0_u32, 0_u32, 0_u32, attack.from);
         let (mut nets, mut users): (HashSet<&SmolStr>, HashSet<&SmolStr>) = (HashSet::new(), HashSet::new());
         let (mut countries, mut clients, mut asns): (ByCode, ByCode, HashSet<u32>) = (HashMap::new(), HashMap::new(), HashSet::new());
-        for row in self.rows_of(attack).filter(|row| !row.is_session && attack.has_attempt(row, self.reporting)) {
+        for row in self.rows_of(attack).filter(|row| attack.has_attempt(row, self.reporting)) {
             attempts += 1;
             stopped += u32::from(row.is_stopped());
             failed += u32::from(row.has_failed());
@@ -39,7 +44,7 @@ impl Activity {
             row.client.iter().for_each(|client| *clients.entry(*client).or_default() += 1);
         }
         let let_in = self.let_in_by(attack);
-        let kind = if users.len() * STUFFING_ATTEMPTS >= attempts { "credential_stuffing" } else { "password_guessing" };
+        let kind = attack_kind(attempts, users.len() as u64);
         let usual = |usual: f64| (usual * 10.0).round() / 10.0;
         let named: Vec<Value> = attack
             .sources

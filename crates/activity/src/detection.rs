@@ -86,8 +86,10 @@ impl Activity {
     /// Takes up the minutes that are over at `now`, in seconds since 1970, and evaluates those that are not. A query shows the attacks that were
     /// found by the newest call.
     pub fn detect_attacks(&mut self, now: i64) {
-        if self.detection.late >= MAX_LATE {
-            self.take_up_again();
+        // A stated time may lie ahead of the clock. Then the minutes of the present were passed over.
+        let is_ahead = self.detection.detector.next().is_some_and(|next| next > now.div_euclid(60) + 1);
+        if self.detection.late >= MAX_LATE || is_ahead {
+            self.take_up_again(now);
         }
         self.take_up_before(now.div_euclid(60) - GRACE_MINUTES);
         self.detection.present = None;
@@ -116,6 +118,9 @@ impl Activity {
             return;
         }
         self.detection.pending.entry(minute).or_default().push(number);
+        if self.rows.len() >= self.capacity && number.is_multiple_of(self.capacity as u64) {
+            self.detection.forget_before(self.dropped);
+        }
         // A log is read faster than it is asked for: its minutes end by the times of its lines.
         self.take_up_before(minute - GRACE_MINUTES);
     }
@@ -211,8 +216,8 @@ impl Activity {
         counts
     }
 
-    /// Takes up all stored rows again, in the order of their times: logs of several processes were read one after the other.
-    fn take_up_again(&mut self) {
+    /// Takes up all stored rows up to `now` again, in the order of their times: logs of several processes were read one after the other.
+    fn take_up_again(&mut self, now: i64) {
         let mut detection = Detection::default();
         let oldest = self.oldest_row().map_or(i64::MAX, |at| at.div_euclid(1000));
         detection.attacks = std::mem::take(&mut self.detection.attacks);
@@ -222,7 +227,7 @@ impl Activity {
         }
         self.detection = detection;
         if let Some(newest) = self.newest() {
-            self.take_up_before(newest.div_euclid(60) - GRACE_MINUTES);
+            self.take_up_before(newest.min(now).div_euclid(60) - GRACE_MINUTES);
         }
     }
 
@@ -329,7 +334,7 @@ mod tests {
         let mut again = day();
         again.detect_attacks(NOW);
         assert_eq!(times(&again), found);
-        again.take_up_again();
+        again.take_up_again(NOW);
         assert_eq!(times(&again), found);
         again.detect_attacks(NOW + 5 * 3600);
         assert!(times(&again)[1].1.is_some_and(|to| (to - NOW).abs() <= 120), "{:?}", times(&again));
@@ -351,6 +356,20 @@ mod tests {
         assert_eq!(activity.attacks().count(), 0);
         (0..20).for_each(|number| add(&mut activity, NOW + number / 4, (&format!("leaked-{number}"), "rented", 64_500), "deny", "failure"));
         activity.detect_attacks(NOW + 5);
+        assert_eq!(activity.ongoing_attack().map(|attack| attack.from), Some(NOW));
+    }
+
+    #[test]
+    fn a_stated_time_ahead_of_the_clock_hides_no_attack() {
+        let mut activity = Activity::new(Counting::Rows);
+        let stated_ahead = |activity: &mut Activity, second: i64| add(activity, second, ("anyone", "home", 3320), "allow", "success");
+        (0..600).for_each(|second| add(&mut activity, NOW - 600 + second, (&format!("person-{}", second % 40), "home", 3320), "allow", "success"));
+        activity.detect_attacks(NOW);
+        stated_ahead(&mut activity, NOW + 86_400);
+        stated_ahead(&mut activity, NOW + 2 * 86_400);
+        (0..60).for_each(|number| add(&mut activity, NOW + number, (&format!("leaked-{number}"), "rented", 64_500), "deny", "failure"));
+        stated_ahead(&mut activity, NOW + 3 * 86_400);
+        activity.detect_attacks(NOW + 90);
         assert_eq!(activity.ongoing_attack().map(|attack| attack.from), Some(NOW));
     }
 

@@ -143,7 +143,10 @@ impl Usual {
             *self.asns.entry(*asn).or_default() += count * part;
         }
         if self.asns.len() > MAX_ASNS {
-            self.asns.retain(|_, count| *count > 0.5);
+            let mut counts: Vec<f64> = self.asns.values().copied().collect();
+            let (_, median, _) = counts.select_nth_unstable_by(MAX_ASNS / 2, f64::total_cmp);
+            let least = *median;
+            self.asns.retain(|_, count| *count > least);
         }
     }
 }
@@ -333,6 +336,16 @@ mod tests {
         minutes.extend(vec![minute(30.0, 3.0, 0.0); 3]);
         minutes.extend(vec![minute(3.0, 3.0, 0.0); 100]);
         assert!(matches!(run(&minutes)[..], [(600, Event::Started(600)), (_, Event::Ended(602))]), "{:?}", run(&minutes));
+    }
+
+    #[test]
+    fn the_number_of_as_with_a_usual_rate_is_bounded() {
+        let mut usual = Usual::default();
+        for minute in 0..20 {
+            let asns = (0..1000).map(|number| (minute * 1000 + number, 1.0)).collect();
+            usual.learn(&Minute { suspicious: 1000.0, asns, ..Minute::default() }, 1000.0);
+            assert!(usual.asns.len() <= MAX_ASNS, "{}", usual.asns.len());
+        }
     }
 
     #[test]

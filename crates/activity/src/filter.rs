@@ -148,7 +148,7 @@ impl Filter {
 
     /// The start and the end of the range in seconds since 1970. The end is exclusive.
     pub fn bounds(&self, now: i64) -> (i64, i64) {
-        let to = self.until.unwrap_or(now + 1).min(now + 1);
+        let to = self.until.unwrap_or(now + 1).min(now + 1).max(0);
         match self.from {
             Some(from) => (from.clamp(to.saturating_sub(MAX_SECONDS), to), to),
             None => (to.saturating_sub(self.seconds), to),
@@ -218,6 +218,7 @@ mod tests {
                 let (from, to) = filter.bounds(1_800_000_000);
                 assert!(from <= to && to.saturating_sub(from) <= MAX_SECONDS);
                 let _ = filter.matcher(&Codes::default(), 1_800_000_000);
+                let _ = crate::Activity::new(crate::activity::Counting::Rows).summary(&filter, 1_800_000_000, true);
             }
         }
     }

@@ -9,7 +9,7 @@
 //!
 //! Rows hold the pseudonyms of the audit line and no other personal value.
 
-pub use crate::{activity::Activity, filter::Filter, find::FoundValue, let_in::DetectedAttack};
+pub use crate::{activity::Activity, description::attack_kind, filter::Filter, find::FoundValue, let_in::DetectedAttack};
 
 pub mod activity;
 

@@ -61,6 +61,7 @@ impl Activity {
                 proofs.entry((user, origin)).or_default().push(row.at);
             }
         }
+        proofs.values_mut().for_each(|successes| successes.sort_unstable());
         stopped().filter_map(|row| Some((row, proof(row, &proofs)?))).collect()
     }
 
@@ -125,17 +126,18 @@ fn proof(row: &Row, proofs: &HashMap<(&SmolStr, &SmolStr), Vec<i64>>) -> Option<
         Some(Outcome::Success | Outcome::Failure) | None => {}
     }
     let user = row.user.as_ref()?;
-    let got_in = |origin: Option<&SmolStr>, is_near: &dyn Fn(&i64) -> bool| {
-        origin.and_then(|origin| proofs.get(&(user, origin))).is_some_and(|successes| successes.iter().any(is_near))
+    // The successes are in the order of their times: a service account may have tens of thousands.
+    let got_in = |origin: Option<&SmolStr>, from: i64, to: i64| {
+        let successes = origin.and_then(|origin| proofs.get(&(user, origin))).map(Vec::as_slice).unwrap_or_default();
+        successes.get(successes.partition_point(|at| *at < from)).is_some_and(|at| *at < to)
     };
-    let is_after = |at: &i64| (row.at..=row.at + PROOF_WITHIN).contains(at);
-    let is_before = |at: &i64| (row.at - PROOF_WITHIN..row.at).contains(at);
-    if got_in(row.device.as_ref(), &is_after) {
+    let end = row.at + PROOF_WITHIN + 1;
+    if got_in(row.device.as_ref(), row.at, end) {
         Some("the same user got in from the same device afterwards")
-    } else if got_in(row.net.as_ref(), &is_after) {
+    } else if got_in(row.net.as_ref(), row.at, end) {
         Some("the same user got in from the same network afterwards")
     } else {
-        got_in(row.device.as_ref(), &is_before).then_some("the same user got in from the same device before")
+        got_in(row.device.as_ref(), row.at - PROOF_WITHIN, row.at).then_some("the same user got in from the same device before")
     }
 }
 

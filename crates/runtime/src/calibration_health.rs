@@ -5,6 +5,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+/// The groups with metrics: all, and what the score had to go on. Countries are on the page only, because their number has no bound.
+pub const METRIC_GROUPS: [&str; 5] = ["all", "no_history", "one_day", "established", "no_context"];
+
 /// What one threshold promises to one group, and what the group's sign-ins had.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PromisedRate {

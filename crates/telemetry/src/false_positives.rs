@@ -3,10 +3,7 @@
 use metrics::Gauge;
 
 use crate::{names, prometheus::Registry};
-use riskgate_runtime::calibration_health::CalibrationHealth;
-
-/// The groups: all, and what the score had to go on.
-const GROUPS: [&str; 5] = ["all", "no_history", "one_day", "established", "no_context"];
+use riskgate_runtime::calibration_health::{CalibrationHealth, METRIC_GROUPS};
 
 const THRESHOLDS: [&str; 3] = ["review", "challenge", "deny"];
 
@@ -24,7 +21,7 @@ pub struct FalsePositiveGauges {
 
 impl FalsePositiveGauges {
     pub(super) fn new(registry: &Registry) -> Self {
-        let rates = GROUPS.into_iter().flat_map(|group| THRESHOLDS.map(|threshold| (group, threshold)));
+        let rates = METRIC_GROUPS.into_iter().flat_map(|group| THRESHOLDS.map(|threshold| (group, threshold)));
         let gauges =
             |group, threshold| VALUES.map(|value| registry.gauge(names::FALSE_POSITIVE_RATE, &[("group", group), ("threshold", threshold), ("value", value)]));
         FalsePositiveGauges {

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use riskgate_calibration::{Calibrator, PoolScale, Rate, Thresholds, promise::Drift};
 use riskgate_config::history::CalibrationMode;
 use riskgate_engine::score::scale::CalibrationSource;
-use riskgate_runtime::calibration_health::{CalibrationRates, PromisedRate};
-
-/// The groups with metrics. Countries are on the page only, because their number has no bound.
-const METRIC_GROUPS: [&str; 5] = ["all", "no_history", "one_day", "established", "no_context"];
+use riskgate_runtime::calibration_health::{CalibrationRates, METRIC_GROUPS, PromisedRate};
 
 /// Settings of the calibration of scores.
 #[derive(Debug, Clone, Copy)]

@@ -18,7 +18,7 @@ use crate::{
         access::Identity,
         action_request::{ActionRequest, ActionSubject, checked_note},
         actions::ActionError,
-        queries::{Parameters, json_response, view_token_needed},
+        queries::{Parameters, json_response, query_failed, view_token_needed},
     },
     problem::{problem, problem_with_code},
 };
@@ -40,8 +40,10 @@ pub async fn affected(State(dashboard): State<Arc<Dashboard>>, Extension(identit
         Ok(subject) => {
             let counting = Arc::clone(&dashboard);
             // Counting walks over all stored rows.
-            let users = tokio::task::spawn_blocking(move || counting.affected_users(&subject)).await.unwrap_or_default();
-            json_response(&json!({ "users": users }))
+            match tokio::task::spawn_blocking(move || counting.affected_users(&subject)).await {
+                Ok(users) => json_response(&json!({ "users": users })),
+                Err(_) => query_failed(),
+            }
         }
         Err(fault) => problem(StatusCode::UNPROCESSABLE_ENTITY, "not a subject", fault.to_owned()),
     }
@@ -65,7 +67,7 @@ pub async fn preview(State(dashboard): State<Arc<Dashboard>>, Extension(identity
     });
     match answer.await {
         Ok(answer) => json_response(&answer),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the query failed", "a bug in riskgate: its log names the place".to_owned()),
+        Err(_) => query_failed(),
     }
 }
 

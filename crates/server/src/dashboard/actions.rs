@@ -137,7 +137,8 @@ impl Dashboard {
     /// Whether a stored decision has the network or the AS. Only those are acted on, so that a mistyped pseudonym is refused.
     fn is_known(&self, subject: &ActionSubject) -> bool {
         match subject {
-            ActionSubject::Network(_) | ActionSubject::Asn(_) => self.activity().find_value(&subject.value()).is_some_and(|found| found.kind != "decision"),
+            ActionSubject::Network(name) => self.activity().any(|row| row.net.as_ref() == Some(name)),
+            ActionSubject::Asn(asn) => self.activity().any(|row| row.asn == Some(*asn)),
             ActionSubject::User(_) | ActionSubject::Client(_) | ActionSubject::Range(_) | ActionSubject::Decision(_) => true,
         }
     }
@@ -338,16 +339,25 @@ impl Dashboard {
     }
 
     /// What the store knows about a user; `None` when there is no store, it did not answer, or the user is not known here.
-    pub async fn user_records(&self, user: &str) -> Option<Value> {
-        let keys = self.subjects().find(user).cloned()?;
+    ///
+    /// # Errors
+    ///
+    /// The store did not answer.
+    pub async fn user_records(&self, user: &str) -> Result<Option<Value>, FailureReason> {
+        let Some(keys) = self.subjects().find(user).cloned() else { return Ok(None) };
         self.records_of(&keys).await
     }
 
-    /// The records of these keys, from the store; `None` when there is no store, or it did not answer.
-    pub(super) async fn records_of(&self, keys: &UserKeys) -> Option<Value> {
-        let (_, repository) = self.backend().ok()?;
-        let read = within(async { Ok(repository.export_records(keys, clock::read().wall).await?) }).await;
-        read.inspect_err(|error| tracing::warn!(?error, "could not read a user's records for the dashboard")).ok().map(Value::from)
+    /// The records of these keys, from the store; `None` when there is no store.
+    pub(super) async fn records_of(&self, keys: &UserKeys) -> Result<Option<Value>, FailureReason> {
+        let Ok((_, repository)) = self.backend() else { return Ok(None) };
+        match within(async { Ok(repository.export_records(keys, clock::read().wall).await?) }).await {
+            Ok(records) => Ok(Some(Value::from(records))),
+            Err(error) => {
+                tracing::warn!(?error, "could not read a user's records for the dashboard");
+                Err(if let ActionError::Store(cause) = error { cause } else { FailureReason::Timeout })
+            }
+        }
     }
 
     fn backend(&self) -> Result<(Arc<Instance>, Arc<HistoryRepository>), ActionError> {

@@ -2,12 +2,9 @@
 
 use serde_json::{Value, json};
 
-use riskgate_activity::{Activity, DetectedAttack};
+use riskgate_activity::{Activity, DetectedAttack, attack_kind};
 use riskgate_pipeline::pool_monitor::PoolStatus;
 use riskgate_pool::{AttackSummary, Status};
-
-/// An attack on more than one account in this many attempts tries leaked passwords; one on fewer accounts guesses.
-const STUFFING_ATTEMPTS: u64 = 4;
 
 /// The most severe state among pools; null if none was read. The pool is named only if there are several. With `activity`, the accounts that the
 /// attack got into are named, as far as it has their sign-ins.
@@ -15,9 +12,8 @@ pub fn to_json(statuses: &[PoolStatus], activity: Option<&Activity>) -> Value {
     let Some(PoolStatus { pool, status, attack, read_at, .. }) = statuses.first() else { return Value::Null };
     let let_in = |attack: &AttackSummary| activity.map(|activity| activity.let_in(DetectedAttack { pool, since: attack.since, sources: &attack.cells }));
     let attack = attack.as_ref().map(|attack| {
-        let is_stuffing = attack.accounts.saturating_mul(STUFFING_ATTEMPTS) >= u64::from(attack.attempts);
         json!({
-            "kind": if is_stuffing { "credential_stuffing" } else { "password_guessing" },
+            "kind": attack_kind(attack.attempts.into(), attack.accounts),
             "since": attack.since, "detected": attack.detected, "attempts": attack.attempts, "expected": attack.expected, "accounts": attack.accounts,
             "networks": attack.networks, "unknown_names": attack.unknown, "let_in": attack.let_in, "sources": attack.cells,
             "accounts_let_in": let_in(attack),

@@ -17,7 +17,7 @@ use crate::{
     dashboard::{
         Dashboard,
         access::Identity,
-        queries::{Parameters, json_response, view_token_needed},
+        queries::{Parameters, json_response, query_failed, view_token_needed},
     },
     problem::problem,
 };
@@ -108,7 +108,16 @@ pub async fn find(State(dashboard): State<Arc<Dashboard>>, Extension(identity): 
     let Some(TextWire { text }) = wire.filter(|wire| is_name(&wire.text)) else {
         return problem(StatusCode::UNPROCESSABLE_ENTITY, "not a text", "send {\"text\"}: an id, a pseudonym, a name or a sub".to_owned());
     };
-    match dashboard.find_text(text).await {
+    let (searching, searched) = (Arc::clone(&dashboard), text.clone());
+    // The search walks over all stored rows.
+    let found = match tokio::task::spawn_blocking(move || searching.activity().find_value(&searched)).await {
+        Ok(found) => found,
+        Err(_) => return query_failed(),
+    };
+    if let Some(FoundValue { kind, value, last }) = found {
+        return json_response(&json!({ "kind": kind, "value": value, "last": last }));
+    }
+    match dashboard.find_stored(&text).await {
         Ok(Some(found)) => json_response(&found),
         Ok(None) => not_found(&dashboard),
         Err(cause) => dashboard.store_failed(cause),
@@ -116,19 +125,12 @@ pub async fn find(State(dashboard): State<Arc<Dashboard>>, Extension(identity): 
 }
 
 impl Dashboard {
-    /// What a text names; `None` if nothing that is stored.
-    async fn find_text(self: &Arc<Self>, text: String) -> Result<Option<Value>, FailureReason> {
-        let (dashboard, searched) = (Arc::clone(self), text.clone());
-        // The search walks over all stored rows.
-        let found = tokio::task::spawn_blocking(move || dashboard.activity().find_value(&searched)).await.ok().flatten();
-        if let Some(FoundValue { kind, value, last }) = found {
-            return Ok(Some(json!({ "kind": kind, "value": value, "last": last })));
-        }
-        // A store has decisions that are no longer in memory.
-        if self.stored_decision(&text).await?.is_some() {
+    /// What a text names that is no longer among the rows in memory; `None` if nothing.
+    async fn find_stored(&self, text: &str) -> Result<Option<Value>, FailureReason> {
+        if self.stored_decision(text).await?.is_some() {
             return Ok(Some(json!({ "kind": "decision", "value": text, "last": null })));
         }
-        if self.stored_user(&text).await?.is_some() {
+        if self.stored_user(text).await?.is_some() {
             return Ok(Some(json!({ "kind": "user", "value": text, "last": null })));
         }
         let mut pools = self.activity().pools();
@@ -136,7 +138,7 @@ impl Dashboard {
             pools.push(SmolStr::default());
         }
         for pool in pools.iter().take(MAX_POOLS) {
-            if let Some(user) = self.find_user(pool, &text).await? {
+            if let Some(user) = self.find_user(pool, text).await? {
                 return Ok(Some(json!({ "kind": "user", "value": user, "last": null })));
             }
         }
@@ -150,7 +152,7 @@ impl Dashboard {
         let pseudonyms = instance.engine.enricher().pseudonyms();
         let (user, keys) = (pseudonyms.user(pool, name), pseudonyms.user_keys(pool, name));
         let has_rows = self.activity().newest_of(&user).is_some() || self.stored_user(&user).await?.is_some();
-        if !has_rows && !self.records_of(&keys).await.is_some_and(|records| has_history(&records)) {
+        if !has_rows && !self.records_of(&keys).await?.is_some_and(|records| has_history(&records)) {
             return Ok(None);
         }
         self.subjects().insert(user.clone(), keys);

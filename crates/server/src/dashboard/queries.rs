@@ -131,7 +131,15 @@ pub async fn user(State(dashboard): State<Arc<Dashboard>>, Extension(identity): 
         Ok(None) => dashboard.activity().user(&user),
         Err(cause) => return dashboard.store_failed(cause),
     };
-    let records = dashboard.user_records(&user).await;
+    let records = match dashboard.user_records(&user).await {
+        Ok(records) => records,
+        Err(cause) if timeline.is_none() => return dashboard.store_failed(cause),
+        // The sign-ins in memory are shown without what the store knows.
+        Err(cause) => {
+            dashboard.report_store_failure(cause);
+            None
+        }
+    };
     if timeline.is_none() && !records.as_ref().is_some_and(has_history) {
         return not_stored("no such user");
     }
@@ -168,8 +176,7 @@ pub async fn session(State(dashboard): State<Arc<Dashboard>>, Extension(identity
 }
 
 impl Dashboard {
-    /// The states of the attack detector; none for a log.
-    /// The state of each pool.
+    /// The state of each pool's attack detector; none for a log.
     pub(super) fn pool_statuses(&self) -> Vec<PoolStatus> {
         self.instance.as_ref().map(|instance| instance.engine.enricher().pools().statuses()).unwrap_or_default()
     }
@@ -187,10 +194,15 @@ impl Dashboard {
     }
 
     /// Reports that the store did not answer a page.
-    pub(super) fn store_failed(&self, cause: FailureReason) -> Response {
+    fn report_store_failure(&self, cause: FailureReason) {
         if let Some(instance) = &self.instance {
             instance.engine.health().store.report(StorePart::Activity, Some(cause), Instant::now());
         }
+    }
+
+    /// The answer to a page that the store did not answer, which is reported.
+    pub(super) fn store_failed(&self, cause: FailureReason) -> Response {
+        self.report_store_failure(cause);
         problem(StatusCode::SERVICE_UNAVAILABLE, "the store could not be reached", cause.as_label().to_owned())
     }
 
@@ -216,7 +228,7 @@ impl Dashboard {
         };
         match self.query_cache.answer(key, compute).await {
             Some(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
-            None => problem(StatusCode::INTERNAL_SERVER_ERROR, "the query failed", "a bug in riskgate: its log names the place".to_owned()),
+            None => query_failed(),
         }
     }
 }
@@ -227,6 +239,11 @@ pub fn view_token_needed() -> Response {
     let mut refused = problem_with_code(StatusCode::UNAUTHORIZED, "users and decisions need a token", "view_token_needed", detail);
     refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     refused
+}
+
+/// The response to a query that panicked.
+pub fn query_failed() -> Response {
+    problem(StatusCode::INTERNAL_SERVER_ERROR, "the query failed", "a bug in riskgate: its log names the place".to_owned())
 }
 
 fn not_stored(title: &'static str) -> Response {

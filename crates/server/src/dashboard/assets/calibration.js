@@ -1,7 +1,7 @@
 // Promised and realised false-positive rates: a plot with intervals, and the same numbers in a table.
 
 import { request } from "./api.js";
-import { byId, createElement, formatCount } from "./elements.js";
+import { byId, createElement, createScrollRegion, formatCount } from "./elements.js";
 
 const INTERVAL_MILLIS = 30_000;
 const SVG = "http://www.w3.org/2000/svg";
@@ -80,7 +80,7 @@ function describe({ pool, scale, sign_ins: signIns, drift }) {
 
 function showPool(pool) {
   const rows = pool.groups.flatMap(({ group, sign_ins: signIns, thresholds }) => thresholds.map((threshold) => ({ group, signIns, threshold })));
-  const table = createElement("details", "", createElement("summary", "", "The numbers"), createElement("div", "scroll-x", createTable(rows)));
+  const table = createElement("details", "", createElement("summary", "", "The numbers"), createScrollRegion(createTable(rows), "Promised and realised rates"));
   // The plot has what is observed, and all sign-ins.
   const drawn = rows.filter(({ group, threshold }) => group === "all" || threshold.realised);
   const plot = createElement("div", "chart-free");

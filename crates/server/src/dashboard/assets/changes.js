@@ -1,6 +1,6 @@
 // What changed: a list, newest first, and the thresholds in force.
 
-import { byId, createElement, formatDate } from "./elements.js";
+import { byId, createElement, createScrollRegion, formatDate } from "./elements.js";
 
 const KINDS = { thresholds: "Thresholds", model: "Model", mode: "Mode", start: "Start", action: "Operator", event: "Event" };
 
@@ -36,10 +36,5 @@ function createTable(titles, rows, label) {
   }));
   const body = rows.map((cells) => createElement("tr", "", ...cells.map((text) => createElement("td", "", String(text)))));
   const table = createElement("table", "", createElement("thead", "", head), createElement("tbody", "", ...body));
-  table.setAttribute("aria-label", label);
-  const scroll = createElement("div", "scroll-x", table);
-  scroll.tabIndex = 0;
-  scroll.setAttribute("role", "region");
-  scroll.setAttribute("aria-label", label);
-  return scroll;
+  return createScrollRegion(table, label);
 }

@@ -1,7 +1,7 @@
 // The decisions of the range and the filters: a table of any length, of which only the visible rows are elements.
 
 import { request } from "./api.js";
-import { byId, createElement, createVerdict, formatCode, formatCount, formatPlace, formatTime, linkTo } from "./elements.js";
+import { byId, createElement, createScrollRegion, createVerdict, formatCode, formatCount, formatPlace, formatTime, linkTo } from "./elements.js";
 import { filterQuery, readLocation, toggleFilter } from "./location.js";
 
 // A narrow window shows each row as a card of two lines. The style sheet has the same heights and width.
@@ -201,10 +201,5 @@ export function createShortTable(rows, label, extra) {
     return withRole("row", createElement("tr", "", ...cells.map((cell, at) => withRole("cell", createElement("td", at === 2 ? "number" : "", cell)))));
   });
   const table = withRole("table", createElement("table", "short", withRole("rowgroup", createElement("thead", "", head)), withRole("rowgroup", createElement("tbody", "", ...body))));
-  table.setAttribute("aria-label", label);
-  const scroll = createElement("div", "scroll-x", table);
-  scroll.tabIndex = 0;
-  scroll.setAttribute("role", "region");
-  scroll.setAttribute("aria-label", label);
-  return scroll;
+  return createScrollRegion(table, label);
 }

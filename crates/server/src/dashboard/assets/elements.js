@@ -77,6 +77,15 @@ export function createLink(className, text, state, href) {
 /** A link to the present state with changes. */
 export const linkTo = (className, text, changes) => createLink(className, text, changes, urlWith(changes));
 
+/** A table or plot that scrolls sideways, also with the keyboard. */
+export function createScrollRegion(content, label) {
+  const scroll = createElement("div", "scroll-x", content);
+  scroll.tabIndex = 0;
+  scroll.setAttribute("role", "region");
+  scroll.setAttribute("aria-label", label);
+  return scroll;
+}
+
 /** A list of names and values. Empty values are left out. */
 export function createFacts(pairs) {
   const list = createElement("dl", "facts");

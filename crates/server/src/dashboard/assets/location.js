@@ -92,6 +92,11 @@ export const attackState = (attack, view = "overview") => ({ view, id: null, off
 export function navigate(changes) {
   const before = readLocation();
   const state = { ...before, ...changes };
+  // Likely mistakes are stopped and let in ones side by side, so what selects either stays behind.
+  if (state.view === "findings" && before.view !== "findings" && !changes.filters) {
+    const { decision, outcome, ...filters } = state.filters;
+    state.filters = filters;
+  }
   const { back = null, steps = 0 } = history.state ?? {};
   const fromList = !DETAIL_VIEWS.includes(before.view) || (before.view === "list" && state.view !== "list");
   const entry = !DETAIL_VIEWS.includes(state.view) ? null : fromList ? { back: location.href, steps: 1 } : steps ? { back, steps: steps + 1 } : null;
